@@ -1,0 +1,1 @@
+"""Assay: what does an efficient training method buy, at equal cost, with error bars?"""

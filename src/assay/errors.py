@@ -1,0 +1,24 @@
+"""The one kind of error that a user is meant to read."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class AssayError(Exception):
+    """Something that the user can mend: the message says what was wrong, where, and what to do, on one line each."""
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn an `AssayError` into its message on stderr and exit code 2; any other exception keeps its traceback."""
+    try:
+        yield
+    except AssayError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

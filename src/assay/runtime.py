@@ -1,0 +1,59 @@
+"""Where a process runs, decided once: device, threads, determinism, and the source of all randomness.
+
+None of this is a parameter: it may change how fast a result comes, not what was asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import torch
+
+from assay.errors import AssayError
+
+
+def set_up() -> torch.device:
+    """Choose the device, fix the thread count, ask for deterministic kernels; call it once, first thing in a stage.
+
+    `ASSAY_DEVICE` names the device (default: CUDA where there is one, else the CPU), `ASSAY_THREADS` the CPU threads
+    (default: the cores that this process may use). The thread count changes the last bits of the weights, so it is
+    set here and nowhere else.
+
+    Raises:
+        AssayError: the device or the thread count cannot be had.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
+    name = os.environ.get("ASSAY_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise AssayError(f"ASSAY_DEVICE={name}: {reason}; name a device of this machine, such as cpu or cuda") from None
+    torch.set_num_threads(_threads())
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    return device
+
+
+def _threads() -> int:
+    text = os.environ.get("ASSAY_THREADS") or str(len(os.sched_getaffinity(0)))
+    if not text.isdigit() or int(text) < 1:
+        raise AssayError(f"ASSAY_THREADS={text}: give a whole number of threads, 1 or more")
+    return int(text)
+
+
+def key(seed: int, purpose: str, index: int = 0) -> int:
+    """A 63-bit number that depends on all three arguments and on nothing else.
+
+    All randomness comes from such keys, so no generator's state has to survive a kill, and a copy draws the same
+    numbers whether it trains alone or in a stack.
+    """
+    digest = hashlib.blake2b(f"{seed}/{purpose}/{index}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1
+
+
+def generator(seed: int, purpose: str, index: int = 0) -> torch.Generator:
+    """A CPU generator seeded with `key(seed, purpose, index)`."""
+    return torch.Generator().manual_seed(key(seed, purpose, index))
