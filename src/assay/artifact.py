@@ -2,13 +2,13 @@
 
 `weights.safetensors` holds, for every variant of an arm, tensors named `<variant>/<parameter or buffer>` of shape
 `(S, M, *shape)`: S seeds, M members whose predictions are combined. The names are those of the plain module that
-`assay.models.build` returns, so a slice `[seed, member]` loads into it with `load_state_dict`.
+`assay.models.build` returns, so a slice `[seed, member]` loads into it with `load_state_dict`. Beside a pruned variant
+stand its masks, under `<variant>.mask/<parameter>`.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
@@ -19,7 +19,11 @@ from assay import files
 from assay.config import parse
 from assay.errors import AssayError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
+MASKS = ".mask"
 Combine = Literal["mean_probability", "majority_vote"]
 
 
@@ -38,9 +42,9 @@ class Cost(Record):
         optimizer_steps: updates of the weights.
     """
 
-    train_samples: float = 0
-    forward_samples: float = 0
-    optimizer_steps: float = 0
+    train_samples: int | float = 0
+    forward_samples: int | float = 0
+    optimizer_steps: int | float = 0
 
 
 class Variant(Record):
@@ -153,7 +157,7 @@ def read(folder: Path) -> Artifact:
     weights: dict[str, dict[str, Tensor]] = {variant: {} for variant in manifest.variants}
     for key, tensor in tensors.items():
         variant, _, name = key.partition("/")
-        if variant.partition(".")[0] not in weights:
+        if variant.removesuffix(MASKS) not in manifest.variants:
             raise AssayError(f"{path}: {key}: its variant is not in the manifest ({', '.join(weights)})")
         weights.setdefault(variant, {})[name] = tensor
     artifact = Artifact(manifest=manifest, weights=weights)

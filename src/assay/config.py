@@ -7,13 +7,17 @@ it asks `read` for; the names it asks for are the `params` that dvc.yaml must de
 from __future__ import annotations
 
 import difflib
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML, YAMLError
 
 from assay.errors import AssayError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PARAMS_FILE = Path("params.yaml")
 BASELINE = "baseline"
@@ -69,6 +73,12 @@ class SGD(Section):
     nesterov: bool = False
     weight_decay: float = Field(default=0.0, ge=0)
 
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> SGD:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
 
 class Adam(Section):
     """Adam (Kingma and Ba 2015), or with decoupled weight decay AdamW (Loshchilov and Hutter 2019)."""
@@ -105,7 +115,7 @@ class Step(Section):
     @field_validator("at")
     @classmethod
     def _increasing(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if value[0] < 1 or any(later <= earlier for earlier, later in zip(value, value[1:], strict=False)):
+        if value[0] < 1 or any(later <= earlier for earlier, later in pairwise(value)):
             raise ValueError("must be steps from 1 upwards, each later than the one before")
         return value
 
@@ -132,6 +142,12 @@ class Train(Section):
     evaluate_every: int = Field(ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
 
+    @model_validator(mode="after")
+    def _warm_up_ends(self) -> Train:
+        if self.schedule.warmup_steps >= self.steps:
+            raise ValueError(f"schedule.warmup_steps is {self.schedule.warmup_steps}; it must be less than steps")
+        return self
+
 
 class Claim(Section):
     """What a paper says of one variant against another, in a form that seeds and test examples can decide."""
@@ -148,6 +164,9 @@ class Claim(Section):
 
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, strict=False)]
+
+
+ARM_KEYS = ("method", "seeds", "model", *Train.model_fields)
 
 
 class Arm(BaseModel):
@@ -203,6 +222,11 @@ class Params(Section):
             raise ValueError(f"claims: the id {twice!r} stands twice; give each claim its own")
         return self
 
+    def runs(self) -> list[Run]:
+        """Every training that the file asks for: the baseline, then the arms."""
+        arms = [arm_run(name, arm, self.seeds, self.model, self.train) for name, arm in self.arms.items()]
+        return [baseline_run(self.seeds, self.model, self.train), *arms]
+
 
 class Run(Section):
     """What one training needs to know, every override applied: the parameters as resolved for an arm."""
@@ -215,6 +239,23 @@ class Run(Section):
     options: dict[str, Any]
 
 
+def baseline_run(seeds: tuple[int, ...], model: Model, train: Train) -> Run:
+    """The baseline: plain gradient training under the shared budget."""
+    return Run(arm=BASELINE, method="sgd", seeds=seeds, model=model, train=train, options={})
+
+
+def arm_run(name: str, arm: Arm, seeds: tuple[int, ...], model: Model, train: Train) -> Run:
+    """An arm with every override applied."""
+    return Run(
+        arm=name,
+        method=arm.method,
+        seeds=arm.seeds or seeds,
+        model=arm.model or model,
+        train=train_of(train, arm, name),
+        options=arm.options(),
+    )
+
+
 class Settings:
     """The sections of params.yaml that a stage asked for; touching another is a programming error."""
 
@@ -223,7 +264,9 @@ class Settings:
 
     def _get(self, name: str) -> Any:
         if name not in self._names:
-            raise AttributeError(f"{name!r} was not asked for: add it to read(...) and to the stage's params in dvc.yaml")
+            raise AttributeError(
+                f"{name!r} was not asked for: add it to read(...) and to the stage's params in dvc.yaml"
+            )
         return getattr(self._params, name)
 
     @property
@@ -258,7 +301,7 @@ class Settings:
 
     def baseline(self) -> Run:
         """The baseline as a run: plain gradient training under the shared budget."""
-        return Run(arm=BASELINE, method="sgd", seeds=self.seeds, model=self.model, train=self.train, options={})
+        return baseline_run(self.seeds, self.model, self.train)
 
     def arm(self, name: str) -> Run:
         """An arm as a run, its overrides applied.
@@ -267,16 +310,8 @@ class Settings:
             AssayError: there is no such arm.
         """
         if name not in self.arms:
-            raise AssayError(f"{PARAMS_FILE}: arms: no arm {name!r}; there are {', '.join(self.arms) or 'none'}")
-        arm = self.arms[name]
-        return Run(
-            arm=name,
-            method=arm.method,
-            seeds=arm.seeds or self.seeds,
-            model=arm.model or self.model,
-            train=train_of(self.train, arm, name),
-            options=arm.options(),
-        )
+            raise AssayError(f"{PARAMS_FILE}: arms: no arm {name!r}; {suggestion(name, list(self.arms))}")
+        return arm_run(name, self.arms[name], self.seeds, self.model, self.train)
 
 
 def read(*names: str, path: Path = PARAMS_FILE) -> Settings:
@@ -303,7 +338,7 @@ def load(path: Path = PARAMS_FILE) -> Params:
     return parse(Params, content, str(path))
 
 
-def parse(kind: type[S], content: Any, where: str, prefix: str = "") -> S:
+def parse(kind: type[S], content: Any, where: str, prefix: str = "", also_allowed: Iterable[str] = ()) -> S:
     """Check `content` against a pydantic model, with one readable line for each thing wrong.
 
     Args:
@@ -311,6 +346,7 @@ def parse(kind: type[S], content: Any, where: str, prefix: str = "") -> S:
         content: what YAML gave.
         where: the file that the content is from, for the message.
         prefix: the key under which the content stands in it, with its closing dot.
+        also_allowed: keys that others have taken out of the content, for the list of what is allowed.
 
     Raises:
         AssayError: anything is missing, unknown or out of range.
@@ -320,7 +356,8 @@ def parse(kind: type[S], content: Any, where: str, prefix: str = "") -> S:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        raise AssayError("\n".join(f"{where}: {line}" for line in _lines(kind, error, prefix))) from None
+        lines = _lines(kind, error, prefix, also_allowed)
+        raise AssayError("\n".join(f"{where}: {line}" for line in lines)) from None
 
 
 def train_of(train: Train, arm: Arm, name: str) -> Train:
@@ -354,51 +391,83 @@ def _distinct_seeds(value: tuple[int, ...], prefix: str = "") -> tuple[int, ...]
     return value
 
 
-def _lines(kind: type[BaseModel], error: ValidationError, prefix: str) -> list[str]:
+def _lines(kind: type[BaseModel], error: ValidationError, prefix: str, also_allowed: Iterable[str] = ()) -> list[str]:
     lines: list[str] = []
     for problem in error.errors(include_url=False):
-        location = [str(part) for part in problem["loc"]]
-        value = problem["input"]
+        location, section = _locate(kind, problem["loc"])
+        key, value = prefix + ".".join(location), problem["input"]
         if problem["type"] == "value_error":
-            text = str(problem["ctx"]["error"])
-            key = _key(kind, location)
-            lines += [line if _names_key(line) else f"{prefix}{key}: {line}; got {value!r}" for line in text.splitlines()]
+            message = str(problem["ctx"]["error"])
+            got = "" if isinstance(value, dict) else f"got {value!r}; "
+            lines += [line if _names_a_key(line) else f"{key}: {got}{line}" for line in message.splitlines()]
         elif problem["type"] == "extra_forbidden":
-            allowed = sorted(_fields(kind, location[:-1]))
-            lines.append(f"{prefix}{_key(kind, location)}: unknown key; {suggestion(location[-1], allowed)}")
+            allowed = sorted(
+                {*(section.model_fields if section else ()), *(also_allowed if len(location) == 1 else ())}
+            )
+            lines.append(f"{key}: unknown key; {suggestion(location[-1], allowed)}")
         elif problem["type"] == "missing":
-            lines.append(f"{prefix}{_key(kind, location)}: missing; it is required")
-        elif problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
-            got = value.get("name", "nothing") if isinstance(value, dict) else value
-            lines.append(f"{prefix}{_key(kind, location)}.name: got {got!r}; allowed: {_tags(problem, kind, location)}")
+            lines.append(f"{key}: missing, and required")
+        elif problem["type"] == "union_tag_invalid":
+            allowed = problem["ctx"]["expected_tags"].replace("'", "").split(", ")
+            lines.append(f"{key}.name: got {value['name']!r}; {suggestion(str(value['name']), allowed)}")
+        elif problem["type"] == "union_tag_not_found":
+            lines.append(f"{key}: got {value!r}; it needs a name, as in {{name: ...}}")
         else:
-            message = problem["msg"].removeprefix("Input ").removeprefix("should ")
-            lines.append(f"{prefix}{_key(kind, location)}: got {value!r}; it should {message}")
+            should = _SHOULD.get(problem["type"], problem["msg"].partition("should ")[2] or problem["msg"])
+            lines.append(f"{key}: got {value!r}; it should {should.format(**problem.get('ctx', {}))}")
     return lines
 
 
-def _names_key(line: str) -> bool:
-    return line.split(":")[0].split(".")[0] in {*Params.model_fields}
+_SHOULD = {
+    "tuple_type": "be a list, as in [0, 1, 2]",
+    "too_short": "hold {min_length} or more",
+    "model_type": "hold keys and values",
+    "model_attributes_type": "hold keys and values",
+    "dict_type": "hold keys and values",
+    "string_pattern_mismatch": "match {pattern}",
+}
 
 
-def _tags(problem: Any, kind: type[BaseModel], location: list[str]) -> str:
-    expected = problem.get("ctx", {}).get("expected_tags")
-    if expected:
-        return str(expected).replace("'", "")
-    return "a mapping with a name, as in {name: ...}" if not _fields(kind, location) else ", ".join(_fields(kind, location))
+def _names_a_key(line: str) -> bool:
+    """Whether a validator's message already begins with the key that it is about."""
+    return line.partition(":")[0].partition(".")[0] in Params.model_fields
 
 
-def _key(kind: type[BaseModel], location: list[str]) -> str:
-    """The dotted key, without the tags that pydantic adds for the members of a union."""
-    tags = {"sgd", "adam", "adamw", "constant", "step", "cosine"}
-    parts = [part for i, part in enumerate(location) if not (part in tags and i and location[i - 1] in ("optimizer", "schedule"))]
-    return ".".join(part for part in parts if part != "[key]")
+def _locate(kind: Any, location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:
+    """Where a problem is: the keys as the file has them, and the section whose key is the last of them.
 
-
-def _fields(kind: Any, location: list[str]) -> list[str]:
-    """The keys allowed at a location: walk the annotations down to the section there."""
-    sections = {"sgd": SGD, "adam": Adam, "adamw": Adam, "constant": Constant, "step": Step, "cosine": Cosine}
-    named = {"data": Data, "train": Train, "claims": Claim, "optimizer": None, "schedule": None}
+    Pydantic's location also names the member of a union that it tried; the file knows nothing of that.
+    """
+    keys: list[str] = []
+    holders: list[Any] = [kind]
     for part in location:
-        kind = sections.get(part) or named.get(part, kind)
-    return list(kind.model_fields) if kind is not None else []
+        members = [m for m in _sections(holders[-1]) if part in _tags(m)]
+        if members and not isinstance(holders[-1], type):
+            holders[-1] = members[0]
+            continue
+        if part == "[key]":
+            continue
+        keys.append(str(part))
+        sections = _sections(holders[-1])
+        field = (
+            sections[0].model_fields.get(str(part)) if len(sections) == 1 and not _is_collection(holders[-1]) else None
+        )
+        holders.append(field.annotation if field else sections[0] if _is_collection(holders[-1]) and sections else None)
+    holder = _sections(holders[-2]) if len(holders) > 1 else []
+    return keys, holder[0] if len(holder) == 1 else None
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    """The models that stand in an annotation, such as the members of a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [section for argument in get_args(annotation) for section in _sections(argument)]
+
+
+def _is_collection(annotation: Any) -> bool:
+    return get_origin(annotation) in (dict, tuple, list)
+
+
+def _tags(section: type[BaseModel]) -> tuple[Any, ...]:
+    name = section.model_fields.get("name")
+    return get_args(name.annotation) if name else ()

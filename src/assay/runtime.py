@@ -31,13 +31,14 @@ def set_up() -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise AssayError(f"ASSAY_DEVICE={name}: {reason}; name a device of this machine, such as cpu or cuda") from None
-    torch.set_num_threads(_threads())
+    torch.set_num_threads(threads())
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
     return device
 
 
-def _threads() -> int:
+def threads() -> int:
+    """The CPU threads to use: `ASSAY_THREADS`, or the cores that this process may use."""
     text = os.environ.get("ASSAY_THREADS") or str(len(os.sched_getaffinity(0)))
     if not text.isdigit() or int(text) < 1:
         raise AssayError(f"ASSAY_THREADS={text}: give a whole number of threads, 1 or more")

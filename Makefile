@@ -1,0 +1,76 @@
+# `make help` lists what there is. Everything runs inside .venv, which the first target that needs it creates.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export MLFLOW_TRACKING_URI ?= sqlite:///mlflow.db
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: help
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+.PHONY: install
+install: $(STAMP)  ## Create .venv with the locked dependencies
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: Python 3.11 or later is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV) \
+	  || { echo "error: this Python has no venv module; install it (Debian: python3-venv)" >&2; exit 2; }
+	echo "Installing the locked dependencies into $(VENV): several GB the first time"
+	pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
+	pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+.PHONY: check
+check: $(STAMP)  ## Check params.yaml: one line for each thing wrong
+	python -m assay.check
+
+.PHONY: repro
+repro: check  ## Run the pipeline: whatever a change touched, and nothing else
+	dvc repro
+	python -m stages.track
+
+.PHONY: track
+track: $(STAMP)  ## Write what the stages left to MLflow (again: only what it lacks)
+	python -m stages.track
+
+.PHONY: follow
+follow: $(STAMP)  ## Stream the curves of a running training to MLflow
+	python -m stages.track --follow
+
+.PHONY: ui
+ui: track  ## Open the MLflow UI on what was tracked: http://127.0.0.1:5000
+	mlflow server --host 127.0.0.1 --port $${PORT:-5000} --backend-store-uri "$$MLFLOW_TRACKING_URI"
+
+.PHONY: test
+test: $(STAMP)  ## Run all checks and tests
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	pytest --numprocesses $${PYTEST_WORKERS:-2}
+
+.PHONY: bench
+bench: $(STAMP)  ## Measure the engine against a plain PyTorch loop and the machine's own ceiling
+	python -m benchmarks.bench
+
+.PHONY: format
+format: $(STAMP)  ## Format the code
+	ruff format .
+	ruff check --fix .
+
+.PHONY: lock
+lock: $(STAMP)  ## Write requirements.lock anew from pyproject.toml
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --quiet --no-annotate --no-header --output-file requirements.lock
+
+.PHONY: clean
+clean:  ## Remove caches and scratch, but no result
+	rm -rf .assay .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src stages tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

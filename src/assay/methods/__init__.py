@@ -1,0 +1,95 @@
+"""Methods: one file each, which says how the method fills the seams of the loop.
+
+A method is a module of this package with `Options` (a pydantic section: what its arms may set) and
+`update(task, options)` (the state and the rule that moves it). Modules are imported by name, when an arm asks for
+them: a stage depends on the file of its own method, and a new method reruns nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from assay import models
+from assay.config import ARM_KEYS, PARAMS_FILE, Params, Section, parse, suggestion
+from assay.data import catalog
+from assay.errors import AssayError
+from assay.training.loop import train as run_loop
+from assay.training.task import Task
+
+if TYPE_CHECKING:
+    from assay.artifact import Artifact
+    from assay.config import Run
+    from assay.data.prepared import Prepared
+    from assay.training.checkpoint import Scratch
+    from assay.training.loop import Trained
+    from assay.training.update import Update
+
+
+class Method(Protocol):
+    """What a module of this package holds."""
+
+    Options: type[Section]
+
+    def update(self, task: Task, options: Any) -> Update:
+        """The state of a training by this method, and the rule that moves it."""
+        ...
+
+
+def names() -> list[str]:
+    """The methods there are."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
+
+
+def train(run: Run, data: Prepared, scratch: Scratch) -> tuple[Artifact, Trained]:
+    """Train an arm (or the baseline) to the end: all its seeds as one stack.
+
+    Args:
+        run: the parameters as resolved for the arm.
+        data: training and validation split, on the device.
+        scratch: for checkpoints and live curves.
+
+    Raises:
+        AssayError: an option is wrong, or the training diverged.
+    """
+    task = Task(run, data)
+    update = make_update(task)
+    trained = run_loop(update, task.plan(), data, scratch)
+    return task.artifact(update, trained.curves), trained
+
+
+def make_update(task: Task) -> Update:
+    """The state of a training at its start, and the rule that moves it, by the task's method."""
+    return _method(task.run.method, task.run.arm).update(task, options(task.run))
+
+
+def options(run: Run) -> Section:
+    """The method's own options for an arm.
+
+    Raises:
+        AssayError: the method, a key or a value is wrong; the line names the key.
+    """
+    kind = _method(run.method, run.arm).Options
+    return parse(kind, run.options, str(PARAMS_FILE), f"arms.{run.arm}.", also_allowed=ARM_KEYS)
+
+
+def check(params: Params) -> None:
+    """Check all that can be known before any byte of data is there, for every arm, so that nothing trains in vain.
+
+    Raises:
+        AssayError: a method or option is wrong, or a model or batch does not fit the data.
+    """
+    catalog.check(params.data)
+    images = catalog.images_of(params.data)
+    for run in params.runs():
+        options(run)
+        where = f"{PARAMS_FILE}: {'model' if run.model == params.model else f'arms.{run.arm}.model'}"
+        if images is not None:
+            models.check(run.model.name, images, run.model.arguments, where)
+
+
+def _method(name: str, arm: str) -> Method:
+    if name not in names():
+        raise AssayError(f"{PARAMS_FILE}: arms.{arm}.method: unknown method {name!r}; {suggestion(name, names())}")
+    return cast("Method", importlib.import_module(f"{__name__}.{name}"))

@@ -1,0 +1,30 @@
+"""Plain gradient training: the baseline, and the control of every other method.
+
+With `batches: fixed` the same batches come every epoch, never reshuffled: the `cyclic` control of Sahayam, Zakkam and
+Jayaraman, "Can we learn better with hard samples?" (arXiv 2304.03486), whose own baseline is trained so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from assay.config import Section
+
+if TYPE_CHECKING:
+    from assay.training.task import Task
+    from assay.training.update import Update
+
+
+class Options(Section):
+    """What an arm of this method may set beside the shared budget.
+
+    Attributes:
+        batches: `reshuffled` permutes the training set anew for each epoch; `fixed` keeps the first epoch's batches.
+    """
+
+    batches: Literal["reshuffled", "fixed"] = "reshuffled"
+
+
+def update(task: Task, options: Options) -> Update:
+    """Fill the first seam with plain epochs and leave the others as they are."""
+    return task.gradient_update(batches=task.batches(options.batches))

@@ -1,0 +1,27 @@
+"""The third seam: what is kept beside the last weights?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from assay.training.parametrisation import Outcome
+    from assay.training.stack import Weights
+
+
+class Averaging:
+    """Nothing is kept. Stochastic weight averaging overrides this."""
+
+    def observe(self, step: int, weights: Weights, buffers: Weights) -> None:
+        """See the weights after the update of a step, `(copy, *shape)`; they are overwritten by the next one."""
+
+    def variants(self) -> dict[str, Outcome]:
+        """What was kept, by variant."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""

@@ -1,0 +1,122 @@
+"""The one training loop: step, count, evaluate, save; every method passes through it.
+
+It knows nothing of methods: what a step does is the update's business, and the update asks the other three seams.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch.nn import functional as F
+
+from assay.training.curves import Curves, Running
+from assay.training.progress import StepProgress
+from assay.training.stack import predict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from assay.data.prepared import Prepared, Split
+    from assay.training.checkpoint import Scratch
+    from assay.training.curves import Copy
+    from assay.training.update import Update
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train, and when and on what to look up.
+
+    Attributes:
+        title: what the progress shows.
+        steps: how many.
+        evaluate_every: steps between two evaluations; there is one at the end in any case.
+        copies: whose curves the copies of the stack draw.
+        splits: what to evaluate on, by the name that stands in the curves; empty splits are left out.
+    """
+
+    title: str
+    steps: int
+    evaluate_every: int
+    copies: Sequence[Copy]
+    splits: Mapping[str, Split]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the loop leaves beside the update's own state.
+
+    Attributes:
+        curves: loss and accuracy over steps.
+        seconds: that the loop took, over all the runs that a kill may have cut it into; never a stage's input.
+    """
+
+    curves: Curves
+    seconds: float
+
+
+def train(update: Update, plan: Plan, data: Prepared, scratch: Scratch) -> Trained:
+    """Train to the end, from the scratch's checkpoint where it holds one.
+
+    Args:
+        update: the state and the rule that moves it.
+        plan: how long, and when to look up.
+        data: for mean and standard deviation of the pixels, and the device.
+        scratch: where checkpoints and live curves go.
+
+    Raises:
+        AssayError: the training diverged.
+    """
+    curves = Curves(plan.copies)
+    running = Running(len(plan.copies), data.train.images.device)
+    start, seconds_before = _resume(update, curves, running, scratch.load())
+    began = time.monotonic()
+    with StepProgress(plan.title, plan.steps, start) as progress:
+        for step in range(start, plan.steps):
+            running.add(update.step(step))
+            done = step + 1
+            if done % plan.evaluate_every == 0 or done == plan.steps:
+                progress.evaluated(done, *_evaluate(update, plan, data, curves, running, done))
+                scratch.write_curves(curves.csv())
+            progress.step(done)
+            if done < plan.steps and scratch.is_due():
+                seconds = seconds_before + time.monotonic() - began
+                scratch.save(_checkpoint(done, seconds, update, curves, running))
+    return Trained(curves, seconds_before + time.monotonic() - began)
+
+
+def _evaluate(
+    update: Update, plan: Plan, data: Prepared, curves: Curves, running: Running, done: int
+) -> tuple[str, float, float]:
+    """Add a point to the curves of training and of each split; gives the last one's name and means."""
+    shown = ("train", *curves.add(done, "train", *running.take()))
+    weights = update.evaluated()
+    for name, split in plan.splits.items():
+        if len(split.labels):
+            logits = predict(update.network, weights, split.images, data.mean, data.std)
+            labels = split.labels.expand(logits.shape[:2])
+            losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
+            accuracies = (logits.argmax(-1) == labels).double().mean(1)
+            shown = (name, *curves.add(done, name, losses.double().mean(1), accuracies))
+    return shown
+
+
+def _checkpoint(done: int, seconds: float, update: Update, curves: Curves, running: Running) -> dict[str, Any]:
+    return {
+        "done": done,
+        "seconds": seconds,
+        "update": update.state(),
+        "curves": [list(row) for row in curves.rows],
+        "running": running.state(),
+    }
+
+
+def _resume(update: Update, curves: Curves, running: Running, state: dict[str, Any] | None) -> tuple[int, float]:
+    """Put everything back as the checkpoint has it; gives the steps done and the seconds they took."""
+    if state is None:
+        return 0, 0.0
+    update.restore(state["update"])
+    curves.rows = [tuple(row) for row in state["curves"]]
+    running.restore(state["running"])
+    return state["done"], state["seconds"]

@@ -1,0 +1,70 @@
+"""The second seam: from what is stored, which weights run?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from assay.artifact import Combine
+    from assay.training.stack import Weights
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One variant as training leaves it.
+
+    Attributes:
+        weights: parameters and buffers, `(seed, member, *shape)`.
+        combine: how its members are combined.
+        density: the share of weights that is not pruned.
+        copies: how many copies of the stack it took to train one seed's members; its cost is theirs.
+        masks: 0 or 1 for each pruned parameter, `(seed, member, *shape)`.
+    """
+
+    weights: Weights
+    combine: Combine = "mean_probability"
+    density: float = 1.0
+    copies: int = 1
+    masks: Weights | None = None
+
+
+class Parametrisation:
+    """What is stored is what runs. Subspaces and masks override this.
+
+    Everything is stacked: stored tensors are `(copy, *stored shape)`, weights `(copy, *shape)`.
+    """
+
+    def weights(self, stored: Weights, step: int) -> Weights:  # noqa: ARG002
+        """The weights that run at a step, differentiable in what is stored."""
+        return stored
+
+    def penalty(self, stored: Weights, step: int) -> Tensor | None:  # noqa: ARG002
+        """A differentiable regulariser, summed over copies, or None."""
+        return None
+
+    def evaluated(self, stored: Weights) -> Weights:
+        """The weights whose validation loss the curves show."""
+        return stored
+
+    def variants(self, stored: Weights, buffers: Weights) -> dict[str, Outcome]:
+        """What is left at the end, by variant; the first is what the bare arm stands for."""
+        return {"last": Outcome({name: tensor.unsqueeze(1) for name, tensor in {**stored, **buffers}.items()})}
+
+    def backward(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> None:
+        """Carry the gradients for the weights that ran on to what is stored, as its `.grad`."""
+        derived = [name for name in weights if weights[name] is not stored.get(name)]
+        for tensor in stored.values():
+            tensor.grad = None
+        penalty = self.penalty(stored, step)
+        if derived:
+            torch.autograd.backward([weights[n] for n in derived], [gradients[n] for n in derived])
+        if penalty is not None:
+            torch.autograd.backward(penalty)
+        for name in weights.keys() - derived:
+            own = stored[name]
+            own.grad = gradients[name] if own.grad is None else own.grad + gradients[name]

@@ -1,0 +1,270 @@
+"""The unit of training: R copies of one architecture, each parameter one tensor `(R, *shape)`.
+
+Two ways to run a stack, chosen in one place (`way_to_run`): *folded*, all copies in one pass, where small matrix
+products would leave the machine idle; *sliced*, one copy after the other, where one copy fills it, where layers are of
+a kind that folding does not know, or where copies draw random numbers (dropout) that must not depend on their company.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from assay.data.augment import normalise
+from assay.runtime import key
+from assay.training.folded import FoldedLayers, can_fold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from jaxtyping import Bool, Float, Int64, UInt8
+
+Weights = dict[str, Tensor]
+Way = Literal["folded", "sliced"]
+PREDICTION_ROWS = 4096
+
+
+class Weigh(Protocol):
+    """How much each example's loss counts in its copy's loss, seen after the forward pass and before the backward."""
+
+    def __call__(self, losses: Float[Tensor, "copy batch"], copies: slice) -> Float[Tensor, "copy batch"]:
+        """Coefficients for the copies of the stack that `copies` names; a copy's loss is their product's sum."""
+        ...
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """What one pass over a batch gives.
+
+    Attributes:
+        losses: cross-entropy of each example, before the update.
+        correct: whether each example was classified rightly, before the update.
+        used: examples of each copy that the backward pass saw (a coefficient other than 0).
+        by_name: the gradient of each copy's loss for each parameter, (copy, *shape).
+    """
+
+    losses: Float[Tensor, "copy batch"]
+    correct: Bool[Tensor, "copy batch"]
+    used: Int64[Tensor, " copy"] | int
+    by_name: Weights
+
+
+def way_to_run(network: nn.Module, device: torch.device) -> Way:
+    """Choose how a stack of this network runs on this device (`docs/decisions/0003`, measured by `make bench`)."""
+    if not can_fold(network) or draws_random_numbers(network):
+        return "sliced"
+    has_convolutions = any(isinstance(module, nn.Conv2d) for module in network.modules())
+    return "sliced" if has_convolutions and device.type == "cpu" else "folded"
+
+
+def draws_random_numbers(network: nn.Module) -> bool:
+    """Whether a training pass through `network` is random (dropout, stochastic depth)."""
+    stochastic = ("Dropout", "StochasticDepth", "RReLU")
+    return any(any(name in type(module).__name__ for name in stochastic) for module in network.modules())
+
+
+class Stack:
+    """One architecture, run with stacked weights; it holds no weights itself.
+
+    Args:
+        network: the plain module; its own weights are never used.
+        copies: R.
+        device: where it runs.
+        precision: `bfloat16` runs the forward pass under autocast; weights and losses stay float32.
+        way: how to run; chosen by `way_to_run` unless a test or a benchmark insists.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        copies: int,
+        device: torch.device,
+        precision: str = "float32",
+        way: Way | None = None,
+    ) -> None:
+        self.network, self.copies, self.device = network, copies, device
+        self.precision = precision
+        self.way = way or way_to_run(network, device)
+        self.draws = draws_random_numbers(network)
+
+    def forward(
+        self,
+        weights: Weights,
+        inputs: Float[Tensor, "copy batch c h w"],
+        randomness: Sequence[int] | None = None,
+    ) -> Float[Tensor, "copy batch class"]:
+        """Logits of every copy on its own inputs, float32, in the mode (train or eval) that the network is in.
+
+        Args:
+            weights: parameters and buffers, `(copy, *shape)`; in training mode batch norm updates its statistics here.
+            inputs: normalised images.
+            randomness: for each copy, the seed of the random numbers that its layers draw in this pass.
+        """
+        if self.way == "sliced":
+            parts = [self._copy(_slice(weights, r), inputs[r], _of(randomness, r)) for r in range(self.copies)]
+            return torch.stack(parts)
+        with FoldedLayers(self.copies), self._autocast():
+            logits: Tensor = functional_call(self.network, weights, (inputs.flatten(0, 1),))
+        return logits.unflatten(0, (self.copies, -1)).float()
+
+    def gradients(
+        self,
+        weights: Weights,
+        buffers: Weights,
+        inputs: Float[Tensor, "copy batch c h w"],
+        labels: Int64[Tensor, "copy batch"],
+        weigh: Weigh | None = None,
+        randomness: Sequence[int] | None = None,
+    ) -> Gradients:
+        """One forward and one backward pass in training mode; a copy's loss depends on its own weights alone.
+
+        Args:
+            weights: parameters, `(copy, *shape)`.
+            buffers: updated in place where the network does so (batch norm).
+            inputs: normalised images.
+            labels: class numbers.
+            weigh: coefficients of the examples' losses; without it, their mean.
+            randomness: as in `forward`.
+        """
+        self.network.train()
+        if self.way == "folded":
+            return self._folded_gradients(weights, buffers, inputs, labels, weigh)
+        parts = [
+            self._copy_gradients(
+                r, _slice(weights, r), _slice(buffers, r), inputs[r], labels[r], weigh, _of(randomness, r)
+            )
+            for r in range(self.copies)
+        ]
+        used = parts[0].used if weigh is None else torch.cat([torch.as_tensor(part.used) for part in parts])
+        return Gradients(
+            torch.cat([part.losses for part in parts]),
+            torch.cat([part.correct for part in parts]),
+            used,
+            {name: torch.stack([part.by_name[name] for part in parts]) for name in weights},
+        )
+
+    def _folded_gradients(
+        self, weights: Weights, buffers: Weights, inputs: Tensor, labels: Tensor, weigh: Weigh | None
+    ) -> Gradients:
+        leaves = {name: tensor.detach().requires_grad_() for name, tensor in weights.items()}
+        logits = self.forward({**leaves, **buffers}, inputs)
+        return _differentiate(logits, labels, leaves, weigh, slice(0, self.copies))
+
+    def _copy_gradients(
+        self,
+        copy: int,
+        weights: Weights,
+        buffers: Weights,
+        inputs: Tensor,
+        labels: Tensor,
+        weigh: Weigh | None,
+        seed: int | None,
+    ) -> Gradients:
+        """One copy alone, so that the activations of only one copy are in memory at a time."""
+        leaves = {name: tensor.detach().requires_grad_() for name, tensor in weights.items()}
+        logits = self._copy({**leaves, **buffers}, inputs, seed)
+        return _differentiate(logits[None], labels[None], leaves, weigh, slice(copy, copy + 1))
+
+    def _copy(self, weights: Weights, inputs: Tensor, seed: int | None) -> Float[Tensor, "batch class"]:
+        with _seeded(seed, self.device), self._autocast():
+            logits: Tensor = functional_call(self.network, weights, (inputs,))
+        return logits.float()
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+
+def predict(
+    network: nn.Module,
+    weights: Weights,
+    images: UInt8[Tensor, "n c h w"],
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> Float[Tensor, "copy n class"]:
+    """Logits of every copy on the same images, in eval mode, a chunk at a time, without gradients.
+
+    Args:
+        network: the plain module.
+        weights: parameters and buffers, `(copy, *shape)`, on the device of the images.
+        images: raw pixels.
+        mean: per channel, on the scale of the pixels (0 to 255).
+        std: likewise.
+    """
+    copies = next(iter(weights.values())).shape[0]
+    stack = Stack(network, copies, images.device)
+    network.eval()
+    rows = max(64, PREDICTION_ROWS // copies)
+    chunks = []
+    with torch.no_grad():
+        for chunk in images.split(rows):
+            inputs = normalise(chunk, mean, std)
+            chunks.append(stack.forward(weights, inputs.expand(copies, *inputs.shape)))
+    return torch.cat(chunks, dim=1)
+
+
+def initialise(
+    build: Callable[[], nn.Module], seeds: Sequence[int], device: torch.device
+) -> tuple[nn.Module, Weights, Weights]:
+    """One fresh network for each seed, stacked: the plain module, its parameters and its buffers `(copy, *shape)`.
+
+    Each network is what `build` makes right after `torch.manual_seed`, so it depends on its own seed alone.
+    """
+    networks = []
+    for seed in seeds:
+        with _seeded(key(seed, "initial weights"), torch.device("cpu")):
+            networks.append(build())
+    parameters = {
+        name: torch.stack([dict(network.named_parameters())[name].detach() for network in networks]).to(device)
+        for name, _ in networks[0].named_parameters()
+    }
+    buffers = {
+        name: torch.stack([dict(network.named_buffers())[name] for network in networks]).to(device)
+        for name, _ in networks[0].named_buffers()
+    }
+    return networks[0].to(device), parameters, buffers
+
+
+def _differentiate(
+    logits: Float[Tensor, "copy batch class"],
+    labels: Int64[Tensor, "copy batch"],
+    leaves: Weights,
+    weigh: Weigh | None,
+    copies: slice,
+) -> Gradients:
+    losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
+    coefficients = weigh(losses.detach(), copies) if weigh else None
+    total = losses.mean(1).sum() if coefficients is None else (coefficients * losses).sum()
+    gradients = torch.autograd.grad(total, list(leaves.values()))
+    return Gradients(
+        losses.detach(),
+        logits.detach().argmax(-1) == labels,
+        labels.shape[1] if coefficients is None else (coefficients != 0).sum(1),
+        dict(zip(leaves, gradients, strict=True)),
+    )
+
+
+def _slice(weights: Weights, copy: int) -> Weights:
+    return {name: tensor[copy] for name, tensor in weights.items()}
+
+
+def _of(randomness: Sequence[int] | None, copy: int) -> int | None:
+    return None if randomness is None else randomness[copy]
+
+
+@contextmanager
+def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
+    """Draw from this seed inside; the random numbers of the world outside stay as they were."""
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

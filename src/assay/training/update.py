@@ -1,0 +1,186 @@
+"""The fourth seam: how does a proposal become the next state? By a gradient step, unless a method says otherwise."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional as F
+
+from assay.runtime import key
+from assay.training.averaging import Averaging
+from assay.training.cost import Counters
+from assay.training.examples import Examples
+from assay.training.optim import make_optimizer, rate_factor, set_rate
+from assay.training.parametrisation import Outcome, Parametrisation
+from assay.training.stack import Stack, Weights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Bool, Float, Int64
+    from torch import Tensor, nn
+
+    from assay.config import Train
+    from assay.data.prepared import Prepared
+    from assay.training.batches import Batches
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a step saw before it moved.
+
+    Attributes:
+        losses: of each example.
+        correct: whether it was classified rightly.
+    """
+
+    losses: Float[Tensor, "copy batch"]
+    correct: Bool[Tensor, "copy batch"]
+
+
+class Update(ABC):
+    """The state of a training and the rule that moves it.
+
+    Attributes:
+        network: the plain module that all copies share.
+        counters: what each copy has cost so far.
+    """
+
+    network: nn.Module
+    counters: Counters
+
+    @abstractmethod
+    def step(self, step: int) -> Seen:
+        """Move every copy once."""
+
+    @abstractmethod
+    def evaluated(self) -> Weights:
+        """Parameters and buffers `(copy, *shape)` whose validation loss the curves show."""
+
+    @abstractmethod
+    def variants(self) -> dict[str, Outcome]:
+        """What the training leaves, by variant; the first is what the bare arm stands for."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs to go on to the same bytes, as tensors, numbers, strings, lists and dicts."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+
+
+class GradientUpdate(Update):
+    """Draw a batch, run the weights, step down the gradient.
+
+    Args:
+        data: the prepared data, on the device.
+        train: the budget.
+        seeds: one for each copy.
+        network: the plain module.
+        stored: what is trained, `(copy, *stored shape)`.
+        buffers: of the networks that run, `(copy, *shape)`.
+        batches: the first seam.
+        parametrisation: the second.
+        averaging: the third.
+    """
+
+    def __init__(
+        self,
+        data: Prepared,
+        train: Train,
+        seeds: Sequence[int],
+        network: nn.Module,
+        stored: Weights,
+        buffers: Weights,
+        batches: Batches,
+        parametrisation: Parametrisation | None = None,
+        averaging: Averaging | None = None,
+    ) -> None:
+        device = data.train.images.device
+        self.train, self.seeds, self.network = train, tuple(seeds), network
+        self.stored = {name: tensor.detach().clone().requires_grad_() for name, tensor in stored.items()}
+        self.buffers = {name: tensor.clone() for name, tensor in buffers.items()}
+        self.batches = batches
+        self.parametrisation = parametrisation or Parametrisation()
+        self.averaging = averaging or Averaging()
+        self.stack = Stack(network, len(self.seeds), device, train.precision)
+        self.examples = Examples(data, seeds)
+        self.counters = Counters(len(self.seeds), device)
+        self.optimizer = make_optimizer(train.optimizer, self.stored.values())
+
+    def step(self, step: int) -> Seen:
+        """One update of every copy."""
+        if step in self.batches.phase_starts:
+            self.optimizer = make_optimizer(self.train.optimizer, self.stored.values())
+        set_rate(self.optimizer, self.train.optimizer.lr * rate_factor(self.train.schedule, step, self.train.steps))
+        batch = self.batches.draw(step, self._score)
+        weights = self.parametrisation.weights(self.stored, step)
+        gradients = self.stack.gradients(
+            weights,
+            self.buffers,
+            self.examples.batch(batch.indices, step),
+            batch.labels,
+            self.batches.weigh if self.batches.weighs else None,
+            [key(seed, "layers", step) for seed in self.seeds] if self.stack.draws else None,
+        )
+        self.parametrisation.backward(self.stored, weights, gradients.by_name, step)
+        self.optimizer.step()
+        self.counters.add("train_samples", gradients.used)
+        self.counters.add("forward_samples", batch.labels.shape[1] - gradients.used)
+        self.counters.add("optimizer_steps", 1)
+        self.batches.observe(step, batch, gradients.losses)
+        self.averaging.observe(step, self.stored, self.buffers)
+        return Seen(gradients.losses, gradients.correct)
+
+    def _score(
+        self, indices: Int64[Tensor, "copy examples"], labels: Int64[Tensor, "copy examples"]
+    ) -> Float[Tensor, "copy examples"]:
+        """Losses under the weights of now, in eval mode and without augmentation; billed as forward samples."""
+        self.network.eval()
+        weights = self.evaluated()
+        losses = []
+        with torch.no_grad():
+            for part, own_labels in zip(
+                indices.split(self.train.batch_size, 1), labels.split(self.train.batch_size, 1), strict=True
+            ):
+                logits = self.stack.forward(weights, self.examples.batch(part, None))
+                losses.append(F.cross_entropy(logits.flatten(0, 1), own_labels.flatten(), reduction="none"))
+        self.counters.add("forward_samples", indices.shape[1])
+        return torch.cat([loss.view(len(self.seeds), -1) for loss in losses], 1)
+
+    def evaluated(self) -> Weights:
+        """The weights of now, with their buffers."""
+        stored = {name: tensor.detach() for name, tensor in self.stored.items()}
+        return {**self.parametrisation.evaluated(stored), **self.buffers}
+
+    def variants(self) -> dict[str, Outcome]:
+        """What the parametrisation and the averaging leave."""
+        stored = {name: tensor.detach() for name, tensor in self.stored.items()}
+        return {**self.parametrisation.variants(stored, self.buffers), **self.averaging.variants()}
+
+    def state(self) -> dict[str, Any]:
+        """Weights, buffers, optimizer, counters, and what the seams keep."""
+        return {
+            "stored": {name: tensor.detach() for name, tensor in self.stored.items()},
+            "buffers": self.buffers,
+            "optimizer": self.optimizer.state_dict(),
+            "counters": self.counters.state(),
+            "batches": self.batches.state(),
+            "averaging": self.averaging.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+        with torch.no_grad():
+            for name, tensor in self.stored.items():
+                tensor.copy_(state["stored"][name])
+            for name, tensor in self.buffers.items():
+                tensor.copy_(state["buffers"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.counters.restore(state["counters"])
+        self.batches.restore(state["batches"])
+        self.averaging.restore(state["averaging"])

@@ -1,0 +1,49 @@
+"""What the stages that train have in common: from parameters to the three things that such a stage writes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import torch
+
+from assay import artifact, config, files, methods, runtime
+from assay.data import prepared
+from assay.training.checkpoint import Scratch
+
+if TYPE_CHECKING:
+    from assay.config import Run
+
+PREPARED = Path("data/prepared")
+
+
+def train_and_write(stage: str, run: Run) -> None:
+    """Train and write `models/<arm>/`, `metrics/curves/<arm>.csv` and `metrics/timings/<arm>.json`.
+
+    Only the last varies from run to run; no stage but `track` reads it.
+
+    Raises:
+        AssayError: anything in params.yaml is wrong (also where it concerns another arm, so that a typo is found
+            before hours of training and not after), the data is missing, or the training diverged.
+    """
+    methods.check(config.load())
+    device = runtime.set_up()
+    data = prepared.load(PREPARED, device, ("train", "validation"))
+    inputs = {"run": run.model_dump(mode="json"), "data": data.digest}
+    with Scratch(stage, inputs, device) as scratch:
+        start_up = time.time() - psutil.Process().create_time()
+        result, trained = methods.train(run, data, scratch)
+        files.write_text(Path(f"metrics/curves/{run.arm}.csv"), trained.curves.csv())
+        files.write_json(
+            Path(f"metrics/timings/{run.arm}.json"),
+            {
+                "seconds": round(trained.seconds, 3),
+                "steps_per_second": round(run.train.steps / trained.seconds, 3),
+                "start_up_seconds": round(start_up, 3),
+                "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
+                "threads": torch.get_num_threads(),
+            },
+        )
+        artifact.write(Path(f"models/{run.arm}"), result)

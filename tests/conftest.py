@@ -1,0 +1,69 @@
+"""What all tests share: one thread, deterministic kernels, and small data that needs no network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from assay.config import Adam, Model, Run, Train
+from assay.data.images import Images
+from assay.data.prepared import Prepared, Split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_deterministic():
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+
+
+def make_data(examples: int = 96, channels: int = 1, side: int = 8, classes: int = 4, augment: str = "none") -> Prepared:
+    """Random images, each class brightest in a column of its own, so that there is something to learn."""
+    generator = torch.Generator().manual_seed(0)
+
+    def split(count: int) -> Split:
+        labels = torch.randint(0, classes, (count,), generator=generator)
+        images = torch.randint(0, 128, (count, channels, side, side), generator=generator, dtype=torch.uint8)
+        images[torch.arange(count), :, :, labels] += 100
+        return Split(images, labels)
+
+    return Prepared(
+        name="synthetic",
+        images=Images(channels, side, side, classes),
+        class_names=tuple(str(label) for label in range(classes)),
+        mean=(80.0,) * channels,
+        std=(50.0,) * channels,
+        augment=augment,
+        digest="0" * 64,
+        train=split(examples),
+        validation=split(32),
+        test=split(32),
+    )
+
+
+@pytest.fixture
+def data() -> Prepared:
+    return make_data()
+
+
+@pytest.fixture
+def make_run() -> Callable[..., Run]:
+    """A run on the synthetic data, with whatever a test changes."""
+
+    def make(**changes) -> Run:
+        train = Train(
+            steps=changes.pop("steps", 12),
+            batch_size=changes.pop("batch_size", 16),
+            optimizer=changes.pop("optimizer", Adam(name="adam", lr=0.01)),
+            evaluate_every=changes.pop("evaluate_every", 5),
+            **{key: changes.pop(key) for key in ("schedule", "precision") if key in changes},
+        )
+        defaults = {"arm": "probe", "method": "sgd", "seeds": (0, 1, 2), "model": Model(name="linear"), "options": {}}
+        return Run(**{**defaults, **changes}, train=train)
+
+    return make
+

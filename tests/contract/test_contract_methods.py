@@ -1,0 +1,138 @@
+"""Every method goes through the same suite: it trains, counts, resumes, repeats, and exports what it says.
+
+A method joins by an entry in `ARMS`; the first test fails for one that has none.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from assay import artifact, methods, models
+from assay.config import Model
+from assay.training.checkpoint import Scratch
+from tests.conftest import make_data
+
+CPU = torch.device("cpu")
+ARMS = {
+    "sgd": {"method": "sgd"},
+    "sgd fixed": {"method": "sgd", "options": {"batches": "fixed"}},
+    "sgd with batch norm": {"method": "sgd", "model": Model(name="vgg", widths=[[4], [4]], batch_norm=True)},
+    "sgd in bfloat16": {"method": "sgd", "precision": "bfloat16"},
+}
+
+
+def train(run, data, folder, stage="probe"):
+    with Scratch(stage, run.model_dump(mode="json"), CPU, folder) as scratch:
+        return methods.train(run, data, scratch)
+
+
+def assert_equal_weights(one, other, compare):
+    assert one.weights.keys() == other.weights.keys()
+    for variant, state in one.weights.items():
+        for name, tensor in state.items():
+            compare(tensor, other.weights[variant][name])
+
+
+def bit_equal(one, other):
+    assert torch.equal(one, other)
+
+
+def test_every_method_is_in_the_suite():
+    assert {arm["method"] for arm in ARMS.values()} == set(methods.names())
+
+
+@pytest.fixture(params=ARMS, ids=lambda name: name.replace(" ", "-"))
+def run(request, make_run):
+    return make_run(**ARMS[request.param])
+
+
+def test_it_learns(run, make_run, tmp_path):
+    data = make_data(examples=256)
+    run = run.model_copy(update={"train": run.train.model_copy(update={"steps": 120, "evaluate_every": 20})})
+    result, trained = train(run, data, tmp_path)
+    variant = next(iter(result.manifest.variants.values()))
+    assert min(variant.validation_accuracy) > 0.8  # four classes: chance is 0.25
+    last = [row for row in trained.curves.rows if row[2] == 120 and row[3] == "validation"]
+    assert len(last) == len(run.seeds)
+
+
+def test_the_artifact_is_what_its_manifest_says(run, data, tmp_path):
+    result, _ = train(run, data, tmp_path)
+    artifact.write(tmp_path / "model", result)
+    back = artifact.read(tmp_path / "model")
+    assert back.manifest == result.manifest
+    manifest = back.manifest
+    assert (manifest.arm, manifest.method, tuple(manifest.seeds)) == (run.arm, run.method, run.seeds)
+    for name, variant in manifest.variants.items():
+        network = models.build(manifest.model.name, data.images, **manifest.model.arguments)
+        for seed in range(len(manifest.seeds)):
+            for member in range(variant.members):
+                network.load_state_dict(artifact.state_dict(back, name, seed, member), strict=True)
+        assert len(variant.best_step) == len(variant.validation_loss) == len(manifest.seeds)
+        assert 0 < min(variant.best_step) <= max(variant.best_step) <= run.train.steps
+
+
+def test_costs_are_counted(run, data, tmp_path):
+    result, _ = train(run, data, tmp_path)
+    for variant in result.manifest.variants.values():
+        assert variant.cost.optimizer_steps == run.train.steps
+        assert variant.cost.train_samples + variant.cost.forward_samples >= run.train.steps * run.train.batch_size
+
+
+def test_the_same_parameters_give_the_same_bytes(run, data, tmp_path):
+    for name in ("one", "two"):
+        artifact.write(tmp_path / name, train(run, data, tmp_path)[0])
+    for file in (artifact.WEIGHTS, artifact.MANIFEST):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+@pytest.mark.parametrize("killed_after", [1, 5, 11])
+def test_a_killed_run_goes_on_to_the_same_bytes(run, data, tmp_path, monkeypatch, killed_after):
+    monkeypatch.setenv("ASSAY_CHECKPOINT_SECONDS", "0")
+    whole, whole_trained = train(run, data, tmp_path, "whole")
+    save, saves = Scratch.save, []
+
+    def save_and_die(scratch, state):
+        save(scratch, state)
+        saves.append(state["done"])
+        if len(saves) == killed_after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Scratch, "save", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        train(run, data, tmp_path, "cut")
+    resumed, resumed_trained = train(run, data, tmp_path, "cut")
+    assert saves == list(range(1, run.train.steps))  # it went on, and did not begin anew
+    assert_equal_weights(whole, resumed, bit_equal)
+    assert whole.manifest == resumed.manifest
+    assert whole_trained.curves.csv() == resumed_trained.curves.csv()
+
+
+def test_a_network_trains_alone_as_it_does_in_company(run, data, tmp_path):
+    together, _ = train(run, data, tmp_path)
+    tolerance = 0.05 if run.train.precision == "bfloat16" else 1e-4
+    for index, seed in enumerate(run.seeds):
+        alone, _ = train(run.model_copy(update={"seeds": (seed,)}), data, tmp_path)
+        for variant, state in alone.weights.items():
+            for name, tensor in state.items():
+                expected = together.weights[variant][name][index]
+                torch.testing.assert_close(tensor[0], expected, rtol=tolerance, atol=tolerance, msg=name)
+
+
+def test_seeds_differ(run, data, tmp_path):
+    result, _ = train(run, data, tmp_path)
+    for state in result.weights.values():
+        trained = [tensor for name, tensor in state.items() if name.endswith("weight")]
+        assert all(not torch.equal(tensor[0], tensor[1]) for tensor in trained)
+
+
+def test_no_validation_set_means_no_validation_figures(run, data, tmp_path):
+    from dataclasses import replace
+
+    from assay.data.prepared import Split
+
+    empty = Split(data.validation.images[:0], data.validation.labels[:0])
+    result, trained = train(run, replace(data, validation=empty), tmp_path)
+    assert {row[3] for row in trained.curves.rows} == {"train"}
+    assert all(not v.best_step and not v.validation_loss for v in result.manifest.variants.values())

@@ -1,0 +1,156 @@
+"""The seams carry what the methods to come will put into them, with the loop as it is."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from assay.training.averaging import Averaging
+from assay.training.batches import Batches, EpochBatches
+from assay.training.checkpoint import Scratch
+from assay.training.loop import train
+from assay.training.parametrisation import Outcome, Parametrisation
+from assay.training.task import Task
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def task(make_run, data):
+    return Task(make_run(), data)
+
+
+def run_loop(task, update, folder):
+    with Scratch("probe", {}, CPU, folder) as scratch:
+        return train(update, task.plan(), task.data, scratch)
+
+
+class Midpoint(Parametrisation):
+    """Two endpoints, always run half-way: each gets half the gradient."""
+
+    def weights(self, stored, step):
+        return {name: tensor.mean(1) for name, tensor in stored.items()}
+
+    evaluated = lambda self, stored: self.weights(stored, 0)  # noqa: E731
+
+    def variants(self, stored, buffers):
+        return {"ensemble": Outcome(stored), "midpoint": Outcome({n: t[:, None] for n, t in self.evaluated(stored).items()})}
+
+
+def test_a_parametrisation_gets_the_chain_rule(task, tmp_path):
+    network, parameters, buffers = task.fresh(task.run.seeds)
+    stored = {name: torch.stack([tensor, tensor], 1) for name, tensor in parameters.items()}
+    both = task.gradient_update(batches=task.batches(), parametrisation=Midpoint(), stored=stored)
+    plain = task.gradient_update(batches=task.batches())
+    both.step(0), plain.step(0)
+    for name, tensor in plain.stored.items():
+        for endpoint in (0, 1):
+            torch.testing.assert_close(both.stored[name].grad[:, endpoint], tensor.grad / 2)
+    run_loop(task, both, tmp_path)
+    outcomes = both.variants()
+    assert {name: next(iter(o.weights.values())).shape[1] for name, o in outcomes.items()} == {"ensemble": 2, "midpoint": 1}
+
+
+class Decay(Parametrisation):
+    """A penalty of half the squared norm, whose gradient is the weight itself."""
+
+    def penalty(self, stored, step):
+        return sum(tensor.square().sum() for tensor in stored.values()) / 2
+
+
+def test_a_penalty_adds_its_gradient(task):
+    plain = task.gradient_update(batches=task.batches())
+    decayed = task.gradient_update(batches=task.batches(), parametrisation=Decay())
+    start = {name: tensor.detach().clone() for name, tensor in plain.stored.items()}
+    plain.step(0), decayed.step(0)
+    for name, tensor in plain.stored.items():
+        torch.testing.assert_close(decayed.stored[name].grad, tensor.grad + start[name])
+
+
+class FirstWeights(Averaging):
+    """Keeps a running sum of the weights, state and all."""
+
+    def __init__(self):
+        self.sums = {}
+
+    def observe(self, step, weights, buffers):
+        for name, tensor in weights.items():
+            self.sums[name] = self.sums.get(name, 0) + tensor.detach()
+
+    def variants(self):
+        return {"sum": Outcome({name: tensor[:, None] for name, tensor in self.sums.items()})}
+
+    def state(self):
+        return {"sums": self.sums}
+
+    def restore(self, state):
+        self.sums = dict(state["sums"])
+
+
+def test_an_averaging_sees_the_weights_after_every_update(task, tmp_path):
+    update = task.gradient_update(batches=task.batches(), averaging=FirstWeights())
+    seen = []
+    for step in range(3):
+        update.step(step)
+        seen.append({name: tensor.detach().clone() for name, tensor in update.stored.items()})
+    kept = update.variants()
+    assert list(kept) == ["last", "sum"]
+    for name in seen[0]:
+        torch.testing.assert_close(kept["sum"].weights[name][:, 0], seen[0][name] + seen[1][name] + seen[2][name])
+
+
+class Rescoring(Batches):
+    """The examples of highest loss, all of them scored before every batch."""
+
+    def select(self, step, score):
+        everything = torch.arange(self.examples).expand(len(self.seeds), -1)
+        self.losses = score(everything, self.labels(everything))
+        return self.losses.topk(self.batch_size, 1).indices
+
+
+def test_batches_may_score_examples_and_are_billed(task):
+    batches = Rescoring(task.data.train.labels, task.run.seeds, 16)
+    update = task.gradient_update(batches=batches)
+    seen = update.step(0)
+    torch.testing.assert_close(seen.losses, batches.losses.topk(16, 1).values, rtol=1e-5, atol=1e-5)
+    cost = update.counters.cost()
+    assert (cost.train_samples, cost.forward_samples) == (16, batches.examples)
+
+
+class HardestHalf(EpochBatches):
+    """Learns from the harder half of each batch, and remembers what it saw."""
+
+    def weigh(self, losses, copies):
+        chosen = losses >= losses.median(1, keepdim=True).values
+        return chosen / chosen.sum(1, keepdim=True)
+
+    def observe(self, step, batch, losses):
+        self.seen = (step, batch.indices.clone(), losses)
+
+
+def test_batches_may_weigh_examples_by_their_losses_and_what_is_left_out_counts_as_forward_only(task):
+    batches = HardestHalf(task.data.train.labels, task.run.seeds, 16)
+    update = task.gradient_update(batches=batches)
+    seen = update.step(0)
+    step, indices, losses = batches.seen
+    assert step == 0
+    assert indices.shape == (3, 16)
+    assert torch.equal(losses, seen.losses)
+    cost = update.counters.cost()
+    assert cost.train_samples + cost.forward_samples == 16
+    assert 8 <= cost.train_samples <= 9
+
+
+class TwoPhases(EpochBatches):
+    """The optimizer starts afresh at step 2."""
+
+    phase_starts = frozenset({2})
+
+
+def test_a_phase_begins_with_a_fresh_optimizer(task):
+    update = task.gradient_update(batches=TwoPhases(task.data.train.labels, task.run.seeds, 16))
+    counts = []
+    for step in range(4):
+        update.step(step)
+        counts.append(int(next(iter(update.optimizer.state.values()))["step"]))
+    assert counts == [1, 2, 1, 2]

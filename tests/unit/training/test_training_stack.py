@@ -1,0 +1,157 @@
+"""A stack of R networks computes what R networks compute, whichever way it runs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from assay.training.folded import can_fold
+from assay.training.stack import Stack, initialise, predict, way_to_run
+
+CPU = torch.device("cpu")
+
+
+def convolutional() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1, stride=2, bias=False),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Conv2d(4, 4, 3, padding=1, groups=2),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(4 * 2 * 2, 5),
+    )
+
+
+def dense() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(2 * 8 * 8, 7), nn.ReLU(), nn.Linear(7, 5, bias=False))
+
+
+def example(copies: int, batch: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(copies, batch, 2, 8, 8, generator=generator)
+    return inputs, torch.randint(0, 5, (copies, batch), generator=generator)
+
+
+@pytest.mark.parametrize("way", ["folded", "sliced"])
+@pytest.mark.parametrize("build", [convolutional, dense])
+def test_gradients_are_those_of_each_network_alone(build, way):
+    network, parameters, buffers = initialise(build, [3, 4, 5], CPU)
+    inputs, labels = example(3)
+    moved = {name: tensor.clone() for name, tensor in buffers.items()}
+    stacked = Stack(network, 3, CPU, way=way).gradients(parameters, moved, inputs, labels)
+    for r in range(3):
+        own = {name: tensor[r].clone().requires_grad_() for name, tensor in parameters.items()}
+        own_buffers = {name: tensor[r].clone() for name, tensor in buffers.items()}
+        network.train()
+        logits = functional_call(network, {**own, **own_buffers}, (inputs[r],))
+        gradients = torch.autograd.grad(F.cross_entropy(logits, labels[r]), list(own.values()))
+        for name, gradient in zip(own, gradients, strict=True):
+            torch.testing.assert_close(stacked.by_name[name][r], gradient, rtol=1e-5, atol=1e-6)
+        for name, tensor in own_buffers.items():  # batch norm's running statistics moved alike
+            torch.testing.assert_close(moved[name][r], tensor)
+        torch.testing.assert_close(stacked.losses[r].mean(), F.cross_entropy(logits, labels[r]))
+        assert torch.equal(stacked.correct[r], logits.argmax(-1) == labels[r])
+
+
+@pytest.mark.parametrize("build", [convolutional, dense])
+def test_both_ways_agree_on_predictions(build):
+    network, parameters, buffers = initialise(build, [0, 1], CPU)
+    inputs, _ = example(2)
+    network.eval()
+    folded = Stack(network, 2, CPU, way="folded").forward({**parameters, **buffers}, inputs)
+    sliced = Stack(network, 2, CPU, way="sliced").forward({**parameters, **buffers}, inputs)
+    torch.testing.assert_close(folded, sliced, rtol=1e-5, atol=1e-6)
+
+
+def test_weight_gradients_are_laid_out_as_the_weights():
+    network, parameters, buffers = initialise(dense, [0, 1], CPU)
+    gradients = Stack(network, 2, CPU, way="folded").gradients(parameters, buffers, *example(2))
+    assert all(gradient.is_contiguous() for gradient in gradients.by_name.values())
+
+
+def test_the_grouped_convolution_of_accelerators_equals_the_sliced_one():
+    from assay.training import folded  # the CPU takes the other branch, so it is called by hand
+
+    inputs = torch.randn(3 * 5, 4, 6, 6)
+    weight, bias = torch.randn(3, 8, 2, 3, 3), torch.randn(3, 8)
+    sliced = folded._conv2d(3, inputs, weight, bias, 1, 1, 1, 2)
+    grouped = folded._grouped_conv2d(3, inputs, weight, bias, (1, 1, 1), 2)
+    torch.testing.assert_close(sliced, grouped, rtol=1e-5, atol=1e-5)
+
+
+def test_bfloat16_runs_under_autocast_and_gives_float32_gradients_near_those_of_float32():
+    network, parameters, buffers = initialise(dense, [0, 1], CPU)
+    exact = Stack(network, 2, CPU).gradients(parameters, buffers, *example(2))
+    for way in ("folded", "sliced"):
+        rounded = Stack(network, 2, CPU, "bfloat16", way).gradients(parameters, buffers, *example(2))
+        for name, gradient in exact.by_name.items():
+            assert rounded.by_name[name].dtype == torch.float32
+            torch.testing.assert_close(rounded.by_name[name], gradient, rtol=0.1, atol=0.02)
+            assert not torch.equal(rounded.by_name[name], gradient)
+
+
+def test_coefficients_weigh_examples_and_zeros_are_not_billed():
+    network, parameters, buffers = initialise(dense, [0, 1], CPU)
+    inputs, labels = example(2)
+
+    def hardest(losses, copies):
+        return (losses == losses.max(1, keepdim=True).values).float()
+
+    for way in ("folded", "sliced"):
+        result = Stack(network, 2, CPU, way=way).gradients(parameters, buffers, inputs, labels, hardest)
+        assert result.used.tolist() == [1, 1]
+        for r in range(2):
+            worst = int(result.losses[r].argmax())
+            alone = Stack(network, 1, CPU, way=way).gradients(
+                {k: v[r : r + 1] for k, v in parameters.items()},
+                {},
+                inputs[r : r + 1, worst : worst + 1],
+                labels[r : r + 1, worst : worst + 1],
+            )
+            for name, gradient in alone.by_name.items():
+                torch.testing.assert_close(result.by_name[name][r], gradient[0], rtol=1e-5, atol=1e-6)
+
+
+def test_networks_that_draw_random_numbers_draw_the_same_alone_and_in_company():
+    def dropping() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(2 * 8 * 8, 5))
+
+    network, parameters, buffers = initialise(dropping, [0, 1, 2], CPU)
+    assert way_to_run(network, CPU) == "sliced"
+    inputs, labels = example(3)
+    together = Stack(network, 3, CPU).gradients(parameters, buffers, inputs, labels, randomness=[7, 8, 9])
+    alone = Stack(network, 1, CPU).gradients(
+        {k: v[1:2] for k, v in parameters.items()}, {}, inputs[1:2], labels[1:2], randomness=[8]
+    )
+    for name, gradient in alone.by_name.items():
+        assert torch.equal(together.by_name[name][1], gradient[0])
+
+
+def test_layers_that_folding_does_not_know_are_sliced():
+    assert can_fold(convolutional())
+    assert not can_fold(nn.Sequential(nn.Flatten(), nn.LayerNorm(12), nn.Linear(12, 3)))
+    assert way_to_run(dense(), CPU) == "folded"
+    assert way_to_run(convolutional(), CPU) == "sliced"
+    assert way_to_run(convolutional(), torch.device("cuda")) == "folded"
+
+
+def test_a_copy_starts_as_the_plain_module_of_its_seed_does():
+    _, three, _ = initialise(dense, [3, 4, 5], CPU)
+    _, one, _ = initialise(dense, [4], CPU)
+    for name in three:
+        assert torch.equal(three[name][1], one[name][0])
+        assert name.endswith("bias") or not torch.equal(three[name][0], three[name][1])
+
+
+def test_predictions_do_not_depend_on_the_chunk(monkeypatch):
+    network, parameters, buffers = initialise(dense, [0, 1], CPU)
+    images = torch.randint(0, 256, (150, 2, 8, 8), dtype=torch.uint8)
+    whole = predict(network, {**parameters, **buffers}, images, [100.0, 100.0], [50.0, 60.0])
+    monkeypatch.setattr("assay.training.stack.PREDICTION_ROWS", 1)
+    chunked = predict(network, {**parameters, **buffers}, images, [100.0, 100.0], [50.0, 60.0])
+    assert whole.shape == (2, 150, 5)
+    torch.testing.assert_close(whole, chunked, rtol=1e-5, atol=1e-6)
