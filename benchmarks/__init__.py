@@ -1,0 +1,1 @@
+"""Speed against references; measured on demand, never a timed test."""

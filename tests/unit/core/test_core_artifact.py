@@ -1,0 +1,99 @@
+"""The artifact on disk: the fixed format, checked both ways."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from assay import artifact, files
+from assay.artifact import Artifact, Manifest, ModelRecord, Variant
+from assay.errors import AssayError
+
+
+@pytest.fixture
+def line() -> Artifact:
+    """Two seeds; a midpoint of one member and an ensemble of two; one with masks."""
+    manifest = Manifest(
+        arm="line",
+        method="subspace",
+        seeds=[3, 5],
+        model=ModelRecord(name="linear"),
+        images={"channels": 1, "height": 2, "width": 2, "classes": 3},
+        parameters={"steps": 10},
+        data_digest="0" * 64,
+        variants={"midpoint": Variant(members=1, density=0.5), "ensemble": Variant(members=2)},
+    )
+    weights = {
+        "midpoint": {"1.weight": torch.randn(2, 1, 3, 4), "1.bias": torch.randn(2, 1, 3)},
+        "midpoint.mask": {"1.weight": torch.ones(2, 1, 3, 4)},
+        "ensemble": {"1.weight": torch.randn(2, 2, 3, 4), "1.bias": torch.randn(2, 2, 3)},
+    }
+    return Artifact(manifest=manifest, weights=weights)
+
+
+def test_the_format_on_disk(line, tmp_path):
+    artifact.write(tmp_path / "line", line)
+    assert sorted(path.name for path in (tmp_path / "line").iterdir()) == ["manifest.json", "weights.safetensors"]
+    tensors = load_file(tmp_path / "line" / artifact.WEIGHTS)
+    assert tensors["ensemble/1.weight"].shape == (2, 2, 3, 4)
+    assert "midpoint.mask/1.weight" in tensors
+
+
+def test_it_comes_back_as_it_was(line, tmp_path):
+    artifact.write(tmp_path / "line", line)
+    back = artifact.read(tmp_path / "line")
+    assert back.manifest == line.manifest
+    for variant, state in line.weights.items():
+        for name, tensor in state.items():
+            assert torch.equal(back.weights[variant][name], tensor)
+    assert torch.equal(artifact.state_dict(back, "ensemble", 1, 1)["1.bias"], line.weights["ensemble"]["1.bias"][1, 1])
+
+
+def test_equal_artifacts_give_equal_bytes_whatever_the_folder_is_called(line, tmp_path):
+    for name in ("one", "another_name"):
+        artifact.write(tmp_path / name, line)
+    for file in (artifact.WEIGHTS, artifact.MANIFEST):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "another_name" / file).read_bytes()
+
+
+def test_weights_and_manifest_that_do_not_belong_together_are_refused(line, tmp_path):
+    line.weights["ensemble"]["1.bias"] = torch.randn(2, 3, 3)
+    with pytest.raises(AssayError, match=r"ensemble/1.bias has shape \(2, 3, 3\).*2 seeds, 2 members"):
+        artifact.write(tmp_path / "line", line)
+    assert not (tmp_path / "line").exists()
+    del line.weights["ensemble"]
+    with pytest.raises(AssayError, match="'ensemble' of the manifest has no weights"):
+        artifact.write(tmp_path / "line", line)
+
+
+def truncate(folder):
+    path = folder / artifact.WEIGHTS
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def stranger(folder):
+    path = folder / artifact.WEIGHTS
+    save_file({**load_file(path), "curve/1.weight": torch.zeros(2, 1, 3)}, path)
+
+
+def without(name):
+    return lambda folder: (folder / name).unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncate, r"weights\.safetensors: .*delete .* and run `dvc repro`"),
+        (stranger, r"curve/1\.weight: its variant is not in the manifest \(midpoint, ensemble"),
+        (without(artifact.WEIGHTS), r"weights\.safetensors: "),
+        (without(artifact.MANIFEST), r"manifest\.json: not found"),
+        (lambda folder: (folder / artifact.MANIFEST).write_text("{"), r"manifest\.json: not JSON"),
+        (lambda folder: files.write_json(folder / artifact.MANIFEST, {"arm": "x"}), r"manifest\.json: method: missing"),
+    ],
+)
+def test_damage_is_named(line, tmp_path, damage, message):
+    artifact.write(tmp_path / "line", line)
+    damage(tmp_path / "line")
+    with pytest.raises(AssayError, match=message):
+        artifact.read(tmp_path / "line")

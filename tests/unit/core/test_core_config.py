@@ -1,0 +1,145 @@
+"""params.yaml turned wrong gives one clear line that names the key and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay import config
+from assay.errors import AssayError
+
+TEXT = """\
+seeds: [0, 1]
+data: {name: digits, validation: 100}
+model: {name: mlp, hidden: [32]}
+train:
+  steps: 300
+  batch_size: 60
+  optimizer: {name: adam, lr: 1e-3}
+  schedule: {name: constant}
+  evaluate_every: 50
+arms:
+  cyclic: {method: sgd, batches: fixed}
+  long: {method: sgd, steps: 600, optimizer: {name: sgd, lr: 0.1, momentum: 0.9}, seeds: [7], model: {name: linear}}
+claims:
+  - {id: c1, paper: p2020, statement: s, arm: cyclic, against: baseline, metric: accuracy, verdict: better}
+"""
+
+
+@pytest.fixture
+def params_file(tmp_path) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_yaml_is_read_as_dvc_reads_it(params_file):
+    assert config.load(params_file).train.optimizer.lr == 0.001  # YAML 1.1 would make 1e-3 a string
+
+
+def test_an_arm_overrides_what_it_names_and_shares_the_rest(params_file):
+    settings = config.read("seeds", "model", "train", "arms", path=params_file)
+    cyclic, long = settings.arm("cyclic"), settings.arm("long")
+    assert (cyclic.seeds, cyclic.model, cyclic.train) == (settings.seeds, settings.model, settings.train)
+    assert cyclic.options == {"batches": "fixed"}
+    assert (long.seeds, long.model.name, long.options) == ((7,), "linear", {})
+    assert (long.train.steps, long.train.batch_size, long.train.optimizer.name) == (600, 60, "sgd")
+    assert settings.baseline().method == "sgd"
+
+
+def test_a_stage_sees_only_what_it_asked_for(params_file):
+    settings = config.read("data", path=params_file)
+    assert settings.data.name == "digits"
+    with pytest.raises(AttributeError, match=r"'seeds' was not asked for.*dvc\.yaml"):
+        _ = settings.seeds
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("steps: 300", "stepz: 300", "train.stepz: unknown key; did you mean steps? allowed: batch_size, "),
+        ("steps: 300", "steps: -5", "train.steps: got -5; it should be greater than or equal to 1"),
+        ("steps: 300", "steps: many", "train.steps: got 'many'; it should be a valid integer"),
+        ("steps: 300", "steps: 3.5", "train.steps: got 3.5; it should be a valid integer"),
+        ("batch_size: 60", "batch_size: true", "train.batch_size: got True; it should be a valid integer"),
+        ("{name: adam, lr: 1e-3}", "{name: adm}", "train.optimizer.name: got 'adm'; did you mean adam? allowed: sgd"),
+        ("{name: adam, lr: 1e-3}", "{name: adam}", "train.optimizer.lr: missing, and required"),
+        ("lr: 1e-3", "lr: 1e-3, momentum: 0.9", "train.optimizer.momentum: unknown key; allowed: betas, eps, lr"),
+        ("lr: 1e-3", "lr: 1e-3, betas: [0.9, 1]", "train.optimizer.betas: got [0.9, 1]; both must lie in [0, 1)"),
+        ("{name: adam, lr: 1e-3}", "adam", "train.optimizer: got 'adam'; it should hold keys and values"),
+        ("{name: constant}", "{name: cosine, warmup_steps: 300}", "train: schedule.warmup_steps is 300; it must be"),
+        ("{name: constant}", "{name: step, at: [3, 2]}", "train.schedule.at: got [3, 2]; must be steps from 1"),
+        ("name: digits", "name: digit", "data.name: got 'digit'; it should be 'mnist'"),
+        ("validation: 100", "validation: -1", "data.validation: got -1; it should be greater than or equal to 0"),
+        ("name: digits", "name: folder", "data.size: missing; a folder of images needs"),
+        ("name: digits", "name: digits, size: 8", "data.size: only a data set named folder takes it, not digits"),
+        ("[0, 1]", "[0, 0]", "seeds: each must stand once"),
+        ("[0, 1]", "[]", "seeds: got []; it should hold 1 or more"),
+        ("[0, 1]", "3", "seeds: got 3; it should be a list"),
+        ("seeds: [7]", "seeds: [7, 7]", "arms.long.seeds: each must stand once"),
+        ("method: sgd, batches", "batches", "arms.cyclic.method: missing, and required"),
+        ("steps: 600", "steps: 0", "arms.long.steps: got 0; it should be greater than or equal to 1"),
+        ("lr: 0.1", "lr: -1", "arms.long.optimizer.lr: got -1; it should be greater than 0"),
+        ("cyclic: {", "baseline: {", "arms.baseline: the name is taken by the pipeline itself"),
+        ("cyclic: {", "a b: {", "arms.a b: got 'a b'; it should match"),
+        ("arm: cyclic", "arm: cycle", "claims.c1.arm: no arm 'cycle'; there are baseline, cyclic, long"),
+        ("verdict: better", "verdict: best", "claims.0.verdict: got 'best'; it should be 'better' or 'not_worse'"),
+        ("verdict: better", "verdict: better, margn: 1", "claims.0.margn: unknown key; did you mean margin? allowed: "),
+        ("claims:\n", "claim:\n", "claim: unknown key; did you mean claims? allowed: arms, claims, data"),
+        ("seeds: [0, 1]\n", "", "seeds: missing, and required"),
+        ("seeds: [0, 1]", "seeds: [0, 1]\nseeds: [2]", "not valid YAML: "),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(params_file, old, new, line):
+    assert old in TEXT
+    params_file.write_text(TEXT.replace(old, new, 1))
+    with pytest.raises(AssayError) as raised:
+        config.load(params_file)
+    lines = [each.removeprefix(f"{params_file}: ") for each in str(raised.value).splitlines()]
+    assert any(each.startswith(line) for each in lines), lines
+
+
+def test_everything_wrong_is_said_at_once(params_file):
+    params_file.write_text(TEXT.replace("steps: 300", "steps: 0").replace("validation: 100", "validation: x"))
+    with pytest.raises(AssayError) as raised:
+        config.load(params_file)
+    assert len(str(raised.value).splitlines()) == 2
+
+
+def test_a_missing_or_empty_file_is_said(params_file):
+    with pytest.raises(AssayError, match=r"nowhere\.yaml: not found"):
+        config.load(Path("nowhere.yaml"))
+    params_file.write_text("")
+    with pytest.raises(AssayError, match="the file must hold keys and values"):
+        config.load(params_file)
+
+
+def test_an_unknown_arm_is_said_with_those_there_are(params_file):
+    with pytest.raises(AssayError, match="no arm 'cycle'; did you mean cyclic. allowed: cyclic, long"):
+        config.read("seeds", "model", "train", "arms", path=params_file).arm("cycle")
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+values = st.recursive(scalars, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=5), v, max_size=3))
+
+
+@given(
+    key=st.sampled_from(["seeds", "data", "model", "train", "arms", "claims", "other"]),
+    inner=st.none() | st.sampled_from(["name", "optimizer", "schedule", "cyclic", "steps"]),
+    value=values,
+)
+def test_no_content_whatever_escapes_as_another_error(key, inner, value):
+    from ruamel.yaml import YAML
+
+    content = YAML(typ="safe").load(TEXT)
+    if inner is not None and isinstance(content.get(key), dict):
+        content[key][inner] = value
+    else:
+        content[key] = value
+    try:
+        config.parse(config.Params, content, "params.yaml")
+    except AssayError as error:
+        assert str(error)  # noqa: PT017

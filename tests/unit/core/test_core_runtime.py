@@ -1,0 +1,60 @@
+"""Device, threads and randomness, each decided in one place."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from assay import runtime
+from assay.errors import AssayError, one_line_errors
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("ASSAY_DEVICE", "gpu9", "ASSAY_DEVICE=gpu9: .*name a device"),
+        ("ASSAY_THREADS", "0", "ASSAY_THREADS=0: give a whole number"),
+        ("ASSAY_THREADS", "many", "ASSAY_THREADS=many: give a whole number"),
+    ],
+)
+def test_bad_surroundings_are_named(monkeypatch, name, value, message):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(AssayError, match=message):
+        runtime.set_up()
+
+
+def test_set_up_fixes_threads_and_asks_for_determinism(monkeypatch):
+    monkeypatch.setenv("ASSAY_DEVICE", "cpu")
+    monkeypatch.setenv("ASSAY_THREADS", "1")
+    torch.use_deterministic_algorithms(False)
+    assert runtime.set_up() == torch.device("cpu")
+    assert torch.get_num_threads() == 1
+    assert torch.are_deterministic_algorithms_enabled()
+
+
+def test_keys_depend_on_each_argument_and_never_change():
+    assert runtime.key(0, "batches", 3) == 1998120767038241193
+    others = {runtime.key(1, "batches", 3), runtime.key(0, "layers", 3), runtime.key(0, "batches", 4)}
+    assert len(others | {runtime.key(0, "batches", 3)}) == 4
+    first, again = (torch.randperm(50, generator=runtime.generator(2, "batches")) for _ in range(2))
+    assert torch.equal(first, again)
+
+
+def test_a_users_mistake_is_one_line_and_exit_code_2(capsys):
+    with pytest.raises(SystemExit) as raised, one_line_errors():
+        raise AssayError("params.yaml: seeds: got 3")
+    assert raised.value.code == 2
+    assert capsys.readouterr().err == "error: params.yaml: seeds: got 3\n"
+
+
+def test_our_own_mistakes_keep_their_traceback():
+    with pytest.raises(ZeroDivisionError), one_line_errors():
+        _ = 1 / 0
+
+
+def test_the_configuration_is_read_without_torch():
+    code = "import sys, assay.config; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
