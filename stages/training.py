@@ -31,7 +31,7 @@ def train_and_write(stage: str, run: Run) -> None:
     methods.check(config.load())
     device = runtime.set_up()
     data = prepared.load(PREPARED, device, ("train", "validation"))
-    inputs = {"run": run.model_dump(mode="json"), "data": data.digest}
+    inputs = {"run": run.model_dump(mode="json"), "data": data.digest, "augment": data.augment}
     with Scratch(stage, inputs, device) as scratch:
         start_up = time.time() - psutil.Process().create_time()
         result, trained = methods.train(run, data, scratch)

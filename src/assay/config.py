@@ -380,7 +380,8 @@ def split_variant(name: str) -> tuple[str, str | None]:
 
 def suggestion(name: str, allowed: list[str]) -> str:
     """The allowed names, led by the one most like `name` if any is: the end of an error message."""
-    close = difflib.get_close_matches(name, allowed, n=1)
+    begun = [other for other in allowed if name and other.startswith(name)]
+    close = begun or difflib.get_close_matches(name, allowed, n=1)
     meant = f"did you mean {close[0]}? " if close else ""
     return f"{meant}allowed: {', '.join(allowed) or 'none'}"
 

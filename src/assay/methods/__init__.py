@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from assay import models
-from assay.config import ARM_KEYS, PARAMS_FILE, Params, Section, parse, suggestion
+from assay.config import ARM_KEYS, PARAMS_FILE, Params, Section, Train, parse, suggestion
 from assay.data import catalog
 from assay.errors import AssayError
 from assay.training.loop import train as run_loop
@@ -53,6 +53,7 @@ def train(run: Run, data: Prepared, scratch: Scratch) -> tuple[Artifact, Trained
     Raises:
         AssayError: an option is wrong, or the training diverged.
     """
+    models.check(run.model.name, data.images, run.model.arguments)  # of a folder, only its bytes tell the classes
     task = Task(run, data)
     update = make_update(task)
     trained = run_loop(update, task.plan(), data, scratch)
@@ -81,12 +82,21 @@ def check(params: Params) -> None:
         AssayError: a method or option is wrong, or a model or batch does not fit the data.
     """
     catalog.check(params.data)
-    images = catalog.images_of(params.data)
+    images, examples = catalog.images_of(params.data), catalog.training_examples(params.data)
     for run in params.runs():
         options(run)
-        where = f"{PARAMS_FILE}: {'model' if run.model == params.model else f'arms.{run.arm}.model'}"
         if images is not None:
-            models.check(run.model.name, images, run.model.arguments, where)
+            own = run.model != params.model
+            models.check(run.model.name, images, run.model.arguments, _key(run, "model", own=own))
+        if examples is not None and run.train.batch_size > examples:
+            key = _key(run, "batch_size", own=run.train.batch_size != params.train.batch_size)
+            raise AssayError(f"{key}: {run.train.batch_size} is more than the {examples} examples to train on")
+
+
+def _key(run: Run, key: str, *, own: bool) -> str:
+    """Where in params.yaml a value stands: under the arm, if it is the arm's own."""
+    shared = f"train.{key}" if key in Train.model_fields else key
+    return f"{PARAMS_FILE}: {f'arms.{run.arm}.{key}' if own else shared}"
 
 
 def _method(name: str, arm: str) -> Method:

@@ -1,0 +1,53 @@
+"""The few pieces that the families share: named chains of layers, and ways to draw the first weights."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+N = TypeVar("N", bound=nn.Module)
+
+
+def chain(layers: dict[str, nn.Module]) -> nn.Sequential:
+    """The layers one after the other; a layer's name in the dict begins the names of its parameters."""
+    return nn.Sequential(OrderedDict(layers))
+
+
+def dense(inputs: int, widths: Sequence[int], classes: int) -> dict[str, nn.Module]:
+    """Fully connected layers with a ReLU after each but the last: `hidden_1`, `hidden_2`, ..., `output`."""
+    layers: dict[str, nn.Module] = {}
+    for number, (before, after) in enumerate(pairwise([inputs, *widths]), start=1):
+        layers[f"hidden_{number}"] = nn.Linear(before, after)
+        layers[f"relu_{number}"] = nn.ReLU()
+    return {**layers, "output": nn.Linear([inputs, *widths][-1], classes)}
+
+
+def initialise(network: N, draw: Callable[[Tensor], Any]) -> N:
+    """Let `draw` fill every weight in place, in the order of the modules, and set every bias to zero.
+
+    Batch norm stays as PyTorch makes it: scale 1, shift 0.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            draw(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return network
+
+
+def glorot(weight: Tensor) -> None:
+    """Gaussian of variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+    nn.init.xavier_normal_(weight)
+
+
+def he(weight: Tensor) -> None:
+    """Gaussian of variance 2 / fan_in, made for ReLU (He et al. 2015, arXiv 1502.01852): PyTorch's kaiming normal."""
+    nn.init.kaiming_normal_(weight, mode="fan_in", nonlinearity="relu")

@@ -1,0 +1,25 @@
+"""Fully connected networks."""
+
+from math import prod
+from typing import Annotated
+
+from pydantic import Field
+from torch import nn
+
+from assay.data.images import Images
+from assay.models.layers import chain, dense, glorot, he, initialise
+
+Width = Annotated[int, Field(ge=1, le=65_536)]
+
+
+def mlp(images: Images, *, hidden: Annotated[list[Width], Field(min_length=1)]) -> nn.Module:
+    """Hidden layers of the given widths with ReLU: (n, c, h, w) to logits (n, classes). He weights, zero biases."""
+    return initialise(chain({"flatten": nn.Flatten(), **dense(prod(images.shape), hidden, images.classes)}), he)
+
+
+def lenet_300_100(images: Images) -> nn.Module:
+    """LeNet-300-100 (LeCun et al. 1998) as Frankle and Carbin start it (arXiv 1803.03635): Gaussian Glorot weights.
+
+    (n, c, h, w) to logits (n, classes); 266,200 weights on MNIST.
+    """
+    return initialise(chain({"flatten": nn.Flatten(), **dense(prod(images.shape), [300, 100], images.classes)}), glorot)
