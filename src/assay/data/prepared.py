@@ -1,0 +1,171 @@
+"""data/prepared: the three splits as tensors, in a few files that load straight onto the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import load_file, save_file
+
+from assay import files
+from assay.config import parse
+from assay.data.images import Images  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.errors import AssayError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from jaxtyping import Int64, UInt8
+    from torch import Tensor
+
+SPLITS = ("train", "validation", "test")
+META = "meta.json"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples of one split.
+
+    Attributes:
+        images: raw pixels.
+        labels: 0 to classes - 1.
+    """
+
+    images: UInt8[Tensor, "n c h w"]
+    labels: Int64[Tensor, " n"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set on the device.
+
+    Attributes:
+        name: of the data set.
+        images: the shape of one image and the number of classes.
+        class_names: by label.
+        mean: of the training split, per channel, on the scale of the pixels (0 to 255).
+        std: likewise.
+        augment: what training does to its images: `none`, `crop` or `crop_flip`.
+        digest: of everything above but the name and the augmentation, and of all images and labels.
+        train: what networks learn from.
+        validation: what was held out of it; it may be empty.
+        test: what verdicts are about.
+    """
+
+    name: str
+    images: Images
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augment: Literal["none", "crop", "crop_flip"]
+    digest: str
+    train: Split
+    validation: Split
+    test: Split
+
+
+class Meta(BaseModel):
+    """What meta.json holds; `files` has the SHA-256 of each split's file, `counts` its number of examples."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    images: Images
+    class_names: tuple[str, ...]
+    counts: dict[str, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augment: Literal["none", "crop", "crop_flip"]
+    files: dict[str, str]
+    digest: str = ""
+
+    def content_digest(self) -> str:
+        """The digest of what the data is, whatever it is called and however training augments it."""
+        return files.content_digest(self.model_dump(mode="json", exclude={"name", "augment", "digest"}))
+
+
+def write(folder: Path, data: Prepared) -> str:
+    """Write a data set as a directory, whole or not at all; equal data gives equal bytes.
+
+    Returns:
+        The digest that `load` will give it; the one that `data` carries is not looked at.
+    """
+    with files.replacing(folder) as temporary:
+        temporary.mkdir()
+        for name in SPLITS:
+            split: Split = getattr(data, name)
+            tensors = {"images": split.images.cpu().contiguous(), "labels": split.labels.cpu().contiguous()}
+            save_file(tensors, temporary / _file(name))
+        meta = Meta(
+            name=data.name,
+            images=data.images,
+            class_names=data.class_names,
+            counts={name: len(getattr(data, name).labels) for name in SPLITS},
+            mean=data.mean,
+            std=data.std,
+            augment=data.augment,
+            files={_file(name): files.file_digest(temporary / _file(name)) for name in SPLITS},
+        )
+        meta = meta.model_copy(update={"digest": meta.content_digest()})
+        files.write_json(temporary / META, meta.model_dump(mode="json"))
+    return meta.digest
+
+
+def load(folder: Path, device: torch.device, splits: Collection[str] = SPLITS) -> Prepared:
+    """Load a prepared data set onto a device.
+
+    Args:
+        folder: data/prepared.
+        device: where its tensors go.
+        splits: which of the three to load; the others are empty.
+
+    Raises:
+        AssayError: a file is missing, damaged or altered; the line names it.
+    """
+    meta = _read_meta(folder / META)
+    return Prepared(
+        name=meta.name,
+        images=meta.images,
+        class_names=meta.class_names,
+        mean=meta.mean,
+        std=meta.std,
+        augment=meta.augment,
+        digest=meta.digest,
+        **{name: _load(folder / _file(name), meta, device) if name in splits else _empty(meta) for name in SPLITS},
+    )
+
+
+def _file(split: str) -> str:
+    return f"{split}.safetensors"
+
+
+def _read_meta(path: Path) -> Meta:
+    try:
+        meta = parse(Meta, files.read_json(path), str(path))
+    except FileNotFoundError:
+        raise AssayError(f"{path}: not found; `dvc repro prepare` writes it") from None
+    except ValueError as error:
+        raise AssayError(f"{path}: not JSON ({error}); {_again(path)}") from None
+    if meta.digest != meta.content_digest():
+        raise AssayError(f"{path}: altered: it does not have the digest that it names; {_again(path)}")
+    return meta
+
+
+def _load(path: Path, meta: Meta, device: torch.device) -> Split:
+    if not path.is_file():
+        raise AssayError(f"{path}: not found; `dvc repro prepare` writes it")
+    if files.file_digest(path) != meta.files.get(path.name):
+        raise AssayError(f"{path}: damaged or altered: not the SHA-256 in {META}; {_again(path)}")
+    return Split(**load_file(path, device=str(device)))
+
+
+def _empty(meta: Meta) -> Split:
+    images = torch.empty((0, *meta.images.shape), dtype=torch.uint8)
+    return Split(images, torch.empty(0, dtype=torch.int64))
+
+
+def _again(path: Path) -> str:
+    return f"delete {path.parent} and run `dvc repro prepare`"

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from assay.config import Data
+from assay.data import catalog
+from assay.data.catalog import DATA_SETS
+from assay.data.images import Images
+from assay.errors import AssayError
+
+
+@pytest.mark.parametrize("data_set", DATA_SETS.values(), ids=DATA_SETS.keys())
+def test_entry_agrees_with_itself(data_set):
+    assert len(data_set.class_names) == data_set.images.classes == len(set(data_set.class_names))
+    assert len({file.name for file in data_set.files}) == len(data_set.files)
+    lengths = {"md5": 32, "sha1": 40, "sha256": 64}
+    assert all(len(file.digest) == lengths[file.algorithm] for file in data_set.files)
+
+
+@pytest.mark.parametrize("name", ["cifar100", "stl10"])
+def test_checks_are_torchvisions(name):
+    from torchvision import datasets
+
+    source = getattr(datasets, DATA_SETS[name].official)
+    theirs = dict(source.train_list + source.test_list)
+    assert {file.name: file.digest for file in DATA_SETS[name].files}.items() <= theirs.items()
+
+
+def test_fashion_class_names_are_torchvisions():
+    from torchvision.datasets import FashionMNIST
+
+    assert list(DATA_SETS["fashion_mnist"].class_names) == FashionMNIST.classes
+
+
+def test_cifar100_names_are_sorted_as_its_labels_are():
+    assert list(DATA_SETS["cifar100"].class_names) == sorted(DATA_SETS["cifar100"].class_names)
+
+
+def test_images_are_known_up_front_except_for_a_folder():
+    assert catalog.images_of(Data(name="cifar10", validation=0)) == Images(3, 32, 32, 10)
+    assert catalog.images_of(Data(name="folder", validation=0, size=32)) is None
+
+
+def test_validation_must_be_smaller_than_the_training_set():
+    catalog.check(Data(name="stl10", validation=4999))
+    with pytest.raises(AssayError, match=r"data\.validation: got 5000; .* less than the 5000 .* stl10"):
+        catalog.check(Data(name="stl10", validation=5000))
+
+
+def test_a_folder_is_checked_once_it_is_there():
+    data = Data(name="folder", validation=7, size=32)
+    catalog.check(data)
+    with pytest.raises(AssayError, match=r"data\.validation: got 7"):
+        catalog.check_validation(data, 7)

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from assay.config import Data
+from assay.data import packages, prepared
+from assay.data.catalog import DATA_SETS
+from assay.data.images import Images
+from assay.data.preparation import moments, prepare
+from assay.errors import AssayError
+from assay.runtime import generator
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def digits_raw(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("digits")
+    packages.digits(folder, folder)
+    return folder
+
+
+@pytest.fixture
+def raw(tmp_path, monkeypatch):
+    monkeypatch.setitem(DATA_SETS, "mnist", tiny.idx(tmp_path / "raw"))
+    return tmp_path / "raw"
+
+
+def test_what_is_prepared_is_loaded(digits_raw, tmp_path):
+    prepare(digits_raw, Data(name="digits", validation=200, augment="crop"), tmp_path / "out")
+    data = prepared.load(tmp_path / "out", CPU)
+    assert (data.name, data.augment, data.images) == ("digits", "crop", Images(1, 8, 8, 10))
+    assert data.class_names == tuple("0123456789")
+    for split, count in ((data.train, 1237), (data.validation, 200), (data.test, 360)):
+        assert split.images.shape == (count, 1, 8, 8)
+        assert (split.images.dtype, split.labels.dtype, split.labels.shape) == (torch.uint8, torch.int64, (count,))
+    pixels = data.train.images.double()
+    assert data.mean == pytest.approx((pixels.mean().item(),), abs=1e-6)
+    assert data.std == pytest.approx((pixels.std(correction=0).item(),), abs=1e-6)
+
+
+def test_the_validation_set_is_the_head_of_the_seeded_permutation(digits_raw, tmp_path):
+    from sklearn.datasets import load_digits
+
+    prepare(digits_raw, Data(name="digits", validation=50, split_seed=3), tmp_path / "out")
+    data = prepared.load(tmp_path / "out", CPU)
+    order = torch.randperm(1437, generator=generator(3, "validation split"))
+    labels = torch.from_numpy(load_digits().target)[:1437]
+    assert torch.equal(data.validation.labels, labels[order[:50].sort().values])
+    assert torch.equal(data.train.labels, labels[order[50:].sort().values])
+
+
+def test_no_image_is_in_two_splits_and_none_is_lost(raw, tmp_path):
+    prepare(raw, tiny.MNIST, tmp_path / "out")
+    data = prepared.load(tmp_path / "out", CPU)
+    both = torch.cat([data.train.images, data.validation.images]).flatten(1)
+    published = torch.from_numpy(tiny.random_bytes(6, 20))
+    assert sorted(both.tolist()) == sorted(published.tolist())
+
+
+def test_the_seed_chooses_the_split(digits_raw, tmp_path):
+    for seed in (0, 1):
+        prepare(digits_raw, Data(name="digits", validation=200, split_seed=seed), tmp_path / str(seed))
+    one, other = (prepared.load(tmp_path / str(seed), CPU) for seed in (0, 1))
+    assert not torch.equal(one.validation.images, other.validation.images)
+    assert torch.equal(one.test.images, other.test.images)
+    assert one.digest != other.digest
+
+
+def test_without_validation_the_split_is_empty(raw, tmp_path):
+    prepare(raw, Data(name="mnist", validation=0), tmp_path / "out")
+    data = prepared.load(tmp_path / "out", CPU)
+    assert data.validation.images.shape == (0, 1, 5, 4)
+    assert data.validation.labels.shape == (0,)
+    assert len(data.train.labels) == 6
+
+
+def test_the_same_inputs_give_the_same_files(raw, tmp_path):
+    prepare(raw, tiny.MNIST, tmp_path / "one")
+    prepare(raw, tiny.MNIST, tmp_path / "two")
+    names = {path.name for path in (tmp_path / "one").iterdir()}
+    assert names == {"train.safetensors", "validation.safetensors", "test.safetensors", "meta.json"}
+    assert all((tmp_path / "one" / n).read_bytes() == (tmp_path / "two" / n).read_bytes() for n in names)
+
+
+def test_the_digest_is_of_the_content_and_not_of_its_use(raw, tmp_path):
+    prepare(raw, tiny.MNIST, tmp_path / "one")
+    prepare(raw, tiny.MNIST.model_copy(update={"augment": "crop_flip"}), tmp_path / "two")
+    one, two = (prepared.load(tmp_path / name, CPU) for name in ("one", "two"))
+    assert one.digest == two.digest
+    assert (one.augment, two.augment) == ("none", "crop_flip")
+
+
+def test_only_what_is_asked_for_is_loaded(raw, tmp_path):
+    prepare(raw, tiny.MNIST, tmp_path / "out")
+    (tmp_path / "out/train.safetensors").unlink()
+    data = prepared.load(tmp_path / "out", CPU, splits=("test",))
+    assert data.test.images.shape == (4, 1, 5, 4)
+    assert data.train.images.shape == (0, 1, 5, 4)
+
+
+def test_a_tampered_raw_file_is_refused_and_nothing_is_written(raw, tmp_path):
+    path = raw / "t10k-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(AssayError, match=f"{path}: damaged or altered"):
+        prepare(raw, tiny.MNIST, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_validation_as_large_as_the_data_is_refused(raw, tmp_path):
+    with pytest.raises(AssayError, match=r"data\.validation: got 6; it must be less than the 6"):
+        prepare(raw, Data(name="mnist", validation=6), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_prepared(tmp_path):
+    with pytest.raises(AssayError, match=r"meta\.json: not found; `dvc repro prepare` writes it"):
+        prepared.load(tmp_path, CPU)
+
+
+@pytest.mark.parametrize("name", ["train.safetensors", "validation.safetensors", "test.safetensors"])
+def test_a_damaged_split_is_named(name, raw, tmp_path):
+    prepare(raw, tiny.MNIST, tmp_path / "out")
+    path = tmp_path / "out" / name
+    path.write_bytes(path.read_bytes()[:-1] + b"\x55")
+    with pytest.raises(AssayError, match=f"{path}: damaged or altered.*delete {path.parent}"):
+        prepared.load(tmp_path / "out", CPU)
+    path.unlink()
+    with pytest.raises(AssayError, match=f"{path}: not found"):
+        prepared.load(tmp_path / "out", CPU)
+
+
+@pytest.mark.parametrize("change", [{"mean": [0.0]}, {"counts": {}}, {"digest": "0"}, {"more": 1}, None])
+def test_a_damaged_meta_is_named(change, raw, tmp_path):
+    prepare(raw, tiny.MNIST, tmp_path / "out")
+    path = tmp_path / "out/meta.json"
+    text = path.read_text()
+    path.write_text(text[:-5] if change is None else json.dumps(json.loads(text) | change))
+    with pytest.raises(AssayError, match=str(path)) as caught:
+        prepared.load(tmp_path / "out", CPU)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(images=arrays.arrays(np.uint8, st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(1, 4), st.just(3))))
+def test_moments_are_those_of_numpy(images):
+    mean, std = moments(images)
+    axes = (0, 2, 3)
+    assert mean == pytest.approx(images.mean(axes), abs=1e-5)
+    expected = images.std(axes)
+    assert std == pytest.approx(np.where(expected == 0, 1, expected), abs=1e-5)
+
+
+def test_moments_of_more_images_than_fit_at_once():
+    images = tiny.random_bytes(2500, 2, 3, 3)
+    mean, std = moments(images)
+    assert mean == pytest.approx(images.mean((0, 2, 3)), abs=1e-5)
+    assert std == pytest.approx(images.std((0, 2, 3)), abs=1e-5)
+
+
+def test_training_does_not_import_where_bytes_come_from():
+    code = (
+        "import sys, assay.data.prepared, assay.data.preparation\n"
+        "print(sorted(m for m in sys.modules if m in ('torchvision', 'sklearn', 'PIL', 'assay.data.sources')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

