@@ -1,0 +1,1 @@
+"""Evaluation: from stored variants to predictions, metrics, statistics and verdicts, blind to the method."""

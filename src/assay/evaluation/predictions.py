@@ -1,0 +1,67 @@
+"""What a variant said about the test set: a few numbers an example, enough for every metric and for its bootstrap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from assay import files
+from assay.errors import AssayError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from jaxtyping import Float32, UInt8
+
+Array = npt.NDArray[Any]
+FIELDS = ("correct", "confidence", "nll", "brier")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One variant on the test set, a row for each seed.
+
+    Attributes:
+        correct: 1 where the most probable class is the label; the lowest class wins a tie.
+        confidence: the probability of the most probable class.
+        nll: minus the logarithm of the label's probability, in nats, bounded by `assay.evaluation.predict.FLOOR`.
+        brier: the squared distance, summed over classes, of the probabilities from the label; 0 to 2.
+    """
+
+    correct: UInt8[Array, "seed example"]
+    confidence: Float32[Array, "seed example"]
+    nll: Float32[Array, "seed example"]
+    brier: Float32[Array, "seed example"]
+
+    def of_seeds(self, indices: Sequence[int]) -> Predictions:
+        """The rows of the seeds at these indices, in this order."""
+        return Predictions(*(getattr(self, field)[list(indices)] for field in FIELDS))
+
+
+def write(path: Path, predictions: Mapping[str, Predictions]) -> None:
+    """Write the predictions of an arm's variants as `<variant>/<field>`, atomically; equal ones give equal bytes."""
+    tensors = {f"{name}/{field}": getattr(one, field) for name, one in predictions.items() for field in FIELDS}
+    with files.replacing(path) as temporary:
+        save_file(tensors, temporary)
+
+
+def read(path: Path, variants: Sequence[str]) -> dict[str, Predictions]:
+    """Read the predictions of these variants.
+
+    Raises:
+        AssayError: the file is missing, damaged, or lacks a variant.
+    """
+    try:
+        tensors = load_file(path)
+        return {name: Predictions(*(tensors[f"{name}/{field}"] for field in FIELDS)) for name in variants}
+    except FileNotFoundError:
+        raise AssayError(f"{path}: not found; `dvc repro` writes it, `dvc pull` fetches it") from None
+    except SafetensorError as error:
+        raise AssayError(f"{path}: {error}; delete it and run `dvc repro`") from None
+    except KeyError as error:
+        raise AssayError(f"{path}: holds no {error}; delete it and run `dvc repro`") from None

@@ -1,0 +1,196 @@
+"""`metrics/evaluate/<name>.json`: what evaluation found of one arm, and the predictions beside it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from assay import files
+from assay.artifact import ModelRecord  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.config import BASELINE, parse, split_variant, suggestion
+from assay.errors import AssayError
+from assay.evaluation import predictions
+from assay.evaluation.metrics import METRICS, per_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from assay.artifact import Manifest
+    from assay.evaluation.predictions import Predictions
+
+RECORDS, PREDICTIONS = Path("metrics/evaluate"), Path("data/predictions")
+
+
+class VariantRecord(BaseModel):
+    """One variant: what it costs and, in lists with one number a seed, how good it is.
+
+    Attributes:
+        members: M, the networks whose predictions are combined.
+        combine: how they are combined.
+        density: the share of weights that is not pruned.
+        accuracy: on the test set, as are the other metrics.
+        nll: nats.
+        brier: summed over classes.
+        ece: 20 equal bins.
+        disagreement: of members, averaged over pairs; empty where there is one member.
+        train_samples: examples that one network saw forward and backward.
+        forward_samples: examples that it saw forward only.
+        optimizer_steps: updates of its weights.
+        best_step: the step of the least validation loss; empty where nothing was validated.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    members: int
+    combine: str
+    density: float
+    accuracy: list[float]
+    nll: list[float]
+    brier: list[float]
+    ece: list[float]
+    disagreement: list[float] = []
+    train_samples: float
+    forward_samples: float
+    optimizer_steps: float
+    best_step: list[int] = []
+
+    @property
+    def inference_cost(self) -> float:
+        """What one prediction costs, in passes through one whole network: members times density."""
+        return self.members * self.density
+
+
+class Record(BaseModel):
+    """One arm: where it comes from, and its variants in the order in which a reader should meet them."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+    arm: str
+    method: str
+    seeds: list[int]
+    model: ModelRecord
+    parameters: dict[str, Any]
+    data: str
+    data_digest: str
+    test_examples: int
+    variants: dict[str, VariantRecord]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A record with the predictions that it summarises."""
+
+    record: Record
+    predictions: Mapping[str, Predictions]
+
+
+def make(manifest: Manifest, data: str, found: Mapping[str, tuple[Predictions, list[float]]]) -> Record:
+    """The record of an arm.
+
+    Args:
+        manifest: of the trained networks.
+        data: the data set's name.
+        found: for every variant of the manifest, its predictions and the disagreement of its members, a number a seed.
+    """
+    variants = {}
+    for name, variant in manifest.variants.items():
+        answers, disagreement = found[name]
+        variants[name] = VariantRecord(
+            members=variant.members,
+            combine=variant.combine,
+            density=variant.density,
+            **{metric: per_seed(metric, answers).tolist() for metric in METRICS},
+            disagreement=disagreement,
+            train_samples=variant.cost.train_samples,
+            forward_samples=variant.cost.forward_samples,
+            optimizer_steps=variant.cost.optimizer_steps,
+            best_step=variant.best_step,
+        )
+    return Record(
+        arm=manifest.arm,
+        method=manifest.method,
+        seeds=manifest.seeds,
+        model=manifest.model,
+        parameters=manifest.parameters,
+        data=data,
+        data_digest=manifest.data_digest,
+        test_examples=next(iter(found.values()))[0].correct.shape[1],
+        variants=variants,
+    )
+
+
+def write(root: Path, evaluation: Evaluation) -> None:
+    """Write the predictions, then the record, each atomically, where `read` looks for them."""
+    arm = evaluation.record.arm
+    predictions.write(root / PREDICTIONS / f"{arm}.safetensors", evaluation.predictions)
+    files.write_json(root / RECORDS / f"{arm}.json", evaluation.record.model_dump(mode="json"))
+
+
+def read(root: Path, name: str) -> Evaluation:
+    """Read the evaluation of `baseline`, an arm or a round, under the repository root.
+
+    Raises:
+        AssayError: a file is missing or not what it should be.
+    """
+    path = root / RECORDS / f"{name}.json"
+    try:
+        record = parse(Record, files.read_json(path), str(path))
+    except FileNotFoundError:
+        raise AssayError(f"{path}: not found; `dvc repro` writes it") from None
+    except ValueError as error:
+        raise AssayError(f"{path}: not JSON ({error}); delete it and run `dvc repro`") from None
+    where = root / PREDICTIONS / f"{name}.safetensors"
+    answers = predictions.read(where, list(record.variants))
+    expected = len(record.seeds), record.test_examples
+    for variant, one in answers.items():
+        if one.correct.shape != expected:
+            raise AssayError(
+                f"{where}: {variant} has {one.correct.shape[0]} seeds and {one.correct.shape[1]} examples, "
+                f"{path} says {expected[0]} and {expected[1]}; delete both and run `dvc repro`"
+            )
+    return Evaluation(record, answers)
+
+
+def read_all(root: Path, arms: Iterable[str]) -> dict[str, Evaluation]:
+    """Read the baseline, these arms, and the pruning rounds that are there, in this order.
+
+    Raises:
+        AssayError: a file is missing or damaged, or two arms were evaluated on different data.
+    """
+    rounds = [path.stem for path in (root / RECORDS).glob("round-*.json") if re.fullmatch(r"round-\d+", path.stem)]
+    names = [BASELINE, *arms, *sorted(rounds, key=lambda name: int(name.removeprefix("round-")))]
+    evaluations = {name: read(root, name) for name in names}
+    digest = evaluations[BASELINE].record.data_digest
+    for name, one in evaluations.items():
+        if one.record.data_digest != digest:
+            raise AssayError(
+                f"{root / RECORDS / name}.json: evaluated on data {one.record.data_digest[:12]}, "
+                f"{BASELINE} on {digest[:12]}; run `dvc repro`"
+            )
+    return evaluations
+
+
+def find(evaluations: Mapping[str, Evaluation], name: str, where: str) -> tuple[Record, str, Predictions]:
+    """The variant that `arm` (its first) or `arm/variant` names: its arm's record, its name, its predictions.
+
+    Args:
+        evaluations: by arm.
+        name: what is looked for.
+        where: the key that names it, for the message.
+
+    Raises:
+        AssayError: there is no such arm or variant; the line lists those that there are.
+    """
+    arm, variant = split_variant(name)
+    if arm not in evaluations:
+        raise AssayError(f"{where}: {arm!r} was not evaluated; {suggestion(arm, list(evaluations))}")
+    evaluation = evaluations[arm]
+    variant = variant or next(iter(evaluation.record.variants))
+    if variant not in evaluation.predictions:
+        allowed = suggestion(variant, list(evaluation.record.variants))
+        raise AssayError(f"{where}: {arm} has no variant {variant!r}; {allowed}")
+    return evaluation.record, variant, evaluation.predictions[variant]

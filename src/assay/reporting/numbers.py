@@ -1,0 +1,64 @@
+"""Numbers for people: rounded to what their uncertainty supports, with a real minus sign and grouped thousands."""
+
+from __future__ import annotations
+
+import math
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
+MISSING = "\N{EM DASH}"
+
+
+def decimals(uncertainties: Iterable[float], default: int, most: int = 5) -> int:
+    """How many decimals a column shows: those that give its typical uncertainty two significant digits.
+
+    Args:
+        uncertainties: half the spread, or half the interval, of each number in the column, in the unit shown.
+        default: for a column without uncertainty, such as one of a single seed.
+        most: never more than this.
+    """
+    known = [value for value in uncertainties if value > 0]
+    if not known:
+        return default
+    return min(most, max(0, 1 - math.floor(math.log10(median(known)))))
+
+
+def fixed(value: float | None, places: int) -> str:
+    """`-0.0312` at 2 places as `−0.03`; zero never has a sign."""
+    if value is None:
+        return MISSING
+    text = f"{value:.{places}f}"
+    return text.removeprefix("-") if float(text) == 0 else text.replace("-", MINUS)
+
+
+def signed(value: float | None, places: int) -> str:
+    """Like `fixed`, with a plus sign before positive numbers."""
+    text = fixed(value, places)
+    return text if value is None or text.startswith(MINUS) or float(text) == 0 else f"+{text}"
+
+
+def span(low: float, high: float, places: int) -> str:
+    """From low to high: `97.52–97.78`."""
+    return f"{fixed(low, places)}{DASH}{fixed(high, places)}"
+
+
+def interval(low: float, high: float, places: int) -> str:
+    """An interval with signs: `[−0.27, +0.03]`."""
+    return f"[{signed(low, places)}, {signed(high, places)}]"
+
+
+def count(value: float | None) -> str:
+    """`180000.0` as `180,000`; a count that is a mean over seeds keeps one decimal, if it has any."""
+    if value is None:
+        return MISSING
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
+
+
+def plain(value: float) -> str:
+    """As short as it can be said: `1`, `0.512`, `2.5`."""
+    return f"{value:.4g}"

@@ -1,0 +1,170 @@
+"""`metrics/summary.csv`: one row for each arm and variant, the numbers that every table here is made of."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from assay.config import BASELINE, parse
+from assay.errors import AssayError
+from assay.evaluation.statistics import paired_difference
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from assay.evaluation.record import Evaluation
+
+PATH = Path("metrics/summary.csv")
+DECIMALS = 6
+
+
+class Row(BaseModel):
+    """One variant; its fields are the columns of the file. Empty cells are None.
+
+    Attributes:
+        arm: its arm.
+        variant: its name.
+        method: the arm's method.
+        seeds: how many networks were trained.
+        members: networks whose predictions are combined.
+        density: share of weights not pruned.
+        accuracy: mean over seeds, as are the other metrics; `_min` and `_max` are the extremes over seeds.
+        difference: accuracy minus that of the baseline's first variant; None for that variant itself.
+        difference_low: low end of its 95 % interval; None where fewer than two seeds are common.
+        difference_high: high end.
+        disagreement: of members; None where there is one.
+        train_samples: examples that one network saw forward and backward.
+        forward_samples: examples that it saw forward only.
+        optimizer_steps: updates of its weights.
+        inference_cost: members times density.
+        best_step: mean step of the least validation loss; None where nothing was validated.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    arm: str
+    variant: str
+    method: str
+    seeds: int
+    members: int
+    density: float
+    accuracy: float
+    accuracy_min: float
+    accuracy_max: float
+    difference: float | None
+    difference_low: float | None
+    difference_high: float | None
+    nll: float
+    nll_min: float
+    nll_max: float
+    brier: float
+    brier_min: float
+    brier_max: float
+    ece: float
+    ece_min: float
+    ece_max: float
+    disagreement: float | None
+    train_samples: float
+    forward_samples: float
+    optimizer_steps: float
+    inference_cost: float
+    best_step: float | None
+
+
+def rows(evaluations: Mapping[str, Evaluation]) -> list[Row]:
+    """One row for each variant of each arm, the baseline first; numbers rounded as the file has them."""
+    return [
+        _row(evaluations, arm, variant)
+        for arm, evaluation in evaluations.items()
+        for variant in evaluation.record.variants
+    ]
+
+
+def csv_text(table: Sequence[Row]) -> str:
+    """The file's text: a header, then a line for each row; None is an empty cell."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(Row.model_fields)
+    writer.writerows([_cell(value) for value in row.model_dump().values()] for row in table)
+    return stream.getvalue()
+
+
+def read(path: Path) -> list[Row]:
+    """Read the file.
+
+    Raises:
+        AssayError: it is missing, or a line is not a row.
+    """
+    try:
+        lines = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+    except FileNotFoundError:
+        raise AssayError(f"{path}: not found; `dvc repro` writes it") from None
+    return [
+        parse(Row, {key: value or None for key, value in line.items()}, f"{path}:{number}")
+        for number, line in enumerate(lines, start=2)
+    ]
+
+
+def _row(evaluations: Mapping[str, Evaluation], arm: str, variant: str) -> Row:
+    record = evaluations[arm].record
+    found = record.variants[variant]
+    spreads: dict[str, float] = {}
+    for metric in ("accuracy", "nll", "brier", "ece"):
+        values = getattr(found, metric)
+        spreads |= {metric: _mean(values), f"{metric}_min": _round(min(values)), f"{metric}_max": _round(max(values))}
+    estimate, interval = _difference(evaluations, arm, variant)
+    return Row(
+        arm=arm,
+        variant=variant,
+        method=record.method,
+        seeds=len(record.seeds),
+        members=found.members,
+        density=_round(found.density),
+        **spreads,
+        difference=estimate,
+        difference_low=interval and interval[0],
+        difference_high=interval and interval[1],
+        disagreement=_mean(found.disagreement) if found.disagreement else None,
+        train_samples=_round(found.train_samples),
+        forward_samples=_round(found.forward_samples),
+        optimizer_steps=_round(found.optimizer_steps),
+        inference_cost=_round(found.inference_cost),
+        best_step=_mean(found.best_step) if found.best_step else None,
+    )
+
+
+def _difference(
+    evaluations: Mapping[str, Evaluation], arm: str, variant: str
+) -> tuple[float | None, tuple[float, float] | None]:
+    reference = evaluations[BASELINE]
+    first = next(iter(reference.record.variants))
+    if (arm, variant) == (BASELINE, first):
+        return None, None
+    evaluation = evaluations[arm]
+    found = paired_difference(
+        "accuracy",
+        evaluation.predictions[variant],
+        reference.predictions[first],
+        evaluation.record.seeds,
+        reference.record.seeds,
+    )
+    estimate = None if found.estimate is None else _round(found.estimate)
+    return estimate, found.interval and (_round(found.interval[0]), _round(found.interval[1]))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return _round(sum(values) / len(values))
+
+
+def _round(value: float) -> float:
+    return round(value, DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
+
+
+def _cell(value: float | str | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

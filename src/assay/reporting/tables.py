@@ -1,0 +1,149 @@
+"""The report's tables as text, rounded: the page, its Markdown twin and the README all show these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from assay.config import BASELINE
+from assay.reporting import numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from assay.evaluation.record import Record
+    from assay.reporting.summary import Row
+
+Measured = Literal["accuracy", "nll", "brier", "ece"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number, and its uncertainty in smaller type."""
+
+    value: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose first column names the rows.
+
+    Attributes:
+        columns: the headings.
+        notes: a line below each heading: the unit, or what the detail is.
+        rows: the name of each, and its cells, one less than there are columns.
+    """
+
+    columns: tuple[str, ...]
+    notes: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+
+def label(rows: Sequence[Row], row: Row) -> str:
+    """`cyclic`, or `swa/average` where the arm has several variants."""
+    alone = sum(other.arm == row.arm for other in rows) == 1
+    return row.arm if alone else f"{row.arm}/{row.variant}"
+
+
+def results(rows: Sequence[Row]) -> Table:
+    """How good each variant is; each metric with its least and greatest seed, the difference with its interval."""
+    columns = [
+        ("Accuracy", "%", _spread(rows, "accuracy", 100, 2)),
+        ("Difference to baseline", "points, 95\N{NO-BREAK SPACE}% interval", _differences(rows)),
+        ("NLL", "nats", _spread(rows, "nll", 1, 4)),
+        ("Brier", "0 to 2", _spread(rows, "brier", 1, 4)),
+        ("ECE", "%", _spread(rows, "ece", 100, 2)),
+    ]
+    if any(row.disagreement is not None for row in rows):
+        cells = [Cell(_scaled(row.disagreement, 100, 2)) for row in rows]
+        columns.append(("Disagreement", "of members, %", cells))
+    return _table(rows, columns)
+
+
+def costs(rows: Sequence[Row]) -> Table:
+    """What each variant costs: to train, for one seed, and to run."""
+
+    def counts(read: Callable[[Row], float | None]) -> list[Cell]:
+        return [Cell(numbers.count(read(row))) for row in rows]
+
+    columns = [
+        ("Train", "samples", counts(lambda row: row.train_samples)),
+        ("Forward only", "samples", counts(lambda row: row.forward_samples)),
+        ("Optimizer", "steps", counts(lambda row: row.optimizer_steps)),
+        ("Best step", "on validation", counts(lambda row: row.best_step)),
+        ("Members", "networks", counts(lambda row: row.members)),
+        ("Density", "weights kept", [Cell(numbers.plain(row.density)) for row in rows]),
+        ("Inference cost", "members × density", [Cell(numbers.plain(row.inference_cost)) for row in rows]),
+    ]
+    return _table(rows, columns)
+
+
+def parameters(records: Mapping[str, Record]) -> dict[str, dict[str, str]]:
+    """The parameters of the baseline, and for each other arm those that differ from it, as `train.steps`: `3000`."""
+    flat = {
+        name: {
+            "method": record.method,
+            **_flatten(record.parameters),
+            "seeds": ", ".join(str(seed) for seed in record.seeds),
+        }
+        for name, record in records.items()
+    }
+    reference = flat[BASELINE]
+    own = {BASELINE: reference}
+    for name, found in flat.items():
+        if name != BASELINE:
+            keys = dict.fromkeys((*found, *reference))
+            changed = (key for key in keys if found.get(key) != reference.get(key))
+            own[name] = {key: found.get(key, numbers.MISSING) for key in changed}
+    return own
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, str]:
+    if not isinstance(value, dict):
+        return {prefix: _plain(value)}
+    flat: dict[str, str] = {}
+    for key, inner in value.items():
+        flat |= _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(one) for one in value)
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _table(rows: Sequence[Row], columns: Sequence[tuple[str, str, list[Cell]]]) -> Table:
+    names, notes, cells = zip(*columns, strict=True)
+    lines = zip(rows, zip(*cells, strict=True), strict=True)
+    return Table(("", *names), ("", *notes), tuple((label(rows, row), line) for row, line in lines))
+
+
+def _spread(rows: Sequence[Row], metric: Measured, scale: int, default: int) -> list[Cell]:
+    ends = [(scale * getattr(row, f"{metric}_min"), scale * getattr(row, f"{metric}_max")) for row in rows]
+    places = numbers.decimals(((high - low) / 2 for low, high in ends), default)
+    return [
+        Cell(
+            numbers.fixed(scale * getattr(row, metric), places),
+            numbers.span(low, high, places) if row.seeds > 1 else "",
+        )
+        for row, (low, high) in zip(rows, ends, strict=True)
+    ]
+
+
+def _differences(rows: Sequence[Row]) -> list[Cell]:
+    known = [row for row in rows if row.difference_low is not None and row.difference_high is not None]
+    places = numbers.decimals((50 * (row.difference_high - row.difference_low) for row in known), 2)  # type: ignore[operator]
+    cells = []
+    for row in rows:
+        value = numbers.signed(None if row.difference is None else 100 * row.difference, places)
+        if row.difference_low is None or row.difference_high is None:
+            cells.append(Cell(value))
+        else:
+            cells.append(Cell(value, numbers.interval(100 * row.difference_low, 100 * row.difference_high, places)))
+    return cells
+
+
+def _scaled(value: float | None, scale: int, places: int) -> str:
+    return numbers.fixed(None if value is None else scale * value, places)

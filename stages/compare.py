@@ -1,0 +1,43 @@
+"""Compare what was evaluated, decide the claims, write the report: `python -m stages.compare [--fail-on refuted]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from assay import config, files
+from assay.errors import one_line_errors
+from assay.evaluation import claims, record
+from assay.reporting import curves, report, summary
+
+ROOT = Path()
+
+
+def main(fail_on: str | None = None) -> int:
+    """Write metrics/summary.csv, metrics/claims.json and metrics/report/; gives the exit code.
+
+    Args:
+        fail_on: the verdict of any claim that makes it 1.
+
+    Raises:
+        AssayError: a file is missing or damaged, or a claim names a variant that was not evaluated.
+    """
+    settings = config.read("arms", "claims")
+    evaluations = record.read_all(ROOT, settings.arms)
+    decided = [claims.judge(claim, evaluations) for claim in settings.claims]
+    rows = summary.rows(evaluations)
+    files.write_text(ROOT / summary.PATH, summary.csv_text(rows))
+    files.write_json(ROOT / claims.PATH, [claim.model_dump(mode="json") for claim in decided])
+    report.write(ROOT, report.Content(evaluations, rows, decided, curves.read_all(ROOT, evaluations)))
+    failed = [claim.id for claim in decided if claim.verdict == fail_on]
+    for name in failed:
+        print(f"{fail_on}: {name}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fail-on", choices=claims.VERDICTS, help="exit with code 1 when a claim has this verdict")
+    with one_line_errors():
+        sys.exit(main(parser.parse_args().fail_on))

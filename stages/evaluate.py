@@ -1,0 +1,46 @@
+"""Evaluate one trained model on the test set: `python -m stages.evaluate <baseline | arm | round-n>`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from assay import artifact, models, runtime
+from assay.data import prepared
+from assay.data.images import Images
+from assay.errors import AssayError, one_line_errors
+from assay.evaluation import predict, record
+
+ROOT = Path()
+PREPARED = Path("data/prepared")
+
+
+def main(name: str) -> None:
+    """Read models/<name> and the test set; write metrics/evaluate/<name>.json and data/predictions/<name>.safetensors.
+
+    Raises:
+        AssayError: a file is missing or damaged, or the model was trained on other data.
+    """
+    device = runtime.set_up()
+    trained = artifact.read(Path("models") / name)
+    manifest = trained.manifest
+    data = prepared.load(PREPARED, device, splits=("test",))
+    if manifest.data_digest != data.digest:
+        raise AssayError(
+            f"models/{name}: trained on data {manifest.data_digest[:12]}, but {PREPARED} holds {data.digest[:12]}; "
+            "run `dvc repro` to train it anew"
+        )
+    network = models.build(manifest.model.name, Images(**manifest.images), **manifest.model.arguments).to(device)
+    found = {
+        variant: predict.of_variant(trained, variant, network, data.test.images, data.test.labels, data.mean, data.std)
+        for variant in manifest.variants
+    }
+    answers = {variant: predictions for variant, (predictions, _) in found.items()}
+    record.write(ROOT, record.Evaluation(record.make(manifest, data.name, found), answers))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="baseline, a key of `arms` in params.yaml, or round-<n>")
+    with one_line_errors():
+        main(parser.parse_args().name)
