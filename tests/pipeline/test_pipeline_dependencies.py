@@ -146,4 +146,4 @@ def test_no_stage_worth_restoring_has_what_switches_the_run_cache_off():
         assert not stage.get("always_changed")
         flags = [next(iter(out.values())) for out in stage.get("outs", []) if isinstance(out, dict)]
         restorable = all(flag.get("cache", True) and not flag.get("persist") for flag in flags)
-        assert restorable == (name not in ("download", "compare", "track"))  # seconds, and two of them must look
+        assert restorable == (name not in ("compare", "track"))  # both take seconds

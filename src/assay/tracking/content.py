@@ -1,0 +1,104 @@
+"""What a run of an arm says: parameters, metrics, the table of seeds, the description. Only names and numbers here."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from assay.tracking.records import ArmRecord, Meta, Scores
+
+QUALITY = ("accuracy", "nll", "brier", "ece")
+COST = ("train_samples", "forward_samples", "optimizer_steps", "members", "density")
+LONGEST_PARAMETER = 6000  # MLflow refuses a longer one
+
+
+def parameters(arm: ArmRecord, meta: Meta) -> dict[str, str]:
+    """The parameters as resolved for the arm, under the names that params.yaml has for them.
+
+    The arm's own options stand under their bare names, as they do under `arms.<arm>`; lists are JSON.
+    """
+    manifest = arm.manifest
+    shared = {
+        "method": manifest.method,
+        "seeds": manifest.seeds,
+        "variants": list(manifest.variants),
+        "data": {"name": meta.name, "augment": meta.augment, **meta.counts},
+    }
+    options = manifest.parameters.get("options", {})
+    resolved = {name: value for name, value in manifest.parameters.items() if name != "options"}
+    flat = {**dict(_flat(resolved)), **dict(_flat(options)), **dict(_flat(shared))}
+    return {name: _text(value) for name, value in sorted(flat.items())}
+
+
+def metrics_of(scores: Scores) -> dict[str, float]:
+    """The few metrics that every variant of every arm has: means over seeds, and what it cost."""
+    means = {f"test_{name}": statistics.fmean(getattr(scores, name)) for name in QUALITY}
+    if len(scores.accuracy) > 1:
+        means["test_accuracy_std"] = statistics.stdev(scores.accuracy)
+    return {**means, **{name: float(getattr(scores, name)) for name in COST}}
+
+
+def metrics(arm: ArmRecord) -> dict[str, float]:
+    """The metrics of a run: the first variant under plain names, another under `<metric>.<variant>`, and the seconds.
+
+    A cost that another variant shares with the first is not said again: MLflow draws a chart for each name there is.
+    """
+    first = metrics_of(arm.evaluation.variants[arm.first])
+    found = dict(first)
+    for variant in list(arm.manifest.variants)[1:]:
+        for name, value in metrics_of(arm.evaluation.variants[variant]).items():
+            if name not in COST or value != first[name]:
+                found[f"{name}.{variant}"] = value
+    return found | ({"seconds": arm.seconds} if arm.timings else {})
+
+
+def table_of_seeds(arm: ArmRecord) -> dict[str, list[Any]]:
+    """A table by column: for each variant and seed, everything that the evaluation has a value a seed for."""
+    seeds = arm.manifest.seeds
+    rows: list[dict[str, Any]] = []
+    for variant in arm.manifest.variants:
+        scores = arm.evaluation.variants[variant].model_dump()
+        lists = {
+            name: values for name, values in scores.items() if isinstance(values, list) and len(values) == len(seeds)
+        }
+        rows += [
+            {"variant": variant, "seed": seed, **{name: values[i] for name, values in lists.items()}}
+            for i, seed in enumerate(seeds)
+        ]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return {name: [row.get(name) for row in rows] for name in columns}
+
+
+def description(arm: ArmRecord, meta: Meta) -> str:
+    """What a person should know who meets the run: Markdown."""
+    manifest, others = arm.manifest, list(arm.manifest.variants)[1:]
+    lines = [
+        (
+            f"**{manifest.arm}**: method `{manifest.method}`, {manifest.model.name} on {meta.name}, "
+            f"{len(manifest.seeds)} seeds. Metrics are means over the seeds; each seed's own values are the artifact "
+            "`seeds.json`."
+        )
+    ]
+    if others:
+        shown = ", ".join(f"`test_accuracy.{variant}`" for variant in others)
+        lines.append(
+            f"The arm predicts in {1 + len(others)} ways. Plain names are its `{arm.first}`; see also {shown}."
+        )
+    return "\n\n".join(lines)
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _flat(inner, f"{prefix}.{name}" if prefix else str(name))
+    elif prefix:
+        yield prefix, value
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= LONGEST_PARAMETER else f"{text[: LONGEST_PARAMETER - 3]}..."

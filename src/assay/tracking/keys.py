@@ -1,0 +1,77 @@
+"""A key for each run: equal where the stages behind it are, so that a run is looked up before it is made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML, YAMLError
+
+from assay import files
+from assay.config import BASELINE
+from assay.errors import AssayError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+LOCK_FILE = "dvc.lock"
+LAYOUT = 1
+"""Raised whenever a change of this package logs something else: then every run is made anew, beside the old one."""
+
+
+def stages_of(arm: str) -> tuple[str, str]:
+    """The stages of dvc.yaml that train and evaluate an arm (or `baseline`, or `round-<n>`)."""
+    if arm == BASELINE:
+        return "baseline", "evaluate_baseline"
+    kind, _, number = arm.partition("round-")
+    if not kind and number.isdigit():
+        return f"prune@{number}", f"evaluate_round@{number}"
+    return f"train@{arm}", f"evaluate@{arm}"
+
+
+def read_lock(root: Path) -> dict[str, Any]:
+    """The stages of dvc.lock by name; none where there is no such file.
+
+    Raises:
+        AssayError: the file is not YAML, as after a merge with conflicts.
+    """
+    path = root / LOCK_FILE
+    if not path.is_file():
+        return {}
+    try:
+        content = YAML(typ="safe", pure=True).load(path) or {}
+    except YAMLError:
+        raise AssayError(f"{LOCK_FILE}: not valid YAML; delete it and run `dvc repro`") from None
+    return dict(content.get("stages", {}))
+
+
+def key(root: Path, lock: dict[str, Any], stages: Iterable[str], read: Iterable[Path]) -> str:
+    """The key of a run: 16 hex digits.
+
+    It is a digest of the stages' entries in dvc.lock, which name everything that went in and came out. Where a stage
+    was run by hand and has no entry, the files themselves stand in for it.
+
+    Args:
+        root: the repository's root.
+        lock: as `read_lock` gives it.
+        stages: those that the run tells of.
+        read: the files that the run is made from.
+
+    Raises:
+        AssayError: a file is not the one that dvc.lock records, so the key would name another result.
+    """
+    entries = {stage: lock[stage] for stage in stages if stage in lock}
+    content: dict[str, Any] = {"layout": LAYOUT, "stages": entries}
+    read = list(read)
+    for entry in entries.values():
+        _refuse_other_files(root, entry, read)
+    if list(entries) != list(stages):
+        content["files"] = {str(path.relative_to(root)): files.file_digest(path) for path in sorted(read)}
+    return files.content_digest(content)[:16]
+
+
+def _refuse_other_files(root: Path, entry: dict[str, Any], read: list[Path]) -> None:
+    for out in entry.get("outs", []):
+        path = root / out["path"]
+        if path in read and out.get("md5") not in (None, files.file_digest(path, "md5")):
+            raise AssayError(f"{out['path']}: not the file that {LOCK_FILE} records; run `dvc repro`")

@@ -1,0 +1,188 @@
+"""What the stages left on disk about the data and about one arm, checked before anything is logged."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import Field
+
+from assay import artifact, files
+from assay.artifact import Manifest, Record
+from assay.config import parse
+from assay.errors import AssayError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+R = TypeVar("R", bound=Record)
+
+
+class Meta(Record):
+    """`data/prepared/meta.json`: the data as the networks saw it.
+
+    Attributes:
+        name: of the data set.
+        class_names: by label.
+        counts: examples in train, validation and test.
+        mean: of each channel of the training images, on the scale of their pixels, 0 to 255.
+        std: likewise.
+        augment: how batches are augmented.
+        digest: of the prepared bytes.
+    """
+
+    name: str
+    images: dict[str, int]
+    class_names: list[str] = Field(default_factory=list)
+    counts: dict[str, int]
+    mean: list[float]
+    std: list[float]
+    augment: str = "none"
+    digest: str
+
+
+class Scores(Record):
+    """One variant in `metrics/evaluate/<arm>.json`; further keys are kept, and those with a value a seed are logged."""
+
+    members: int = Field(ge=1)
+    density: float
+    accuracy: list[float]
+    nll: list[float]
+    brier: list[float]
+    ece: list[float]
+    train_samples: float
+    forward_samples: float
+    optimizer_steps: float
+
+
+class Evaluation(Record):
+    """`metrics/evaluate/<arm>.json`."""
+
+    arm: str
+    variants: dict[str, Scores] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class ArmFiles:
+    """Where the files of an arm are.
+
+    Attributes:
+        root: the repository's root.
+        name: `baseline`, an arm, or `round-<n>`.
+    """
+
+    root: Path
+    name: str
+
+    @property
+    def model(self) -> Path:
+        """The trained networks."""
+        return self.root / "models" / self.name
+
+    @property
+    def weights(self) -> Path:
+        """Their weights."""
+        return self.model / artifact.WEIGHTS
+
+    @property
+    def evaluation(self) -> Path:
+        """The scores on the test set."""
+        return self.root / "metrics/evaluate" / f"{self.name}.json"
+
+    @property
+    def curves(self) -> Path:
+        """Loss and accuracy while training."""
+        return self.root / "metrics/curves" / f"{self.name}.csv"
+
+    @property
+    def timings(self) -> Path:
+        """Seconds; may be absent."""
+        return self.root / "metrics/timings" / f"{self.name}.json"
+
+    @property
+    def logged(self) -> list[Path]:
+        """The small files, those of them that are there."""
+        files_ = (self.evaluation, self.curves, self.timings, self.model / artifact.MANIFEST)
+        return [path for path in files_ if path.is_file()]
+
+
+@dataclass(frozen=True)
+class ArmRecord:
+    """An arm as its files tell it.
+
+    Attributes:
+        files: where they are.
+        manifest: what the networks are.
+        evaluation: their scores.
+        timings: `seconds` and the like; empty where the file is absent.
+    """
+
+    files: ArmFiles
+    manifest: Manifest
+    evaluation: Evaluation
+    timings: dict[str, Any]
+
+    @property
+    def first(self) -> str:
+        """The variant that the bare arm stands for."""
+        return next(iter(self.manifest.variants))
+
+    @property
+    def seconds(self) -> float:
+        """How long the training took; 0 where nobody measured."""
+        return float(self.timings.get("seconds", 0))
+
+
+def read_meta(root: Path) -> Meta:
+    """Read what is known of the data.
+
+    Raises:
+        AssayError: the file is missing or holds something else.
+    """
+    return _read(Meta, root / "data/prepared/meta.json", root)
+
+
+def read_arm(root: Path, name: str, meta: Meta) -> ArmRecord:
+    """Read the small files of an arm; its weights are only looked for.
+
+    Raises:
+        AssayError: a file is missing, holds something else, or belongs to other data or another training.
+    """
+    places = ArmFiles(root, name)
+    for path in (places.model / artifact.MANIFEST, places.weights, places.curves):
+        _there(path, root)
+    manifest = artifact.read_manifest(places.model)
+    evaluation = _read(Evaluation, places.evaluation, root)
+    if manifest.data_digest != meta.digest:
+        raise AssayError(f"models/{name}: trained on other data than is in data/prepared; run `dvc repro`")
+    if set(evaluation.variants) != set(manifest.variants):
+        shown = places.evaluation.relative_to(root)
+        raise AssayError(
+            f"{shown}: scores {', '.join(evaluation.variants)}, but models/{name} holds "
+            f"{', '.join(manifest.variants)}; run `dvc repro`"
+        )
+    timings = load_json(places.timings, root) if places.timings.is_file() else {}
+    return ArmRecord(places, manifest, evaluation, timings)
+
+
+def _read(kind: type[R], path: Path, root: Path) -> R:
+    _there(path, root)
+    return parse(kind, load_json(path, root), str(path.relative_to(root)))
+
+
+def _there(path: Path, root: Path) -> None:
+    if not path.is_file():
+        raise AssayError(f"{path.relative_to(root)}: not found; `dvc repro` makes it, `dvc pull` fetches it")
+
+
+def load_json(path: Path, root: Path) -> Any:
+    """Read a JSON file of the repository at `root`.
+
+    Raises:
+        AssayError: it is not JSON.
+    """
+    try:
+        return files.read_json(path)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise AssayError(f"{path.relative_to(root)}: not JSON ({error}); delete it and run `dvc repro`") from None

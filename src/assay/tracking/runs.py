@@ -1,0 +1,144 @@
+"""Runs looked up by their key, else made; one that a kill left half-made is deleted and made again."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from assay.tracking import tags
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from assay.tracking.points import Point
+    from assay.tracking.store import Store
+
+METRICS_AT_ONCE, OTHERS_AT_ONCE = 1000, 100  # what MLflow takes in one request
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A run while it is written.
+
+    Attributes:
+        store: where.
+        experiment: the id of its experiment.
+        id: its own.
+        start: when it began, in milliseconds since 1970.
+        end: likewise.
+    """
+
+    store: Store
+    experiment: str
+    id: str
+    start: int
+    end: int
+
+    def log_parameters(self, parameters: Mapping[str, str]) -> None:
+        """Log them all."""
+        from mlflow.entities import Param
+
+        entities = [Param(name, value) for name, value in parameters.items()]
+        for batch in _batches(entities, OTHERS_AT_ONCE):
+            self.store.client.log_batch(self.id, params=batch)
+
+    def log_metrics(self, metrics: Mapping[str, float], **linked: str) -> None:
+        """Log values that have no step; `linked` ties them to a logged model and a data set."""
+        from mlflow.entities import Metric
+
+        when = self.start if linked else self.end  # MLflow shows the latest, which is to be the arm's own
+        entities = [Metric(name, value, when, 0, run_id=self.id, **linked) for name, value in metrics.items()]
+        self.store.client.log_batch(self.id, metrics=entities)
+
+    def log_points(self, points: Sequence[Point]) -> None:
+        """Log curves, spread evenly over the run's duration."""
+        last = max((point.step for point in points), default=0) or 1
+        duration = self.end - self.start
+        log_points(self.store, self.id, points, lambda step: self.start + duration * step // last)
+
+
+def log_points(store: Store, run: str, points: Sequence[Point], when: Any) -> None:
+    """Log points to a run, many a request; `when` gives the milliseconds since 1970 of a step."""
+    from mlflow.entities import Metric
+
+    entities = [Metric(point.series, point.value, when(point.step), point.step) for point in points]
+    for batch in _batches(entities, METRICS_AT_ONCE):
+        store.client.log_batch(run, metrics=batch)
+
+
+def find(store: Store, experiment: str, key: str) -> str | None:
+    """The id of the finished run with this key.
+
+    Unfinished runs with the key (a kill left them) and twins of the first (two hosts made them at once) are deleted.
+    """
+    found = search(store, experiment, tags.KEY, key)
+    finished = sorted((run for run in found if run.info.status == "FINISHED"), key=lambda run: run.info.start_time)
+    for run in found:
+        if run not in finished[:1]:
+            delete(store, experiment, run.info.run_id)
+    return finished[0].info.run_id if finished else None
+
+
+def search(store: Store, experiment: str, tag: str, value: str) -> list[Any]:
+    """All runs of an experiment with this value of a tag."""
+    found, token = [], None
+    while True:
+        page = store.client.search_runs([experiment], tags.filter_of(tag, value), max_results=500, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+@contextmanager
+def drafted(
+    store: Store, experiment: str, name: str, run_tags: Mapping[str, str], start: int, seconds: float = 0.0
+) -> Iterator[Draft]:
+    """A new run; it counts as finished when the block ends without error, and is deleted otherwise.
+
+    Args:
+        store: where.
+        experiment: the id of its experiment.
+        name: shown to people.
+        run_tags: among them its key.
+        start: in milliseconds since 1970; MLflow's table has the latest run on top.
+        seconds: how long the work took that it tells of, which MLflow shows as the run's duration.
+    """
+    end = start + max(1, int(seconds * 1000))
+    run = store.client.create_run(experiment, start_time=start, tags=dict(run_tags), run_name=name)
+    draft = Draft(store, experiment, run.info.run_id, start, end)
+    try:
+        yield draft
+    except Exception:
+        delete(store, experiment, draft.id)
+        raise
+    store.client.set_terminated(draft.id, "FINISHED", end_time=end)
+
+
+def delete(store: Store, experiment: str, run: str) -> None:
+    """Delete a run and the models that it logged; MLflow keeps them in its bin until `mlflow gc`."""
+    for model in models_of(store, experiment, run):
+        store.client.delete_logged_model(model.model_id)
+    store.client.delete_run(run)
+
+
+def models_of(store: Store, experiment: str, run: str) -> list[Any]:
+    """The models that a run logged."""
+    return list(store.client.search_logged_models([experiment], filter_string=f"source_run_id = '{run}'"))
+
+
+def mark_current(store: Store, experiment: str, current: Iterable[str]) -> None:
+    """Tag these runs, with their models, as the current ones of the experiment, and all others as history."""
+    current = set(current)
+    marked = {run.info.run_id for run in search(store, experiment, tags.CURRENT, "true")}
+    for ids, value in ((marked - current, "false"), (current - marked, "true")):
+        for run in sorted(ids):
+            for model in models_of(store, experiment, run):
+                store.client.set_logged_model_tags(model.model_id, {tags.CURRENT: value})
+            store.client.set_tag(run, tags.CURRENT, value)
+
+
+def _batches(entities: list[Any], size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(entities), size):
+        yield entities[start : start + size]

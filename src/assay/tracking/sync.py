@@ -1,0 +1,135 @@
+"""Bring MLflow up to what is on disk: one run an arm and one for the report, each looked up before it is made."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assay import files
+from assay.config import BASELINE
+from assay.tracking import content, keys, live, lock, runs, tags
+from assay.tracking.dataset import dataset_input, digest_of
+from assay.tracking.models import log_models
+from assay.tracking.records import ArmRecord, Meta, read_arm, read_meta
+from assay.tracking.report import NAME as REPORT
+from assay.tracking.report import STAGE as REPORT_STAGE
+from assay.tracking.report import log_report, note, read_report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from assay.tracking.store import Store
+
+RECORD = Path("metrics/mlflow.json")
+
+
+@dataclass
+class Synced:
+    """What a sync did.
+
+    Attributes:
+        experiment: its name.
+        page: its table of runs, as MLflow's pages address it.
+        keys: of each run, by name.
+        made: the runs that were not there before.
+    """
+
+    experiment: str
+    page: str = ""
+    keys: dict[str, str] = field(default_factory=dict)
+    made: list[str] = field(default_factory=list)
+
+
+def experiment_name(data: str, model: str) -> str:
+    """The experiment of a data set and the model that its baseline has."""
+    return f"{data}: {model}"
+
+
+def sync(store: Store, arms: Iterable[str]) -> Synced:
+    """Log what is on disk of the baseline, of these arms and of the report, as far as it is not there yet.
+
+    All small files are read and checked before anything is written. `metrics/mlflow.json` is written at the end:
+    names and keys, nothing that varies from store to store.
+
+    Args:
+        store: an open store; its root is the repository's.
+        arms: their names, without the baseline; `round-<n>` for a pruning round.
+
+    Raises:
+        AssayError: a file is missing, damaged, or not the one that dvc.lock records.
+    """
+    meta = read_meta(store.root)
+    records = [read_arm(store.root, name, meta) for name in (BASELINE, *arms)]
+    report = read_report(store.root)
+    locked = keys.read_lock(store.root)
+    done = Synced(experiment_name(meta.name, records[0].manifest.model.name))
+    for arm in records:
+        read = [*arm.files.logged, arm.files.weights]
+        done.keys[arm.files.name] = keys.key(store.root, locked, keys.stages_of(arm.files.name), read)
+    report_key = keys.key(store.root, locked, [REPORT_STAGE], report)
+    with lock.exclusive(store.root):
+        experiment = store.experiment(done.experiment)
+        done.page = f"/#/experiments/{experiment}/runs?workflowType=machine_learning"
+        # Nobody knows when an arm was trained: its files may come from a cache. The starts put the baseline on top.
+        newest = int((time.time() - max(arm.seconds for arm in records)) * 1000)
+        current = [_arm_run(store, experiment, arm, meta, done, newest - i) for i, arm in enumerate(records)]
+        current.append(_report_run(store, experiment, report_key, done))
+        runs.mark_current(store, experiment, current)
+        live.remove_finished(store, experiment, done.keys)
+    by_name = {name: {"name": name, "key": key} for name, key in done.keys.items()}
+    content_ = {"experiment": done.experiment, "runs": by_name, "report": {"name": REPORT, "key": report_key}}
+    files.write_json(store.root / RECORD, content_)
+    return done
+
+
+def _arm_run(store: Store, experiment: str, arm: ArmRecord, meta: Meta, done: Synced, start: int) -> str:
+    name, key = arm.files.name, done.keys[arm.files.name]
+    found = runs.find(store, experiment, key)
+    if found is not None:
+        return found
+    arm_tags = {
+        **_tags("arm", key, keys.stages_of(name)[0], content.description(arm, meta)),
+        tags.ARM: name,
+        tags.VARIANT: arm.first,
+    }
+    with runs.drafted(store, experiment, name, arm_tags, start, arm.seconds) as draft:
+        _log_arm(draft, arm, meta)
+    done.made.append(name)
+    return draft.id
+
+
+def _log_arm(draft: runs.Draft, arm: ArmRecord, meta: Meta) -> None:
+    from assay.tracking.points import read_points
+
+    client: Any = draft.store.client
+    draft.log_parameters(content.parameters(arm, meta))
+    client.log_inputs(draft.id, datasets=[dataset_input(meta)])
+    log_models(draft, arm, meta, digest_of(meta))
+    draft.log_points(read_points(arm.files.curves, arm.first))
+    draft.log_metrics(content.metrics(arm))
+    client.log_table(draft.id, content.table_of_seeds(arm), "seeds.json")
+    for path in arm.files.logged:
+        client.log_artifact(draft.id, str(path), f"files/{path.relative_to(draft.store.root).parent}")
+
+
+def _report_run(store: Store, experiment: str, key: str, done: Synced) -> str:
+    found = runs.find(store, experiment, key)
+    if found is not None:
+        return found
+    report_tags = _tags("report", key, REPORT_STAGE, note(store.root))
+    with runs.drafted(store, experiment, REPORT, report_tags, int(time.time() * 1000)) as draft:
+        log_report(draft, store.root)
+    done.made.append(REPORT)
+    return draft.id
+
+
+def _tags(kind: str, key: str, stage: str, description: str) -> dict[str, str]:
+    return {
+        tags.KIND: kind,
+        tags.KEY: key,
+        tags.NOTE: description,
+        tags.SOURCE_NAME: stage,
+        tags.SOURCE_TYPE: "LOCAL",
+    }

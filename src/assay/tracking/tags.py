@@ -1,0 +1,20 @@
+"""The tags that make runs and models findable; a person filters by them, and `sync` looks runs up by them."""
+
+from __future__ import annotations
+
+KEY = "assay.key"
+ARM = "assay.arm"
+KIND = "assay.kind"
+CURRENT = "assay.current"
+LIVE = "assay.live"
+VARIANT = "assay.variant"
+SCRATCH = "assay.scratch"
+# MLflow's own: what its pages show as description and source, and which set of pages an experiment gets
+NOTE = "mlflow.note.content"
+EXPERIMENT_KIND = "mlflow.experimentKind"
+SOURCE_NAME, SOURCE_TYPE = "mlflow.source.name", "mlflow.source.type"
+
+
+def filter_of(name: str, value: str) -> str:
+    """The search that finds a tag's value."""
+    return f"tags.`{name}` = '{value}'"

@@ -1,0 +1,105 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from assay.artifact import Variant
+from assay.errors import AssayError
+from assay.models.combine import combine
+from assay.tracking import keys
+from assay.tracking.content import parameters
+from assay.tracking.points import Point, read_points
+from assay.tracking.predictor import Predictor, best_seed
+from assay.tracking.records import read_arm, read_meta
+
+
+@pytest.mark.parametrize(
+    ("arm", "stages"),
+    [
+        ("baseline", ("baseline", "evaluate_baseline")),
+        ("line", ("train@line", "evaluate@line")),
+        ("round-12", ("prune@12", "evaluate_round@12")),
+        ("round_robin", ("train@round_robin", "evaluate@round_robin")),
+    ],
+)
+def test_stages_of_an_arm(arm, stages):
+    assert keys.stages_of(arm) == stages
+
+
+def test_a_key_depends_on_the_entries_and_on_nothing_else(tmp_path):
+    lock = {"train@a": {"cmd": "x", "params": {"p": 1}}, "evaluate@a": {"cmd": "y"}, "train@b": {"cmd": "z"}}
+    key = keys.key(tmp_path, lock, keys.stages_of("a"), [])
+    assert keys.key(tmp_path, {**lock, "train@b": {}}, keys.stages_of("a"), []) == key
+    assert keys.key(tmp_path, {**lock, "train@a": {"cmd": "x", "params": {"p": 2}}}, keys.stages_of("a"), []) != key
+
+
+def test_a_lock_with_conflicts_is_one_clear_line(tmp_path):
+    (tmp_path / "dvc.lock").write_text("<<<<<<< ours\nstages: {\n=======\n")
+    with pytest.raises(AssayError, match=r"^dvc.lock: not valid YAML; delete it and run `dvc repro`$"):
+        keys.read_lock(tmp_path)
+
+
+def test_the_curves_of_a_pruning_round_keep_its_variants_apart(tmp_path):
+    path = tmp_path / "round-1.csv"
+    path.write_text(
+        "arm,seed,step,split,loss,accuracy\n"
+        "round-1/ticket,0,10,validation,1.0,0.5\nround-1/ticket,1,10,validation,3.0,0.7\n"
+        "round-1/random,0,10,validation,4.0,\n"
+    )
+    assert read_points(path) == [
+        Point("validation_accuracy", 10, pytest.approx(0.6)),
+        Point("validation_loss", 10, 2.0),
+        Point("validation_loss.random", 10, 4.0),
+    ]
+
+
+def test_a_damaged_curve_names_file_and_line(tmp_path):
+    (tmp_path / "line.csv").write_text("arm,seed,step,split,loss,accuracy\nline,0,ten,train,1,1\n")
+    with pytest.raises(AssayError, match=r"line\.csv: line 2: .*'ten'.*dvc repro"):
+        read_points(tmp_path / "line.csv")
+
+
+@pytest.mark.parametrize(("losses", "index"), [([], 0), ([0.3, 0.1, 0.2], 1), ([float("nan"), 0.4], 1)])
+def test_the_best_seed_has_the_least_validation_loss(losses, index):
+    assert best_seed(Variant(members=1, validation_loss=losses)) == index
+
+
+@pytest.mark.parametrize("how", ["mean_probability", "majority_vote"])
+def test_a_predictor_normalises_and_combines(how):
+    torch.manual_seed(0)
+    members = [nn.Sequential(nn.Flatten(), nn.Linear(2 * 3 * 3, 4)) for _ in range(3)]
+    mean, std = [10.0, 20.0], [2.0, 3.0]
+    images = torch.randint(0, 256, (6, 2, 3, 3), dtype=torch.uint8)
+    normalised = torch.stack([(images[:, c].float() - mean[c]) / std[c] for c in range(2)], dim=1)
+    expected = combine(torch.stack([member(normalised) for member in members]), how)
+    network = Predictor(members, how, mean, std)
+    torch.testing.assert_close(network(images), expected)
+    torch.testing.assert_close(network(images.float()), expected)
+    torch.testing.assert_close(expected.sum(-1), torch.ones(6))
+
+
+def test_parameters_are_flat_strings_under_the_names_of_params_yaml(root):
+    meta = read_meta(root)
+    found = parameters(read_arm(root, "line", meta), meta)
+    assert found["train.optimizer.name"] == "adam"
+    assert found["method"] == "subspace"
+    assert found["variants"] == '["midpoint", "ensemble"]'
+    assert found["data.train"] == "50"
+    assert not any(name.startswith("options") for name in found)
+
+
+@given(st.dictionaries(st.sampled_from("abcde"), st.integers(), min_size=1))
+def test_keys_do_not_depend_on_order(entry):
+    shuffled = dict(reversed(entry.items()))
+    stages = ("train@a", "evaluate@a")
+    one = keys.key(None, {"train@a": entry, "evaluate@a": {}}, stages, [])
+    assert keys.key(None, {"evaluate@a": {}, "train@a": shuffled}, stages, []) == one
+
+
+def test_an_arm_trained_on_other_data_is_refused(root):
+    meta = read_meta(root).model_copy(update={"digest": "e" * 64})
+    with pytest.raises(
+        AssayError, match=r"^models/line: trained on other data than is in data/prepared; run `dvc repro`$"
+    ):
+        read_arm(root, "line", meta)

@@ -1,0 +1,62 @@
+import socket
+import time
+
+import pytest
+
+from assay.errors import AssayError
+from assay.tracking.store import opened
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_an_unreachable_server_is_one_line_within_seconds(tmp_path, monkeypatch, free_port):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{free_port}")
+    start = time.monotonic()
+    with pytest.raises(AssayError) as error, opened(tmp_path):
+        pass
+    assert time.monotonic() - start < 10
+    assert str(error.value).startswith(
+        f"MLFLOW_TRACKING_URI=http://***@127.0.0.1:{free_port}: connection refused; start"
+    )
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("sqlite:///{root}/absent/a.db", "unable to open database file"),
+        ("sqlite:///{root}/text.db", "file is not a database"),
+        ("file://{root}/mlruns", "maintenance mode"),
+        ("nonsense://x", "nonsense"),
+    ],
+)
+def test_a_store_that_cannot_be_is_one_line(tmp_path, monkeypatch, uri, reason):
+    (tmp_path / "text.db").write_text("no database at all, but more than sixteen bytes\n" * 100)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(root=tmp_path))
+    with pytest.raises(AssayError, match=reason) as error, opened(tmp_path):
+        pass
+    assert "\n" not in str(error.value)
+
+
+def test_the_users_own_setting_is_left_as_it_was(tmp_path, monkeypatch, root):
+    uri = f"sqlite:///{root / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with opened(tmp_path) as store:
+        assert store.uri == uri
+    import os
+
+    assert os.environ["MLFLOW_TRACKING_URI"] == uri
+    assert not (tmp_path / "absent").exists()
+
+
+def test_a_deleted_experiment_comes_back(root):
+    with opened(root) as store:
+        first = store.experiment("digits: linear")
+        store.client.delete_experiment(first)
+        assert store.experiment("digits: linear") == first
+        assert store.client.get_experiment(first).lifecycle_stage == "active"

@@ -1,0 +1,100 @@
+"""A repository as the stages leave it: the baseline, and the arm `line` with two variants, of a tiny linear network."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from assay import artifact, files
+from assay.artifact import Artifact, Manifest
+
+IMAGES = {"channels": 1, "height": 4, "width": 4, "classes": 3}
+SEEDS = [0, 1]
+DIGEST = "d" * 64
+SCORES = {"nll": [0.5, 0.7], "brier": [0.2, 0.3], "ece": [0.01, 0.03], "best_step": [100, 200]}
+COST = {"train_samples": 6000, "forward_samples": 0, "optimizer_steps": 100}
+
+
+def write_repository(root: Path) -> None:
+    meta = {
+        "name": "digits", "images": IMAGES, "class_names": ["a", "b", "c"], "mean": [30.0], "std": [70.0],
+        "counts": {"train": 50, "validation": 10, "test": 20}, "augment": "none", "digest": DIGEST,
+    }  # fmt: skip
+    files.write_json(root / "data/prepared/meta.json", meta)
+    write_arm(root, "baseline", {"last": 1}, accuracy=[0.9, 0.8])
+    write_arm(root, "line", {"midpoint": 1, "ensemble": 2}, accuracy=[0.95, 0.85])
+    write_report(root)
+    write_lock(root)
+
+
+def write_arm(root: Path, arm: str, members: dict[str, int], accuracy: list[float], model: str = "linear") -> None:
+    generator = torch.Generator().manual_seed(len(arm))
+    weights = {
+        variant: {
+            name: torch.randn(len(SEEDS), count, *shape, generator=generator)
+            for name, shape in {"output.weight": (3, 16), "output.bias": (3,)}.items()
+        }
+        for variant, count in members.items()
+    }
+    manifest = Manifest.model_validate(
+        {
+            "arm": arm, "method": "subspace" if arm == "line" else "sgd", "seeds": SEEDS,
+            "model": {"name": model, "arguments": {}}, "images": IMAGES, "data_digest": DIGEST,
+            "parameters": {
+                "model": {"name": model},
+                "train": {"steps": 200, "optimizer": {"name": "adam", "lr": 0.001}},
+                "options": {"beta": 1.0} if arm == "line" else {},
+            },
+            "variants": {
+                variant: {"members": count, "cost": COST, "validation_loss": [0.4, 0.3]}
+                for variant, count in members.items()
+            },
+        }
+    )  # fmt: skip
+    artifact.write(root / "models" / arm, Artifact(manifest=manifest, weights=weights))
+    scores = {"density": 1.0, "accuracy": accuracy, **SCORES, **COST}
+    variants = {
+        variant: {**scores, "members": count, "accuracy": [a + 0.01 * (count - 1) for a in accuracy]}
+        for variant, count in members.items()
+    }
+    evaluation = {"arm": arm, "method": manifest.method, "seeds": SEEDS, "data_digest": DIGEST, "variants": variants}
+    files.write_json(root / "metrics/evaluate" / f"{arm}.json", evaluation)
+    files.write_text(root / "metrics/curves" / f"{arm}.csv", curves(arm, [0, 100, 200]))
+    timings = {"seconds": 12.5, "steps_per_second": 16.0, "device": "cpu", "threads": 1}
+    files.write_json(root / "metrics/timings" / f"{arm}.json", timings)
+
+
+def curves(arm: str, steps: list[int]) -> str:
+    rows = ["arm,seed,step,split,loss,accuracy"]
+    for step in steps:
+        for seed in SEEDS:
+            rows += [f"{arm},{seed},{step},{split},{2.0 - step / 200 + seed},0.5" for split in ("train", "validation")]
+    return "\n".join(rows) + "\n"
+
+
+def write_report(root: Path) -> None:
+    claim = {
+        "id": "line-is-better", "paper": "p", "statement": "s", "metric": "accuracy", "arm": "line/midpoint",
+        "against": "baseline", "difference": 0.05, "interval": [0.01, 0.09], "verdict": "reproduced",
+        "differs_from_paper": "",
+    }  # fmt: skip
+    files.write_json(root / "metrics/claims.json", [claim])
+    files.write_text(root / "metrics/summary.csv", "arm,accuracy\nbaseline,0.85\nline,0.9\n")
+    files.write_text(root / "metrics/report/index.html", "<!doctype html><title>Report</title><p>All arms.</p>")
+    files.write_text(root / "metrics/report/accuracy.svg", "<svg xmlns='http://www.w3.org/2000/svg'/>")
+
+
+def write_lock(root: Path) -> None:
+    """A dvc.lock (JSON is YAML) whose entries change with what the stages wrote."""
+    stages = {"compare": entry(root, "metrics/claims.json", "metrics/summary.csv")}
+    for arm, train, evaluate in (
+        ("baseline", "baseline", "evaluate_baseline"),
+        ("line", "train@line", "evaluate@line"),
+    ):
+        stages[train] = entry(root, f"models/{arm}/manifest.json", f"metrics/curves/{arm}.csv")
+        stages[evaluate] = entry(root, f"metrics/evaluate/{arm}.json")
+    (root / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))
+
+
+def entry(root: Path, *outs: str) -> dict[str, object]:
+    return {"cmd": "c", "outs": [{"path": out, "md5": files.file_digest(root / out, "md5")} for out in outs]}
