@@ -46,8 +46,12 @@ follow: $(STAMP)  ## Stream the curves of a running training to MLflow
 	python -m stages.track --follow
 
 .PHONY: ui
-ui: track  ## Open the MLflow UI on what was tracked: http://127.0.0.1:5000
-	mlflow server --host 127.0.0.1 --port $${PORT:-5000} --backend-store-uri "$$MLFLOW_TRACKING_URI"
+ui: $(STAMP)  ## Open the MLflow UI on what was tracked: http://127.0.0.1:5000
+	@python -m stages.track || echo "MLflow shows what was tracked before"
+	case "$$MLFLOW_TRACKING_URI" in
+	  http*) echo "Your team's server has it all: $$MLFLOW_TRACKING_URI" ;;
+	  *) mlflow server --host 127.0.0.1 --port "$${PORT:-5000}" --backend-store-uri "$$MLFLOW_TRACKING_URI" ;;
+	esac
 
 .PHONY: test
 test: $(STAMP)  ## Run all checks and tests

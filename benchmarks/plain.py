@@ -68,12 +68,10 @@ def step_operations(batch_size: int) -> int:
     return counter.get_total_flops()
 
 
-def matrix_product_rate(size: int = 2048, seconds: float = 1.0) -> float:
-    """Floating-point operations a second of this machine's large matrix product, the best of repeated runs."""
+def matrix_product_rate(size: int = 2048, repeats: int = 3) -> float:
+    """Floating-point operations a second of this machine's large matrix product, the mean of a few."""
     left, right = torch.randn(size, size), torch.randn(size, size)
-    best, began = float("inf"), time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        start = time.perf_counter()
+    start = time.perf_counter()
+    for _ in range(repeats):
         left @ right
-        best = min(best, time.perf_counter() - start)
-    return 2 * size**3 / best
+    return repeats * 2 * size**3 / (time.perf_counter() - start)

@@ -21,7 +21,9 @@ def _one_thread_and_deterministic():
     torch.use_deterministic_algorithms(True)
 
 
-def make_data(examples: int = 96, channels: int = 1, side: int = 8, classes: int = 4, augment: str = "none") -> Prepared:
+def make_data(
+    examples: int = 96, channels: int = 1, side: int = 8, classes: int = 4, augment: str = "none"
+) -> Prepared:
     """Random images, each class brightest in a column of its own, so that there is something to learn."""
     generator = torch.Generator().manual_seed(0)
 
@@ -66,4 +68,3 @@ def make_run() -> Callable[..., Run]:
         return Run(**{**defaults, **changes}, train=train)
 
     return make
-

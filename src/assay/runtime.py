@@ -9,6 +9,7 @@ import hashlib
 import os
 
 import torch
+from torch.utils import deterministic
 
 from assay.errors import AssayError
 
@@ -32,7 +33,10 @@ def set_up() -> torch.device:
         reason = str(error).splitlines()[0]
         raise AssayError(f"ASSAY_DEVICE={name}: {reason}; name a device of this machine, such as cpu or cuda") from None
     torch.set_num_threads(threads())
+    torch.set_flush_denormal(True)  # moments of dead units decay into numbers that a CPU adds a hundred times slower
     torch.use_deterministic_algorithms(True)
+    # by default it writes all fresh memory twice, to no end but debugging
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     return device
 

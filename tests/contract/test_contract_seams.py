@@ -34,11 +34,14 @@ class Midpoint(Parametrisation):
     evaluated = lambda self, stored: self.weights(stored, 0)  # noqa: E731
 
     def variants(self, stored, buffers):
-        return {"ensemble": Outcome(stored), "midpoint": Outcome({n: t[:, None] for n, t in self.evaluated(stored).items()})}
+        return {
+            "ensemble": Outcome(stored),
+            "midpoint": Outcome({n: t[:, None] for n, t in self.evaluated(stored).items()}),
+        }
 
 
 def test_a_parametrisation_gets_the_chain_rule(task, tmp_path):
-    network, parameters, buffers = task.fresh(task.run.seeds)
+    _, parameters, _ = task.fresh(task.run.seeds)
     stored = {name: torch.stack([tensor, tensor], 1) for name, tensor in parameters.items()}
     both = task.gradient_update(batches=task.batches(), parametrisation=Midpoint(), stored=stored)
     plain = task.gradient_update(batches=task.batches())
@@ -48,7 +51,10 @@ def test_a_parametrisation_gets_the_chain_rule(task, tmp_path):
             torch.testing.assert_close(both.stored[name].grad[:, endpoint], tensor.grad / 2)
     run_loop(task, both, tmp_path)
     outcomes = both.variants()
-    assert {name: next(iter(o.weights.values())).shape[1] for name, o in outcomes.items()} == {"ensemble": 2, "midpoint": 1}
+    assert {name: next(iter(o.weights.values())).shape[1] for name, o in outcomes.items()} == {
+        "ensemble": 2,
+        "midpoint": 1,
+    }
 
 
 class Decay(Parametrisation):

@@ -34,7 +34,9 @@ class Counters:
         """The mean over copies, times the members that make up one prediction."""
         totals = {kind: members * int(count.sum()) for kind, count in self._counts.items()}
         copies = len(next(iter(self._counts.values())))
-        return Cost(**{kind: total // copies if total % copies == 0 else total / copies for kind, total in totals.items()})
+        return Cost(
+            **{kind: total // copies if total % copies == 0 else total / copies for kind, total in totals.items()}
+        )
 
     def state(self) -> dict[str, Tensor]:
         """For a checkpoint."""

@@ -38,4 +38,5 @@ class Examples:
         if step is not None and self._data.augment != "none":
             generators = [generator(seed, "augmentation", step) for seed in self._seeds]
             images = augment(images, self._data.augment, generators)
-        return normalise(images, self._data.mean, self._data.std).unflatten(0, indices.shape)
+        inputs = normalise(images, self._data.mean, self._data.std)
+        return inputs.view(*indices.shape, *inputs.shape[1:])

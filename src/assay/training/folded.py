@@ -121,7 +121,8 @@ def _grouped_conv2d(
     side_by_side = inputs.unflatten(0, (copies, -1)).transpose(0, 1).flatten(1, 2)  # (batch, copy · channel, h, w)
     flat_bias = None if bias is None else bias.flatten()
     outputs: Tensor = F.conv2d(side_by_side, weight.flatten(0, 1), flat_bias, *settings, groups * copies)
-    return outputs.unflatten(1, (copies, -1)).transpose(0, 1).flatten(0, 1)
+    by_copy = outputs.reshape(len(outputs), copies, -1, *outputs.shape[2:])
+    return by_copy.transpose(0, 1).flatten(0, 1)
 
 
 def _batch_norm(

@@ -130,7 +130,8 @@ class GradientUpdate(Update):
         self.parametrisation.backward(self.stored, weights, gradients.by_name, step)
         self.optimizer.step()
         self.counters.add("train_samples", gradients.used)
-        self.counters.add("forward_samples", batch.labels.shape[1] - gradients.used)
+        if self.batches.weighs:
+            self.counters.add("forward_samples", batch.labels.shape[1] - gradients.used)
         self.counters.add("optimizer_steps", 1)
         self.batches.observe(step, batch, gradients.losses)
         self.averaging.observe(step, self.stored, self.buffers)

@@ -118,7 +118,7 @@ def test_a_missing_or_empty_file_is_said(params_file):
 
 
 def test_an_unknown_arm_is_said_with_those_there_are(params_file):
-    with pytest.raises(AssayError, match="no arm 'cycle'; did you mean cyclic. allowed: cyclic, long"):
+    with pytest.raises(AssayError, match=r"no arm 'cycle'; did you mean cyclic\? allowed: cyclic, long"):
         config.read("seeds", "model", "train", "arms", path=params_file).arm("cycle")
 
 

@@ -25,7 +25,7 @@ def epoch(batches: EpochBatches, number: int) -> torch.Tensor:
 def test_an_epoch_holds_no_example_twice_and_leaves_out_less_than_a_batch(examples, batch, order):
     labels = torch.arange(examples)
     if batch > examples:
-        with pytest.raises(AssayError, match="train.batch_size"):
+        with pytest.raises(AssayError, match=r"train\.batch_size"):
             EpochBatches(labels, [0], batch, order)
         return
     batches = EpochBatches(labels, [0, 1], batch, order)
