@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor  # noqa: TC002 (pydantic-style annotations are read at run time)
 
 from assay import files
-from assay.config import parse
 from assay.errors import AssayError
+from assay.parsing import parse
 
 if TYPE_CHECKING:
     from pathlib import Path

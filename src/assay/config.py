@@ -6,23 +6,19 @@ it asks `read` for; the names it asks for are the `params` that dvc.yaml must de
 
 from __future__ import annotations
 
-import difflib
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML, YAMLError
 
 from assay.errors import AssayError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from assay.parsing import parse, problem_lines, suggestion
 
 PARAMS_FILE = Path("params.yaml")
 BASELINE = "baseline"
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
-S = TypeVar("S", bound=BaseModel)
 
 
 class Section(BaseModel):
@@ -338,28 +334,6 @@ def load(path: Path = PARAMS_FILE) -> Params:
     return parse(Params, content, str(path))
 
 
-def parse(kind: type[S], content: Any, where: str, prefix: str = "", also_allowed: Iterable[str] = ()) -> S:
-    """Check `content` against a pydantic model, with one readable line for each thing wrong.
-
-    Args:
-        kind: the model.
-        content: what YAML gave.
-        where: the file that the content is from, for the message.
-        prefix: the key under which the content stands in it, with its closing dot.
-        also_allowed: keys that others have taken out of the content, for the list of what is allowed.
-
-    Raises:
-        AssayError: anything is missing, unknown or out of range.
-    """
-    if not isinstance(content, dict):
-        raise AssayError(f"{where}: {prefix.rstrip('.') or 'the file'} must hold keys and values, not {content!r}")
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        lines = _lines(kind, error, prefix, also_allowed)
-        raise AssayError("\n".join(f"{where}: {line}" for line in lines)) from None
-
-
 def train_of(train: Train, arm: Arm, name: str) -> Train:
     """The shared budget with an arm's overrides in place; an optimizer or schedule is replaced as a whole.
 
@@ -369,7 +343,7 @@ def train_of(train: Train, arm: Arm, name: str) -> Train:
     try:
         return Train.model_validate({**dict(train), **arm.overrides()})
     except ValidationError as error:
-        raise ValueError("\n".join(_lines(Train, error, f"arms.{name}."))) from None
+        raise ValueError("\n".join(problem_lines(Train, error, f"arms.{name}."))) from None
 
 
 def split_variant(name: str) -> tuple[str, str | None]:
@@ -378,97 +352,7 @@ def split_variant(name: str) -> tuple[str, str | None]:
     return arm, variant or None
 
 
-def suggestion(name: str, allowed: list[str]) -> str:
-    """The allowed names, led by the one most like `name` if any is: the end of an error message."""
-    begun = [other for other in allowed if name and other.startswith(name)]
-    close = begun or difflib.get_close_matches(name, allowed, n=1)
-    meant = f"did you mean {close[0]}? " if close else ""
-    return f"{meant}allowed: {', '.join(allowed) or 'none'}"
-
-
 def _distinct_seeds(value: tuple[int, ...], prefix: str = "") -> tuple[int, ...]:
     if len(set(value)) < len(value):
         raise ValueError(f"{prefix}seeds: each must stand once; a seed that stands twice trains the same network twice")
     return value
-
-
-def _lines(kind: type[BaseModel], error: ValidationError, prefix: str, also_allowed: Iterable[str] = ()) -> list[str]:
-    lines: list[str] = []
-    for problem in error.errors(include_url=False):
-        location, section = _locate(kind, problem["loc"])
-        key, value = prefix + ".".join(location), problem["input"]
-        if problem["type"] == "value_error":
-            message = str(problem["ctx"]["error"])
-            got = "" if isinstance(value, dict) else f"got {value!r}; "
-            lines += [line if _names_a_key(line) else f"{key}: {got}{line}" for line in message.splitlines()]
-        elif problem["type"] == "extra_forbidden":
-            allowed = sorted(
-                {*(section.model_fields if section else ()), *(also_allowed if len(location) == 1 else ())}
-            )
-            lines.append(f"{key}: unknown key; {suggestion(location[-1], allowed)}")
-        elif problem["type"] == "missing":
-            lines.append(f"{key}: missing, and required")
-        elif problem["type"] == "union_tag_invalid":
-            allowed = problem["ctx"]["expected_tags"].replace("'", "").split(", ")
-            lines.append(f"{key}.name: got {value['name']!r}; {suggestion(str(value['name']), allowed)}")
-        elif problem["type"] == "union_tag_not_found":
-            lines.append(f"{key}: got {value!r}; it needs a name, as in {{name: ...}}")
-        else:
-            should = _SHOULD.get(problem["type"], problem["msg"].partition("should ")[2] or problem["msg"])
-            lines.append(f"{key}: got {value!r}; it should {should.format(**problem.get('ctx', {}))}")
-    return lines
-
-
-_SHOULD = {
-    "tuple_type": "be a list, as in [0, 1, 2]",
-    "too_short": "hold {min_length} or more",
-    "model_type": "hold keys and values",
-    "model_attributes_type": "hold keys and values",
-    "dict_type": "hold keys and values",
-    "string_pattern_mismatch": "match {pattern}",
-}
-
-
-def _names_a_key(line: str) -> bool:
-    """Whether a validator's message already begins with the key that it is about."""
-    return line.partition(":")[0].partition(".")[0] in Params.model_fields
-
-
-def _locate(kind: Any, location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:
-    """Where a problem is: the keys as the file has them, and the section whose key is the last of them.
-
-    Pydantic's location also names the member of a union that it tried; the file knows nothing of that.
-    """
-    keys: list[str] = []
-    holders: list[Any] = [kind]
-    for part in location:
-        members = [m for m in _sections(holders[-1]) if part in _tags(m)]
-        if members and not isinstance(holders[-1], type):
-            holders[-1] = members[0]
-            continue
-        if part == "[key]":
-            continue
-        keys.append(str(part))
-        sections = _sections(holders[-1])
-        field = (
-            sections[0].model_fields.get(str(part)) if len(sections) == 1 and not _is_collection(holders[-1]) else None
-        )
-        holders.append(field.annotation if field else sections[0] if _is_collection(holders[-1]) and sections else None)
-    holder = _sections(holders[-2]) if len(holders) > 1 else []
-    return keys, holder[0] if len(holder) == 1 else None
-
-
-def _sections(annotation: Any) -> list[type[BaseModel]]:
-    """The models that stand in an annotation, such as the members of a union."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [section for argument in get_args(annotation) for section in _sections(argument)]
-
-
-def _is_collection(annotation: Any) -> bool:
-    return get_origin(annotation) in (dict, tuple, list)
-
-
-def _tags(section: type[BaseModel]) -> tuple[Any, ...]:
-    name = section.model_fields.get("name")
-    return get_args(name.annotation) if name else ()

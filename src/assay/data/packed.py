@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from assay import files
-from assay.config import PARAMS_FILE, parse
+from assay.config import PARAMS_FILE
 from assay.data import formats
 from assay.errors import AssayError
+from assay.parsing import parse
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 
 from assay import files
-from assay.config import parse
 from assay.data.images import Images  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.errors import AssayError
+from assay.parsing import parse
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict
 
 from assay import files
 from assay.artifact import ModelRecord  # noqa: TC001 (pydantic reads annotations at run time)
-from assay.config import BASELINE, parse, split_variant, suggestion
+from assay.config import BASELINE, split_variant
 from assay.errors import AssayError
 from assay.evaluation import predictions
 from assay.evaluation.metrics import METRICS, per_seed
+from assay.parsing import parse, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

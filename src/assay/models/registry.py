@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import create_model
 
-from assay.config import Section, parse, suggestion
+from assay.config import Section
 from assay.errors import AssayError
 from assay.models import conv, linear, mlp, resnet_20, torchvision_nets, trajectory_cnn, vgg
+from assay.parsing import parse, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable

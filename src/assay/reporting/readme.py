@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from assay import files
-from assay.config import parse
 from assay.errors import AssayError, one_line_errors
 from assay.evaluation import claims
+from assay.parsing import parse
 from assay.reporting import summary, tables, verdicts
 from assay.reporting.report import templates
 

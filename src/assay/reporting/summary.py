@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from assay.config import BASELINE, parse
+from assay.config import BASELINE
 from assay.errors import AssayError
 from assay.evaluation.statistics import paired_difference
+from assay.parsing import parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from assay import config
 from assay.errors import AssayError
+from assay.parsing import parse
 
 TEXT = """\
 seeds: [0, 1]
@@ -140,6 +141,6 @@ def test_no_content_whatever_escapes_as_another_error(key, inner, value):
     else:
         content[key] = value
     try:
-        config.parse(config.Params, content, "params.yaml")
+        parse(config.Params, content, "params.yaml")
     except AssayError as error:
         assert str(error)  # noqa: PT017

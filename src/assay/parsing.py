@@ -1,0 +1,131 @@
+"""From what YAML or JSON gave to a typed, frozen model, with one readable line for each thing wrong."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from assay.errors import AssayError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def parse(kind: type[S], content: Any, where: str, prefix: str = "", also_allowed: Iterable[str] = ()) -> S:
+    """Check `content` against a pydantic model, with one readable line for each thing wrong.
+
+    Args:
+        kind: the model.
+        content: what YAML gave.
+        where: the file that the content is from, for the message.
+        prefix: the key under which the content stands in it, with its closing dot.
+        also_allowed: keys that others have taken out of the content, for the list of what is allowed.
+
+    Raises:
+        AssayError: anything is missing, unknown or out of range.
+    """
+    if not isinstance(content, dict):
+        raise AssayError(f"{where}: {prefix.rstrip('.') or 'the file'} must hold keys and values, not {content!r}")
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        lines = problem_lines(kind, error, prefix, also_allowed)
+        raise AssayError("\n".join(f"{where}: {line}" for line in lines)) from None
+
+
+def suggestion(name: str, allowed: list[str]) -> str:
+    """The allowed names, led by the one most like `name` if any is: the end of an error message."""
+    begun = [other for other in allowed if name and other.startswith(name)]
+    close = begun or difflib.get_close_matches(name, allowed, n=1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    return f"{meant}allowed: {', '.join(allowed) or 'none'}"
+
+
+def problem_lines(
+    kind: type[BaseModel], error: ValidationError, prefix: str, also_allowed: Iterable[str] = ()
+) -> list[str]:
+    """What pydantic found wrong, a line each, with the keys as the file has them."""
+    lines: list[str] = []
+    for problem in error.errors(include_url=False):
+        location, section = _locate(kind, problem["loc"])
+        key, value = prefix + ".".join(location), problem["input"]
+        if problem["type"] == "value_error":
+            message = str(problem["ctx"]["error"])
+            got = "" if isinstance(value, dict) else f"got {value!r}; "
+            lines += [line if _names_a_key(line) else f"{key}: {got}{line}" for line in message.splitlines()]
+        elif problem["type"] == "extra_forbidden":
+            allowed = sorted(
+                {*(section.model_fields if section else ()), *(also_allowed if len(location) == 1 else ())}
+            )
+            lines.append(f"{key}: unknown key; {suggestion(location[-1], allowed)}")
+        elif problem["type"] == "missing":
+            lines.append(f"{key}: missing, and required")
+        elif problem["type"] == "union_tag_invalid":
+            allowed = problem["ctx"]["expected_tags"].replace("'", "").split(", ")
+            lines.append(f"{key}.name: got {value['name']!r}; {suggestion(str(value['name']), allowed)}")
+        elif problem["type"] == "union_tag_not_found":
+            lines.append(f"{key}: got {value!r}; it needs a name, as in {{name: ...}}")
+        else:
+            should = _SHOULD.get(problem["type"], problem["msg"].partition("should ")[2] or problem["msg"])
+            lines.append(f"{key}: got {value!r}; it should {should.format(**problem.get('ctx', {}))}")
+    return lines
+
+
+_SHOULD = {
+    "tuple_type": "be a list, as in [0, 1, 2]",
+    "too_short": "hold {min_length} or more",
+    "model_type": "hold keys and values",
+    "model_attributes_type": "hold keys and values",
+    "dict_type": "hold keys and values",
+    "string_pattern_mismatch": "match {pattern}",
+}
+
+
+def _names_a_key(line: str) -> bool:
+    """Whether a validator's message already begins with the key that it is about, as in `data.size: missing`."""
+    return re.match(r"[a-z_]+(\.[^:]+)?: ", line) is not None
+
+
+def _locate(kind: Any, location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:
+    """Where a problem is: the keys as the file has them, and the section whose key is the last of them.
+
+    Pydantic's location also names the member of a union that it tried; the file knows nothing of that.
+    """
+    keys: list[str] = []
+    holders: list[Any] = [kind]
+    for part in location:
+        members = [m for m in _sections(holders[-1]) if part in _tags(m)]
+        if members and not isinstance(holders[-1], type):
+            holders[-1] = members[0]
+            continue
+        if part == "[key]":
+            continue
+        keys.append(str(part))
+        sections = _sections(holders[-1])
+        field = (
+            sections[0].model_fields.get(str(part)) if len(sections) == 1 and not _is_collection(holders[-1]) else None
+        )
+        holders.append(field.annotation if field else sections[0] if _is_collection(holders[-1]) and sections else None)
+    holder = _sections(holders[-2]) if len(holders) > 1 else []
+    return keys, holder[0] if len(holder) == 1 else None
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    """The models that stand in an annotation, such as the members of a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [section for argument in get_args(annotation) for section in _sections(argument)]
+
+
+def _is_collection(annotation: Any) -> bool:
+    return get_origin(annotation) in (dict, tuple, list)
+
+
+def _tags(section: type[BaseModel]) -> tuple[Any, ...]:
+    name = section.model_fields.get("name")
+    return get_args(name.annotation) if name else ()
