@@ -6,96 +6,14 @@ The tests of this module share one clone and run in order, on one worker: each s
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
-
-ROOT = Path(__file__).parents[2]
-PARAMS = {
-    "seeds": [0, 1],
-    "data": {"name": "digits", "validation": 200},
-    "model": {"name": "mlp", "hidden": [16]},
-    "train": {
-        "steps": 60,
-        "batch_size": 32,
-        "optimizer": {"name": "adam", "lr": 0.01},
-        "evaluate_every": 20,
-    },
-    "arms": {"cyclic": {"method": "sgd", "batches": "fixed"}, "long": {"method": "sgd", "steps": 80}},
-    "claims": [
-        {
-            "id": "fixed-is-enough",
-            "paper": "none",
-            "statement": "Fixed batches cost nothing.",
-            "arm": "cyclic",
-            "against": "baseline",
-            "metric": "accuracy",
-            "verdict": "not_worse",
-            "margin": 0.02,
-        }
-    ],
-}
-STAGES = [
-    *("download", "prepare", "baseline", "train@cyclic", "train@long"),
-    *("evaluate_baseline", "evaluate@cyclic", "evaluate@long", "compare", "track"),
-]
-
-
-class Clone:
-    """A clone of the working tree with parameters of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-        names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True, text=True).stdout
-        for name in filter(None, names.split("\0")):
-            if name.startswith("metrics/") or name == "dvc.lock" or not (ROOT / name).exists():
-                continue
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-        self.write(PARAMS)
-        self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("ASSAY", "MLFLOW", "PYTEST"))},
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(folder / "src"),
-            "PYTHONWARNINGS": "default",
-            "ASSAY_DEVICE": "cpu",
-            "ASSAY_THREADS": "1",
-            "DVC_NO_ANALYTICS": "1",
-        }
-        self.run("git", "init", "-q")
-
-    def write(self, params: dict) -> None:
-        with (self.folder / "params.yaml").open("w") as stream:
-            YAML().dump(params, stream)
-
-    def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env={**self.environment, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert not check or done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
-        return done
-
-    def repro(self, *arguments: str) -> list[str]:
-        """Run `dvc repro`; gives the stages that it ran."""
-        lines = self.run("dvc", "repro", *arguments).stdout.splitlines()
-        return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
-
-    def bytes_of(self, folder: str) -> dict[str, bytes]:
-        files = (path for path in sorted((self.folder / folder).rglob("*")) if path.is_file())
-        return {str(path.relative_to(self.folder)): path.read_bytes() for path in files}
+from clone import PARAMS, STAGES, Clone
 
 
 @pytest.fixture(scope="module")
@@ -163,41 +81,6 @@ def test_a_new_arm_adds_its_stages_and_a_removed_one_takes_them_along(clone):
     clone.write(PARAMS)
     assert in_order(clone.repro()) <= {"compare", "track"}
     assert "short" not in (clone.folder / "metrics/summary.csv").read_text()
-
-
-@pytest.mark.parametrize(
-    ("change", "line"),
-    [
-        ({"train": {**PARAMS["train"], "steps": -5}}, "train.steps: got -5"),
-        ({"trian": {}}, "trian: unknown key; did you mean train?"),
-        ({"model": {"name": "conv_6"}, "data": {"name": "digits", "validation": 2000}}, "data.validation: got 2000"),
-        ({"model": {"name": "vgg", "depth": 19}}, "model.name: vgg needs"),
-        ({"model": {"name": "mlp", "hiden": [3]}}, "model.hiden: unknown key"),
-        ({"arms": {"new": {"method": "sdg"}}}, "arms.new.method: unknown method 'sdg'; did you mean sgd?"),
-        ({"arms": {"cyclic": {"method": "sgd", "batches": "no"}}}, "arms.cyclic.batches: got 'no'"),
-        ({"train": {**PARAMS["train"], "batch_size": 5000}}, "train.batch_size: 5000 is more than"),
-    ],
-)
-def test_bad_parameters_stop_before_anything_runs(clone, change, line):
-    before = {folder: clone.bytes_of(folder) for folder in ("models", "metrics")}
-    clone.write({**PARAMS, "arms": {}, "claims": [], **change})
-    done = clone.run(sys.executable, "-m", "stages.baseline", check=False)
-    assert done.returncode == 2
-    assert [each for each in done.stderr.splitlines() if each.startswith("error: params.yaml") and line in each], (
-        done.stderr
-    )
-    assert "Traceback" not in done.stderr
-    clone.write(PARAMS)
-    assert {folder: clone.bytes_of(folder) for folder in ("models", "metrics")} == before
-
-
-def test_checking_says_the_same_without_running_anything(clone):
-    clone.write({**PARAMS, "model": {"name": "lenet"}})
-    done = clone.run(sys.executable, "-m", "assay.check", check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "model.name: unknown model 'lenet'; did you mean lenet_300_100?" in done.stderr
-    clone.write(PARAMS)
-    assert "3 runs, 6 networks" in clone.run(sys.executable, "-m", "assay.check").stdout
 
 
 def test_a_killed_training_goes_on_to_the_same_bytes(clone):
