@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def pytest_collection_modifyitems(items):
+    """The longest file first, so that the other workers do all the rest beside it."""
+    items.sort(key=lambda item: item.path.name != "test_pipeline_repro.py")
+
+
 @pytest.fixture(autouse=True)
 def _one_thread_and_deterministic():
     torch.set_num_threads(1)
