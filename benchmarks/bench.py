@@ -6,7 +6,7 @@ median of the ratios within rounds.
 
 from __future__ import annotations
 
-import json
+import os
 import platform
 import shutil
 import statistics
@@ -120,16 +120,10 @@ def start_up() -> float:
             YAML().dump(params, stream)
         shutil.copytree(PREPARED, place / PREPARED)
         command = [sys.executable, "-m", "stages.baseline"]
-        environment = {**_environment(), "PYTHONPATH": str(Path.cwd())}
+        environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
         subprocess.run(command, cwd=place, env=environment, check=True, capture_output=True)
         seconds: float = files.read_json(place / "metrics/timings/baseline.json")["start_up_seconds"]
         return seconds
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return dict(os.environ)
 
 
 def show(results: dict[str, object]) -> None:
@@ -156,7 +150,7 @@ def main() -> None:
         "pipeline": measure_pipeline(),
     }
     show(results)
-    files.write_json(RESULTS, json.loads(json.dumps(results)))
+    files.write_json(RESULTS, results)
 
 
 def _processor() -> str:
