@@ -31,6 +31,7 @@ def train_and_write(stage: str, run: Run) -> None:
     methods.check(config.load())
     device = runtime.set_up()
     data = prepared.load(PREPARED, device, ("train", "validation"))
+    methods.check(config.load(), data.images)
     inputs = {"run": run.model_dump(mode="json"), "data": data.digest, "augment": data.augment}
     with Scratch(stage, inputs, device) as scratch:
         start_up = time.time() - psutil.Process().create_time()

@@ -88,6 +88,7 @@ class Manifest(Record):
         parameters: the parameters as resolved, every override applied.
         data_digest: the digest of the prepared data.
         variants: by name, in the order in which a reader should meet them; the first is what the bare arm stands for.
+        record: what the method has to say of its training beside the weights, such as how often each batch was seen.
     """
 
     arm: str
@@ -98,6 +99,7 @@ class Manifest(Record):
     parameters: dict[str, Any]
     data_digest: str
     variants: dict[str, Variant]
+    record: dict[str, Any] = {}
 
 
 class Artifact(BaseModel):

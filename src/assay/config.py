@@ -162,17 +162,22 @@ class Claim(Section):
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, strict=False)]
 
 
-ARM_KEYS = ("method", "seeds", "model", *Train.model_fields)
+ARM_KEYS = ("method", "seeds", "model", "label_noise", *Train.model_fields)
 
 
 class Arm(BaseModel):
-    """An entry under `arms`: a method, the parts of `train`, `model` and `seeds` it overrides, and its own options."""
+    """An entry under `arms`: a method, the parts of `train`, `model` and `seeds` it overrides, and its own options.
+
+    Attributes:
+        label_noise: the share of training labels that are replaced by random classes; validation and test stay clean.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     method: str
     seeds: Seeds | None = None
     model: Model | None = None
+    label_noise: float = Field(default=0.0, ge=0, le=1)
 
     def overrides(self) -> dict[str, Any]:
         """The keys of `train` that this arm sets for itself."""
@@ -232,6 +237,7 @@ class Run(Section):
     seeds: tuple[int, ...]
     model: Model
     train: Train
+    label_noise: float = 0.0
     options: dict[str, Any]
 
 
@@ -248,6 +254,7 @@ def arm_run(name: str, arm: Arm, seeds: tuple[int, ...], model: Model, train: Tr
         seeds=arm.seeds or seeds,
         model=arm.model or model,
         train=train_of(train, arm, name),
+        label_noise=arm.label_noise,
         options=arm.options(),
     )
 

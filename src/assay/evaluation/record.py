@@ -66,7 +66,11 @@ class VariantRecord(BaseModel):
 
 
 class Record(BaseModel):
-    """One arm: where it comes from, and its variants in the order in which a reader should meet them."""
+    """One arm: where it comes from, and its variants in the order in which a reader should meet them.
+
+    Attributes:
+        record: what its method has to say of the training, as the manifest has it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
 
@@ -79,6 +83,7 @@ class Record(BaseModel):
     data_digest: str
     test_examples: int
     variants: dict[str, VariantRecord]
+    record: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,7 @@ def make(manifest: Manifest, data: str, found: Mapping[str, tuple[Predictions, l
         data_digest=manifest.data_digest,
         test_examples=next(iter(found.values()))[0].correct.shape[1],
         variants=variants,
+        record=manifest.record,
     )
 
 

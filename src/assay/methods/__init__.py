@@ -22,6 +22,7 @@ from assay.training.task import Task
 if TYPE_CHECKING:
     from assay.artifact import Artifact
     from assay.config import Run
+    from assay.data.images import Images
     from assay.data.prepared import Prepared
     from assay.training.checkpoint import Scratch
     from assay.training.loop import Trained
@@ -54,7 +55,7 @@ def train(run: Run, data: Prepared, scratch: Scratch) -> tuple[Artifact, Trained
     Raises:
         AssayError: an option is wrong, or the training diverged.
     """
-    models.check(run.model.name, data.images, run.model.arguments)  # of a folder, only its bytes tell the classes
+    models.check(run.model.name, data.images, run.model.arguments)
     task = Task(run, data)
     update = make_update(task)
     trained = run_loop(update, task.plan(), data, scratch)
@@ -76,14 +77,19 @@ def options(run: Run) -> Section:
     return parse(kind, run.options, str(PARAMS_FILE), f"arms.{run.arm}.", also_allowed=ARM_KEYS)
 
 
-def check(params: Params) -> None:
-    """Check all that can be known before any byte of data is there, for every arm, so that nothing trains in vain.
+def check(params: Params, images: Images | None = None) -> None:
+    """Check all that can be known before training, for every arm, so that nothing trains in vain.
+
+    Args:
+        params: the whole file.
+        images: what the data set holds, for a folder of one's own, of which only its bytes tell the classes; of the
+            others it is known before any byte is there.
 
     Raises:
         AssayError: a method or option is wrong, or a model or batch does not fit the data.
     """
     catalog.check(params.data)
-    images, examples = catalog.images_of(params.data), catalog.training_examples(params.data)
+    images, examples = images or catalog.images_of(params.data), catalog.training_examples(params.data)
     for run in params.runs():
         options(run)
         if images is not None:

@@ -19,6 +19,10 @@ class Averaging:
         """What was kept, by variant."""
         return {}
 
+    def record(self) -> dict[str, Any]:
+        """What there is to say of the training, for the manifest: JSON, the same in every rerun."""
+        return {}
+
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
         return {}

@@ -98,6 +98,10 @@ class Batches(ABC):
         """Whether `weigh` does more than take the mean; where it does not, the loop leaves it out."""
         return type(self).weigh is not Batches.weigh
 
+    def record(self) -> dict[str, Any]:
+        """What there is to say of the training, for the manifest: JSON, the same in every rerun."""
+        return {}
+
     def state(self) -> dict[str, Any]:
         """What cannot be derived from the step: for a checkpoint, and nothing here."""
         return {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -54,6 +54,10 @@ class Parametrisation:
     def variants(self, stored: Weights, buffers: Weights) -> dict[str, Outcome]:
         """What is left at the end, by variant; the first is what the bare arm stands for."""
         return {"last": Outcome({name: tensor.unsqueeze(1) for name, tensor in {**stored, **buffers}.items()})}
+
+    def record(self) -> dict[str, Any]:
+        """What there is to say of the training, for the manifest: JSON, the same in every rerun."""
+        return {}
 
     def backward(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> None:
         """Carry the gradients for the weights that ran on to what is stored, as its `.grad`."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+import torch
 from torch.nn import functional as F
 
 from assay import artifact, models
 from assay.artifact import Artifact, Manifest, ModelRecord, Variant
+from assay.data.noise import noisy
 from assay.models.combine import combine
 from assay.training.batches import EpochBatches
 from assay.training.curves import Copy
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal
 
-    import torch
-    from torch import nn
+    from jaxtyping import Int64
+    from torch import Tensor, nn
 
     from assay.config import Run
     from assay.data.prepared import Prepared
@@ -56,9 +58,17 @@ class Task:
         model = self.run.model
         return initialise(partial(models.build, model.name, self.data.images, **model.arguments), seeds, self.device)
 
+    @cached_property
+    def labels(self) -> Int64[Tensor, " example"] | Int64[Tensor, "copy example"]:
+        """The training set's labels: the same for all copies, or with label noise each seed's own."""
+        labels, share = self.data.train.labels, self.run.label_noise
+        if not share:
+            return labels
+        return torch.stack([noisy(labels, share, self.data.images.classes, seed) for seed in self.run.seeds])
+
     def batches(self, order: Literal["reshuffled", "fixed"] = "reshuffled") -> EpochBatches:
         """Plain epochs over the training set, one order for each seed."""
-        return EpochBatches(self.data.train.labels, self.run.seeds, self.run.train.batch_size, order)
+        return EpochBatches(self.labels, self.run.seeds, self.run.train.batch_size, order)
 
     def gradient_update(
         self,
@@ -104,6 +114,7 @@ class Task:
             parameters=run.model_dump(mode="json", exclude={"arm", "seeds", "method"}),
             data_digest=self.data.digest,
             variants=records,
+            record=update.record(),
         )
         masks = {f"{name}{artifact.MASKS}": outcome.masks for name, outcome in outcomes.items() if outcome.masks}
         return Artifact(manifest=manifest, weights={n: o.weights for n, o in outcomes.items()} | masks)

@@ -64,6 +64,10 @@ class Update(ABC):
     def variants(self) -> dict[str, Outcome]:
         """What the training leaves, by variant; the first is what the bare arm stands for."""
 
+    def record(self) -> dict[str, Any]:
+        """What there is to say of the training beside its weights, for the manifest: JSON, the same in every rerun."""
+        return {}
+
     @abstractmethod
     def state(self) -> dict[str, Any]:
         """All that a resumed run needs to go on to the same bytes, as tensors, numbers, strings, lists and dicts."""
@@ -162,6 +166,10 @@ class GradientUpdate(Update):
         """What the parametrisation and the averaging leave."""
         stored = {name: tensor.detach() for name, tensor in self.stored.items()}
         return {**self.parametrisation.variants(stored, self.buffers), **self.averaging.variants()}
+
+    def record(self) -> dict[str, Any]:
+        """What the seams have to say."""
+        return {**self.batches.record(), **self.parametrisation.record(), **self.averaging.record()}
 
     def state(self) -> dict[str, Any]:
         """Weights, buffers, optimizer, counters, and what the seams keep."""
