@@ -1,12 +1,20 @@
-"""The README's figures, copied from committed files: `python -m assay.reporting.readme [--check]`.
+"""The figures in README.md and in the method cards, copied from committed files: `python -m assay.reporting.readme`.
 
-The results are those that `compare` wrote, the speeds those that `make bench` wrote.
+Text between marks is generated, all else is left as it is:
+
+    <!-- results:begin -->                          verdicts and results of everything
+    <!-- results:begin arms=baseline,line,round-* -->    of these arms alone, and their costs
+    <!-- speed:begin -->                            what `make bench` measured
+
+each closed by `<!-- results:end -->` or `<!-- speed:end -->`. The results are those that `compare` wrote.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from assay import files
@@ -16,27 +24,58 @@ from assay.parsing import parse
 from assay.reporting import summary, tables, verdicts
 from assay.reporting.report import templates
 
-README = Path("README.md")
+README, CARDS = Path("README.md"), "docs/methods/*.md"
 BENCHMARK = Path("benchmarks/results.json")
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-SPEED_BEGIN, SPEED_END = "<!-- speed:begin -->", "<!-- speed:end -->"
+BLOCK = re.compile(
+    r"<!-- (?P<kind>results|speed):begin(?: arms=(?P<arms>\S+))? -->(?P<old>.*?)<!-- (?P=kind):end -->", re.DOTALL
+)
+MARK = re.compile(r"<!-- (?:results|speed):(?:begin|end).*-->")
 
 
-def results(root: Path) -> str:
+def results(root: Path, arms: str | None, where: str) -> str:
     """The verdicts and the results as Markdown tables, from metrics/summary.csv and metrics/claims.json.
 
+    Args:
+        root: of the repository.
+        arms: names or patterns with commas between them: only these, and with their costs; None is everything, each
+            arm by its first variant.
+        where: names the file that asks, for the message.
+
     Raises:
-        AssayError: one of them is missing or damaged.
+        AssayError: a file is missing or damaged, or there is no such arm.
     """
+    rows, decided = _summary(root), _claims(root)
+    names = list(dict.fromkeys(row.arm for row in rows))
+    if arms is None:
+        views = verdicts.views(decided, rows)
+        firsts = [next(row for row in rows if row.arm == name) for name in names]
+        values = {"claims": views, "results": tables.results(firsts), "costs": None}
+    else:
+        chosen = set()
+        for pattern in arms.split(","):
+            found = [name for name in names if fnmatchcase(name, pattern)]
+            if not found:
+                raise AssayError(
+                    f"{where}: arms={pattern}: no such arm in {summary.PATH}; there are {', '.join(names)}"
+                )
+            chosen.update(found)
+        mine = [row for row in rows if row.arm in chosen]
+        own = [claim for claim in decided if claim.arm.partition("/")[0] in chosen - {"baseline"}]
+        values = {"claims": verdicts.views(own, rows), "results": tables.results(mine), "costs": tables.costs(mine)}
+    return templates().get_template("results.md.j2").render(values)
+
+
+def _summary(root: Path) -> list[summary.Row]:
+    return summary.read(root / summary.PATH)
+
+
+def _claims(root: Path) -> list[claims.ClaimRecord]:
     path = root / claims.PATH
     try:
         content = files.read_json(path)
     except (FileNotFoundError, ValueError) as error:
         raise AssayError(f"{path}: {error}; `dvc repro` writes it") from None
-    decided = [parse(claims.ClaimRecord, claim, str(path)) for claim in content]
-    rows = summary.read(root / summary.PATH)
-    values = {"claims": verdicts.views(decided, rows), "results": tables.results(rows)}
-    return templates().get_template("results.md.j2").render(values)
+    return [parse(claims.ClaimRecord, claim, str(path)) for claim in content]
 
 
 def speeds(root: Path) -> str:
@@ -53,50 +92,49 @@ def speeds(root: Path) -> str:
     return templates().get_template("speed.md.j2").render(content)
 
 
-def updated(root: Path) -> str:
-    """The README's text with the blocks between their marks brought up to date; the one of speeds may be absent.
+def updated(root: Path, path: Path) -> str:
+    """A file's text with what stands between its marks brought up to date.
 
     Raises:
-        AssayError: a file is missing, or the README does not hold each mark once, in order.
+        AssayError: a file is missing, or a mark has no partner.
     """
-    path = root / README
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise AssayError(f"{path}: not found") from None
-    text = _replaced(text, BEGIN, END, results(root), path)
-    if SPEED_BEGIN in text:
-        text = _replaced(text, SPEED_BEGIN, SPEED_END, speeds(root), path)
-    return text
+    stray = MARK.search(BLOCK.sub("", text))
+    nested = any(MARK.search(block["old"]) for block in BLOCK.finditer(text))
+    if stray or nested:
+        raise AssayError(f"{path}: each `begin` mark of generated figures must be followed by its own `end`")
 
+    def renew(block: re.Match[str]) -> str:
+        begin = text[block.start() : block.start("old")]
+        end = text[block.end("old") : block.end()]
+        content = speeds(root) if block["kind"] == "speed" else results(root, block["arms"], str(path))
+        return f"{begin}\n\n{content}\n{end}"
 
-def _replaced(text: str, begin: str, end: str, content: str, path: Path) -> str:
-    before, found_begin, rest = text.partition(begin)
-    _, found_end, after = rest.partition(end)
-    if not found_begin or not found_end or begin in rest or end in after:
-        raise AssayError(f"{path}: must hold {begin} and, after it, {end}, each once, around its figures")
-    return f"{before}{begin}\n\n{content}\n{end}{after}"
+    return BLOCK.sub(renew, text)
 
 
 def main(check: bool, root: Path = Path()) -> int:
-    """Rewrite the README, or with `check` only say whether it is out of date; gives the exit code.
+    """Rewrite the files, or with `check` only say which are out of date; gives the exit code.
 
     Raises:
         AssayError: as `updated`.
     """
-    text = updated(root)
-    path = root / README
-    if text == path.read_text(encoding="utf-8"):
-        return 0
-    if check:
-        print(f"{path}: its figures are out of date; run `python -m assay.reporting.readme`", file=sys.stderr)
-        return 1
-    files.write_text(path, text)
-    return 0
+    pages = [root / README, *sorted(root.glob(CARDS))]
+    renewed = {path: updated(root, path) for path in pages}
+    stale = [path for path, text in renewed.items() if text != path.read_text(encoding="utf-8")]
+    for path in stale:
+        if check:
+            print(f"{path}: its figures are out of date; run `python -m assay.reporting.readme`", file=sys.stderr)
+        else:
+            files.write_text(path, renewed[path])
+    return int(check and bool(stale))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit with code 1 when it is out of date")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with code 1 when one is out of date")
     with one_line_errors():
         sys.exit(main(parser.parse_args().check))

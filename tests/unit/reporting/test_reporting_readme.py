@@ -1,4 +1,4 @@
-"""The README's results are those that `compare` wrote; an outdated README is noticed."""
+"""The figures in the README and the method cards are those that `compare` wrote; an outdated one is noticed."""
 
 from pathlib import Path
 
@@ -8,7 +8,9 @@ from assay.errors import AssayError
 from assay.reporting import readme
 
 ROOT = Path(__file__).parents[3]
-TEXT = f"# Title\n\n{readme.BEGIN}\nold\n{readme.END}\n\nThe end.\n"
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+TEXT = f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end.\n"
+CARD = f"# Card\n\n<!-- results:begin arms=base*,line -->\n{END}\n"
 
 
 @pytest.fixture
@@ -17,20 +19,44 @@ def folder(compared):
     return compared
 
 
+@pytest.fixture
+def card(folder):
+    path = folder / "docs/methods/line.md"
+    path.parent.mkdir(parents=True)
+    path.write_text(CARD)
+    return path
+
+
 def test_the_block_is_replaced_and_nothing_else(folder):
     assert readme.main(check=False, root=folder) == 0
     text = (folder / "README.md").read_text()
-    assert text.startswith(f"# Title\n\n{readme.BEGIN}\n\n| verdict |")
-    assert text.endswith(f"\n\n{readme.END}\n\nThe end.\n")
+    assert text.startswith(f"# Title\n\n{BEGIN}\n\n| verdict |")
+    assert text.endswith(f"\n\n{END}\n\nThe end.\n")
     assert "✓ **reproduced**" in text
-    assert "| line/ensemble |" in text
+    assert "| line" in text
     assert "old" not in text
 
 
-def test_check_changes_nothing_and_notices(folder, capsys):
+def test_a_card_has_its_own_arms_and_their_costs(folder, card):
+    readme.main(check=False, root=folder)
+    text = card.read_text()
+    assert "| line/ensemble |" in text
+    assert "| baseline" in text
+    assert "| cyclic" not in text
+    assert "Inference cost" in text
+
+
+def test_an_arm_that_is_not_there_is_named(folder, card):
+    card.write_text(CARD.replace("line", "lien"))
+    with pytest.raises(AssayError, match=r"line.md: arms=lien: no such arm"):
+        readme.main(check=False, root=folder)
+
+
+def test_check_changes_nothing_and_notices(folder, card, capsys):
     assert readme.main(check=True, root=folder) == 1
-    assert "out of date" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("out of date") == 2
     assert (folder / "README.md").read_text() == TEXT
+    assert card.read_text() == CARD
     readme.main(check=False, root=folder)
     assert readme.main(check=True, root=folder) == 0
 
@@ -42,12 +68,10 @@ def test_new_results_make_it_outdated(folder):
     assert readme.main(check=True, root=folder) == 1
 
 
-@pytest.mark.parametrize(
-    "text", ["no marks", readme.BEGIN, readme.BEGIN + TEXT, readme.END + readme.BEGIN, TEXT + TEXT, TEXT + readme.END]
-)
+@pytest.mark.parametrize("text", [BEGIN, END, BEGIN + TEXT, END + BEGIN, TEXT + BEGIN, TEXT + END])
 def test_marks_that_are_not_a_pair_are_refused(folder, text):
     (folder / "README.md").write_text(text)
-    with pytest.raises(AssayError, match=r"README.md: must hold"):
+    with pytest.raises(AssayError, match=r"README.md: each `begin` mark"):
         readme.main(check=False, root=folder)
     assert (folder / "README.md").read_text() == text
 
@@ -56,11 +80,11 @@ def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(AssayError, match=r"README.md: not found"):
         readme.main(check=True, root=tmp_path)
     (tmp_path / "README.md").write_text(TEXT)
-    with pytest.raises(AssayError, match=r"claims.json: .*dvc repro"):
+    with pytest.raises(AssayError, match=r"summary.csv: .*dvc repro"):
         readme.main(check=True, root=tmp_path)
 
 
-def test_the_readme_of_this_repository_is_current():
+def test_the_figures_of_this_repository_are_current():
     if not (ROOT / "metrics/claims.json").exists():
         pytest.skip("the pipeline has not run in this checkout: metrics/claims.json is not there")
     assert readme.main(check=True, root=ROOT) == 0
