@@ -32,10 +32,18 @@ $(STAMP): requirements.lock pyproject.toml
 check: $(STAMP)  ## Check params.yaml: one line for each thing wrong
 	python -m assay.check
 
+.PHONY: preset
+preset: $(STAMP)  ## Rewrite params.yaml by a preset (make preset NAME=...); without a name, list them
+	@python -m assay.preset "$(NAME)"
+
 .PHONY: repro
 repro: check  ## Run the pipeline: whatever a change touched, and nothing else
 	dvc repro
 	python -m stages.track
+
+.PHONY: plan
+plan: $(STAMP)  ## Say which stages a change reruns, why, and what it took last time; runs nothing
+	@python -m stages.plan
 
 .PHONY: track
 track: $(STAMP)  ## Write what the stages left to MLflow (again: only what it lacks)
@@ -53,17 +61,31 @@ ui: $(STAMP)  ## Open the MLflow UI on what was tracked: http://127.0.0.1:5000
 	  *) mlflow server --host 127.0.0.1 --port "$${PORT:-5000}" --backend-store-uri "$$MLFLOW_TRACKING_URI" ;;
 	esac
 
-.PHONY: test
-test: $(STAMP)  ## Run all checks and tests
+.PHONY: lint
+lint: $(STAMP)  ## Run the checks that run no code
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
+	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+.PHONY: report
+report: $(STAMP)  ## Write the report anew from what was evaluated, and open it
+	python -m stages.compare
+	python -m webbrowser -t "file://$(CURDIR)/metrics/report/index.html" || true
+	echo "metrics/report/index.html"
+
+.PHONY: test
+test: lint  ## Run all checks and tests
 	pytest --numprocesses $${PYTEST_WORKERS:-2}
 
 .PHONY: bench
 bench: $(STAMP)  ## Measure the engine against a plain PyTorch loop and the machine's own ceiling
 	python -m benchmarks.bench
+
+.PHONY: bench-sparse
+bench-sparse: $(STAMP)  ## Measure what the sparsity of the pruning rounds buys in bytes and milliseconds
+	python -m benchmarks.sparsity
 
 .PHONY: format
 format: $(STAMP)  ## Format the code
@@ -73,6 +95,27 @@ format: $(STAMP)  ## Format the code
 .PHONY: lock
 lock: $(STAMP)  ## Write requirements.lock anew from pyproject.toml
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --quiet --no-annotate --no-header --output-file requirements.lock
+
+# What CI runs (docs/ci.md); each works anywhere that has git, and for ci-repro a DVC remote.
+BASE ?= main
+
+.PHONY: ci-plan
+ci-plan: $(STAMP)  ## CI: which stages the branch reruns, on the pull request; needs no data
+	python -m stages.ci_plan --base "$(BASE)"
+
+.PHONY: ci-repro
+ci-repro: check  ## CI: run those stages, take all else from the DVC remote, push what is new
+	python -m stages.ci_repro
+
+.PHONY: ci-commit
+ci-commit: $(STAMP)  ## CI: commit dvc.lock and the metrics to BRANCH
+	python -m stages.ci_commit --branch "$(BRANCH)"
+
+.PHONY: ci-report
+ci-report: $(STAMP)  ## CI: track in MLflow, compare with BASE (main), fail where a claim regressed
+	python -m stages.ci_fill
+	python -m stages.track
+	python -m stages.ci_report --base "$(BASE)"
 
 .PHONY: clean
 clean:  ## Remove caches and scratch, but no result

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path("benchmarks/results.json")
 ROUNDS, COPIES, BATCH = 25, (1, 5, 10), 60
+LINE = "line step against a baseline step"
 PREPARED, RAW = Path("data/prepared"), Path("data/raw")
 
 
@@ -43,10 +44,13 @@ def seconds_a_step(step: Callable[[], object], steps: int) -> float:
     return (time.perf_counter() - start) / steps
 
 
-def stack_step(copies: int) -> Callable[[], object]:
-    """A step of our stack of so many copies, everything included: sampling, gathering, gradients, update, counters."""
+def stack_step(copies: int, **changes: object) -> Callable[[], object]:
+    """A step of our stack of so many copies, everything included: sampling, gathering, gradients, update, counters.
+
+    `changes` to the baseline's run make it another method's, or another network's.
+    """
     settings = config.read("seeds", "model", "train")
-    run = settings.baseline().model_copy(update={"seeds": tuple(range(copies))})
+    run = settings.baseline().model_copy(update={"seeds": tuple(range(copies)), **changes})
     data = prepared.load(PREPARED, runtime.set_up(), ("train", "validation"))
     update = methods.make_update(Task(run, data))
     counter = iter(range(sys.maxsize))
@@ -89,6 +93,22 @@ def measure_engine() -> dict[str, object]:
         "rounds": ROUNDS,
         "contenders": table,
     }
+
+
+def measure_line() -> dict[str, float]:
+    """Part (b'): how often as long a step of a line takes as one of the baseline, both of the same network."""
+    found = {}
+    options = {"shape": "line", "beta": 1.0}
+    for name, key, copies, steps in (("lenet_300_100", LINE, 5, 20), ("resnet_20", f"{LINE}, resnet_20", 1, 1)):
+        model = config.Model(name=name)
+        plain = stack_step(copies, model=model)
+        line = stack_step(copies, model=model, method="subspace", options=options)
+        times: dict[str, list[float]] = {"plain": [], "line": []}
+        for _ in range(ROUNDS + 1):
+            times["plain"].append(seconds_a_step(plain, steps))
+            times["line"].append(seconds_a_step(line, steps))
+        found[key] = round(statistics.median(_ratios(times["line"][1:], times["plain"][1:])), 2)
+    return found
 
 
 def _ratios(numerators: list[float], denominators: list[float]) -> list[float]:
@@ -135,8 +155,9 @@ def show(results: dict[str, object]) -> None:
         table.add_row(name, *(f"{value:.3f}" if value < 1 else f"{value:.2f}" for value in row.values()))
     console.print(table)
     console.print(f"Ceiling: {engine['matrix product, GFLOP/s']} GFLOP/s in a large matrix product.")  # type: ignore[index]
-    for name, value in results["pipeline"].items():  # type: ignore[attr-defined]
-        console.print(f"{name}: {value}")
+    for part in ("methods", "pipeline"):
+        for name, value in results[part].items():  # type: ignore[attr-defined]
+            console.print(f"{name}: {value}")
 
 
 def main() -> None:
@@ -145,15 +166,17 @@ def main() -> None:
     if not PREPARED.exists():
         raise AssayError(f"{PREPARED}: not found; run `make repro` first, then `make bench`")
     results = {
-        "machine": {"processor": _processor(), "device": device.type, "threads": runtime.threads()},
+        "machine": {"processor": processor(), "device": device.type, "threads": runtime.threads()},
         "engine": measure_engine(),
+        "methods": measure_line(),
         "pipeline": measure_pipeline(),
     }
     show(results)
     files.write_json(RESULTS, results)
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, as the system has it."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from assay import config, files
 from assay.errors import one_line_errors
-from assay.evaluation import claims, record
-from assay.reporting import curves, report, summary
+from assay.evaluation import claims, curves, record
+from assay.reporting import plots, report, summary
 
 ROOT = Path()
 
 
 def main(fail_on: str | None = None) -> int:
-    """Write metrics/summary.csv, metrics/claims.json and metrics/report/; gives the exit code.
+    """Write metrics/summary.csv, metrics/claims.json, metrics/plots/ and metrics/report/; gives the exit code.
 
     Args:
         fail_on: the verdict of any claim that makes it 1.
@@ -23,13 +23,15 @@ def main(fail_on: str | None = None) -> int:
     Raises:
         AssayError: a file is missing or damaged, or a claim names a variant that was not evaluated.
     """
-    settings = config.read("arms", "claims")
-    evaluations = record.read_all(ROOT, settings.arms)
-    decided = [claims.judge(claim, evaluations) for claim in settings.claims]
+    settings = config.read("arms", "claims", "lottery")
+    evaluations = record.read_all(ROOT, [*settings.arms, *settings.rounds])
+    trained = curves.read_all(ROOT, evaluations)
+    decided = claims.judge(settings.claims, evaluations, trained)
     rows = summary.rows(evaluations)
     files.write_text(ROOT / summary.PATH, summary.csv_text(rows))
     files.write_json(ROOT / claims.PATH, [claim.model_dump(mode="json") for claim in decided])
-    report.write(ROOT, report.Content(evaluations, rows, decided, curves.read_all(ROOT, evaluations)))
+    plots.write(ROOT, rows, trained)
+    report.write(ROOT, report.Content(evaluations, rows, decided, trained, report.read_sparsity(ROOT)))
     failed = [claim.id for claim in decided if claim.verdict == fail_on]
     for name in failed:
         print(f"{fail_on}: {name}", file=sys.stderr)

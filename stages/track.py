@@ -7,6 +7,7 @@ from pathlib import Path
 
 from assay import config
 from assay.errors import one_line_errors
+from assay.tracking.champion import ALIAS
 from assay.tracking.follow import follow
 from assay.tracking.records import read_meta
 from assay.tracking.store import opened
@@ -15,10 +16,12 @@ from assay.tracking.sync import experiment_name, sync
 
 def main() -> None:
     """Look up the run of each arm, make those that are missing, and say how many."""
-    settings = config.read("arms")
+    settings = config.read("arms", "lottery")
     with opened(Path.cwd()) as store:
-        done = sync(store, settings.arms)
+        done = sync(store, [*settings.arms, *settings.rounds])
         print(f"{done.experiment}: {len(done.made)} of {len(done.keys) + 1} runs are new, in {store.shown}")
+        if done.champion:
+            print(f"The best by validation is {done.champion}: models:/{done.registered}@{ALIAS}")
         server = store.shown if store.is_server else "after `make ui` at http://127.0.0.1:5000"
         print(f"See them {server}{done.page}")
 

@@ -14,15 +14,29 @@ from assay.data import prepared
 from assay.training.checkpoint import Scratch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Literal
+
     from assay.config import Run
 
-PREPARED = Path("data/prepared")
+PREPARED, MODELS = Path("data/prepared"), Path("models")
 
 
-def train_and_write(stage: str, run: Run) -> None:
+def train_and_write(
+    stage: str,
+    run: Run,
+    ancestors: Iterable[str] = (),
+    watched: tuple[Literal["validation", "test"], ...] = ("validation",),
+) -> None:
     """Train and write `models/<arm>/`, `metrics/curves/<arm>.csv` and `metrics/timings/<arm>.json`.
 
     Only the last varies from run to run; no stage but `track` reads it.
+
+    Args:
+        stage: its name in dvc.yaml.
+        run: what to train.
+        ancestors: the trained networks under `models/` that the training starts from.
+        watched: the splits whose loss and accuracy the curves show.
 
     Raises:
         AssayError: anything in params.yaml is wrong (also where it concerns another arm, so that a typo is found
@@ -30,21 +44,28 @@ def train_and_write(stage: str, run: Run) -> None:
     """
     methods.check(config.load())
     device = runtime.set_up()
-    data = prepared.load(PREPARED, device, ("train", "validation"))
+    data = prepared.load(PREPARED, device, ("train", *watched))
     methods.check(config.load(), data.images)
-    inputs = {"run": run.model_dump(mode="json"), "data": data.digest, "augment": data.augment}
+    folders = {name: MODELS / name for name in ancestors}
+    before = {name: artifact.read(folder) for name, folder in folders.items()}
+    inputs = {
+        "run": run.model_dump(mode="json"),
+        "data": data.digest,
+        "augment": data.augment,
+        "ancestors": {name: files.file_digest(folder / artifact.WEIGHTS) for name, folder in folders.items()},
+    }
     with Scratch(stage, inputs, device) as scratch:
         start_up = time.time() - psutil.Process().create_time()
-        result, trained = methods.train(run, data, scratch)
+        result, trained = methods.train(run, data, scratch, before, watched)
         files.write_text(Path(f"metrics/curves/{run.arm}.csv"), trained.curves.csv())
         files.write_json(
             Path(f"metrics/timings/{run.arm}.json"),
             {
                 "seconds": round(trained.seconds, 3),
-                "steps_per_second": round(run.train.steps / trained.seconds, 3),
+                "steps_per_second": round(trained.steps / trained.seconds, 3),
                 "start_up_seconds": round(start_up, 3),
                 "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
                 "threads": torch.get_num_threads(),
             },
         )
-        artifact.write(Path(f"models/{run.arm}"), result)
+        artifact.write(MODELS / run.arm, result)

@@ -3,27 +3,32 @@
 `weights.safetensors` holds, for every variant of an arm, tensors named `<variant>/<parameter or buffer>` of shape
 `(S, M, *shape)`: S seeds, M members whose predictions are combined. The names are those of the plain module that
 `assay.models.build` returns, so a slice `[seed, member]` loads into it with `load_state_dict`. Beside a pruned variant
-stand its masks, under `<variant>.mask/<parameter>`.
+stand its masks, under `<variant>.mask/<parameter>`. A sweep, a path of networks that lie in the span of a few, keeps
+what it combines under `<sweep>.points/<parameter>`, unless a variant holds it already, and the buffers of each of its
+points under `<sweep>.buffers/<buffer>`, `(S, point, *shape)`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor  # noqa: TC002 (pydantic-style annotations are read at run time)
+from torch import Tensor
 
 from assay import files
 from assay.errors import AssayError
 from assay.parsing import parse
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
 MASKS = ".mask"
+POINTS, BUFFERS = ".points", ".buffers"
 Combine = Literal["mean_probability", "majority_vote"]
 
 
@@ -36,6 +41,8 @@ class Record(BaseModel):
 class Cost(Record):
     """What one network of a variant cost to train, counted, not timed; a mean where seeds differ.
 
+    It is all that the variant rests on: a lottery ticket's holds the trainings that found its mask.
+
     Attributes:
         train_samples: examples that went forward and backward.
         forward_samples: examples that went forward only, such as those of a scoring pass; validation is not billed.
@@ -45,6 +52,14 @@ class Cost(Record):
     train_samples: int | float = 0
     forward_samples: int | float = 0
     optimizer_steps: int | float = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        """Both together."""
+        return Cost(
+            train_samples=self.train_samples + other.train_samples,
+            forward_samples=self.forward_samples + other.forward_samples,
+            optimizer_steps=self.optimizer_steps + other.optimizer_steps,
+        )
 
 
 class Variant(Record):
@@ -56,6 +71,7 @@ class Variant(Record):
         density: the share of weights that is not pruned.
         cost: what training it cost.
         best_step: for each seed, the step of the least validation loss; empty where nothing was evaluated.
+        best_step_accuracy: for each seed, the accuracy on the test set at that step; empty where it was not watched.
         validation_loss: for each seed, at the end of training; empty where there is no validation set.
         validation_accuracy: likewise.
     """
@@ -65,8 +81,25 @@ class Variant(Record):
     density: float = Field(default=1.0, gt=0, le=1)
     cost: Cost = Cost()
     best_step: list[int] = []
+    best_step_accuracy: list[float] = []
     validation_loss: list[float] = []
     validation_accuracy: list[float] = []
+
+
+class Sweep(Record):
+    """A path of networks, each a linear combination of stored ones; evaluation walks along it, point by point.
+
+    Attributes:
+        axis: what changes along it, such as `alpha`.
+        at: where on the axis each point is.
+        tensors: what is combined: the members of a variant, by its name, or `<sweep>.points`.
+        coefficients: for each point, the factor of each network that is combined.
+    """
+
+    axis: str
+    at: list[float]
+    tensors: str
+    coefficients: list[list[float]]
 
 
 class ModelRecord(Record):
@@ -89,6 +122,7 @@ class Manifest(Record):
         data_digest: the digest of the prepared data.
         variants: by name, in the order in which a reader should meet them; the first is what the bare arm stands for.
         record: what the method has to say of its training beside the weights, such as how often each batch was seen.
+        sweeps: paths of networks to evaluate point by point, by name.
     """
 
     arm: str
@@ -100,6 +134,7 @@ class Manifest(Record):
     data_digest: str
     variants: dict[str, Variant]
     record: dict[str, Any] = {}
+    sweeps: dict[str, Sweep] = {}
 
 
 class Artifact(BaseModel):
@@ -157,10 +192,12 @@ def read(folder: Path) -> Artifact:
     except (FileNotFoundError, SafetensorError) as error:
         raise AssayError(f"{path}: {error}; delete {folder} and run `dvc repro`") from None
     weights: dict[str, dict[str, Tensor]] = {variant: {} for variant in manifest.variants}
+    known = {*weights, *(f"{variant}{MASKS}" for variant in manifest.variants)}
+    known |= {f"{sweep}{suffix}" for sweep in manifest.sweeps for suffix in (POINTS, BUFFERS)}
     for key, tensor in tensors.items():
         variant, _, name = key.partition("/")
-        if variant.removesuffix(MASKS) not in manifest.variants:
-            raise AssayError(f"{path}: {key}: its variant is not in the manifest ({', '.join(weights)})")
+        if variant not in known:
+            raise AssayError(f"{path}: {key}: its variant is not in the manifest ({', '.join(manifest.variants)})")
         weights.setdefault(variant, {})[name] = tensor
     artifact = Artifact(manifest=manifest, weights=weights)
     check(artifact, str(path))
@@ -182,8 +219,53 @@ def check(artifact: Artifact, where: str) -> None:
             if tuple(tensor.shape[:2]) != (seeds, variant.members):
                 expected = f"({seeds} seeds, {variant.members} members, ...)"
                 raise AssayError(f"{where}: {name}/{key} has shape {tuple(tensor.shape)}; the manifest says {expected}")
+        for key, mask in artifact.weights.get(f"{name}{MASKS}", {}).items():
+            if key not in state or mask.shape != state[key].shape:
+                shape = tuple(state[key].shape) if key in state else "no such parameter"
+                raise AssayError(f"{where}: {name}{MASKS}/{key} has shape {tuple(mask.shape)}; the model has {shape}")
+    for name, sweep in artifact.manifest.sweeps.items():
+        _check_sweep(artifact, name, sweep, where)
+
+
+def _check_sweep(artifact: Artifact, name: str, sweep: Sweep, where: str) -> None:
+    seeds, factors = len(artifact.manifest.seeds), {len(row) for row in sweep.coefficients}
+    combined = artifact.weights.get(sweep.tensors)
+    if not combined or len(factors) != 1 or len(sweep.coefficients) != len(sweep.at):
+        raise AssayError(f"{where}: the sweep {name!r} of the manifest lacks networks, or a row of factors a point")
+    groups = ((sweep.tensors, next(iter(factors))), (f"{name}{BUFFERS}", len(sweep.at)))
+    for group, count in groups:
+        for key, tensor in artifact.weights.get(group, {}).items():
+            if tuple(tensor.shape[:2]) != (seeds, count):
+                expected = f"({seeds}, {count}, ...)"
+                raise AssayError(f"{where}: {group}/{key} has shape {tuple(tensor.shape)}; {name!r} says {expected}")
 
 
 def state_dict(artifact: Artifact, variant: str, seed: int, member: int = 0) -> dict[str, Tensor]:
     """The weights of one network, ready for `load_state_dict` of the plain module; `seed` is an index, 0 to S-1."""
     return {name: tensor[seed, member] for name, tensor in artifact.weights[variant].items()}
+
+
+def mixed(artifact: Artifact, sweep: str, coefficients: Sequence[float]) -> dict[str, Tensor]:
+    """The parameters `(S, *shape)` of the networks that these factors make of what a sweep combines.
+
+    They need not be those of one of its points. The buffers are left out, since they are no linear function of it.
+
+    Args:
+        artifact: the trained networks.
+        sweep: a name from the manifest.
+        coefficients: the factor of each network that is combined.
+    """
+    combined = artifact.weights[artifact.manifest.sweeps[sweep].tensors]
+    buffers = artifact.weights.get(f"{sweep}{BUFFERS}", {})
+    return {
+        name: torch.einsum("m,sm...->s...", tensor.new_tensor(coefficients), tensor)
+        for name, tensor in combined.items()
+        if name not in buffers
+    }
+
+
+def point(artifact: Artifact, sweep: str, index: int) -> dict[str, Tensor]:
+    """Parameters and buffers `(S, *shape)` at a point of a sweep, `index` being its place in the sweep's lists."""
+    parameters = mixed(artifact, sweep, artifact.manifest.sweeps[sweep].coefficients[index])
+    buffers = artifact.weights.get(f"{sweep}{BUFFERS}", {})
+    return parameters | {name: tensor[:, index] for name, tensor in buffers.items()}

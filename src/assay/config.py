@@ -6,25 +6,24 @@ it asks `read` for; the names it asks for are the `params` that dvc.yaml must de
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML, YAMLError
 
+from assay.budget import SGD, Adam, Constant, Cosine, Optimizer, Schedule, Step, Train
+from assay.claim import Claim  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.errors import AssayError
-from assay.parsing import parse, problem_lines, suggestion
+from assay.lottery import BASELINE, Lottery, round_name
+from assay.parsing import Section, parse, problem_lines, suggestion
 
+# the parts of the file that have a module of their own, to be imported from here
+__all__ = ["SGD", "Adam", "Constant", "Cosine", "Optimizer", "Schedule", "Section", "Step", "Train"]
+__all__ += ["BASELINE", "Lottery", "round_name"]
 PARAMS_FILE = Path("params.yaml")
-BASELINE = "baseline"
+LOTTERY = "lottery"
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
-
-
-class Section(BaseModel):
-    """A part of params.yaml: frozen, and an unknown key or a value of another type is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
 
 class Data(Section):
@@ -58,105 +57,6 @@ class Model(BaseModel):
     def arguments(self) -> dict[str, Any]:
         """Everything but the name."""
         return dict(self.model_extra or {})
-
-
-class SGD(Section):
-    """Stochastic gradient descent, with momentum."""
-
-    name: Literal["sgd"]
-    lr: float = Field(gt=0)
-    momentum: float = Field(default=0.0, ge=0, lt=1)
-    nesterov: bool = False
-    weight_decay: float = Field(default=0.0, ge=0)
-
-    @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> SGD:
-        if self.nesterov and not self.momentum:
-            raise ValueError("nesterov needs a momentum above 0")
-        return self
-
-
-class Adam(Section):
-    """Adam (Kingma and Ba 2015), or with decoupled weight decay AdamW (Loshchilov and Hutter 2019)."""
-
-    name: Literal["adam", "adamw"]
-    lr: float = Field(gt=0)
-    betas: tuple[float, float] = Field(default=(0.9, 0.999), strict=False)
-    eps: float = Field(default=1e-8, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-
-    @field_validator("betas")
-    @classmethod
-    def _in_unit_interval(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not all(0 <= beta < 1 for beta in value):
-            raise ValueError("both must lie in [0, 1)")
-        return value
-
-
-class Constant(Section):
-    """The learning rate stays."""
-
-    name: Literal["constant"]
-    warmup_steps: int = Field(default=0, ge=0)
-
-
-class Step(Section):
-    """The learning rate is multiplied by `factor` at each step listed under `at`."""
-
-    name: Literal["step"]
-    at: tuple[int, ...] = Field(min_length=1, strict=False)
-    factor: float = Field(default=0.1, gt=0)
-    warmup_steps: int = Field(default=0, ge=0)
-
-    @field_validator("at")
-    @classmethod
-    def _increasing(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if value[0] < 1 or any(later <= earlier for earlier, later in pairwise(value)):
-            raise ValueError("must be steps from 1 upwards, each later than the one before")
-        return value
-
-
-class Cosine(Section):
-    """The learning rate falls along half a cosine to `final` times its start."""
-
-    name: Literal["cosine"]
-    final: float = Field(default=0.0, ge=0, le=1)
-    warmup_steps: int = Field(default=0, ge=0)
-
-
-Optimizer = Annotated[SGD | Adam, Field(discriminator="name")]
-Schedule = Annotated[Constant | Step | Cosine, Field(discriminator="name")]
-
-
-class Train(Section):
-    """The budget that every arm shares, unless it overrides a part of it in the open."""
-
-    steps: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    optimizer: Optimizer
-    schedule: Schedule = Constant(name="constant")
-    evaluate_every: int = Field(ge=1)
-    precision: Literal["float32", "bfloat16"] = "float32"
-
-    @model_validator(mode="after")
-    def _warm_up_ends(self) -> Train:
-        if self.schedule.warmup_steps >= self.steps:
-            raise ValueError(f"schedule.warmup_steps is {self.schedule.warmup_steps}; it must be less than steps")
-        return self
-
-
-class Claim(Section):
-    """What a paper says of one variant against another, in a form that seeds and test examples can decide."""
-
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
-    paper: str
-    statement: str
-    arm: str
-    against: str
-    metric: Literal["accuracy", "nll", "brier", "ece"]
-    verdict: Literal["better", "not_worse"]
-    margin: float = Field(default=0.0, ge=0)
-    differs_from_paper: str = ""
 
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, strict=False)]
@@ -195,7 +95,8 @@ class Params(Section):
     data: Data
     model: Model
     train: Train
-    arms: dict[Annotated[str, Field(pattern=NAME_PATTERN)], Arm] = {}
+    arms: dict[Annotated[str, Field(pattern=NAME_PATTERN)], Arm] = Field(default_factory=dict)
+    lottery: Lottery | None = None
     claims: tuple[Claim, ...] = Field(default=(), strict=False)
 
     @field_validator("seeds")
@@ -208,25 +109,35 @@ class Params(Section):
         for name, arm in self.arms.items():
             if name == BASELINE:
                 raise ValueError(f"arms.{name}: the name is taken by the pipeline itself; choose another")
+            if arm.method == LOTTERY:
+                raise ValueError(f"arms.{name}.method: {LOTTERY} is no arm; ask for its rounds under `lottery`")
             if arm.seeds is not None:
                 _distinct_seeds(arm.seeds, f"arms.{name}.")
             train_of(self.train, arm, name)
-        known = [BASELINE, *self.arms]
+        known = [BASELINE, *self.arms, *self.rounds()]
         for claim in self.claims:
-            for side in ("arm", "against"):
-                arm_name = split_variant(getattr(claim, side))[0]
+            for side, named in claim.arms.items():
+                arm_name = split_variant(named)[0]
                 if arm_name not in known:
                     raise ValueError(f"claims.{claim.id}.{side}: no arm {arm_name!r}; there are {', '.join(known)}")
         identifiers = [claim.id for claim in self.claims]
         if len(set(identifiers)) < len(identifiers):
             twice = next(name for name in identifiers if identifiers.count(name) > 1)
             raise ValueError(f"claims: the id {twice!r} stands twice; give each claim its own")
+        if self.lottery and self.lottery.rewind >= self.train.steps:
+            raise ValueError(f"lottery.rewind: got {self.lottery.rewind}; it must be less than train.steps")
         return self
 
+    def rounds(self) -> list[str]:
+        """The names of the pruning rounds."""
+        return self.lottery.names if self.lottery else []
+
     def runs(self) -> list[Run]:
-        """Every training that the file asks for: the baseline, then the arms."""
+        """Every training that the file asks for: the baseline, the arms, then the pruning rounds."""
         arms = [arm_run(name, arm, self.seeds, self.model, self.train) for name, arm in self.arms.items()]
-        return [baseline_run(self.seeds, self.model, self.train), *arms]
+        own = (self.seeds, self.model, self.train)
+        rounds = [round_run(n, self.lottery, *own) for n in self.lottery.numbers] if self.lottery else []
+        return [baseline_run(*own), *arms, *rounds]
 
 
 class Run(Section):
@@ -257,6 +168,12 @@ def arm_run(name: str, arm: Arm, seeds: tuple[int, ...], model: Model, train: Tr
         label_noise=arm.label_noise,
         options=arm.options(),
     )
+
+
+def round_run(number: int, lottery: Lottery, seeds: tuple[int, ...], model: Model, train: Train) -> Run:
+    """A pruning round: the shared budget, and what `lottery` says of this round."""
+    options = lottery.options(number)
+    return Run(arm=round_name(number), method=LOTTERY, seeds=seeds, model=model, train=train, options=options)
 
 
 class Settings:
@@ -302,6 +219,24 @@ class Settings:
         """The claims to decide."""
         return self._get("claims")  # type: ignore[no-any-return]
 
+    @property
+    def lottery(self) -> Lottery:
+        """The pruning rounds.
+
+        Raises:
+            AssayError: there is no such section.
+        """
+        found = self._get("lottery")
+        if found is None:
+            raise AssayError(f"{PARAMS_FILE}: lottery: missing; it says which pruning rounds there are")
+        return found  # type: ignore[no-any-return]
+
+    @property
+    def rounds(self) -> list[str]:
+        """The names of the pruning rounds, in their order; none without a section `lottery`."""
+        found = self._get("lottery")
+        return found.names if found else []
+
     def baseline(self) -> Run:
         """The baseline as a run: plain gradient training under the shared budget."""
         return baseline_run(self.seeds, self.model, self.train)
@@ -315,6 +250,16 @@ class Settings:
         if name not in self.arms:
             raise AssayError(f"{PARAMS_FILE}: arms: no arm {name!r}; {suggestion(name, list(self.arms))}")
         return arm_run(name, self.arms[name], self.seeds, self.model, self.train)
+
+    def round(self, number: int) -> Run:
+        """A pruning round as a run.
+
+        Raises:
+            AssayError: there is no such round.
+        """
+        if number not in self.lottery.numbers:
+            raise AssayError(f"{PARAMS_FILE}: lottery.rounds: no round {number}; {len(self.lottery.rounds)} are named")
+        return round_run(number, self.lottery, self.seeds, self.model, self.train)
 
 
 def read(*names: str, path: Path = PARAMS_FILE) -> Settings:

@@ -6,7 +6,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from assay.errors import AssayError
 
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 S = TypeVar("S", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A part of params.yaml: frozen, and an unknown key or a value of another type is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
 
 def parse(kind: type[S], content: Any, where: str, prefix: str = "", also_allowed: Iterable[str] = ()) -> S:

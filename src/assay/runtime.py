@@ -37,7 +37,7 @@ def set_up() -> torch.device:
     _keep_memory()
     torch.set_num_threads(threads())
     torch.set_flush_denormal(True)  # moments of dead units decay into numbers that a CPU adds a hundred times slower
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler: 1.4 s a stage
     # by default it writes all fresh memory twice, to no end but debugging
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

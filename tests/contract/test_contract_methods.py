@@ -11,20 +11,73 @@ import torch
 from assay import artifact, methods, models
 from assay.config import Model
 from assay.training.checkpoint import Scratch
+from assay.training.curves import Curves
+from assay.training.task import Task
 from tests.conftest import make_data
 
 CPU = torch.device("cpu")
+FIRST_ROUND = {
+    "round": 1,
+    "after": "baseline",
+    "prune_fraction": {"linear": 0.2, "output": 0.2},
+    "scope": "layerwise",
+    "rewind": 0,
+    "controls": ["reinit", "random", "one_shot"],
+}
+TRAJECTORY = {"tau": 3, "s": 300.0, "sigma": 0.1, "s_start": 50.0, "block": 64, "target_batch": 80.0}
 ARMS = {
     "sgd": {"method": "sgd"},
     "sgd fixed": {"method": "sgd", "options": {"batches": "fixed"}},
     "sgd with batch norm": {"method": "sgd", "model": Model(name="vgg", widths=[[4], [4]], batch_norm=True)},
     "sgd in bfloat16": {"method": "sgd", "precision": "bfloat16"},
+    # 6 batches, so that the first epoch ends at step 6 and rounds of 3 at 9 and 12; phases meet at step 6
+    "hard batches": {"method": "hard_batches", "options": {"delta": 0.5}},
+    "hard batches, fresh losses": {"method": "hard_batches", "options": {"delta": 0.5, "selection": "fresh"}},
+    "hard batches, random": {"method": "hard_batches", "options": {"delta": 0.5, "selection": "random"}},
+    "hard batches, noisy labels": {"method": "hard_batches", "label_noise": 0.2},
+    "ordered sgd": {"method": "ordered_sgd", "options": {"q": 8}},
+    "selective backprop": {"method": "selective_backprop", "options": {"beta": 1.0, "history": 40}},
+    "subset": {"method": "subset", "options": {"k": 3, "pretrain": 0.5}},
+    "subset from scratch": {"method": "subset", "options": {"k": 1}},
+    "lottery": {"method": "lottery", "arm": "round-1", "options": FIRST_ROUND},
+    "line": {"method": "subspace"},
+    "curve": {"method": "subspace", "options": {"shape": "curve"}},
+    "simplex": {"method": "subspace", "options": {"shape": "simplex"}, "label_noise": 0.2},
+    "line, layerwise": {"method": "subspace", "model": Model(name="mlp", hidden=[8]), "options": {"layerwise": True}},
+    "line with batch norm": {"method": "subspace", "model": Model(name="vgg", widths=[[4], [4]], batch_norm=True)},
+    "swa": {"method": "swa", "options": {"start": 0.5, "cycle_steps": 2}},
+    "swa with batch norm": {
+        "method": "swa",
+        "model": Model(name="vgg", widths=[[4], [4]], batch_norm=True),
+        "options": {"start": 0.9, "cycle_steps": 1},
+    },
+    "deep ensemble": {"method": "deep_ensemble", "label_noise": 0.2},
+    "subset with lbfgs": {"method": "subset", "options": {"k": 3, "pretrain": 0.5, "pretrain_with": "lbfgs"}},
+    "trajectory": {"method": "trajectory", "options": TRAJECTORY},
+    "trajectory of an mlp, noisy labels": {
+        "method": "trajectory",
+        "model": Model(name="mlp", hidden=[8]),
+        "options": {**TRAJECTORY, "centre": True, "layer_scale": {"output": 0.5}, "beta": 0.7},
+        "label_noise": 0.1,
+    },
+    "trajectory with the full test": {"method": "trajectory", "options": {**TRAJECTORY, "test": "full"}},
 }
 
 
 def train(run, data, folder, stage="probe"):
     with Scratch(stage, run.model_dump(mode="json"), CPU, folder) as scratch:
-        return methods.train(run, data, scratch)
+        return methods.train(run, data, scratch, ancestors(run, data))
+
+
+def ancestors(run, data):
+    """What a pruning round starts from: the dense training, taken without a checkpoint."""
+    if run.method != "lottery":
+        return {}
+    task = Task(run.model_copy(update={"arm": "baseline", "method": "sgd", "options": {}}), data)
+    update = methods.make_update(task)
+    for step in range(run.train.steps):
+        update.step(step)
+    return {"baseline": task.artifact(update, Curves(()))}
 
 
 def assert_equal_weights(one, other, compare):
@@ -54,7 +107,7 @@ def test_it_learns(run, make_run, tmp_path):
     variant = next(iter(result.manifest.variants.values()))
     assert min(variant.validation_accuracy) > 0.8  # four classes: chance is 0.25
     last = [row for row in trained.curves.rows if row[2] == 120 and row[3] == "validation"]
-    assert len(last) == len(run.seeds)
+    assert len(last) == len(run.seeds) * len({row[0] for row in last})
 
 
 def test_the_artifact_is_what_its_manifest_says(run, data, tmp_path):
@@ -75,8 +128,9 @@ def test_the_artifact_is_what_its_manifest_says(run, data, tmp_path):
 
 def test_costs_are_counted(run, data, tmp_path):
     result, _ = train(run, data, tmp_path)
-    for variant in result.manifest.variants.values():
-        assert variant.cost.optimizer_steps == run.train.steps
+    for name, variant in result.manifest.variants.items():
+        trainings = result.manifest.record.get("trainings", {}).get(name, 1)  # a ticket's mask cost earlier ones
+        assert variant.cost.optimizer_steps == run.train.steps * trainings
         assert variant.cost.train_samples + variant.cost.forward_samples >= run.train.steps * run.train.batch_size
 
 

@@ -22,7 +22,7 @@ def task(make_run, data):
 
 def run_loop(task, update, folder):
     with Scratch("probe", {}, CPU, folder) as scratch:
-        return train(update, task.plan(), task.data, scratch)
+        return train(update, task.plan(update), task.data, scratch)
 
 
 class Midpoint(Parametrisation):
@@ -100,7 +100,7 @@ def test_an_averaging_sees_the_weights_after_every_update(task, tmp_path):
         update.step(step)
         seen.append({name: tensor.detach().clone() for name, tensor in update.stored.items()})
     kept = update.variants()
-    assert list(kept) == ["last", "sum"]
+    assert list(kept) == ["sum", "last"]
     for name in seen[0]:
         torch.testing.assert_close(kept["sum"].weights[name][:, 0], seen[0][name] + seen[1][name] + seen[2][name])
 

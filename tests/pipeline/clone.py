@@ -21,6 +21,13 @@ PARAMS = {
         "optimizer": {"name": "adam", "lr": 0.01},
         "evaluate_every": 20,
     },
+    "lottery": {
+        "prune_fraction": {"linear": 0.2, "output": 0.1},
+        "scope": "layerwise",
+        "rewind": 0,
+        "rounds": {"1": {"after": "baseline"}, "2": {"after": "round-1"}},
+        "controls": [2],
+    },
     "arms": {"cyclic": {"method": "sgd", "batches": "fixed"}, "long": {"method": "sgd", "steps": 80}},
     "claims": [
         {
@@ -38,6 +45,7 @@ PARAMS = {
 STAGES = [
     *("download", "prepare", "baseline", "train@cyclic", "train@long"),
     *("evaluate_baseline", "evaluate@cyclic", "evaluate@long", "compare", "track"),
+    *("prune@1", "prune@2", "evaluate_round@1", "evaluate_round@2"),
 ]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-import torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,12 +16,6 @@ if TYPE_CHECKING:
 Metric = Literal["accuracy", "nll", "brier", "ece"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 ECE_BINS = 20
-_BELOW_ONE = float(np.nextafter(1.0, 0.0))
-
-
-def higher_is_better(metric: Metric) -> bool:
-    """Whether more of the metric is better: so for accuracy, not for losses and errors."""
-    return metric == "accuracy"
 
 
 def per_seed(metric: Metric, predictions: Predictions) -> Float64[Array, " seed"]:
@@ -46,27 +39,8 @@ def brier(predictions: Predictions) -> Float64[Array, " seed"]:
 
 
 def ece(predictions: Predictions) -> Float64[Array, " seed"]:
-    """Expected calibration error of the most probable class (Naeini et al. 2015), `ECE_BINS` equal bins, l1.
-
-    It is torchmetrics', which gives a confidence of exactly 1 a bin of its own; the definition puts it into the last,
-    so such a confidence is first moved down by one last bit.
-    """
-    from torchmetrics.functional.classification import binary_calibration_error  # slow to import
-
-    return np.array(
-        [
-            float(
-                binary_calibration_error(
-                    torch.from_numpy(np.minimum(confidence, _BELOW_ONE, dtype=np.float64)),
-                    torch.from_numpy(correct).long(),
-                    n_bins=ECE_BINS,
-                    norm="l1",
-                    validate_args=False,
-                )
-            )
-            for confidence, correct in zip(predictions.confidence, predictions.correct, strict=True)
-        ]
-    )
+    """Expected calibration error of the most probable class (Naeini et al. 2015), `ECE_BINS` equal bins, l1."""
+    return per_example("ece", predictions).mean(1)  # type: ignore[no-any-return]
 
 
 def confidence_bins(predictions: Predictions) -> Int64[Array, "seed example"]:
@@ -74,6 +48,37 @@ def confidence_bins(predictions: Predictions) -> Int64[Array, "seed example"]:
     edges = np.linspace(0, 1, ECE_BINS + 1)
     bins = np.searchsorted(edges, predictions.confidence.astype(np.float64), side="right") - 1
     return np.minimum(bins, ECE_BINS - 1)
+
+
+def per_example(metric: Metric, predictions: Predictions) -> Float64[Array, "seed example"]:
+    """Numbers of each example whose mean over examples is the metric of each seed.
+
+    Calibration error is no mean of examples, but once it is known in which bins the network is too sure, it is one:
+    confidence minus correctness counts positive there and negative elsewhere. The signs are the whole test set's.
+    """
+    if metric != "ece":
+        values = getattr(predictions, "correct" if metric == "accuracy" else metric)
+        return values.astype(np.float64)  # type: ignore[no-any-return]
+    gaps = predictions.confidence.astype(np.float64) - predictions.correct
+    bins = confidence_bins(predictions)
+    for row, own in zip(gaps, bins, strict=True):
+        row *= np.sign(np.bincount(own, row, ECE_BINS))[own]
+    return gaps
+
+
+def reliability(predictions: Predictions) -> list[tuple[int, float, float]]:
+    """For each bin of confidence, all seeds together: examples, their mean confidence, the share that is right.
+
+    An empty bin has zeros.
+    """
+    bins = confidence_bins(predictions).ravel()
+    counts = np.bincount(bins, minlength=ECE_BINS)
+    sums = (
+        np.bincount(bins, values.ravel().astype(np.float64), ECE_BINS) / np.maximum(counts, 1)
+        for values in (predictions.confidence, predictions.correct)
+    )
+    columns = (counts.tolist(), *(np.round(column, 6).tolist() for column in sums))
+    return list(zip(*columns, strict=True))
 
 
 _PER_SEED: dict[Metric, Callable[[Predictions], Float64[Array, " seed"]]] = {

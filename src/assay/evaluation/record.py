@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from assay.artifact import ModelRecord  # noqa: TC001 (pydantic reads annotation
 from assay.config import BASELINE, split_variant
 from assay.errors import AssayError
 from assay.evaluation import predictions
-from assay.evaluation.metrics import METRICS, per_seed
+from assay.evaluation.metrics import METRICS, per_seed, reliability
 from assay.parsing import parse, suggestion
 
 if TYPE_CHECKING:
@@ -26,7 +25,48 @@ if TYPE_CHECKING:
 RECORDS, PREDICTIONS = Path("metrics/evaluate"), Path("data/predictions")
 
 
-class VariantRecord(BaseModel):
+class MemberRecord(BaseModel):
+    """The members of a variant; all empty where there is one.
+
+    Attributes:
+        total_variation: for each seed, the distance between two members' predictions, averaged over pairs.
+        ensemble_sizes: numbers of members, from 1 up to all of them.
+        ensemble_accuracy: for each of these numbers, the accuracy of so many of the first members, one number a seed.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    total_variation: list[float] = []
+    ensemble_sizes: list[int] = []
+    ensemble_accuracy: list[list[float]] = []
+
+
+class SweepRecord(BaseModel):
+    """Along a path of networks, by point and seed.
+
+    Attributes:
+        axis: what changes along it, such as `alpha`.
+        at: where on the axis each point is.
+        accuracy: for each point, one number a seed.
+        nll: likewise; nats.
+        ensemble_sizes: numbers of points, evenly spaced from the first to the last (1: the middle), whose
+            probabilities are averaged.
+        ensemble_accuracy: for each of these numbers, one number a seed.
+        ensemble_nll: likewise.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    axis: str
+    at: list[float]
+    accuracy: list[list[float]]
+    nll: list[list[float]]
+    ensemble_sizes: list[int] = []
+    ensemble_accuracy: list[list[float]] = []
+    ensemble_nll: list[list[float]] = []
+
+
+class VariantRecord(MemberRecord):
     """One variant: what it costs and, in lists with one number a seed, how good it is.
 
     Attributes:
@@ -42,6 +82,8 @@ class VariantRecord(BaseModel):
         forward_samples: examples that it saw forward only.
         optimizer_steps: updates of its weights.
         best_step: the step of the least validation loss; empty where nothing was validated.
+        best_step_accuracy: on the test set at that step: the retroactive early stop; empty where it was not watched.
+        reliability: for each bin of confidence, all seeds together: examples, mean confidence, share that is right.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -58,6 +100,8 @@ class VariantRecord(BaseModel):
     forward_samples: float
     optimizer_steps: float
     best_step: list[int] = []
+    best_step_accuracy: list[float] = []
+    reliability: list[tuple[int, float, float]] = []
 
     @property
     def inference_cost(self) -> float:
@@ -70,6 +114,9 @@ class Record(BaseModel):
 
     Attributes:
         record: what its method has to say of the training, as the manifest has it.
+        sweeps: paths of networks that were evaluated point by point, by name.
+        flops_per_sample: floating-point operations of the whole network for one image, forward.
+        flops_per_train_sample: likewise forward and backward.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
@@ -84,6 +131,9 @@ class Record(BaseModel):
     test_examples: int
     variants: dict[str, VariantRecord]
     record: dict[str, Any] = {}
+    sweeps: dict[str, SweepRecord] = {}
+    flops_per_sample: int | None = None
+    flops_per_train_sample: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,13 +144,23 @@ class Evaluation:
     predictions: Mapping[str, Predictions]
 
 
-def make(manifest: Manifest, data: str, found: Mapping[str, tuple[Predictions, list[float]]]) -> Record:
+def make(
+    manifest: Manifest,
+    data: str,
+    found: Mapping[str, tuple[Predictions, list[float]]],
+    flops: tuple[int, int] | None = None,
+    members: Mapping[str, MemberRecord] | None = None,
+    sweeps: Mapping[str, SweepRecord] | None = None,
+) -> Record:
     """The record of an arm.
 
     Args:
         manifest: of the trained networks.
         data: the data set's name.
         found: for every variant of the manifest, its predictions and the disagreement of its members, a number a seed.
+        flops: of the network for one image: forward, and forward with backward.
+        members: what there is to say of the members of a variant, by its name.
+        sweeps: the paths of the manifest, evaluated.
     """
     variants = {}
     for name, variant in manifest.variants.items():
@@ -115,6 +175,9 @@ def make(manifest: Manifest, data: str, found: Mapping[str, tuple[Predictions, l
             forward_samples=variant.cost.forward_samples,
             optimizer_steps=variant.cost.optimizer_steps,
             best_step=variant.best_step,
+            best_step_accuracy=variant.best_step_accuracy,
+            reliability=reliability(answers),
+            **dict((members or {}).get(name, MemberRecord())),
         )
     return Record(
         arm=manifest.arm,
@@ -127,6 +190,9 @@ def make(manifest: Manifest, data: str, found: Mapping[str, tuple[Predictions, l
         test_examples=next(iter(found.values()))[0].correct.shape[1],
         variants=variants,
         record=manifest.record,
+        sweeps=dict(sweeps or {}),
+        flops_per_sample=flops and flops[0],
+        flops_per_train_sample=flops and flops[1],
     )
 
 
@@ -163,14 +229,12 @@ def read(root: Path, name: str) -> Evaluation:
 
 
 def read_all(root: Path, arms: Iterable[str]) -> dict[str, Evaluation]:
-    """Read the baseline, these arms, and the pruning rounds that are there, in this order.
+    """Read the baseline and these arms or pruning rounds (`round-<n>`), in this order.
 
     Raises:
         AssayError: a file is missing or damaged, or two arms were evaluated on different data.
     """
-    rounds = [path.stem for path in (root / RECORDS).glob("round-*.json") if re.fullmatch(r"round-\d+", path.stem)]
-    names = [BASELINE, *arms, *sorted(rounds, key=lambda name: int(name.removeprefix("round-")))]
-    evaluations = {name: read(root, name) for name in names}
+    evaluations = {name: read(root, name) for name in (BASELINE, *arms)}
     digest = evaluations[BASELINE].record.data_digest
     for name, one in evaluations.items():
         if one.record.data_digest != digest:

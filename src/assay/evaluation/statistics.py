@@ -1,65 +1,85 @@
-"""Differences between two variants, with an interval over seeds and test examples.
+"""Differences and ratios, paired by seed, with intervals and p values over seeds and test examples.
 
-Seeds and examples are crossed: every seed's network answers every example. So the bootstrap draws seeds and examples
-independently of each other and keeps every answer where a drawn seed meets a drawn example: the pigeonhole bootstrap
-(Owen 2007, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2)). What it can and cannot say with five seeds
-is measured in tests/unit/evaluation/test_evaluation_coverage.py and written down in docs/evaluation.md.
+Seeds and examples are crossed: every seed's network answers every example, and both are samples. That is the design of
+multi-reader studies in radiology, and their analysis is taken over: a two-way table of differences, its mean squares,
+and a t distribution whose degrees of freedom weigh how much of the uncertainty rests on the few seeds (Obuchowski and
+Rockette 1995; Hillis 2007, "A comparison of denominator degrees of freedom methods for multiple observer ROC analysis",
+Statistics in Medicine 26). How often such an interval holds the truth is measured by `benchmarks/coverage.py`.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import stdtr, stdtrit
 
-from assay import runtime
-from assay.evaluation.metrics import ECE_BINS, confidence_bins, per_seed
+from assay.evaluation.metrics import per_example
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from jaxtyping import Float64, Int64
+    from jaxtyping import Float64
 
     from assay.evaluation.metrics import Metric
     from assay.evaluation.predictions import Array, Predictions
 
 CONFIDENCE = 0.95
-RESAMPLES = 4000
-BATCH = 200  # resamples held in memory at once: 200 of 10,000 examples are 16 MB
+MOST_DEGREES = 1e6  # a t distribution of more is the normal one
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A metric of one variant minus that of another, paired by seed.
+class Estimate:
+    """What was found of a difference or a ratio.
 
     Attributes:
-        estimate: the mean over the common seeds; None where there are none.
-        interval: low and high end; None where it cannot be had.
-        seeds: the common seeds, on which the comparison stands.
+        value: the mean over the common seeds; None where there is none.
+        seeds: the common seeds, on which it stands.
+        error: its standard error, of a ratio that of its logarithm; None where it cannot be had.
+        degrees: of freedom of the t distribution.
+        ratio: whether it is a ratio: interval and p value are then those of its logarithm.
         reason: why there is no interval; empty where there is one.
     """
 
-    estimate: float | None
-    interval: tuple[float, float] | None
-    seeds: tuple[int, ...]
+    value: float | None
+    seeds: tuple[int, ...] = ()
+    error: float | None = None
+    degrees: float = MOST_DEGREES
+    ratio: bool = False
     reason: str = ""
+
+    def interval(self, confidence: float = CONFIDENCE) -> Interval | None:
+        """The interval that holds the truth with this confidence; None where there is no error."""
+        if self.value is None or self.error is None:
+            return None
+        reach = float(stdtrit(self.degrees, (1 + confidence) / 2)) * self.error if self.error else 0.0
+        if self.ratio:
+            return self.value * math.exp(-reach), self.value * math.exp(reach)
+        return self.value - reach, self.value + reach
+
+    def p_value(self, edge: float) -> float | None:
+        """Two-sided, of the hypothesis that the truth is `edge`; None where there is no error.
+
+        The interval of confidence 1 - p ends at the edge. An exact number (its error is 0) has p = 0.
+        """
+        if self.value is None or self.error is None:
+            return None
+        if not self.error:
+            return 0.0
+        gap = math.log(self.value / edge) if self.ratio else self.value - edge
+        return float(2 * stdtr(self.degrees, -abs(gap) / self.error))
 
 
 def paired_difference(
-    metric: Metric,
-    arm: Predictions,
-    against: Predictions,
-    arm_seeds: Sequence[int],
-    against_seeds: Sequence[int],
-    confidence: float = CONFIDENCE,
-    resamples: int = RESAMPLES,
-) -> Difference:
-    """The difference `arm` minus `against` in a metric, with a percentile bootstrap interval.
+    metric: Metric, arm: Predictions, against: Predictions, arm_seeds: Sequence[int], against_seeds: Sequence[int]
+) -> Estimate:
+    """The difference `arm` minus `against` in a metric of the test set.
 
     Networks are compared with the network of the same seed, so only the seeds that both have count. With fewer than
-    two of them there is no interval: one seed says nothing of how seeds vary. The resamples depend on the numbers of
-    seeds and of examples alone, so the same inputs give the same interval, and swapping the sides mirrors it.
+    two of them there is no interval: one seed says nothing of how seeds vary. Swapping the sides mirrors everything.
 
     Args:
         metric: what is compared.
@@ -67,92 +87,81 @@ def paired_difference(
         against: likewise, for the same examples in the same order.
         arm_seeds: the seeds of `arm`'s rows.
         against_seeds: the seeds of `against`'s rows.
-        confidence: the share of resamples that the interval holds.
-        resamples: how many are drawn.
 
     Raises:
         ValueError: the two were not asked about the same number of examples.
     """
     if arm.correct.shape[1] != against.correct.shape[1]:
         raise ValueError(f"{arm.correct.shape[1]} examples against {against.correct.shape[1]}: not the same test set")
-    seeds = tuple(seed for seed in arm_seeds if seed in against_seeds)
+    seeds, rows, rival_rows = common(arm_seeds, against_seeds)
     if not seeds:
-        return Difference(None, None, (), "no seed is common to both")
-    arm = arm.of_seeds([arm_seeds.index(seed) for seed in seeds])
-    against = against.of_seeds([against_seeds.index(seed) for seed in seeds])
-    estimate = float((per_seed(metric, arm) - per_seed(metric, against)).mean())
+        return Estimate(None, reason="no seed is common to both")
+    table = per_example(metric, arm.of_seeds(rows)) - per_example(metric, against.of_seeds(rival_rows))
+    return mean_of(table, seeds)
+
+
+def common(arm_seeds: Sequence[int], against_seeds: Sequence[int]) -> tuple[tuple[int, ...], list[int], list[int]]:
+    """The seeds that both have, in the arm's order, and where each side has them."""
+    seeds = tuple(seed for seed in arm_seeds if seed in against_seeds)
+    return seeds, [list(arm_seeds).index(seed) for seed in seeds], [list(against_seeds).index(seed) for seed in seeds]
+
+
+def mean_of(table: Float64[Array, "seed example"], seeds: tuple[int, ...]) -> Estimate:
+    """The mean of a table of seeds by examples, both drawn at random; one column is a number a seed."""
+    value = float(table.mean())
     if len(seeds) < 2:
-        return Difference(estimate, None, seeds, "one seed is common to both; an interval needs two or more")
-    reweighted = _ece_difference(arm, against) if metric == "ece" else _mean_difference(metric, arm, against)
-    return Difference(estimate, _interval(reweighted, arm.correct.shape, confidence, resamples), seeds)
+        return Estimate(value, seeds, reason="one common seed; an interval needs two or more")
+    error, degrees = crossed_error(table)
+    return Estimate(value, seeds, error, degrees)
 
 
-def _interval(
-    reweighted: Callable[[Float64[Array, "resample example"]], Float64[Array, "resample seed"]],
-    shape: tuple[int, ...],
-    confidence: float,
-    resamples: int,
-) -> tuple[float, float]:
-    """Bootstrap a mean over seeds; `reweighted` gives each seed's value when examples count as often as drawn."""
-    from scipy.stats import bootstrap  # slow to import
-
-    def statistic(
-        seeds: Int64[Array, "resample seed"], examples: Int64[Array, "resample example"], axis: int
-    ) -> Float64[Array, " resample"]:
-        del axis  # always the last: the resamples are rows
-        drawn = reweighted(_counts(examples))
-        return np.take_along_axis(drawn, seeds, axis=1).mean(1)  # type: ignore[no-any-return]
-
-    count, examples = shape
-    result = bootstrap(
-        (np.arange(count), np.arange(examples)),  # indices: two samples that scipy draws from independently
-        statistic,
-        vectorized=True,
-        method="percentile",
-        confidence_level=confidence,
-        n_resamples=resamples,
-        batch=BATCH,
-        rng=np.random.default_rng(runtime.key(0, f"bootstrap of {count} seeds and {examples} examples")),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+def ratio_of(arm: Float64[Array, " seed"], against: Float64[Array, " seed"], seeds: tuple[int, ...]) -> Estimate:
+    """The geometric mean over seeds of `arm / against`, paired: its logarithm has the t interval of a mean."""
+    if min(arm.min(), against.min()) <= 0:
+        return Estimate(None, seeds, ratio=True, reason="a ratio needs numbers above 0 on both sides")
+    logarithm = mean_of(np.log(arm / against)[:, None], seeds)
+    value = None if logarithm.value is None else math.exp(logarithm.value)
+    return Estimate(value, seeds, logarithm.error, logarithm.degrees, ratio=True, reason=logarithm.reason)
 
 
-def _counts(examples: Int64[Array, "resample example"]) -> Float64[Array, "resample example"]:
-    """How often each example was drawn, for each resample."""
-    rows, columns = examples.shape
-    flat = np.bincount((examples + columns * np.arange(rows)[:, None]).ravel(), minlength=rows * columns)
-    return flat.reshape(rows, columns).astype(np.float64)
+def crossed_error(table: Float64[Array, "seed example"]) -> tuple[float, float]:
+    """Standard error and degrees of freedom of the mean of a table whose rows and columns are both samples.
 
-
-def _mean_difference(
-    metric: Metric, arm: Predictions, against: Predictions
-) -> Callable[[Float64[Array, "resample example"]], Float64[Array, "resample seed"]]:
-    """For metrics that are means over examples, a resample is a weighted mean: one matrix product for all of them."""
-    field = "correct" if metric == "accuracy" else metric
-    gap = getattr(arm, field).astype(np.float64) - getattr(against, field).astype(np.float64)
-    return lambda counts: counts @ (gap.T / gap.shape[1])
-
-
-def _ece_difference(
-    arm: Predictions, against: Predictions
-) -> Callable[[Float64[Array, "resample example"]], Float64[Array, "resample seed"]]:
-    """The calibration error of every resample, both sides at once.
-
-    In l1 it is the sum over bins of |sum of (confidence - correct) in the bin| / n: weighted sums, then absolute
-    values. The sums of all sides, seeds and bins are one sparse matrix times the counts.
+    With mean squares of seeds, of examples and of what is left, the mean's variance is estimated, without bias but for
+    the bound at 0, by (seeds + max(examples - rest, 0)) / (S N); Satterthwaite's formula gives the degrees of freedom,
+    S - 1 where seeds are all that varies and more as examples count (Hillis 2007).
     """
-    from scipy.sparse import csr_array
+    seeds, examples = table.shape
+    of_seeds = examples * float(table.mean(1).var(ddof=1))
+    of_examples = 0.0
+    if examples > 1:
+        mean_square = seeds * float(table.mean(0).var(ddof=1))
+        total = float(np.square(table - table.mean()).sum())
+        rest = total - (seeds - 1) * of_seeds - (examples - 1) * mean_square
+        of_examples = max(0.0, mean_square - rest / ((seeds - 1) * (examples - 1)))
+    both = of_seeds + of_examples
+    own = of_seeds**2 / (seeds - 1) + of_examples**2 / max(1, examples - 1)
+    degrees = min(MOST_DEGREES, both**2 / own) if own else MOST_DEGREES
+    return math.sqrt(both / (seeds * examples)), degrees
 
-    seeds, examples = arm.correct.shape
-    sides = (arm, against)
-    gaps = np.stack([side.confidence.astype(np.float64) - side.correct for side in sides]).reshape(-1, examples)
-    bins = np.stack([confidence_bins(side) for side in sides]).reshape(-1, examples)
-    rows = bins + ECE_BINS * np.arange(2 * seeds)[:, None]
-    columns = np.broadcast_to(np.arange(examples), rows.shape)
-    sums = csr_array((gaps.ravel(), (rows.ravel(), columns.ravel())), shape=(2 * seeds * ECE_BINS, examples))
 
-    def reweighted(counts: Float64[Array, "resample example"]) -> Float64[Array, "resample seed"]:
-        binned = np.abs(sums @ counts.T).reshape(2, seeds, ECE_BINS, -1).sum(2) / examples
-        return (binned[0] - binned[1]).T  # type: ignore[no-any-return]
+def holm(p_values: Sequence[float | None], alpha: float = 1 - CONFIDENCE) -> tuple[list[float | None], list[float]]:
+    """Correct for the number of tests (Holm 1979): adjusted p values, and the confidence at which each is tested.
 
-    return reweighted
+    Tests are taken from the least p value on, the k-th of m at the level alpha / (m - k + 1), until the first that is
+    not below its level; that one and all after it are tested at its level. So an interval of the confidence returned
+    has its edge outside exactly where the adjusted p value is at most alpha. Exact results (p = 0) and those without
+    a p value are no tests: they do not count.
+    """
+    adjusted: list[float | None] = [None if p is None else 0.0 for p in p_values]
+    confidences = [1 - alpha] * len(p_values)
+    order = sorted((p, i) for i, p in enumerate(p_values) if p)
+    least, level = 0.0, 0.0
+    stopped = False
+    for k, (p, i) in enumerate(order):
+        left = len(order) - k
+        least = max(least, min(1.0, left * p))
+        level = level if stopped else alpha / left
+        stopped = stopped or p > level
+        adjusted[i], confidences[i] = least, 1 - level
+    return adjusted, confidences

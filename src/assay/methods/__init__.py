@@ -1,7 +1,9 @@
 """Methods: one file each, which says how the method fills the seams of the loop.
 
 A method is a module of this package with `Options` (a pydantic section: what its arms may set) and
-`update(task, options)` (the state and the rule that moves it). Modules are imported by name, when an arm asks for
+`update(task, options)` (the state and the rule that moves it); it may also have `check(run, options, images, examples)`
+(refuses options that do not fit the budget, the model or the data) and `budget(train, options)` (an arm's own budget in
+place of the shared one). Modules are imported by name, when an arm asks for
 them: a stage depends on the file of its own method, and a new method reruns nothing.
 """
 
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from assay import models
 from assay.config import ARM_KEYS, PARAMS_FILE, Params, Section, Train
@@ -20,6 +22,8 @@ from assay.training.loop import train as run_loop
 from assay.training.task import Task
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from assay.artifact import Artifact
     from assay.config import Run
     from assay.data.images import Images
@@ -39,26 +43,52 @@ class Method(Protocol):
         ...
 
 
+class Checking(Protocol):
+    """What a module of this package may hold beside it, where options must fit the budget, the data or the model."""
+
+    def check(self, run: Run, options: Any, images: Images, examples: int) -> None:
+        """Refuse, in one line that names the key, what cannot be trained with so many examples of such images."""
+        ...
+
+
+class Budgeting(Protocol):
+    """What a module of this package may hold beside it, where its arms have a budget of their own kind."""
+
+    def budget(self, train: Train, options: Any) -> Train:
+        """The shared budget with the arm's own in place of it."""
+        ...
+
+
 def names() -> list[str]:
     """The methods there are."""
     return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
 
 
-def train(run: Run, data: Prepared, scratch: Scratch) -> tuple[Artifact, Trained]:
-    """Train an arm (or the baseline) to the end: all its seeds as one stack.
+def train(
+    run: Run,
+    data: Prepared,
+    scratch: Scratch,
+    ancestors: Mapping[str, Artifact] | None = None,
+    watched: tuple[Literal["validation", "test"], ...] = ("validation",),
+) -> tuple[Artifact, Trained]:
+    """Train an arm (the baseline, or a pruning round) to the end: all its seeds as one stack.
 
     Args:
         run: the parameters as resolved for the arm.
         data: training and validation split, on the device.
         scratch: for checkpoints and live curves.
+        ancestors: the trained networks that a pruning round starts from, by arm.
+        watched: the splits whose loss and accuracy the curves show.
 
     Raises:
-        AssayError: an option is wrong, or the training diverged.
+        AssayError: an option is wrong, an ancestor does not belong to the run, or the training diverged.
     """
+    run = _with_budget(run)
     models.check(run.model.name, data.images, run.model.arguments)
-    task = Task(run, data)
+    _check_options(run, data.images, len(data.train.labels))  # a folder's count is known no earlier
+    task = Task(run, data, ancestors or {}, watched)
     update = make_update(task)
-    trained = run_loop(update, task.plan(), data, scratch)
+    trained = run_loop(update, task.plan(update), data, scratch)
     return task.artifact(update, trained.curves), trained
 
 
@@ -98,6 +128,23 @@ def check(params: Params, images: Images | None = None) -> None:
         if examples is not None and run.train.batch_size > examples:
             key = _key(run, "batch_size", own=run.train.batch_size != params.train.batch_size)
             raise AssayError(f"{key}: {run.train.batch_size} is more than the {examples} examples to train on")
+        if images is not None and examples is not None:
+            _check_options(run, images, examples)
+
+
+def _check_options(run: Run, images: Images, examples: int) -> None:
+    """Let the method itself check an arm, where it has something to check."""
+    method = _method(run.method, run.arm)
+    if hasattr(method, "check"):
+        cast("Checking", method).check(run, options(run), images, examples)
+
+
+def _with_budget(run: Run) -> Run:
+    """The run with the budget that its method makes of its options, where it has one of its own."""
+    method = _method(run.method, run.arm)
+    if not hasattr(method, "budget"):
+        return run
+    return run.model_copy(update={"train": cast("Budgeting", method).budget(run.train, options(run))})
 
 
 def _key(run: Run, key: str, *, own: bool) -> str:

@@ -12,9 +12,24 @@ from assay.models.layers import chain, dense, glorot, he, initialise
 Width = Annotated[int, Field(ge=1, le=65_536)]
 
 
-def mlp(images: Images, *, hidden: Annotated[list[Width], Field(min_length=1)]) -> nn.Module:
-    """Hidden layers of the given widths with ReLU: (n, c, h, w) to logits (n, classes). He weights, zero biases."""
-    return initialise(chain({"flatten": nn.Flatten(), **dense(prod(images.shape), hidden, images.classes)}), he)
+def mlp(
+    images: Images,
+    *,
+    hidden: Annotated[list[Width], Field(min_length=1)],
+    pool: Annotated[int, Field(ge=1, le=1024)] = 1,
+) -> nn.Module:
+    """Hidden layers of the given widths with ReLU: (n, c, h, w) to logits (n, classes). He weights, zero biases.
+
+    Args:
+        images: the images to build for.
+        hidden: the widths.
+        pool: the side of the squares of pixels that are averaged before the first layer; 1 leaves the images as they
+            are. Rows and columns that fill no square are left out.
+    """
+    pooling: dict[str, nn.Module] = {"pool": nn.AvgPool2d(pool)} if pool > 1 else {}
+    inputs = images.channels * (images.height // pool) * (images.width // pool)
+    layers = {**pooling, "flatten": nn.Flatten(), **dense(inputs, hidden, images.classes)}
+    return initialise(chain(layers), he)
 
 
 def lenet_300_100(images: Images) -> nn.Module:

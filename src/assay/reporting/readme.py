@@ -16,13 +16,18 @@ import re
 import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assay import files
+from assay.config import BASELINE
 from assay.errors import AssayError, one_line_errors
 from assay.evaluation import claims
 from assay.parsing import parse
 from assay.reporting import summary, tables, verdicts
 from assay.reporting.report import templates
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 README, CARDS = Path("README.md"), "docs/methods/*.md"
 BENCHMARK = Path("benchmarks/results.json")
@@ -47,22 +52,28 @@ def results(root: Path, arms: str | None, where: str) -> str:
     rows, decided = _summary(root), _claims(root)
     names = list(dict.fromkeys(row.arm for row in rows))
     if arms is None:
-        views = verdicts.views(decided, rows)
-        firsts = [next(row for row in rows if row.arm == name) for name in names]
-        values = {"claims": views, "results": tables.results(firsts), "costs": None}
+        shown, costly = [next(row for row in rows if row.arm == name) for name in names], False
     else:
-        chosen = set()
-        for pattern in arms.split(","):
-            found = [name for name in names if fnmatchcase(name, pattern)]
-            if not found:
-                raise AssayError(
-                    f"{where}: arms={pattern}: no such arm in {summary.PATH}; there are {', '.join(names)}"
-                )
-            chosen.update(found)
-        mine = [row for row in rows if row.arm in chosen]
-        own = [claim for claim in decided if claim.arm.partition("/")[0] in chosen - {"baseline"}]
-        values = {"claims": verdicts.views(own, rows), "results": tables.results(mine), "costs": tables.costs(mine)}
+        chosen = _chosen(arms, names, where)
+        shown, costly = [row for row in rows if row.arm in chosen], True
+        decided = [claim for claim in decided if claim.arm.partition("/")[0] in chosen - {BASELINE}]
+    values = {
+        "headline": verdicts.headline(decided),
+        "topics": verdicts.topics(decided, rows),
+        "results": tables.results(shown),
+        "costs": tables.costs(shown) if costly else None,
+    }
     return templates().get_template("results.md.j2").render(values)
+
+
+def _chosen(arms: str, names: Sequence[str], where: str) -> set[str]:
+    chosen: set[str] = set()
+    for pattern in arms.split(","):
+        found = [name for name in names if fnmatchcase(name, pattern)]
+        if not found:
+            raise AssayError(f"{where}: arms={pattern}: no such arm in {summary.PATH}; there are {', '.join(names)}")
+        chosen.update(found)
+    return chosen
 
 
 def _summary(root: Path) -> list[summary.Row]:

@@ -1,73 +1,53 @@
 """`metrics/report/`: one page that needs no network, its Markdown twin, and the charts as files.
 
-Nothing here depends on when, where or by which version it is made: the same evaluations give the same bytes.
+Nothing here depends on when or where it is made: the same evaluations give the same bytes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import platform
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay import files
 from assay.config import BASELINE
 from assay.evaluation.metrics import ECE_BINS
-from assay.evaluation.statistics import CONFIDENCE, RESAMPLES
-from assay.reporting import accuracy_chart, curves_chart, svg, tables, verdicts
+from assay.evaluation.statistics import CONFIDENCE
+from assay.reporting import figures, svg, tables, verdicts
+from assay.reporting.content import Content, groups
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from jinja2 import Environment
 
-    from assay.evaluation.claims import ClaimRecord
-    from assay.evaluation.record import Evaluation
-    from assay.reporting.curves import Curve
-    from assay.reporting.summary import Row
+    from assay.reporting.figure import Figure
+    from assay.reporting.tables import Table
 
+__all__ = ["FOLDER", "SPARSITY", "Content", "templates", "write"]
 FOLDER = Path("metrics/report")
-WIDE, NARROW = 760, 360  # pixels; a page shows the one that fits
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a report is made of.
-
-    Attributes:
-        evaluations: by arm, the baseline first.
-        rows: the summary.
-        claims: with their verdicts.
-        curves: by arm, the baseline first, then split.
-    """
-
-    evaluations: Mapping[str, Evaluation]
-    rows: Sequence[Row]
-    claims: Sequence[ClaimRecord]
-    curves: Mapping[str, Mapping[str, Curve]]
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart in two widths, the file of the wide one, and what it shows."""
-
-    file: str
-    title: str
-    caption: str
-    wide: str
-    narrow: str
+SPARSITY = Path("benchmarks/sparsity.json")
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "dvc", "mlflow")
 
 
 def write(root: Path, content: Content) -> None:
     """Write the folder, whole or not at all."""
-    charts = [_accuracy(content), _curves(content)]
-    values = _values(content, charts)
+    drawn = figures.make(content)
+    values = _values(content, drawn)
     environment = templates()
     with files.replacing(root / FOLDER) as folder:
         folder.mkdir()
-        for chart in charts:
-            files.write_text(folder / chart.file, svg.standalone(chart.wide, WIDE))
+        for figure in drawn:
+            files.write_text(folder / f"{figure.name}.svg", figure.file())
         for template, name in (("page.html.j2", "index.html"), ("report.md.j2", "report.md")):
             files.write_text(folder / name, environment.get_template(template).render(values))
+
+
+def read_sparsity(root: Path) -> list[dict[str, Any]]:
+    """What a benchmark measured of pruned networks, an entry a round; empty where there is no such file."""
+    path = root / SPARSITY
+    return files.read_json(path) if path.exists() else []
 
 
 def templates() -> Environment:
@@ -84,40 +64,47 @@ def templates() -> Environment:
     )
 
 
-def _accuracy(content: Content) -> Chart:
-    labels = [tables.label(content.rows, row) for row in content.rows]
-    seeds = [content.evaluations[row.arm].record.variants[row.variant].accuracy for row in content.rows]
-    gaps = [(row.difference, row.difference_low, row.difference_high) for row in content.rows]
-    caption = "A dot is a seed, the bar their mean; on the right the mean paired difference and its interval."
-    wide, narrow = (accuracy_chart.draw(labels, seeds, gaps, width) for width in (WIDE, NARROW))
-    return Chart("accuracy.svg", accuracy_chart.TITLE, caption, wide, narrow)
+def versions() -> dict[str, str]:
+    """What the numbers were made with, without what differs from machine to machine (such as `+cpu`)."""
+    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    for name in PACKAGES:
+        found[name] = metadata.version(name).partition("+")[0]
+    return found
 
 
-def _curves(content: Content) -> Chart:
-    caption = (
-        "The line is the mean over seeds, the band reaches from the least seed to the greatest. Logarithmic scale."
-    )
-    wide, narrow = (curves_chart.draw(content.curves, width) for width in (WIDE, NARROW))
-    return Chart("learning_curves.svg", curves_chart.title(content.curves), caption, wide, narrow)
-
-
-def _values(content: Content, charts: Sequence[Chart]) -> dict[str, Any]:
+def _values(content: Content, drawn: Sequence[Figure]) -> dict[str, Any]:
     """The names that the templates know."""
     records = {name: evaluation.record for name, evaluation in content.evaluations.items()}
     baseline = records[BASELINE]
+    own = tables.parameters(records)
     return {
         "title": f"{baseline.data} with {baseline.model.name}",
         "headline": verdicts.headline(content.claims),
         "seeds": baseline.seeds,
         "examples": baseline.test_examples,
         "digest": baseline.data_digest,
-        "claims": verdicts.views(content.claims, content.rows),
-        "results": tables.results(content.rows),
-        "costs": tables.costs(content.rows),
-        "charts": charts,
-        "parameters": tables.parameters(records),
+        "topics": verdicts.topics(content.claims, content.rows),
+        "corrected": any(claim.confidence > CONFIDENCE for claim in content.claims),
+        "results": _grouped(content, tables.results(content.rows)),
+        "costs": _grouped(content, tables.costs(content.rows)),
+        "figures": drawn,
+        "arms": len([name for name in records if name != BASELINE and not name.startswith("round-")]),
+        "rounds": len([name for name in records if name.startswith("round-")]),
+        "parameters": [
+            (group.title, [(arm, own[arm]) for arm in group.arms if own[arm]])
+            for group in groups(content.rows, content.claims)
+        ],
+        "versions": versions(),
         "bins": ECE_BINS,
         "confidence": round(100 * CONFIDENCE),
-        "resamples": RESAMPLES,
         "chart_style": svg.style_sheet(),
     }
+
+
+def _grouped(content: Content, table: Table) -> Table:
+    """A table of all rows, each method beside its controls."""
+    members = [
+        (group.title, [i for i, row in enumerate(content.rows) if row.arm in group.arms])
+        for group in groups(content.rows, content.claims)
+    ]
+    return tables.grouped(table, members)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from assay.config import BASELINE
 from assay.errors import AssayError
+from assay.evaluation.cost import costs
 from assay.evaluation.statistics import paired_difference
 from assay.parsing import parse
 
@@ -43,6 +44,12 @@ class Row(BaseModel):
         optimizer_steps: updates of its weights.
         inference_cost: members times density.
         best_step: mean step of the least validation loss; None where nothing was validated.
+        combine: how members are combined.
+        label_noise: share of training labels replaced by random classes.
+        training_cost: passes of one example through one network; a backward pass counts as two.
+        training_flops: floating-point operations of the same; None where nobody counted.
+        inference_flops: operations of one prediction.
+        total_variation: of members' probabilities; None where there is one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,6 +81,12 @@ class Row(BaseModel):
     optimizer_steps: float
     inference_cost: float
     best_step: float | None
+    combine: str = "mean_probability"
+    label_noise: float = 0.0
+    training_cost: float | None = None
+    training_flops: float | None = None
+    inference_flops: float | None = None
+    total_variation: float | None = None
 
 
 def rows(evaluations: Mapping[str, Evaluation]) -> list[Row]:
@@ -118,6 +131,8 @@ def _row(evaluations: Mapping[str, Evaluation], arm: str, variant: str) -> Row:
         values = getattr(found, metric)
         spreads |= {metric: _mean(values), f"{metric}_min": _round(min(values)), f"{metric}_max": _round(max(values))}
     estimate, interval = _difference(evaluations, arm, variant)
+    cost = costs(record, found)
+    variation: list[float] = getattr(found, "total_variation", [])
     return Row(
         arm=arm,
         variant=variant,
@@ -135,6 +150,12 @@ def _row(evaluations: Mapping[str, Evaluation], arm: str, variant: str) -> Row:
         optimizer_steps=_round(found.optimizer_steps),
         inference_cost=_round(found.inference_cost),
         best_step=_mean(found.best_step) if found.best_step else None,
+        combine=found.combine,
+        label_noise=float(record.parameters.get("label_noise", 0.0)),
+        training_cost=_whole(cost["training_cost"]),
+        training_flops=_whole(cost["training_flops"]),
+        inference_flops=_whole(cost["inference_flops"]),
+        total_variation=_mean(variation) if variation else None,
     )
 
 
@@ -153,8 +174,13 @@ def _difference(
         evaluation.record.seeds,
         reference.record.seeds,
     )
-    estimate = None if found.estimate is None else _round(found.estimate)
-    return estimate, found.interval and (_round(found.interval[0]), _round(found.interval[1]))
+    estimate, interval = found.value, found.interval()
+    rounded = interval and (_round(interval[0]), _round(interval[1]))
+    return None if estimate is None else _round(estimate), rounded
+
+
+def _whole(value: float | None) -> float | None:
+    return None if value is None else _round(value)
 
 
 def _mean(values: Sequence[float]) -> float:

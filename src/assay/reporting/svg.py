@@ -1,124 +1,113 @@
-"""The look of the charts, and charts as SVG text: the same bytes every time, readable on light and dark ground.
+"""The look of the charts: colours for light and dark ground, and SVG text that is the same bytes every time.
 
-A chart is drawn in the light colours. A style sheet inside it swaps them where the reader prefers dark, so it needs no
-second file, and a viewer that knows no style sheets still shows a correct chart. Text stays text: it can be selected,
-searched and read aloud, and takes the reader's font.
+Colours are classes, so that a page's style sheet (or the one inside a file of its own) can swap them where the reader
+prefers dark. Text stays text: it can be selected, searched and read aloud, and takes the reader's font.
 """
 
 from __future__ import annotations
 
-import io
-import re
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from markupsafe import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-# Okabe and Ito's blue and vermilion, told apart by every kind of colour vision, and greys; on dark ground lighter kin.
-INK, MUTED, GRID, BLUE, GREY = "#1f2328", "#59636e", "#d8dee4", "#0072b2", "#818b98"
-DARK = {INK: "#e6edf3", MUTED: "#9aa5b1", GRID: "#343b44", BLUE: "#56b4e9", GREY: "#8b96a3"}
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-CORNERS = 'stroke-linejoin="round" stroke-linecap="butt"'
-INCHES_PER_PIXEL = 1 / 72  # matplotlib's SVG has 72 units an inch; a page shows one unit as one pixel
-
-STYLE = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, and is wide: what fits with it fits with the reader's font
-    "font.size": 12,
-    "text.color": INK,
-    "axes.labelcolor": MUTED,
-    "axes.labelsize": 12,
-    "axes.titlesize": 12,
-    "axes.titlecolor": INK,
-    "axes.titlelocation": "left",
-    "axes.edgecolor": GRID,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.left": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "xtick.color": GRID,
-    "ytick.color": GRID,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "xtick.minor.size": 0,
-    "ytick.major.size": 0,
-    "ytick.minor.size": 0,
-    "legend.frameon": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-    "svg.fonttype": "none",
-}
+FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
+# grey for what others are compared with; then Okabe and Ito's colours, told apart by every kind of colour vision
+LIGHT = ("#6e7781", "#0072b2", "#c4520a", "#00805e", "#a8508a", "#8a6d00", "#1f2328", "#3d8fc4")
+DARK = ("#9aa5b1", "#56b4e9", "#f0904a", "#2cc295", "#e29acb", "#e6c34a", "#e6edf3", "#0072b2")
+COLOURS = len(LIGHT)
+MARKERS = (
+    "M-4,0A4,4 0 1 0 4,0A4,4 0 1 0 -4,0Z",
+    "M-4,0A4,4 0 1 0 4,0A4,4 0 1 0 -4,0Z",
+    "M-3.6,-3.6H3.6V3.6H-3.6Z",
+    "M0,-5L4.6,3.4H-4.6Z",
+    "M0,-5L4.6,0L0,5L-4.6,0Z",
+    "M0,5L4.6,-3.4H-4.6Z",
+    "M-4.4,-1.5H-1.5V-4.4H1.5V-1.5H4.4V1.5H1.5V4.4H-1.5V1.5H-4.4Z",
+    "M-4,0A4,4 0 1 0 4,0A4,4 0 1 0 -4,0Z",
+)
 
 
 def style_sheet() -> str:
-    """The CSS that a chart needs, alone or inside a page: the reader's font, and the dark colours."""
-    rules = "".join(
-        f'svg [style*="{kind}: {light}"]{{{kind}:{dark}!important}}'
-        for light, dark in DARK.items()
-        for kind in ("fill", "stroke")
+    """The CSS of all charts, alone or inside a page."""
+
+    def colours(palette: Sequence[str], ink: str, muted: str, rule: str, ground: str) -> str:
+        own = "".join(f"--c{i}:{colour};" for i, colour in enumerate(palette))
+        return f"svg.plot{{{own}--p-ink:{ink};--p-muted:{muted};--p-rule:{rule};--p-ground:{ground}}}"
+
+    classes = "".join(
+        f".plot .f{i}{{fill:var(--c{i})}}.plot .s{i}{{stroke:var(--c{i});fill:none}}" for i in range(COLOURS)
     )
-    return f"svg text{{font-family:{FONT}!important}}@media screen and (prefers-color-scheme:dark){{{rules}}}"
+    return (
+        f"{colours(LIGHT, '#1f2328', '#59636e', '#d8dee4', '#ffffff')}"
+        f".plot text{{font-family:{FONT};fill:var(--p-muted);font-size:12px}}"
+        ".plot .ink{fill:var(--p-ink)}"
+        ".plot .ground{stroke:var(--p-ground);stroke-width:3px;paint-order:stroke}"
+        ".plot .title{fill:var(--p-ink);font-weight:600;font-size:13px}"
+        ".plot .grid{stroke:var(--p-rule);stroke-width:1}.plot .line{stroke-width:2;stroke-linejoin:round}"
+        ".plot .dash{stroke-dasharray:5 4}.plot .band{opacity:.18}.plot .halo{stroke:var(--p-ground);stroke-width:1}"
+        f".plot .hit{{fill:transparent}}{classes}"
+        "@media screen and (prefers-color-scheme:dark){"
+        f"{colours(DARK, '#e6edf3', '#9aa5b1', '#343b44', '#0f1419')}}}"
+    )
 
 
-@contextmanager
-def drawing() -> Iterator[None]:
-    """Inside, matplotlib draws in the style above, whatever the user's own settings are."""
-    import matplotlib.style  # slow to import
-
-    with matplotlib.style.context(["default", STYLE]):
-        yield
+def number(value: float) -> str:
+    """A coordinate, to a tenth of a pixel."""
+    text = f"{value:.1f}".removesuffix(".0")
+    return "0" if text == "-0" else text
 
 
-def figure(width: int, height: int, gap: float = 0.02) -> Figure:
-    """An empty figure of this size in pixels, whose parts arrange themselves; `gap` is a share of a panel's height."""
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    layout = ConstrainedLayoutEngine(wspace=0.06, hspace=gap)
-    return Figure(figsize=(width * INCHES_PER_PIXEL, height * INCHES_PER_PIXEL), layout=layout)
+def text(x: float, y: float, content: str, kind: str = "", anchor: str = "start", extra: str = "") -> str:
+    """A text element."""
+    classes = f' class="{kind}"' if kind else ""
+    place = "" if anchor == "start" else f' text-anchor="{anchor}"'
+    return f'<text x="{number(x)}" y="{number(y)}"{classes}{place}{extra}>{escape(content)}</text>'
 
 
-def render(drawn: Figure, name: str, title: str) -> str:
-    """An `<svg>` element that carries a title for readers who cannot see it.
-
-    Args:
-        drawn: the figure.
-        name: makes the identifiers inside unique, so that several charts can stand in one page.
-        title: what the chart shows.
-    """
-    import matplotlib as mpl
-
-    stream = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": name}):
-        drawn.savefig(stream, format="svg")
-    text = stream.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)  # the date, and a version
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r"<style[^>]*>.*?</style>\s*", "", text, flags=re.DOTALL)  # it would style a whole page
-    referenced = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
-    text = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in referenced else "", text)
-    return text.replace(">", f' role="img" {CORNERS}>\n <title>{escape(title)}</title>', 1)
+def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
+    """A straight line."""
+    ends = f'x1="{number(x1)}" y1="{number(y1)}" x2="{number(x2)}" y2="{number(y2)}"'
+    return f'<line {ends} class="{kind}"/>'
 
 
-def standalone(element: str, width: int) -> str:
-    """A chart as a file of its own: sized, and with its style sheet inside."""
-    sized = element.replace("<svg", f'<svg width="{width}"', 1)
-    end = sized.index("</title>") + len("</title>")
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{sized[:end]}\n <style>{style_sheet()}</style>{sized[end:]}'
+def path(points: Sequence[tuple[float, float]], kind: str, close: bool = False) -> str:
+    """A line through points, or the area inside them."""
+    ends = "L".join(f"{number(x)},{number(y)}" for x, y in points)
+    return f'<path d="M{ends}{"Z" if close else ""}" class="{kind}"/>'
 
 
-def bare(axes: Axes, grid: Literal["x", "y"]) -> None:
-    """Grid lines along one axis only: `x` draws them across the horizontal axis, `y` across the vertical."""
-    axes.grid(visible=False)
-    axes.grid(visible=True, axis=grid)
+def marker(x: float, y: float, colour: int) -> str:
+    """A mark whose shape belongs to its colour, so that no chart rests on colour alone."""
+    return f'<path d="{MARKERS[colour]}" transform="translate({number(x)},{number(y)})" class="f{colour} halo"/>'
+
+
+def hit(x: float, y: float, tip: str) -> str:
+    """An invisible circle that says what is there when the pointer rests on it."""
+    return f'<circle cx="{number(x)}" cy="{number(y)}" r="7" class="hit"><title>{escape(tip)}</title></circle>'
+
+
+def element(width: float, height: float, label: str, content: Sequence[str]) -> str:
+    """A chart: `label` is what it shows, for readers who cannot see it."""
+    head = f'<svg class="plot" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {number(width)} {number(height)}"'
+    return "\n".join([f'{head} role="img" aria-label="{escape(label)}">', *content, "</svg>"])
+
+
+def standalone(elements: Sequence[str], sizes: Sequence[tuple[float, float]], label: str, columns: int) -> str:
+    """Charts as a file of its own: side by side in rows of `columns`, sized, with their style sheet inside."""
+    width = max(w for w, _ in sizes)
+    placed, top = [], 0.0
+    for start in range(0, len(elements), columns):
+        row = slice(start, start + columns)
+        for column, (one, (w, h)) in enumerate(zip(elements[row], sizes[row], strict=True)):
+            place = (
+                f'<svg x="{number(column * (width + 20))}" y="{number(top)}" width="{number(w)}" height="{number(h)}"'
+            )
+            placed.append(one.replace("<svg", place, 1))
+        top += max(h for _, h in sizes[row]) + 12
+    whole = width * min(columns, len(elements)) + 20 * (min(columns, len(elements)) - 1)
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{number(whole)}" height="{number(top)}" role="img"'
+    lines = [f"{head}>", f"<title>{escape(label)}</title>", f"<style>{style_sheet()}</style>", *placed, "</svg>"]
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + "\n".join(lines) + "\n"

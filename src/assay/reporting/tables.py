@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from assay.config import BASELINE
 from assay.reporting import numbers
+from assay.reporting.scales import short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,17 +34,29 @@ class Table:
         columns: the headings.
         notes: a line below each heading: the unit, or what the detail is.
         rows: the name of each, and its cells, one less than there are columns.
+        titles: above which row a group begins, and its title; empty where rows stand in no groups.
     """
 
     columns: tuple[str, ...]
     notes: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    titles: Mapping[int, str] = field(default_factory=dict)
 
 
 def label(rows: Sequence[Row], row: Row) -> str:
     """`cyclic`, or `swa/average` where the arm has several variants."""
     alone = sum(other.arm == row.arm for other in rows) == 1
     return row.arm if alone else f"{row.arm}/{row.variant}"
+
+
+def grouped(table: Table, groups: Sequence[tuple[str, Sequence[int]]]) -> Table:
+    """The same rows, sorted into groups: the title of each, and which rows belong to it."""
+    order: list[int] = []
+    titles = {}
+    for title, members in groups:
+        titles[len(order)] = title
+        order += list(members)
+    return replace(table, rows=tuple(table.rows[i] for i in order), titles=titles)
 
 
 def results(rows: Sequence[Row]) -> Table:
@@ -58,6 +71,9 @@ def results(rows: Sequence[Row]) -> Table:
     if any(row.disagreement is not None for row in rows):
         cells = [Cell(_scaled(row.disagreement, 100, 2)) for row in rows]
         columns.append(("Disagreement", "of members, %", cells))
+    if any(row.total_variation is not None for row in rows):
+        cells = [Cell(_scaled(row.total_variation, 100, 2)) for row in rows]
+        columns.append(("Variation", "total, of members, %", cells))
     return _table(rows, columns)
 
 
@@ -76,6 +92,13 @@ def costs(rows: Sequence[Row]) -> Table:
         ("Density", "weights kept", [Cell(numbers.plain(row.density)) for row in rows]),
         ("Inference cost", "members × density", [Cell(numbers.plain(row.inference_cost)) for row in rows]),
     ]
+    if all(row.training_cost is not None for row in rows):
+        columns.insert(2, ("Training cost", "passes", counts(lambda row: row.training_cost)))
+    if all(row.training_flops is not None and row.inference_flops is not None for row in rows):
+        columns += [
+            ("Training", "FLOPs", [Cell(short(row.training_flops or 0)) for row in rows]),
+            ("Inference", "FLOPs", [Cell(short(row.inference_flops or 0)) for row in rows]),
+        ]
     return _table(rows, columns)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 QUALITY = ("accuracy", "nll", "brier", "ece")
 COST = ("train_samples", "forward_samples", "optimizer_steps", "members", "density")
+DECIMALS = 8  # 0.9775, not 0.9774999999999999
 LONGEST_PARAMETER = 6000  # MLflow refuses a longer one
 
 
@@ -39,20 +40,19 @@ def metrics_of(scores: Scores) -> dict[str, float]:
     means = {f"test_{name}": statistics.fmean(getattr(scores, name)) for name in QUALITY}
     if len(scores.accuracy) > 1:
         means["test_accuracy_std"] = statistics.stdev(scores.accuracy)
+    means = {name: round(value, DECIMALS) for name, value in means.items()}
     return {**means, **{name: float(getattr(scores, name)) for name in COST}}
 
 
 def metrics(arm: ArmRecord) -> dict[str, float]:
-    """The metrics of a run: the first variant under plain names, another under `<metric>.<variant>`, and the seconds.
+    """The metrics of a run: the first variant under plain names, the accuracy of the others, and the seconds.
 
-    A cost that another variant shares with the first is not said again: MLflow draws a chart for each name there is.
+    MLflow has a column and a chart for each name there is, so of another variant a run has the accuracy alone; the
+    rest of its scores stand on the page of its model.
     """
-    first = metrics_of(arm.evaluation.variants[arm.first])
-    found = dict(first)
+    found = metrics_of(arm.evaluation.variants[arm.first])
     for variant in list(arm.manifest.variants)[1:]:
-        for name, value in metrics_of(arm.evaluation.variants[variant]).items():
-            if name not in COST or value != first[name]:
-                found[f"{name}.{variant}"] = value
+        found[f"test_accuracy.{variant}"] = metrics_of(arm.evaluation.variants[variant])["test_accuracy"]
     return found | ({"seconds": arm.seconds} if arm.timings else {})
 
 

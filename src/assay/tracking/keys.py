@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCK_FILE = "dvc.lock"
-LAYOUT = 1
+LAYOUT = 2
 """Raised whenever a change of this package logs something else: then every run is made anew, beside the old one."""
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SCRATCH = Path(".assay/scratch")
 CURVES = "curves.csv"
+LIVE_KIND = "live"
 
 
 def stages_running(root: Path) -> dict[str, Path]:
@@ -28,7 +29,7 @@ def live_run(store: Store, experiment: str, arm: str, folder: str) -> str:
             if run.data.tags.get(tags.SCRATCH) == folder:
                 return str(run.info.run_id)
         live_tags = {
-            tags.KIND: "live",
+            tags.KIND: LIVE_KIND,
             tags.LIVE: arm,
             tags.SCRATCH: folder,
             tags.NOTE: f"`{arm}` while it trains; `make track` puts its finished run in this one's place.",
@@ -46,8 +47,7 @@ def last_steps(store: Store, run: str) -> dict[str, int]:
 
 def remove_finished(store: Store, experiment: str, finished: Iterable[str]) -> None:
     """Delete the live runs of these arms, but not those of a training that still goes on in this clone."""
-    running = stages_running(store.root)
-    for arm in finished:
-        for run in runs.search(store, experiment, tags.LIVE, arm):
-            if run.data.tags.get(tags.SCRATCH) not in running:
-                runs.delete(store, experiment, run.info.run_id)
+    running, finished = stages_running(store.root), set(finished)
+    for run in runs.search(store, experiment, tags.KIND, LIVE_KIND):
+        if run.data.tags[tags.LIVE] in finished and run.data.tags.get(tags.SCRATCH) not in running:
+            runs.delete(store, experiment, run.info.run_id)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-from typing import TYPE_CHECKING
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
 
 from assay import artifact
 from assay.tracking import content, tags
 
 if TYPE_CHECKING:
+    from assay.tracking.export import Exporter
     from assay.tracking.records import ArmRecord, Meta
     from assay.tracking.runs import Draft
 
 MODEL_TYPE = "image classifier"
 
 
-def log_models(draft: Draft, arm: ArmRecord, meta: Meta, digest: str) -> None:
-    """Log one model for each variant, with its scores.
+def log_models(draft: Draft, exporter: Exporter, arm: ArmRecord, meta: Meta, digest: str) -> list[Any]:
+    """Log one model for each variant; gives their scores, which are yet to be logged.
 
     A model takes uint8 images, since an exported graph is fixed to one type. Each has its scores under plain names, so
-    that MLflow's table of models compares all variants of all arms; the run's own scores are logged later than these.
+    that MLflow's table of models compares all variants of all arms; the run's own scores are later than these.
 
     Args:
         draft: the run.
+        exporter: writes the models.
         arm: what is logged.
         meta: the data, for its normalisation.
         digest: of the data set as the run names it.
@@ -30,35 +33,33 @@ def log_models(draft: Draft, arm: ArmRecord, meta: Meta, digest: str) -> None:
     Raises:
         AssayError: the weights are missing or damaged.
     """
+    from mlflow.entities import LoggedModelOutput
+
     trained = artifact.read(arm.files.model)
-    models = {variant: _log_one(draft, trained, variant, meta) for variant in arm.manifest.variants}
-    for variant, model in models.items():  # after all models: MLflow gives a model the scores that its run has by then
-        scores = content.metrics_of(arm.evaluation.variants[variant])
-        draft.log_metrics(scores, model_id=model, dataset_name=meta.name, dataset_digest=digest)
+    newest_last = reversed(arm.manifest.variants)  # MLflow's tables have the newest on top
+    models = {variant: _log_one(draft, exporter, trained, arm, variant, meta) for variant in newest_last}
+    draft.store.client.log_outputs(draft.id, [LoggedModelOutput(model, step=0) for model in models.values()])
+    linked = {"dataset_name": meta.name, "dataset_digest": digest}
+    return [
+        metric
+        for variant, model in models.items()
+        for metric in draft.scores(content.metrics_of(arm.evaluation.variants[variant]), model_id=model, **linked)
+    ]
 
 
-def _log_one(draft: Draft, trained: artifact.Artifact, variant: str, meta: Meta) -> str:
-    import mlflow.pytorch
-    import numpy as np
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    from assay.tracking.predictor import best_seed, predictor
+def _log_one(
+    draft: Draft, exporter: Exporter, trained: artifact.Artifact, arm: ArmRecord, variant: str, meta: Meta
+) -> str:
+    from assay.tracking.predictor import predictor
 
     manifest = trained.manifest
-    record, images = manifest.variants[variant], manifest.images
-    shape = (images["channels"], images["height"], images["width"])
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *shape))]),
-        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, images["classes"]))]),
-    )
-    index = best_seed(record)
-    seed = manifest.seeds[index]
+    record = manifest.variants[variant]
+    index = arm.best_seed(variant)
     logged = draft.store.client.create_logged_model(
         draft.experiment,
         name=f"{manifest.arm}-{variant}",
         source_run_id=draft.id,
-        tags={tags.ARM: manifest.arm, tags.VARIANT: variant, tags.NOTE: _note(manifest, variant, seed)},
+        tags={tags.ARM: manifest.arm, tags.VARIANT: variant, tags.CURRENT: "true", tags.NOTE: _note(arm, variant)},
         params={
             "arm": manifest.arm,
             "variant": variant,
@@ -67,40 +68,30 @@ def _log_one(draft: Draft, trained: artifact.Artifact, variant: str, meta: Meta)
             "members": str(record.members),
             "combine": record.combine,
             "density": str(record.density),
-            "seed": str(seed),
+            "seed": str(manifest.seeds[index]),
         },
         model_type=MODEL_TYPE,
     )
-    # `mlflow.pytorch.log_model` is this call without run_id, and puts the model into the experiment that is active
-    Model.log(
-        artifact_path=None,
-        flavor=mlflow.pytorch,
-        model_id=logged.model_id,
-        run_id=draft.id,
-        pytorch_model=predictor(trained, variant, index, meta.mean, meta.std),
-        signature=signature,
-        input_example=_ramp((2, *shape)),  # a batch of one would fix the size of every batch
-        pip_requirements=[f"torch=={version('torch')}"],  # else MLflow spends ten seconds to infer them
-        serialization_format="pt2",
-    )
-    return str(logged.model_id)
+    model = str(logged.model_id)
+    network = predictor(trained, variant, index, meta.mean, meta.std)
+    form = json.dumps([manifest.model.model_dump(), record.members, record.combine], sort_keys=True)
+    folder = exporter.write(network, form, manifest.images, model, draft.id)
+    draft.store.client.log_model_artifacts(model, str(folder))
+    draft.store.client.finalize_logged_model(model, "READY")
+    shutil.rmtree(folder)
+    return model
 
 
-def _note(manifest: artifact.Manifest, variant: str, seed: int) -> str:
+def _note(arm: ArmRecord, variant: str) -> str:
     """What a person should know who meets the model: Markdown."""
+    manifest, index = arm.manifest, arm.best_seed(variant)
     record, images = manifest.variants[variant], manifest.images
     networks = "one network" if record.members == 1 else f"{record.members} networks ({record.combine})"
-    chosen = "the least validation loss" if record.validation_loss else "the first place"
+    chosen = "the best on the validation set" if record.validation_loss else "the first"
     shape = f"n, {images['channels']}, {images['height']}, {images['width']}"
     return (
         f"`{manifest.arm}/{variant}`: {networks} of {manifest.model.name}, from raw uint8 images ({shape}) to "
         f"probabilities (n, {images['classes']}); the normalisation is inside.\n\n"
-        f"The metrics are means over {len(manifest.seeds)} seeds. The model itself is that of seed {seed}, "
-        f"the one with {chosen}."
+        f"The metrics are means over {len(manifest.seeds)} seeds. The model itself is that of seed "
+        f"{manifest.seeds[index]}, {chosen}; its own test accuracy is {arm.accuracy(variant, index):.4f}."
     )
-
-
-def _ramp(shape: tuple[int, ...]) -> object:
-    import numpy as np
-
-    return (np.arange(np.prod(shape)) % 256).astype(np.uint8).reshape(shape)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float, Shaped
 
-    from assay.artifact import Artifact, Combine, Variant
+    from assay.artifact import Artifact, Combine
 
 
 class Predictor(nn.Module):
@@ -49,13 +48,8 @@ class Predictor(nn.Module):
     def forward(self, images: Shaped[Tensor, "example c h w"]) -> Float[Tensor, "example class"]:
         """Class probabilities of raw images, uint8 or float, with pixels from 0 to 255."""
         normalised = (images.float() - self.mean) / self.std
-        return combine(torch.stack([member(normalised) for member in self.members]), self.combine_as)
-
-
-def best_seed(variant: Variant) -> int:
-    """The index of the seed to show: the least validation loss at the end of training, the first one without any."""
-    losses = [loss if math.isfinite(loss) else math.inf for loss in variant.validation_loss]
-    return losses.index(min(losses)) if losses else 0
+        logits = torch.stack([member(normalised) for member in self.members])
+        return combine(logits.double(), self.combine_as).float()  # in double precision, as the evaluation combines
 
 
 def predictor(trained: Artifact, variant: str, seed: int, mean: Sequence[float], std: Sequence[float]) -> Predictor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -127,6 +128,20 @@ class ArmRecord:
     def first(self) -> str:
         """The variant that the bare arm stands for."""
         return next(iter(self.manifest.variants))
+
+    def best_seed(self, variant: str) -> int:
+        """Which of the seeds stands for a variant, 0 to S - 1: the best on the validation set, without one the first.
+
+        It has the highest validation accuracy, and of equal ones the lower validation loss. One that diverged is last.
+        """
+        record = self.manifest.variants[variant]
+        losses = [-loss if math.isfinite(loss) else -math.inf for loss in record.validation_loss]
+        ranks = list(zip(record.validation_accuracy or [0.0] * len(losses), losses, strict=True))
+        return ranks.index(max(ranks)) if ranks else 0
+
+    def accuracy(self, variant: str, seed: int) -> float:
+        """The test accuracy of one seed's networks; `seed` is an index."""
+        return self.evaluation.variants[variant].accuracy[seed]
 
     @property
     def seconds(self) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from assay.tracking import tags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from assay.tracking.points import Point
     from assay.tracking.store import Store
@@ -35,35 +35,33 @@ class Draft:
     start: int
     end: int
 
-    def log_parameters(self, parameters: Mapping[str, str]) -> None:
-        """Log them all."""
+    def scores(self, metrics: Mapping[str, float], **linked: str) -> list[Any]:
+        """Metrics that have no step; `linked` ties them to a logged model and a data set."""
+        from mlflow.entities import Metric
+
+        when = self.start if linked else self.end  # MLflow shows the latest, which is to be the arm's own
+        return [Metric(name, value, when, 0, run_id=self.id, **linked) for name, value in metrics.items()]
+
+    def curves(self, points: Sequence[Point]) -> list[Any]:
+        """Metrics with steps, spread evenly over the run's duration."""
+        last = max((point.step for point in points), default=0) or 1
+        duration = self.end - self.start
+        return _metrics(points, lambda step: self.start + duration * step // last)
+
+    def log(self, parameters: Mapping[str, str], metrics: Sequence[Any]) -> None:
+        """Log all of this in as few requests as MLflow takes: each is a transaction of the database."""
         from mlflow.entities import Param
 
         entities = [Param(name, value) for name, value in parameters.items()]
         for batch in _batches(entities, OTHERS_AT_ONCE):
             self.store.client.log_batch(self.id, params=batch)
-
-    def log_metrics(self, metrics: Mapping[str, float], **linked: str) -> None:
-        """Log values that have no step; `linked` ties them to a logged model and a data set."""
-        from mlflow.entities import Metric
-
-        when = self.start if linked else self.end  # MLflow shows the latest, which is to be the arm's own
-        entities = [Metric(name, value, when, 0, run_id=self.id, **linked) for name, value in metrics.items()]
-        self.store.client.log_batch(self.id, metrics=entities)
-
-    def log_points(self, points: Sequence[Point]) -> None:
-        """Log curves, spread evenly over the run's duration."""
-        last = max((point.step for point in points), default=0) or 1
-        duration = self.end - self.start
-        log_points(self.store, self.id, points, lambda step: self.start + duration * step // last)
+        for batch in _batches(metrics, METRICS_AT_ONCE):
+            self.store.client.log_batch(self.id, metrics=batch)
 
 
-def log_points(store: Store, run: str, points: Sequence[Point], when: Any) -> None:
+def log_points(store: Store, run: str, points: Sequence[Point], when: Callable[[int], int]) -> None:
     """Log points to a run, many a request; `when` gives the milliseconds since 1970 of a step."""
-    from mlflow.entities import Metric
-
-    entities = [Metric(point.series, point.value, when(point.step), point.step) for point in points]
-    for batch in _batches(entities, METRICS_AT_ONCE):
+    for batch in _batches(_metrics(points, when), METRICS_AT_ONCE):
         store.client.log_batch(run, metrics=batch)
 
 
@@ -139,6 +137,12 @@ def mark_current(store: Store, experiment: str, current: Iterable[str]) -> None:
             store.client.set_tag(run, tags.CURRENT, value)
 
 
-def _batches(entities: list[Any], size: int) -> Iterator[list[Any]]:
+def _metrics(points: Iterable[Point], when: Callable[[int], int]) -> list[Any]:
+    from mlflow.entities import Metric
+
+    return [Metric(point.series, point.value, when(point.step), point.step) for point in points]
+
+
+def _batches(entities: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     for start in range(0, len(entities), size):
         yield entities[start : start + size]

@@ -32,7 +32,9 @@ One run an arm, each with the mean test scores of its seeds; `report` compares t
 
 - The results that count now: search for ``tags.`assay.current` = 'true'``. Other runs are history.
 - `test_accuracy` is that of the first of an arm's variants, `test_accuracy.<variant>` that of another.
-- Models: one for each variant, from raw uint8 images to probabilities.
+- Columns worth a look: press *Views*, then *Results*.
+- Models: one for each variant, from raw uint8 images to probabilities. The best by validation is registered, under the
+  alias `champion`.
 """
 
 

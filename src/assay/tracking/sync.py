@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from assay import files
 from assay.config import BASELINE
-from assay.tracking import content, keys, live, lock, runs, tags
+from assay.tracking import champion, content, keys, live, lock, runs, tags, view
 from assay.tracking.dataset import dataset_input, digest_of
+from assay.tracking.export import Exporter
 from assay.tracking.models import log_models
 from assay.tracking.records import ArmRecord, Meta, read_arm, read_meta
 from assay.tracking.report import NAME as REPORT
@@ -31,12 +32,16 @@ class Synced:
 
     Attributes:
         experiment: its name.
+        registered: the name of the registered model.
+        champion: the variant under its alias, as `arm/variant`; empty where nothing was validated.
         page: its table of runs, as MLflow's pages address it.
         keys: of each run, by name.
         made: the runs that were not there before.
     """
 
     experiment: str
+    registered: str
+    champion: str = ""
     page: str = ""
     keys: dict[str, str] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
@@ -64,27 +69,44 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
     records = [read_arm(store.root, name, meta) for name in (BASELINE, *arms)]
     report = read_report(store.root)
     locked = keys.read_lock(store.root)
-    done = Synced(experiment_name(meta.name, records[0].manifest.model.name))
+    model = records[0].manifest.model.name
+    done = Synced(experiment_name(meta.name, model), champion.registered_name(meta.name, model))
     for arm in records:
         read = [*arm.files.logged, arm.files.weights]
         done.keys[arm.files.name] = keys.key(store.root, locked, keys.stages_of(arm.files.name), read)
     report_key = keys.key(store.root, locked, [REPORT_STAGE], report)
     with lock.exclusive(store.root):
         experiment = store.experiment(done.experiment)
-        done.page = f"/#/experiments/{experiment}/runs?workflowType=machine_learning"
-        # Nobody knows when an arm was trained: its files may come from a cache. The starts put the baseline on top.
+        done.page = view.page(experiment)
+        view.save(store, experiment)
+        # Nobody knows when an arm was trained: its files may come from a cache. The starts put the baseline on top. It
+        # is logged last, as MLflow's tables look up the models of the runs on top among the fifty newest alone.
         newest = int((time.time() - max(arm.seconds for arm in records)) * 1000)
-        current = [_arm_run(store, experiment, arm, meta, done, newest - i) for i, arm in enumerate(records)]
-        current.append(_report_run(store, experiment, report_key, done))
-        runs.mark_current(store, experiment, current)
+        with Exporter() as exporter:
+            current = {
+                arm.files.name: _arm_run(store, experiment, arm, meta, done, exporter, newest - i)
+                for i, arm in reversed(list(enumerate(records)))
+            }
+        done.made.reverse()
+        best = champion.choose(records)
+        champion.crown(store, experiment, done.registered, best, current.get(best.arm.files.name) if best else None)
+        done.champion = best.name if best else ""
+        runs.mark_current(store, experiment, [*current.values(), _report_run(store, experiment, report_key, done)])
         live.remove_finished(store, experiment, done.keys)
     by_name = {name: {"name": name, "key": key} for name, key in done.keys.items()}
-    content_ = {"experiment": done.experiment, "runs": by_name, "report": {"name": REPORT, "key": report_key}}
+    content_ = {
+        "experiment": done.experiment,
+        "runs": by_name,
+        "report": {"name": REPORT, "key": report_key},
+        "champion": {"model": done.registered, "variant": done.champion} if best else None,
+    }
     files.write_json(store.root / RECORD, content_)
     return done
 
 
-def _arm_run(store: Store, experiment: str, arm: ArmRecord, meta: Meta, done: Synced, start: int) -> str:
+def _arm_run(
+    store: Store, experiment: str, arm: ArmRecord, meta: Meta, done: Synced, exporter: Exporter, start: int
+) -> str:
     name, key = arm.files.name, done.keys[arm.files.name]
     found = runs.find(store, experiment, key)
     if found is not None:
@@ -95,20 +117,18 @@ def _arm_run(store: Store, experiment: str, arm: ArmRecord, meta: Meta, done: Sy
         tags.VARIANT: arm.first,
     }
     with runs.drafted(store, experiment, name, arm_tags, start, arm.seconds) as draft:
-        _log_arm(draft, arm, meta)
+        _log_arm(draft, exporter, arm, meta)
     done.made.append(name)
     return draft.id
 
 
-def _log_arm(draft: runs.Draft, arm: ArmRecord, meta: Meta) -> None:
+def _log_arm(draft: runs.Draft, exporter: Exporter, arm: ArmRecord, meta: Meta) -> None:
     from assay.tracking.points import read_points
 
     client: Any = draft.store.client
-    draft.log_parameters(content.parameters(arm, meta))
     client.log_inputs(draft.id, datasets=[dataset_input(meta)])
-    log_models(draft, arm, meta, digest_of(meta))
-    draft.log_points(read_points(arm.files.curves, arm.first))
-    draft.log_metrics(content.metrics(arm))
+    scores = log_models(draft, exporter, arm, meta, digest_of(meta)) + draft.scores(content.metrics(arm))
+    draft.log(content.parameters(arm, meta), draft.curves(read_points(arm.files.curves, arm.first)) + scores)
     client.log_table(draft.id, content.table_of_seeds(arm), "seeds.json")
     for path in arm.files.logged:
         client.log_artifact(draft.id, str(path), f"files/{path.relative_to(draft.store.root).parent}")
@@ -129,6 +149,7 @@ def _tags(kind: str, key: str, stage: str, description: str) -> dict[str, str]:
     return {
         tags.KIND: kind,
         tags.KEY: key,
+        tags.CURRENT: "true",
         tags.NOTE: description,
         tags.SOURCE_NAME: stage,
         tags.SOURCE_TYPE: "LOCAL",

@@ -8,10 +8,14 @@ KIND = "assay.kind"
 CURRENT = "assay.current"
 LIVE = "assay.live"
 VARIANT = "assay.variant"
+SEED = "assay.seed"
+ACCURACY = "assay.test_accuracy"
 SCRATCH = "assay.scratch"
 # MLflow's own: what its pages show as description and source, and which set of pages an experiment gets
 NOTE = "mlflow.note.content"
 EXPERIMENT_KIND = "mlflow.experimentKind"
+VERSIONS = "mlflow.modelVersions"
+SAVED_VIEW = "mlflow.sharedViewState."
 SOURCE_NAME, SOURCE_TYPE = "mlflow.source.name", "mlflow.source.type"
 
 

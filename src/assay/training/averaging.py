@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 class Averaging:
     """Nothing is kept. Stochastic weight averaging overrides this."""
 
+    def rate(self, step: int, scheduled: float) -> float:  # noqa: ARG002
+        """The learning rate of a step, where averaging asks for another than the schedule's."""
+        return scheduled
+
     def observe(self, step: int, weights: Weights, buffers: Weights) -> None:
         """See the weights after the update of a step, `(copy, *shape)`; they are overwritten by the next one."""
 
     def variants(self) -> dict[str, Outcome]:
-        """What was kept, by variant."""
+        """What was kept, by variant; it comes before the last weights, since it is what the arm is for."""
         return {}
 
     def record(self) -> dict[str, Any]:

@@ -110,6 +110,11 @@ class Batches(ABC):
         """From a checkpoint."""
 
 
+def orders(examples: int, seeds: Sequence[int], epoch: int) -> Int64[Tensor, "copy example"]:
+    """The order in which each copy meets the training set in an epoch, on the CPU: every position once."""
+    return torch.stack([torch.randperm(examples, generator=generator(seed, "batches", epoch)) for seed in seeds])
+
+
 class EpochBatches(Batches):
     """Every example once an epoch, in seeded batches; the last, incomplete batch of an epoch is left out.
 
@@ -138,6 +143,5 @@ class EpochBatches(Batches):
         epoch, position = divmod(step, self.batches_per_epoch)
         epoch = 0 if self.order == "fixed" else epoch
         if epoch != self._epoch:
-            orders = [torch.randperm(self.examples, generator=generator(s, "batches", epoch)) for s in self.seeds]
-            self._epoch, self._permutations = epoch, torch.stack(orders).to(self.device)
+            self._epoch, self._permutations = epoch, orders(self.examples, self.seeds, epoch).to(self.device)
         return self._permutations[:, position * self.batch_size : (position + 1) * self.batch_size]

@@ -34,6 +34,7 @@ class Plan:
         evaluate_every: steps between two evaluations; there is one at the end in any case.
         copies: whose curves the copies of the stack draw.
         splits: what to evaluate on, by the name that stands in the curves; empty splits are left out.
+        first_step: the step to begin with; the steps before it are not taken.
     """
 
     title: str
@@ -41,6 +42,7 @@ class Plan:
     evaluate_every: int
     copies: Sequence[Copy]
     splits: Mapping[str, Split]
+    first_step: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,12 @@ class Trained:
 
     Attributes:
         curves: loss and accuracy over steps.
+        steps: how many were taken.
         seconds: that the loop took, over all the runs that a kill may have cut it into; never a stage's input.
     """
 
     curves: Curves
+    steps: int
     seconds: float
 
 
@@ -70,7 +74,7 @@ def train(update: Update, plan: Plan, data: Prepared, scratch: Scratch) -> Train
     """
     curves = Curves(plan.copies)
     running = Running(len(plan.copies), data.train.images.device)
-    start, seconds_before = _resume(update, curves, running, scratch.load())
+    start, seconds_before = _resume(update, curves, running, scratch.load()) or (plan.first_step, 0.0)
     began = time.monotonic()
     with StepProgress(plan.title, plan.steps, start) as progress:
         for step in range(start, plan.steps):
@@ -83,7 +87,7 @@ def train(update: Update, plan: Plan, data: Prepared, scratch: Scratch) -> Train
             if done < plan.steps and scratch.is_due():
                 seconds = seconds_before + time.monotonic() - began
                 scratch.save(_checkpoint(done, seconds, update, curves, running))
-    return Trained(curves, seconds_before + time.monotonic() - began)
+    return Trained(curves, plan.steps - plan.first_step, seconds_before + time.monotonic() - began)
 
 
 def _evaluate(
@@ -112,10 +116,10 @@ def _checkpoint(done: int, seconds: float, update: Update, curves: Curves, runni
     }
 
 
-def _resume(update: Update, curves: Curves, running: Running, state: dict[str, Any] | None) -> tuple[int, float]:
-    """Put everything back as the checkpoint has it; gives the steps done and the seconds they took."""
+def _resume(update: Update, curves: Curves, running: Running, state: dict[str, Any] | None) -> tuple[int, float] | None:
+    """Put everything back as the checkpoint has it; gives the steps done and the seconds they took, if there is one."""
     if state is None:
-        return 0, 0.0
+        return None
     update.restore(state["update"])
     curves.rows = [tuple(row) for row in state["curves"]]
     running.restore(state["running"])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from assay.artifact import Cost
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from assay.artifact import Combine
+    from assay.artifact import Combine, Sweep
     from assay.training.stack import Weights
 
 
@@ -24,6 +26,7 @@ class Outcome:
         density: the share of weights that is not pruned.
         copies: how many copies of the stack it took to train one seed's members; its cost is theirs.
         masks: 0 or 1 for each pruned parameter, `(seed, member, *shape)`.
+        rests_on: what it cost beside this training: earlier ones it could not do without, a pass for batch norm.
     """
 
     weights: Weights
@@ -31,6 +34,22 @@ class Outcome:
     density: float = 1.0
     copies: int = 1
     masks: Weights | None = None
+    rests_on: Cost = field(default_factory=Cost)
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A path of networks as training leaves it, to be evaluated point by point.
+
+    Attributes:
+        sweep: where its points are, and what they are made of.
+        buffers: of the networks at its points, `(seed, point, *shape)`.
+        points: what is combined, `(seed, network, *shape)`, unless a variant holds it.
+    """
+
+    sweep: Sweep
+    buffers: Weights
+    points: Weights | None = None
 
 
 class Parametrisation:
@@ -48,12 +67,16 @@ class Parametrisation:
         return None
 
     def evaluated(self, stored: Weights) -> Weights:
-        """The weights whose validation loss the curves show."""
+        """The weights whose validation loss the curves show; buffers among them take the place of those in training."""
         return stored
 
     def variants(self, stored: Weights, buffers: Weights) -> dict[str, Outcome]:
         """What is left at the end, by variant; the first is what the bare arm stands for."""
         return {"last": Outcome({name: tensor.unsqueeze(1) for name, tensor in {**stored, **buffers}.items()})}
+
+    def sweeps(self, stored: Weights, buffers: Weights) -> dict[str, Swept]:  # noqa: ARG002
+        """Paths of networks to evaluate point by point, by name."""
+        return {}
 
     def record(self) -> dict[str, Any]:
         """What there is to say of the training, for the manifest: JSON, the same in every rerun."""

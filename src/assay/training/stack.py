@@ -20,7 +20,7 @@ from assay.runtime import key
 from assay.training.folded import FoldedLayers, can_fold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from jaxtyping import Bool, Float, Int64, UInt8
 
@@ -234,15 +234,13 @@ def initialise(
     for seed in seeds:
         with _seeded(key(seed, "initial weights"), torch.device("cpu")):
             networks.append(build())
-    parameters = {
-        name: torch.stack([dict(network.named_parameters())[name].detach() for network in networks]).to(device)
-        for name, _ in networks[0].named_parameters()
-    }
-    buffers = {
-        name: torch.stack([dict(network.named_buffers())[name] for network in networks]).to(device)
-        for name, _ in networks[0].named_buffers()
-    }
+    parameters = _stacked([dict(network.named_parameters()) for network in networks], device)
+    buffers = _stacked([dict(network.named_buffers()) for network in networks], device)
     return networks[0].to(device), parameters, buffers
+
+
+def _stacked(states: Sequence[Mapping[str, Tensor]], device: torch.device) -> Weights:
+    return {name: torch.stack([state[name].detach() for state in states]).to(device) for name in states[0]}
 
 
 def _differentiate(

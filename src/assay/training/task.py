@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch.nn import functional as F
@@ -20,20 +21,22 @@ from assay.training.stack import initialise, predict
 from assay.training.update import GradientUpdate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Literal
 
     from jaxtyping import Int64
     from torch import Tensor, nn
 
     from assay.config import Run
-    from assay.data.prepared import Prepared
+    from assay.data.prepared import Prepared, Split
     from assay.training.averaging import Averaging
     from assay.training.batches import Batches
     from assay.training.curves import Curves
     from assay.training.parametrisation import Outcome, Parametrisation
     from assay.training.stack import Weights
     from assay.training.update import Update
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,14 @@ class Task:
     Attributes:
         run: the parameters.
         data: the prepared data.
+        ancestors: the trained networks that this training starts from, by arm; empty but for a pruning round.
+        watched: the splits whose loss and accuracy the curves show; nothing is chosen by those of the test set.
     """
 
     run: Run
     data: Prepared
+    ancestors: Mapping[str, Artifact] = field(default_factory=dict)
+    watched: tuple[Literal["validation", "test"], ...] = ("validation",)
 
     @property
     def device(self) -> torch.device:
@@ -83,25 +90,29 @@ class Task:
         seams = (batches, parametrisation, averaging)
         return GradientUpdate(self.data, self.run.train, self.run.seeds, network, start, buffers, *seams)
 
-    def plan(self) -> Plan:
-        """One copy a seed, evaluated on the validation set."""
-        train = self.run.train
-        copies = [Copy(self.run.arm, seed) for seed in self.run.seeds]
-        return Plan(self.run.arm, train.steps, train.evaluate_every, copies, {"validation": self.data.validation})
+    def plan(self, update: Update) -> Plan:
+        """How long to train, whose curves to draw, and on which splits."""
+        arm, train = self.run.arm, self.run.train
+        copies = [Copy(_curve(arm, name), seed) for name in update.curve_names for seed in self.run.seeds]
+        splits: dict[str, Split] = {name: getattr(self.data, name) for name in self.watched}
+        return Plan(arm, train.steps, train.evaluate_every, copies, splits, update.first_step)
 
     def artifact(self, update: Update, curves: Curves) -> Artifact:
         """What training left, with the record of how it came about."""
-        outcomes = update.variants()
-        best_steps = curves.best_steps()
+        outcomes, paths = update.variants(), update.sweeps()
+        best = _by_curve(curves, curves.best_steps())
+        accuracies = _by_curve(curves, curves.accuracies_at(curves.best_steps(), "test")) if best else {}
         records = {}
         for name, outcome in outcomes.items():
             validation = self._validation(update.network, outcome)
+            curve = _curve(self.run.arm, name if name in update.curve_names else "")
             records[name] = Variant(
                 members=next(iter(outcome.weights.values())).shape[1],
                 combine=outcome.combine,
                 density=outcome.density,
-                cost=update.counters.cost(outcome.copies),
-                best_step=best_steps if len(best_steps) == len(self.run.seeds) else [],
+                cost=update.counters.cost(outcome.copies) + outcome.rests_on,
+                best_step=best.get(curve, []),
+                best_step_accuracy=accuracies.get(curve, []),
                 **validation,
             )
         run = self.run
@@ -115,9 +126,13 @@ class Task:
             data_digest=self.data.digest,
             variants=records,
             record=update.record(),
+            sweeps={name: path.sweep for name, path in paths.items()},
         )
         masks = {f"{name}{artifact.MASKS}": outcome.masks for name, outcome in outcomes.items() if outcome.masks}
-        return Artifact(manifest=manifest, weights={n: o.weights for n, o in outcomes.items()} | masks)
+        points = {f"{name}{artifact.POINTS}": path.points for name, path in paths.items() if path.points}
+        buffers = {f"{name}{artifact.BUFFERS}": path.buffers for name, path in paths.items() if path.buffers}
+        weights = {name: outcome.weights for name, outcome in outcomes.items()}
+        return Artifact(manifest=manifest, weights=weights | masks | points | buffers)
 
     def _validation(self, network: nn.Module, outcome: Outcome) -> dict[str, list[float]]:
         """Loss and accuracy of a variant's combined prediction on the validation set, for each seed."""
@@ -135,3 +150,16 @@ class Task:
             "validation_loss": [round(loss, 6) for loss in losses],
             "validation_accuracy": [round(accuracy, 6) for accuracy in accuracies],
         }
+
+
+def _curve(arm: str, name: str) -> str:
+    """What a curve is called: the arm, or `<arm>/<variant>` where an arm draws several."""
+    return f"{arm}/{name}" if name else arm
+
+
+def _by_curve(curves: Curves, values: Sequence[V]) -> dict[str, list[V]]:
+    """Values of the copies, in the order of the seeds, by the curve that they belong to."""
+    found: dict[str, list[V]] = defaultdict(list)
+    for copy, value in zip(curves.copies, values, strict=True) if values else ():
+        found[copy.arm].append(value)
+    return found

@@ -14,7 +14,7 @@ from assay.training.averaging import Averaging
 from assay.training.cost import Counters
 from assay.training.examples import Examples
 from assay.training.optim import make_optimizer, rate_factor, set_rate
-from assay.training.parametrisation import Outcome, Parametrisation
+from assay.training.parametrisation import Outcome, Parametrisation, Swept
 from assay.training.stack import Stack, Weights
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ class Seen:
     """What a step saw before it moved.
 
     Attributes:
-        losses: of each example.
-        correct: whether it was classified rightly.
+        losses: of each example, or the means of some mini-batches.
+        correct: whether it was classified rightly, or the share that was.
     """
 
     losses: Float[Tensor, "copy batch"]
-    correct: Bool[Tensor, "copy batch"]
+    correct: Bool[Tensor, "copy batch"] | Float[Tensor, "copy batch"]
 
 
 class Update(ABC):
@@ -47,10 +47,15 @@ class Update(ABC):
     Attributes:
         network: the plain module that all copies share.
         counters: what each copy has cost so far.
+        curve_names: the networks that each seed trains side by side and whose curves are told apart, by the variant
+            that comes of them; the empty name stands for the arm itself. Copies stand in this order, seeds within.
+        first_step: the step that training begins with, above 0 where the weights come from later than the start.
     """
 
     network: nn.Module
     counters: Counters
+    curve_names: tuple[str, ...] = ("",)
+    first_step: int = 0
 
     @abstractmethod
     def step(self, step: int) -> Seen:
@@ -63,6 +68,10 @@ class Update(ABC):
     @abstractmethod
     def variants(self) -> dict[str, Outcome]:
         """What the training leaves, by variant; the first is what the bare arm stands for."""
+
+    def sweeps(self) -> dict[str, Swept]:
+        """Paths of networks to evaluate point by point, by name."""
+        return {}
 
     def record(self) -> dict[str, Any]:
         """What there is to say of the training beside its weights, for the manifest: JSON, the same in every rerun."""
@@ -120,7 +129,8 @@ class GradientUpdate(Update):
         """One update of every copy."""
         if step in self.batches.phase_starts:
             self.optimizer = make_optimizer(self.train.optimizer, self.stored.values())
-        set_rate(self.optimizer, self.train.optimizer.lr * rate_factor(self.train.schedule, step, self.train.steps))
+        scheduled = self.train.optimizer.lr * rate_factor(self.train.schedule, step, self.train.steps)
+        set_rate(self.optimizer, self.averaging.rate(step, scheduled))
         batch = self.batches.draw(step, self._score)
         weights = self.parametrisation.weights(self.stored, step)
         gradients = self.stack.gradients(
@@ -160,12 +170,17 @@ class GradientUpdate(Update):
     def evaluated(self) -> Weights:
         """The weights of now, with their buffers."""
         stored = {name: tensor.detach() for name, tensor in self.stored.items()}
-        return {**self.parametrisation.evaluated(stored), **self.buffers}
+        return {**self.buffers, **self.parametrisation.evaluated(stored)}
 
     def variants(self) -> dict[str, Outcome]:
-        """What the parametrisation and the averaging leave."""
+        """What the averaging and the parametrisation leave."""
         stored = {name: tensor.detach() for name, tensor in self.stored.items()}
-        return {**self.parametrisation.variants(stored, self.buffers), **self.averaging.variants()}
+        return {**self.averaging.variants(), **self.parametrisation.variants(stored, self.buffers)}
+
+    def sweeps(self) -> dict[str, Swept]:
+        """What the parametrisation leaves."""
+        stored = {name: tensor.detach() for name, tensor in self.stored.items()}
+        return self.parametrisation.sweeps(stored, self.buffers)
 
     def record(self) -> dict[str, Any]:
         """What the seams have to say."""

@@ -87,7 +87,7 @@ def test_a_stage_sees_only_what_it_asked_for(params_file):
         ("cyclic: {", "baseline: {", "arms.baseline: the name is taken by the pipeline itself"),
         ("cyclic: {", "a b: {", "arms.a b: got 'a b'; it should match"),
         ("arm: cyclic", "arm: cycle", "claims.c1.arm: no arm 'cycle'; there are baseline, cyclic, long"),
-        ("verdict: better", "verdict: best", "claims.0.verdict: got 'best'; it should be 'better' or 'not_worse'"),
+        ("verdict: better", "verdict: best", "claims.0.verdict: got 'best'; it should be 'better', 'not_worse'"),
         ("verdict: better", "verdict: better, margn: 1", "claims.0.margn: unknown key; did you mean margin? allowed: "),
         ("claims:\n", "claim:\n", "claim: unknown key; did you mean claims? allowed: arms, claims, data"),
         ("seeds: [0, 1]\n", "", "seeds: missing, and required"),

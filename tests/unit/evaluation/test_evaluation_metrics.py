@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from torchmetrics.functional.classification import multiclass_accuracy
+from torchmetrics.functional.classification import binary_calibration_error, multiclass_accuracy
 
 from assay.evaluation import metrics
 from assay.evaluation.predict import score
@@ -79,11 +79,15 @@ confidences = arrays.arrays(np.float32, (1, 30), elements=st.floats(0, 1, width=
 answers = arrays.arrays(np.uint8, (1, 30), elements=st.integers(0, 1))
 
 
-@settings(deadline=None)  # the first call imports torchmetrics
+@settings(deadline=None)
 @given(answers, confidences)
-def test_ece_is_its_definition(correct, confidence):
+def test_ece_is_its_definition_and_that_of_torchmetrics(correct, confidence):
+    confidence = np.minimum(confidence, np.float32(0.999))  # torchmetrics gives exactly 1 a bin of its own
     made = with_confidence(correct, confidence)
     found = metrics.ece(made)[0]
+    given = torch.from_numpy(confidence[0]).double(), torch.from_numpy(correct[0]).long()
+    reference = binary_calibration_error(*given, n_bins=metrics.ECE_BINS, norm="l1")
+    assert found == pytest.approx(float(reference), abs=1e-6)
     assert found == pytest.approx(by_definition(correct[0], confidence[0].astype(np.float64)), abs=1e-9)
     assert 0 <= found <= 1
 
@@ -125,5 +129,26 @@ def test_the_order_of_examples_makes_no_difference(logits, labels, order):
         assert metrics.per_seed(metric, one) == pytest.approx(metrics.per_seed(metric, other), abs=1e-6)
 
 
-def test_only_accuracy_is_better_when_higher():
-    assert [metric for metric in metrics.METRICS if metrics.higher_is_better(metric)] == ["accuracy"]
+@settings(deadline=None)
+@given(logits, labels)
+def test_every_metric_is_a_mean_over_examples(logits, labels):
+    probabilities = torch.from_numpy(logits).double().softmax(-1)
+    made = score(probabilities, torch.from_numpy(labels), "mean_probability")
+    for metric in metrics.METRICS:
+        assert metrics.per_example(metric, made).mean(1) == pytest.approx(metrics.per_seed(metric, made), abs=1e-6)
+
+
+def test_reliability_pools_seeds():
+    made = with_confidence([[1, 0], [1, 1]], [[0.96, 0.26], [0.98, 0.97]])
+    bins = metrics.reliability(made)
+    assert len(bins) == metrics.ECE_BINS
+    assert bins[5] == (1, pytest.approx(0.26), 0.0)
+    assert bins[19] == (3, pytest.approx(0.97), 1.0)
+    assert bins[0] == (0, 0.0, 0.0)
+
+
+@given(answers, confidences)
+def test_the_bins_give_the_calibration_error(correct, confidence):
+    made = with_confidence(correct, confidence)
+    gaps = [count * abs(sure - right) for count, sure, right in metrics.reliability(made)]
+    assert sum(gaps) / correct.size == pytest.approx(metrics.ece(made)[0], abs=1e-5)

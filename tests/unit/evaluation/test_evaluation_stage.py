@@ -114,13 +114,13 @@ def evaluated(data, digest) -> Path:
 
 
 def test_evaluations_are_read_back(evaluated):
-    found = record.read_all(evaluated, ["arm"])
+    found = record.read_all(evaluated, ["arm", "round-2", "round-10"])
     assert list(found) == ["baseline", "arm", "round-2", "round-10"]
     assert found["arm"].predictions["ensemble"].correct.shape == (3, 32)
 
 
-def test_a_file_of_an_arm_that_is_gone_is_not_read(evaluated):
-    assert "arm" not in record.read_all(evaluated, [])
+def test_a_file_of_an_arm_or_round_that_is_gone_is_not_read(evaluated):
+    assert list(record.read_all(evaluated, ["round-2"])) == ["baseline", "round-2"]
 
 
 def test_evaluations_of_different_data_are_refused(evaluated):

@@ -1,12 +1,15 @@
-"""Paired differences: deterministic, mirrored, equal to plain resampling, honest about what cannot be paired."""
+"""Paired differences and ratios: mirrored, equal to the textbook where there is one, unpaired where they must be."""
+
+import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from assay.evaluation import metrics, statistics
-from assay.evaluation.predictions import FIELDS, Predictions
+from assay.evaluation.predictions import Predictions
 
 
 def made(seed: int, seeds: int = 3, examples: int = 60, better: float = 0.0) -> Predictions:
@@ -17,65 +20,88 @@ def made(seed: int, seeds: int = 3, examples: int = 60, better: float = 0.0) -> 
     return Predictions(correct, confidence, loss, np.minimum(loss, 2))
 
 
-def compare(metric, arm, against, arm_seeds=(0, 1, 2), against_seeds=(0, 1, 2), **options):
-    return statistics.paired_difference(metric, arm, against, arm_seeds, against_seeds, **{"resamples": 400} | options)
+def compare(metric, arm, against, arm_seeds=(0, 1, 2), against_seeds=(0, 1, 2)):
+    return statistics.paired_difference(metric, arm, against, arm_seeds, against_seeds)
 
 
 @pytest.mark.parametrize("metric", metrics.METRICS)
 def test_the_estimate_is_the_difference_of_the_means(metric):
     arm, against = made(0), made(1)
     expected = metrics.per_seed(metric, arm).mean() - metrics.per_seed(metric, against).mean()
-    assert compare(metric, arm, against).estimate == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("metric", metrics.METRICS)
-def test_the_same_inputs_give_the_same_interval(metric):
-    assert compare(metric, made(0), made(1)) == compare(metric, made(0), made(1))
+    assert compare(metric, arm, against).value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("metric", metrics.METRICS)
 def test_swapping_the_sides_mirrors_the_interval(metric):
     forth, back = compare(metric, made(0), made(1)), compare(metric, made(1), made(0))
-    assert forth.estimate == pytest.approx(-back.estimate)
-    assert forth.interval == pytest.approx((-back.interval[1], -back.interval[0]))
+    assert forth.value == pytest.approx(-back.value)
+    assert forth.interval() == pytest.approx(tuple(-end for end in reversed(back.interval())))
+    assert forth.p_value(0.1) == pytest.approx(back.p_value(-0.1))
 
 
-@pytest.mark.parametrize("metric", metrics.METRICS)
-def test_weighting_examples_is_the_same_as_drawing_them(metric):
-    """The fast way, counts times values, against the plain one: index the predictions and compute the metric."""
-    arm, against = made(0), made(1)
-    drawn = np.random.default_rng(5).integers(0, 60, (7, 60))
-    reweighted = (
-        statistics._ece_difference(arm, against)
-        if metric == "ece"
-        else statistics._mean_difference(metric, arm, against)
-    )
-    plain = [
-        metrics.per_seed(metric, Predictions(*(getattr(arm, field)[:, row] for field in FIELDS)))
-        - metrics.per_seed(metric, Predictions(*(getattr(against, field)[:, row] for field in FIELDS)))
-        for row in drawn
-    ]
-    assert reweighted(statistics._counts(drawn)) == pytest.approx(np.array(plain), abs=1e-9)
+def test_a_number_a_seed_has_the_textbooks_t_interval():
+    values = np.array([1.0, 2.5, 2.0, 4.0])
+    found = statistics.mean_of(values[:, None], (0, 1, 2, 3))
+    expected = stats.t.interval(0.95, 3, values.mean(), stats.sem(values))
+    assert found.interval() == pytest.approx(expected)
+    assert found.p_value(1.0) == pytest.approx(stats.ttest_1samp(values, 1.0).pvalue)
 
 
-@given(st.integers(1, 5), st.integers(1, 20), st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
-def test_counts_count(rows, columns, seed):
-    drawn = np.random.default_rng(seed).integers(0, columns, (rows, columns))
-    counts = statistics._counts(drawn)
-    assert (counts.sum(1) == columns).all()
-    assert (counts == [[(row == i).sum() for i in range(columns)] for row in drawn]).all()
+def test_seeds_that_are_all_that_varies_have_one_degree_less_than_seeds():
+    rng = np.random.default_rng(3)
+    of_seeds = rng.normal(size=(5, 1))
+    error, degrees = statistics.crossed_error(of_seeds + np.zeros((5, 400)))
+    assert degrees == pytest.approx(4)
+    assert error == pytest.approx(stats.sem(of_seeds[:, 0]))
+
+
+def test_examples_that_are_all_that_varies_have_nearly_a_normal_interval():
+    of_examples = np.random.default_rng(4).normal(size=(1, 400))
+    error, degrees = statistics.crossed_error(of_examples + np.zeros((5, 1)))
+    assert degrees == pytest.approx(399)
+    assert error == pytest.approx(stats.sem(of_examples[0]))
+
+
+@given(st.integers(0, 50))
+def test_the_mean_squares_are_those_of_the_two_way_analysis_of_variance(seed):
+    table = np.random.default_rng(seed).normal(size=(4, 7)) + np.arange(4)[:, None] + np.arange(7)
+    rows, columns, grand = table.mean(1), table.mean(0), table.mean()
+    of_seeds = 7 * ((rows - grand) ** 2).sum() / 3
+    of_examples = 4 * ((columns - grand) ** 2).sum() / 6
+    rest = ((table - rows[:, None] - columns + grand) ** 2).sum() / 18
+    error, _ = statistics.crossed_error(table)
+    assert error**2 == pytest.approx((of_seeds + max(0, of_examples - rest)) / 28)
+
+
+def test_a_ratio_is_that_of_geometric_means_and_turns_round_with_its_sides():
+    arm, against = np.array([1.0, 2.0, 4.0]), np.array([2.0, 2.0, 2.0])
+    forth, back = (statistics.ratio_of(a, b, (0, 1, 2)) for a, b in ((arm, against), (against, arm)))
+    assert forth.value == pytest.approx(1.0)
+    assert forth.interval() == pytest.approx(tuple(1 / end for end in reversed(back.interval())))
+    assert forth.p_value(1.5) == pytest.approx(stats.ttest_1samp(np.log(arm / against), math.log(1.5)).pvalue)
+
+
+def test_a_ratio_to_nothing_is_refused():
+    found = statistics.ratio_of(np.array([1.0, 2.0]), np.array([0.0, 1.0]), (0, 1))
+    assert (found.interval(), found.p_value(1.0)) == (None, None)
+    assert "above 0" in found.reason
+
+
+def test_exact_numbers_have_no_width_and_no_doubt():
+    found = statistics.ratio_of(np.full(3, 18.0), np.full(3, 180.0), (0, 1, 2))
+    assert found.interval() == pytest.approx((0.1, 0.1))
+    assert found.p_value(0.2) == 0.0
 
 
 def test_a_variant_does_not_differ_from_itself():
     found = compare("accuracy", made(0), made(0))
-    assert (found.estimate, found.interval) == (0.0, (0.0, 0.0))
+    assert (found.value, found.interval()) == (0.0, (0.0, 0.0))
 
 
 def test_seeds_are_paired_whatever_their_order():
     arm, against = made(0), made(1)
     turned = compare("accuracy", arm.of_seeds([2, 0, 1]), against, arm_seeds=(2, 0, 1))
-    assert turned.estimate == pytest.approx(compare("accuracy", arm, against).estimate)
+    assert turned.interval() == pytest.approx(compare("accuracy", arm, against).interval())
 
 
 def test_only_common_seeds_count():
@@ -83,20 +109,20 @@ def test_only_common_seeds_count():
     found = compare("nll", arm, against, arm_seeds=(4, 1, 2), against_seeds=(1, 2, 9))
     expected = metrics.nll(arm)[[1, 2]].mean() - metrics.nll(against)[[0, 1]].mean()
     assert found.seeds == (1, 2)
-    assert found.estimate == pytest.approx(expected)
-    assert found.interval is not None
+    assert found.value == pytest.approx(expected)
+    assert found.interval() is not None
 
 
 def test_one_common_seed_gives_a_difference_and_no_interval():
-    found = compare("accuracy", made(0), made(1), arm_seeds=(0, 1, 2), against_seeds=(2, 3, 4))
-    assert found.estimate is not None
-    assert found.interval is None
+    found = compare("accuracy", made(0), made(1), against_seeds=(2, 3, 4))
+    assert found.value is not None
+    assert found.interval() is None
     assert "two or more" in found.reason
 
 
 def test_no_common_seed_gives_nothing():
     found = compare("accuracy", made(0), made(1), against_seeds=(7, 8, 9))
-    assert (found.estimate, found.interval, found.reason) == (None, None, "no seed is common to both")
+    assert (found.value, found.interval(), found.reason) == (None, None, "no seed is common to both")
 
 
 def test_another_test_set_is_a_mistake():
@@ -105,6 +131,36 @@ def test_another_test_set_is_a_mistake():
 
 
 def test_a_wider_confidence_is_a_wider_interval():
-    narrow = compare("accuracy", made(0), made(1, better=0.1), confidence=0.5).interval
-    wide = compare("accuracy", made(0), made(1, better=0.1), confidence=0.99).interval
+    found = compare("accuracy", made(0), made(1, better=0.1))
+    narrow, wide = found.interval(0.5), found.interval(0.99)
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
+
+
+@given(st.floats(0.5, 0.999))
+def test_the_interval_of_confidence_one_minus_p_ends_at_the_edge(confidence):
+    found = compare("nll", made(0), made(1, better=0.1))
+    for end in found.interval(confidence):
+        assert found.p_value(end) == pytest.approx(1 - confidence, rel=1e-6)
+
+
+def test_holm_by_hand():
+    adjusted, confidences = statistics.holm([0.01, 0.04, None, 0.03, 0.0, 0.005])
+    assert adjusted == pytest.approx([0.03, 0.06, None, 0.06, 0.0, 0.02])
+    assert confidences == pytest.approx([1 - 0.05 / 3, 0.975, 0.95, 0.975, 0.95, 0.9875])
+
+
+p_values = st.lists(st.floats(1e-9, 1), min_size=1, max_size=12)
+
+
+@given(p_values)
+def test_an_adjusted_p_value_is_small_where_the_interval_of_its_confidence_leaves_the_edge_out(p_values):
+    adjusted, confidences = statistics.holm(p_values)
+    for p, corrected, confidence in zip(p_values, adjusted, confidences, strict=True):
+        assert p <= corrected <= 1
+        assert confidence >= 0.95 - 1e-12
+        if abs(corrected - 0.05) > 1e-9:
+            assert (corrected < 0.05) == (p < 1 - confidence)
+
+
+def test_one_claim_alone_needs_no_correction():
+    assert statistics.holm([0.04]) == ([0.04], [0.95])

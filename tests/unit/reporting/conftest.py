@@ -80,7 +80,7 @@ class Site:
         for variant, count in members.items():
             disagreement = [0.011 + 0.001 * seed for seed in range(len(self.seeds))] if count > 1 else []
             found[variant] = (self.predictions(rng, skill + 0.1 * (count > 1)), disagreement)
-        made = record.make(manifest, "digits", found)
+        made = record.make(manifest, "digits", found, (70, 200))
         record.write(self.root, record.Evaluation(made, {name: one for name, (one, _) in found.items()}))
         self.curves(name, rng, skill, steps)
 

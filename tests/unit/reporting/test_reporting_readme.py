@@ -30,7 +30,7 @@ def card(folder):
 def test_the_block_is_replaced_and_nothing_else(folder):
     assert readme.main(check=False, root=folder) == 0
     text = (folder / "README.md").read_text()
-    assert text.startswith(f"# Title\n\n{BEGIN}\n\n| verdict |")
+    assert text.startswith(f"# Title\n\n{BEGIN}\n\n3 claims: ")
     assert text.endswith(f"\n\n{END}\n\nThe end.\n")
     assert "✓ **reproduced**" in text
     assert "| line" in text

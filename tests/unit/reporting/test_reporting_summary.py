@@ -37,10 +37,12 @@ def test_the_columns_of_the_file(rows):
         *("accuracy", "accuracy_min", "accuracy_max", "difference", "difference_low", "difference_high"),
         *("nll", "nll_min", "nll_max", "brier", "brier_min", "brier_max", "ece", "ece_min", "ece_max"),
         *("disagreement", "train_samples", "forward_samples", "optimizer_steps", "inference_cost", "best_step"),
+        *("combine", "label_noise", "training_cost", "training_flops", "inference_flops", "total_variation"),
     ]
     baseline, _, _, ensemble = (dict(zip(header, line, strict=True)) for line in lines)
     assert (baseline["difference"], baseline["disagreement"]) == ("", "")
     assert (baseline["train_samples"], baseline["density"], baseline["best_step"]) == ("180000", "1", "2900")
+    assert (baseline["training_cost"], baseline["training_flops"]) == ("540000", "36000000")
     assert (ensemble["members"], ensemble["inference_cost"], ensemble["disagreement"]) == ("2", "2", "0.012")
 
 

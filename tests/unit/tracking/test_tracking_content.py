@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -10,7 +12,7 @@ from assay.models.combine import combine
 from assay.tracking import keys
 from assay.tracking.content import parameters
 from assay.tracking.points import Point, read_points
-from assay.tracking.predictor import Predictor, best_seed
+from assay.tracking.predictor import Predictor
 from assay.tracking.records import read_arm, read_meta
 
 
@@ -60,9 +62,21 @@ def test_a_damaged_curve_names_file_and_line(tmp_path):
         read_points(tmp_path / "line.csv")
 
 
-@pytest.mark.parametrize(("losses", "index"), [([], 0), ([0.3, 0.1, 0.2], 1), ([float("nan"), 0.4], 1)])
-def test_the_best_seed_has_the_least_validation_loss(losses, index):
-    assert best_seed(Variant(members=1, validation_loss=losses)) == index
+@pytest.mark.parametrize(
+    ("accuracies", "losses", "index"),
+    [
+        ([], [], 0),
+        ([0.8, 0.9, 0.7], [0.1, 0.5, 0.2], 1),
+        ([0.9, 0.9, 0.7], [0.3, 0.1, 0.2], 1),
+        ([], [0.3, 0.1, 0.2], 1),
+        ([0.1, 0.1], [float("nan"), 2.4], 1),
+    ],
+)
+def test_the_best_seed_has_the_highest_validation_accuracy_then_the_least_loss(root, accuracies, losses, index):
+    arm = read_arm(root, "baseline", read_meta(root))
+    variant = Variant(members=1, validation_accuracy=accuracies, validation_loss=losses)
+    manifest = arm.manifest.model_copy(update={"variants": {"last": variant}})
+    assert replace(arm, manifest=manifest).best_seed("last") == index
 
 
 @pytest.mark.parametrize("how", ["mean_probability", "majority_vote"])

@@ -7,6 +7,8 @@ import torch
 
 from assay import artifact, files
 from assay.artifact import Artifact, Manifest
+from assay.data.images import Images
+from assay.models import build
 
 IMAGES = {"channels": 1, "height": 4, "width": 4, "classes": 3}
 SEEDS = [0, 1]
@@ -27,26 +29,50 @@ def write_repository(root: Path) -> None:
     write_lock(root)
 
 
-def write_arm(root: Path, arm: str, members: dict[str, int], accuracy: list[float], model: str = "linear") -> None:
+def write_arm(
+    root: Path,
+    arm: str,
+    members: dict[str, int],
+    accuracy: list[float],
+    validation: tuple[float, ...] = (0.9, 0.9),
+    model: str = "linear",
+    images: dict[str, int] = IMAGES,
+    **arguments: object,
+) -> None:
+    """Write all files of an arm.
+
+    Args:
+        root: the repository's root.
+        arm: its name.
+        members: of each variant, of which all have the same scores but for one hundredth a member more.
+        accuracy: on the test set, of each seed.
+        validation: the accuracy of each seed on the validation set; none where empty.
+        model: its network, and what that takes.
+        images: what the network is for.
+    """
     generator = torch.Generator().manual_seed(len(arm))
+    network = build(model, Images(**images), **arguments)
     weights = {
         variant: {
-            name: torch.randn(len(SEEDS), count, *shape, generator=generator)
-            for name, shape in {"output.weight": (3, 16), "output.bias": (3,)}.items()
+            name: torch.randn(len(SEEDS), count, *tensor.shape, generator=generator)
+            for name, tensor in network.state_dict().items()
         }
         for variant, count in members.items()
     }
     manifest = Manifest.model_validate(
         {
             "arm": arm, "method": "subspace" if arm == "line" else "sgd", "seeds": SEEDS,
-            "model": {"name": model, "arguments": {}}, "images": IMAGES, "data_digest": DIGEST,
+            "model": {"name": model, "arguments": arguments}, "images": images, "data_digest": DIGEST,
             "parameters": {
                 "model": {"name": model},
                 "train": {"steps": 200, "optimizer": {"name": "adam", "lr": 0.001}},
                 "options": {"beta": 1.0} if arm == "line" else {},
             },
             "variants": {
-                variant: {"members": count, "cost": COST, "validation_loss": [0.4, 0.3]}
+                variant: {
+                    "members": count, "cost": COST, "validation_loss": [0.4, 0.3] if validation else [],
+                    "validation_accuracy": [one + 0.01 * (count - 1) for one in validation],
+                }
                 for variant, count in members.items()
             },
         }

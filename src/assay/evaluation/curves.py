@@ -13,13 +13,14 @@ import numpy as np
 from assay.errors import AssayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from jaxtyping import Float64, Int64
 
     from assay.evaluation.predictions import Array
 
 FOLDER = Path("metrics/curves")
+Curves = dict[str, dict[str, "Curve"]]
 
 
 @dataclass(frozen=True)
@@ -27,27 +28,32 @@ class Curve:
     """One split's curve of an arm.
 
     Attributes:
+        seeds: the rows.
         steps: where it was evaluated.
         loss: mean cross-entropy, nats.
         accuracy: 0 to 1.
     """
 
+    seeds: tuple[int, ...]
     steps: Int64[Array, " point"]
     loss: Float64[Array, "seed point"]
     accuracy: Float64[Array, "seed point"]
 
 
-def read_all(root: Path, names: Iterable[str]) -> dict[str, dict[str, Curve]]:
-    """The curves of the baseline and the arms, by arm, then split; pruning rounds are not among them.
+def read_all(root: Path, names: Iterable[str]) -> Curves:
+    """The curves of the baseline, the arms and the rounds, by arm (or `round-<n>/<variant>`), then by split.
 
     Raises:
         AssayError: a file is missing or not a table of curves.
     """
-    return {name: read(root / FOLDER / f"{name}.csv") for name in names if not name.startswith("round-")}
+    found: Curves = {}
+    for name in names:
+        found |= read(root / FOLDER / f"{name}.csv")
+    return found
 
 
-def read(path: Path) -> dict[str, Curve]:
-    """The curves of one file, by split.
+def read(path: Path) -> Curves:
+    """The curves of one file, by what its column `arm` says, then by split.
 
     Raises:
         AssayError: it is missing, lacks a column, or seeds were evaluated at different steps.
@@ -56,18 +62,24 @@ def read(path: Path) -> dict[str, Curve]:
         lines = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
     except FileNotFoundError:
         raise AssayError(f"{path}: not found; `dvc repro` writes it") from None
-    points: dict[str, dict[tuple[int, int], tuple[float, float]]] = {}
+    points: dict[str, dict[str, dict[tuple[int, int], tuple[float, float]]]] = {}
     try:
         for line in lines:
             where = int(line["seed"]), int(line["step"])
-            points.setdefault(line["split"], {})[where] = float(line["loss"]), float(line["accuracy"])
-        return {split: _curve(found) for split, found in points.items()}
+            of_split = points.setdefault(line["arm"], {}).setdefault(line["split"], {})
+            of_split[where] = float(line["loss"]), float(line["accuracy"])
+        return {arm: {split: _curve(found) for split, found in splits.items()} for arm, splits in points.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise AssayError(f"{path}: not a table of curves ({error}); delete it and run `dvc repro`") from None
+
+
+def of_variant(curves: Mapping[str, dict[str, Curve]], arm: str, variant: str) -> dict[str, Curve]:
+    """The curves of a variant, by split: its own where it trained as a copy of its own, else those of its arm."""
+    return curves.get(f"{arm}/{variant}") or curves.get(arm) or {}
 
 
 def _curve(points: dict[tuple[int, int], tuple[float, float]]) -> Curve:
     seeds = sorted({seed for seed, _ in points})
     steps = sorted({step for _, step in points})
     table = np.array([[points[seed, step] for step in steps] for seed in seeds])
-    return Curve(np.array(steps), table[..., 0], table[..., 1])
+    return Curve(tuple(seeds), np.array(steps), table[..., 0], table[..., 1])

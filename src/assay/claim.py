@@ -1,0 +1,100 @@
+"""An entry under `claims` of params.yaml: what a paper says of one variant, in a form that results can decide."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from pydantic import Field, model_validator
+
+from assay.parsing import Section, suggestion
+
+Measured = Literal["accuracy", "nll", "brier", "ece"]
+COUNTED = (
+    *("best_step", "best_step_accuracy", "steps_to_match", "train_samples", "forward_samples", "optimizer_steps"),
+    *("training_cost", "training_flops", "inference_cost", "inference_flops", "members", "density"),
+    *("disagreement", "total_variation"),
+)
+MEASURED: tuple[Measured, ...] = get_args(Measured)
+RECORD = "record."
+MORE_IS_BETTER = ("accuracy", "best_step_accuracy")
+
+
+class Claim(Section):
+    """A claim that the arms decide, or with `preset` one that only other arms could.
+
+    Attributes:
+        id: names it.
+        paper: whose claim it is.
+        statement: what the paper says, in a sentence.
+        arm: the variant that it is about: `line/midpoint`, or `cyclic` for an arm's first.
+        against: its rival; a `ratio` without one is about the metric's own value.
+        metric: one of `MEASURED`, one of `COUNTED`, or `record.<key>`: what the method wrote down, a number a seed.
+        verdict: `better` than the rival by more than `margin`, `not_worse` by more than `margin`, or the `ratio` of
+            the two, which must be `at_most` or `at_least` some number.
+        margin: in the metric's own unit.
+        at_most: the bound of a ratio.
+        at_least: likewise.
+        more_is_better: the direction of a `record.` metric; the others know their own.
+        preset: the overlay of params.yaml whose arms would test it; then nothing is compared here.
+        differs_from_paper: what is not the same as in the paper.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    paper: str
+    statement: str
+    arm: str | None = None
+    against: str | None = None
+    metric: str | None = None
+    verdict: Literal["better", "not_worse", "ratio"] | None = None
+    margin: float = Field(default=0.0, ge=0)
+    at_most: float | None = Field(default=None, gt=0)
+    at_least: float | None = Field(default=None, gt=0)
+    more_is_better: bool | None = None
+    preset: str | None = None
+    differs_from_paper: str = ""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Claim:
+        where = f"claims.{self.id}"
+        if self.preset is not None:
+            given = [key for key in ("arm", "against", "metric", "verdict") if getattr(self, key) is not None]
+            if given:
+                raise ValueError(
+                    f"{where}.{given[0]}: a claim with a preset compares nothing here; drop one of the two"
+                )
+            return self
+        for key in ("arm", "metric", "verdict"):
+            if getattr(self, key) is None:
+                raise ValueError(f"{where}.{key}: missing, and required (or name the `preset` that would test it)")
+        if self.metric not in (*MEASURED, *COUNTED) and not str(self.metric).startswith(RECORD):
+            known = suggestion(str(self.metric), [*MEASURED, *COUNTED, f"{RECORD}<key>"])
+            raise ValueError(f"{where}.metric: got {self.metric!r}; {known}")
+        self._check_bounds(where)
+        return self
+
+    def _check_bounds(self, where: str) -> None:
+        bounds = [key for key in ("at_most", "at_least") if getattr(self, key) is not None]
+        if self.verdict == "ratio":
+            if len(bounds) != 1:
+                raise ValueError(f"{where}: a ratio needs one bound, at_most or at_least; got {len(bounds)}")
+            if self.margin:
+                raise ValueError(f"{where}.margin: a ratio has a bound and no margin")
+            return
+        if bounds:
+            raise ValueError(f"{where}.{bounds[0]}: only `verdict: ratio` takes it, not {self.verdict}")
+        if self.against is None:
+            raise ValueError(f"{where}.against: missing; {self.verdict} needs a rival")
+        if str(self.metric).startswith(RECORD) and self.more_is_better is None:
+            raise ValueError(
+                f"{where}.more_is_better: missing; say whether more of {self.metric} is better, true or false"
+            )
+
+    @property
+    def rises(self) -> bool:
+        """Whether more of the metric is better."""
+        return self.metric in MORE_IS_BETTER if self.more_is_better is None else self.more_is_better
+
+    @property
+    def arms(self) -> dict[str, str]:
+        """The variants that it names, by the key that names them."""
+        return {key: name for key in ("arm", "against") if (name := getattr(self, key)) is not None}

@@ -1,0 +1,89 @@
+"""Deep ensembles: networks trained independently, whose probabilities are averaged; the ceiling, at their full price.
+
+Lakshminarayanan, Pritzel, Blundell, "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles"
+(NeurIPS 2017, arXiv 1612.01474), without its adversarial examples, as Wortsman et al. (arXiv 2102.10472) use them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from assay.config import Section
+from assay.runtime import key
+from assay.training.batches import EpochBatches
+from assay.training.parametrisation import Outcome
+from assay.training.update import GradientUpdate, Seen, Update
+
+if TYPE_CHECKING:
+    from assay.training.stack import Weights
+    from assay.training.task import Task
+
+
+class Options(Section):
+    """What an arm of this method may set beside the shared budget.
+
+    Attributes:
+        members: networks a seed. There is a variant for each number of them from 2 up to this.
+    """
+
+    members: int = Field(default=3, ge=2)
+
+
+def update(task: Task, options: Options) -> Update:
+    """All members of all seeds as one stack, each with its own start and its own order of the examples.
+
+    The first member is the baseline's network of the same seed. Members share their seed's label noise: it is a
+    property of the data that they are given.
+    """
+    train, count = task.run.train, options.members
+    seeds = [own for seed in task.run.seeds for own in (seed, *(key(seed, "member", k) for k in range(1, count)))]
+    labels = task.labels if task.labels.dim() == 1 else task.labels.repeat_interleave(count, 0)
+    network, parameters, buffers = task.fresh(seeds)
+    batches = EpochBatches(labels, seeds, train.batch_size)
+    return DeepEnsemble(GradientUpdate(task.data, train, seeds, network, parameters, buffers, batches), count)
+
+
+class DeepEnsemble(Update):
+    """A stack in which so many copies, one after the other, belong to one seed.
+
+    Args:
+        copies: the training of all copies, which takes no notice of it.
+        members: M.
+    """
+
+    def __init__(self, copies: GradientUpdate, members: int) -> None:
+        self.network, self.counters = copies.network, copies.counters
+        self._copies, self._members = copies, members
+
+    def step(self, step: int) -> Seen:
+        """Move every member once; what a seed saw are the batches of all its members."""
+        seen = self._copies.step(step)
+        rows = self._members * seen.losses.shape[1]
+        return Seen(seen.losses.reshape(-1, rows), seen.correct.reshape(-1, rows))
+
+    def evaluated(self) -> Weights:
+        """Each seed's first member, which the curves show."""
+        return {name: tensor[:: self._members] for name, tensor in self._copies.evaluated().items()}
+
+    def variants(self) -> dict[str, Outcome]:
+        """`members_<M>`, then the ensembles of fewer, which are billed for the members that they have."""
+        weights = self._copies.variants()["last"].weights
+        by_seed = {name: tensor.squeeze(1).unflatten(0, (-1, self._members)) for name, tensor in weights.items()}
+        return {
+            f"members_{count}": Outcome({name: tensor[:, :count] for name, tensor in by_seed.items()}, copies=count)
+            for count in range(self._members, 1, -1)
+        }
+
+    def record(self) -> dict[str, Any]:
+        """How many trainings each variant took."""
+        return {"trainings": {f"members_{count}": count for count in range(self._members, 1, -1)}}
+
+    def state(self) -> dict[str, Any]:
+        """That of all copies."""
+        return self._copies.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+        self._copies.restore(state)

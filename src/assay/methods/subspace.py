@@ -1,0 +1,67 @@
+"""Lines, curves and simplexes of networks, learned in one run.
+
+Wortsman, Horton, Guestrin, Farhadi, Rastegari, "Learning Neural Network Subspaces" (ICML 2021, arXiv 2102.10472). Each
+step draws a point of the subspace, runs the network there, and moves every endpoint by its share of the gradient.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import Field, ValidationInfo, field_validator
+
+from assay.config import Section
+from assay.runtime import key
+from assay.training.endpoints import Endpoints, Points
+from assay.training.subspace import Shape  # noqa: TC001 (pydantic reads annotations at run time)
+
+if TYPE_CHECKING:
+    from assay.training.task import Task
+    from assay.training.update import Update
+
+
+class Options(Section):
+    """What an arm of this method may set beside the shared budget.
+
+    Attributes:
+        shape: of the subspace.
+        endpoints: m, the corners of a simplex, 3 unless given; a line has 2, a curve 3 with its bend.
+        beta: β, how strongly endpoints are held apart.
+        layerwise: whether each layer's point is drawn for itself, or one serves the whole network.
+        pair: α of the variant `pair`, which combines the networks at α and 1 - α of a line or curve.
+    """
+
+    shape: Shape = "line"
+    endpoints: int | None = Field(default=None, ge=2)
+    beta: float = Field(default=1.0, ge=0)
+    layerwise: bool = False
+    pair: float = Field(default=0.2, ge=0, le=1)
+
+    @field_validator("endpoints")
+    @classmethod
+    def _of_a_simplex(cls, value: int | None, info: ValidationInfo) -> int | None:
+        shape = info.data.get("shape", "simplex")
+        if value is not None and shape != "simplex":
+            raise ValueError(f"only a simplex takes it, not a {shape}")
+        return value
+
+    @property
+    def points(self) -> Points:
+        """The subspace."""
+        count = {"line": 2, "curve": 3, "simplex": self.endpoints or 3}[self.shape]
+        return Points(self.shape, count, self.beta, self.layerwise, self.pair)
+
+
+def update(task: Task, options: Options) -> Update:
+    """Store m networks a seed, drawn independently of each other, and fill the second seam with points between them.
+
+    The first endpoint starts where the baseline's network of the same seed does.
+    """
+    seeds, points = task.run.seeds, options.points
+    network, first, buffers = task.fresh(seeds)
+    numbers = range(1, points.endpoints)
+    others = [task.fresh([key(seed, "endpoint", number) for seed in seeds])[1] for number in numbers]
+    stored = {name: torch.stack([parameters[name] for parameters in (first, *others)], 1) for name in first}
+    endpoints = Endpoints(points, network, buffers, seeds, task.data, task.run.train.batch_size)
+    return task.gradient_update(batches=task.batches(), parametrisation=endpoints, stored=stored)

@@ -1,0 +1,142 @@
+"""Ensembles by trajectory sampling: a chain of models, moved by Monte Carlo with a mini-batch acceptance test.
+
+Mair, Causer and Garrahan, "Minibatch training of neural network ensembles via trajectory sampling" (arXiv 2306.13442);
+predecessor: Mair, Rose and Garrahan (arXiv 2209.11116). A trajectory is a chain of tau models with the density
+
+    P(θ) ∝ exp(- Σ ‖θ_{t+1} - θ_t‖² / 2σ² - s Σ L(θ_t)),
+
+L the mean cross-entropy over the training set (as it is: no augmentation). It fills the fourth seam, the update, and
+takes no gradient. A step of the loop is a sweep: one proposal for each model of each chain; each seed is a chain.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import torch
+from pydantic import Field, model_validator
+
+from assay import models
+from assay.config import PARAMS_FILE, Section
+from assay.errors import AssayError
+from assay.training.sampling.acceptance import decide, decide_exactly
+from assay.training.sampling.bridge import Move
+from assay.training.sampling.chain import Centring, Chains, TrajectoryUpdate
+from assay.training.sampling.coordinates import Coordinates, check_scales
+from assay.training.sampling.dense import DenseNetworks, split_prefix
+from assay.training.sampling.schedule import Annealing, Steering
+from assay.training.sampling.stacked import StackedNetworks
+from assay.training.sampling.start import starting_chains
+
+if TYPE_CHECKING:
+    from assay.config import Run, Train
+    from assay.data.images import Images
+    from assay.training.task import Task
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Options(Section):
+    """What an arm of this method may set beside the shared budget.
+
+    Attributes:
+        tau: models in a chain; 1 is ordinary Monte Carlo.
+        sigma: σ, the stiffness of the chain and the length of a move, where it starts.
+        s: the bias towards low loss, of each model, at which samples are kept.
+        s_start: the bias at the start; it rises geometrically to `s` over the burn-in. Without it, s is constant.
+        burn_in: the share of the sweeps in which s rises and σ is steered; what follows samples at fixed s and σ.
+        target_batch: the mean batch a test that σ is steered to while burning in; without it, σ is constant.
+        moves: proposals for a chain, its budget; without it, `steps` sweeps of tau proposals.
+        block: b0, the examples by which a mini-batch grows; under 64 the test is biased.
+        test: `minibatch`, or `full` for the exact test over all examples.
+        fraction: f, the share of coordinates that a proposal moves.
+        beta: of the proposal; 1 is the paper's.
+        start: `copies` of one network in a chain, or the paper's random `walk` away from it.
+        layer_scale: step sizes of layers, as in `{output: 4}`; other layers have 1.
+        centre: take each input's mean over the training set away while sampling; for networks of linear layers.
+        warm_start: gradient steps (with the shared optimizer and batch size) before the first move.
+    """
+
+    tau: int = Field(default=32, ge=1)
+    sigma: Positive = 0.05
+    s: float = Field(default=50.0, ge=0, allow_inf_nan=False)
+    s_start: Positive | None = None
+    burn_in: float = Field(default=0.85, ge=0, lt=1)
+    target_batch: Positive | None = None
+    moves: int | None = Field(default=None, ge=1)
+    block: int = Field(default=128, ge=2)
+    test: Literal["minibatch", "full"] = "minibatch"
+    fraction: float = Field(default=1.0, gt=0, le=1)
+    beta: float = Field(default=1.0, gt=0, le=1)
+    start: Literal["copies", "walk"] = "copies"
+    layer_scale: dict[str, Positive] = Field(default_factory=dict)
+    centre: bool = False
+    warm_start: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _annealing_ends_above_zero(self) -> Options:
+        if self.s_start is not None and not self.s:
+            raise ValueError("s is 0, to which nothing rises geometrically; leave s_start out, or let s be above 0")
+        return self
+
+
+def budget(train: Train, options: Options) -> Train:
+    """The loop's budget by the arm's own one: enough sweeps for its moves."""
+    return train if options.moves is None else train.model_copy(update={"steps": -(-options.moves // options.tau)})
+
+
+def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
+    """Refuse what sampling can't do with this model and budget.
+
+    Raises:
+        AssayError: the model has batch norm, cannot be centred, or lacks a layer that is scaled; or losses would be
+            rounded.
+    """
+    where = f"{PARAMS_FILE}: arms.{run.arm}"
+    if run.train.precision != "float32":
+        raise AssayError(f"{where}.precision: got {run.train.precision!r}; the test compares losses: set it to float32")
+    with torch.device("meta"):
+        network = models.build(run.model.name, images, **run.model.arguments)
+    if any(True for _ in network.buffers()):
+        raise AssayError(f"{where}.model: {run.model.name} has batch norm, which sampling can't move; choose another")
+    if options.centre and split_prefix(network) is None:
+        raise AssayError(f"{where}.centre: {run.model.name} is no chain of linear layers and ReLUs; leave centre out")
+    check_scales(dict(network.named_parameters()), options.layer_scale, f"{where}.layer_scale")
+
+
+def update(task: Task, options: Options) -> TrajectoryUpdate:
+    """Fill the fourth seam."""
+    run = task.run
+    network, parameters, _ = task.fresh(run.seeds)
+    dense = split_prefix(network)
+    networks = (
+        DenseNetworks(*dense, task.data, centred=options.centre) if dense else StackedNetworks(network, task.data)
+    )
+    centring = (
+        Centring(networks.first, networks.centre) if isinstance(networks, DenseNetworks) and options.centre else None
+    )
+    coordinates = Coordinates(parameters, options.layer_scale)
+    warm = task.gradient_update(batches=task.batches()) if options.warm_start else None
+    if warm:
+        for step in range(options.warm_start):
+            warm.step(step)
+        parameters = {name: tensor.detach() for name, tensor in warm.stored.items()}
+    begin = centring.enter(parameters) if centring else parameters
+    theta = starting_chains(coordinates.flat(begin), run.seeds, options.tau, options.sigma, options.start)
+    sweeps = budget(run.train, options).steps
+    sampling = TrajectoryUpdate(
+        network,
+        networks,
+        task.labels,
+        run.seeds,
+        Chains(theta, coordinates, centring),
+        Move(options.fraction, options.beta),
+        decide if options.test == "minibatch" else decide_exactly,
+        Annealing(options.s_start or options.s, options.s, int(options.burn_in * sweeps)),
+        Steering(options.sigma, len(run.seeds), options.tau, options.target_batch, task.device),
+        sweeps,
+        options.block,
+    )
+    if warm:
+        sampling.counters.restore(warm.counters.state())
+    return sampling

@@ -1,0 +1,163 @@
+"""Which stages a change reruns, why, what the caches restore of them, and the time they took last.
+
+No data is needed: dvc.lock, which is in git, holds the digest of everything that went in and came out. The plan is an
+upper bound: a stage that reruns and writes the bytes that it wrote before leaves the stages after it alone.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assay import files
+from assay.pipeline import dag, reasons, restore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from assay.pipeline.reasons import Reason
+
+TIMINGS = "metrics/timings/"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage that DVC would not skip.
+
+    Attributes:
+        stage: its name.
+        reasons: why, at least one.
+        restored: `cache` or `remote` where its outputs come from there and it does not run; else None.
+        seconds: that its training took last; None where that is unknown, or it does not train.
+    """
+
+    stage: str
+    reasons: tuple[Reason, ...]
+    restored: restore.Source | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `dvc repro --pull --allow-missing` would do.
+
+    Attributes:
+        steps: the stages that it would not skip, in the order in which it takes them.
+        unchanged: those that it skips.
+        missing: of these, the ones whose data is not here, and whether the local cache has it (`cache`) or not (None).
+        removed: stages that dvc.lock knows and dvc.yaml no longer has.
+        remote: whether a default remote is configured.
+    """
+
+    steps: tuple[Step, ...]
+    unchanged: tuple[str, ...]
+    missing: Mapping[str, restore.Source | None]
+    removed: tuple[str, ...]
+    remote: bool
+
+    @property
+    def running(self) -> tuple[Step, ...]:
+        """The steps that compute something."""
+        return tuple(step for step in self.steps if step.restored is None)
+
+
+def make(root: Path, since: Mapping[str, Any] | None = None, ask_remote: bool = False) -> Plan:
+    """The plan for the repository at `root`, as its files are now.
+
+    Args:
+        root: the repository's root.
+        since: entries of an older dvc.lock, to which the sources and parameters are compared then: what the stages
+            have written since is a consequence of that, no reason, and caches are not asked.
+        ask_remote: also look for results in the default remote.
+
+    Raises:
+        AssayError: a file of the pipeline cannot be read, or the remote cannot be reached.
+    """
+    with dag.opened(root) as repo:
+        entries = dag.read_lock(root) if since is None else since
+        stages = dag.in_order(repo)
+        for stage in stages:
+            _fill(stage, entries.get(stage.addressing))
+        with restore.remote_of(repo) if ask_remote else nullcontext() as remote:
+            find = partial(restore.find, repo, remote=remote) if since is None else _nothing
+            steps = _steps(stages, entries, find, results_count=since is None)
+        going = {step.stage for step in steps}
+        unchanged = [stage for stage in stages if stage.addressing not in going]
+        names = {stage.addressing for stage in stages}
+        return Plan(
+            steps=tuple(steps),
+            unchanged=tuple(stage.addressing for stage in unchanged),
+            missing=restore.missing(repo, unchanged),
+            removed=tuple(name for name in entries if name not in names),
+            remote=bool(repo.config["core"].get("remote")),
+        )
+
+
+def _fill(stage: Any, entry: Mapping[str, Any] | None) -> None:
+    """Have the stage's dependencies and outputs remember what this entry records, instead of what dvc.lock does."""
+    from dvc.stage.loader import StageLoader
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.meta import Meta
+
+    for item in (*stage.deps, *stage.outs):
+        item.hash_info, item.meta = HashInfo(), Meta()
+    StageLoader.fill_from_lock(stage, entry)
+
+
+def _nothing(stage: Any, known: Mapping[str, str | None]) -> None:
+    """For a comparison with the past: what caches hold now says nothing of it."""
+
+
+def _steps(
+    stages: Sequence[Any],
+    entries: Mapping[str, Any],
+    find: Callable[[Any, Mapping[str, str | None]], restore.Restored | None],
+    results_count: bool,
+) -> list[Step]:
+    made = dag.producers(stages)
+    written: dict[str, tuple[str, str | None]] = {}  # path: the stage that will write it, the digest it will have
+    steps = []
+    for stage in stages:
+        why = reasons.own(stage, entries.get(stage.addressing), made, results_count)
+        before = _upstream(stage, written)
+        why = [one for one in why if one.kind != "file" or not _touches(one.what, written)]  # said by what follows
+        why += [reasons.Reason("upstream", name) for name in before]
+        if not why:
+            continue
+        seconds = seconds_of(stage)
+        found = find(stage, {path: digest for path, (_, digest) in written.items()})
+        digests = found.digests if found else {}
+        written |= {out.def_path: (stage.addressing, digests.get(out.def_path)) for out in stage.outs}
+        steps.append(Step(stage.addressing, tuple(why), found.source if found else None, seconds))
+    return steps
+
+
+def _upstream(stage: Any, written: Mapping[str, tuple[str, str | None]]) -> list[str]:
+    """The stages that will write, or may write, something else than this stage read last."""
+    found = {}
+    for dep in stage.deps:
+        for path, (name, digest) in written.items():
+            same = path == dep.def_path and digest is not None and digest == dep.hash_info.value
+            if _touches(dep.def_path, (path,)) and not same:
+                found[name] = True
+    return list(found)
+
+
+def _touches(path: str, others: Iterable[str]) -> bool:
+    """Whether a path is one of the others, or lies above or below one."""
+    return any(path == one or path.startswith(f"{one}/") or one.startswith(f"{path}/") for one in others)
+
+
+def seconds_of(stage: Any) -> float | None:
+    """From the file of timings that the stage wrote when it ran last."""
+    for out in stage.outs:
+        if out.def_path.startswith(TIMINGS):
+            try:
+                content = files.read_json(Path(out.fs_path))
+                return float(content["seconds"]) + float(content.get("start_up_seconds", 0))
+            except (OSError, ValueError, TypeError, KeyError):
+                return None
+    return None

@@ -1,0 +1,150 @@
+"""What DVC's caches hold of a stage that is about to run: then it is restored, not run.
+
+DVC keys its run-cache by a stage's command, the digests of its dependencies and its parameters; an entry lists what
+came out. The key can be computed without the data: of what is not here, dvc.lock and the entries know the digests.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ruamel.yaml import YAML, YAMLError
+
+from assay.errors import AssayError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+Source = Literal["cache", "remote"]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A stage that need not run.
+
+    Attributes:
+        source: where its outputs are: in the local cache, or in the remote alone.
+        digests: of what comes out, by path.
+    """
+
+    source: Source
+    digests: Mapping[str, str]
+
+
+@contextmanager
+def remote_of(repo: Any) -> Iterator[Any]:
+    """The default remote, as DVC's object database.
+
+    Raises:
+        AssayError: none is configured, or it fails while it is in use.
+    """
+    from dvc.config import ConfigError
+
+    try:
+        yield repo.cloud.get_remote_odb(None, "plan", hash_name="md5")
+    except ConfigError as error:
+        reason = str(error).partition("\n")[0]
+        raise AssayError(f".dvc/config: {reason}; docs/ci.md shows how to set a remote") from None
+    except AssayError:
+        raise
+    except Exception as error:  # each kind of remote has errors of its own
+        raise AssayError(f"DVC remote: {type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
+def find(repo: Any, stage: Any, known: Mapping[str, str | None], remote: Any = None) -> Restored | None:
+    """What a cache holds for a stale stage; None where it holds nothing, or where nobody can know yet.
+
+    Args:
+        repo: DVC's.
+        stage: its dependencies filled from dvc.lock; their digests are brought up to date here.
+        known: by path, the digests of what stages before it will write; None for what they have yet to compute.
+        remote: also look there, at the cost of two requests.
+    """
+    if not _restorable(stage) or not _fill(stage, known):
+        return None
+    from dvc.stage.cache import _get_cache_hash
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    key = _get_cache_hash(to_single_stage_lockfile(stage), key=True)
+    entry = _entry(repo.stage_cache, key)
+    if entry and all(repo.cache.local.exists(digest) for digest in entry.values()):
+        return Restored("cache", entry)
+    candidates = [] if remote is None else [*([entry] if entry else []), *_remote_entries(remote, key)]
+    for candidate in candidates:
+        if all(remote.exists(digest) for digest in candidate.values()):
+            return Restored("remote", candidate)
+    return None
+
+
+def _restorable(stage: Any) -> bool:
+    """DVC's own conditions for an entry in the run-cache, as far as dvc.yaml decides them."""
+    if stage.is_callback or stage.always_changed or not (stage.cmd and stage.deps and stage.outs):
+        return False
+    return not any(out.persist or not (out.use_cache or out.metric or out.plot) for out in stage.outs)
+
+
+def _fill(stage: Any, known: Mapping[str, str | None]) -> bool:
+    """Give every dependency the digest that it will have; False where a stage has yet to compute it."""
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.meta import Meta
+
+    for dep in stage.deps:
+        if dep.def_path in known:
+            digest = known[dep.def_path]
+            if digest is None:
+                return False
+            dep.hash_info, dep.meta = HashInfo("md5", digest), Meta()
+        elif any(path.startswith(f"{dep.def_path}/") or dep.def_path.startswith(f"{path}/") for path in known):
+            return False  # a part of a folder that is to be written: which digest it will have stands in no entry
+        elif dep.exists:
+            dep.save()
+        elif not dep.hash_info:
+            return False
+    return True
+
+
+def _entry(cache: Any, key: str) -> Mapping[str, str] | None:
+    """The newest entry of the local run-cache, as DVC takes it."""
+    folder = Path(cache._get_cache_dir(key))
+    newest = max(folder.glob("*"), key=os.path.getmtime, default=None)
+    return _outputs(newest.read_text(encoding="utf-8")) if newest else None
+
+
+def _remote_entries(remote: Any, key: str) -> Iterator[Mapping[str, str]]:
+    folder = remote.fs.join(remote.path.removesuffix("/files/md5"), "runs", key[:2], key)
+    if remote.fs.exists(folder):
+        for path in remote.fs.find(folder):
+            entry = _outputs(remote.fs.read_text(path, encoding="utf-8"))
+            if entry:
+                yield entry
+
+
+def entries(repo: Any) -> Iterator[Mapping[str, str]]:
+    """The outputs of every entry in the local run-cache: a digest by path."""
+    for path in sorted(Path(repo.stage_cache.cache_dir).glob("*/*/*")):
+        entry = _outputs(path.read_text(encoding="utf-8"))
+        if entry:
+            yield entry
+
+
+def _outputs(text: str) -> Mapping[str, str] | None:
+    """An entry's outputs, a digest by path; None where it is damaged, as DVC takes it too."""
+    try:
+        return {out["path"]: out["md5"] for out in YAML(typ="safe").load(text)["outs"]}
+    except (YAMLError, TypeError, KeyError):
+        return None
+
+
+def missing(repo: Any, stages: Sequence[Any]) -> dict[str, Source | None]:
+    """Of stages that stand: those whose data is not here, and where it is (None: not in the local cache)."""
+    found: dict[str, Source | None] = {}
+    for stage in stages:
+        absent = [out for out in stage.outs if not out.exists and out.use_cache]
+        if absent:
+            here = all(out.hash_info and repo.cache.local.exists(out.hash_info.value) for out in absent)
+            found[stage.addressing] = "cache" if here else None
+    return found

@@ -1,0 +1,95 @@
+"""A plan in words, for a terminal, and as plain data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from assay.pipeline.plan import Plan, Step
+
+SOURCES = {"cache": "restored from the local cache", "remote": "restored from the remote"}
+
+
+def as_data(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON can hold it."""
+    return {
+        "steps": [
+            {
+                "stage": step.stage,
+                "reasons": [vars(reason) | {"text": str(reason)} for reason in step.reasons],
+                "restored": step.restored,
+                "seconds": step.seconds,
+            }
+            for step in plan.steps
+        ],
+        "unchanged": list(plan.unchanged),
+        "missing": dict(plan.missing),
+        "removed": list(plan.removed),
+        "remote": plan.remote,
+    }
+
+
+def as_text(plan: Plan) -> str:
+    """The plan as lines: what happens in a sentence, then each stage with its reasons, then the rest."""
+    lines = [headline(plan)]
+    for step in plan.steps:
+        lines += ["", f"{step.stage}  {note(step)}".rstrip(), *(f"    {line}" for line in because(step))]
+    if plan.removed:
+        lines += ["", f"no longer in dvc.yaml: {', '.join(plan.removed)}"]
+    absent = _absent(plan)
+    return "\n".join([*lines, *(["", absent] if absent else [])])
+
+
+def headline(plan: Plan) -> str:
+    """`4 of 10 stages run, 1 is restored; their trainings took 3 min last time`."""
+    total = len(plan.steps) + len(plan.unchanged)
+    if not plan.steps:
+        return f"Nothing to do: all {total} stages are up to date"
+    restored = len(plan.steps) - len(plan.running)
+    text = f"{len(plan.running)} of {total} stages run"
+    if restored:
+        text += f", {restored} {'is' if restored == 1 else 'are'} restored"
+    known = [step.seconds for step in plan.running if step.seconds is not None]
+    return f"{text}; what trains took {duration(sum(known))} last time" if known else text
+
+
+def note(step: Step) -> str:
+    """What there is to say of a stage beside its reasons."""
+    if step.restored:
+        return SOURCES[step.restored]
+    return "" if step.seconds is None else f"last time {duration(step.seconds)}"
+
+
+def because(step: Step, most: int = 8) -> list[str]:
+    """The reasons, one a line; what lies before the stage in one line, and after `most` a count."""
+    upstream = [reason.what for reason in step.reasons if reason.kind == "upstream"]
+    lines = [str(reason) for reason in step.reasons if reason.kind != "upstream"]
+    if len(lines) > most:
+        lines = [*lines[: most - 1], f"and {len(lines) - most + 1} more"]
+    return [*lines, f"{_list(upstream)} {'reruns' if len(upstream) == 1 else 'rerun'}"] if upstream else lines
+
+
+def duration(seconds: float) -> str:
+    """`8 s`, `3 min`, `2.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _list(names: Sequence[str], most: int = 4) -> str:
+    shown = list(names) if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} more"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _absent(plan: Plan) -> str:
+    away = [name for name, source in plan.missing.items() if source is None]
+    here = len(plan.missing) - len(away)
+    parts = []
+    if here:
+        parts.append(f"{here} up-to-date stages lack their files: `dvc checkout` takes them from the cache")
+    if away:
+        way = "`dvc pull` fetches them" if plan.remote else "no remote is configured, so `dvc repro` computes them anew"
+        parts.append(f"{len(away)} up-to-date stages have no data here: {way}")
+    return "\n".join(parts)

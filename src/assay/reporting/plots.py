@@ -1,0 +1,49 @@
+"""`metrics/plots/`: the summary and the learning curves as small tables for `dvc plots show` and `dvc plots diff`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assay import files
+from assay.reporting.tables import label
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from assay.evaluation.curves import Curves
+    from assay.reporting.summary import Row
+
+FOLDER = Path("metrics/plots")
+
+
+def write(root: Path, rows: Sequence[Row], curves: Curves) -> None:
+    """Write `results.csv`, a line a variant in per cent, and `curves.csv`, a line an arm and step, means over seeds."""
+    results = [
+        (label(rows, row), _percent(row.accuracy), _percent(row.ece), f"{row.nll:.6f}", f"{row.training_cost or 0:.0f}")
+        for row in rows
+    ]
+    points = [
+        (arm, step, f"{curve.loss[:, i].mean():.6f}", _percent(float(curve.accuracy[:, i].mean())))
+        for arm, splits in curves.items()
+        if (curve := splits.get("validation") or splits.get("train")) is not None
+        for i, step in enumerate(curve.steps)
+    ]
+    with files.replacing(root / FOLDER) as folder:
+        folder.mkdir()
+        _write(folder / "results.csv", ("variant", "accuracy", "ece", "nll", "training_cost"), results)
+        _write(folder / "curves.csv", ("arm", "step", "loss", "accuracy"), points)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.4f}"
+
+
+def _write(path: Path, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(lines)
+    files.write_text(path, stream.getvalue())

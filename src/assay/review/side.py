@@ -1,0 +1,122 @@
+"""One side of a comparison, a branch or its base: what git holds of its results, read as it was written then.
+
+The base's files were written by the base's code, so only the keys that the design fixes are asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+from ruamel.yaml import YAML, YAMLError
+
+from assay.errors import AssayError
+from assay.parsing import parse
+from assay.pipeline import dag
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+PARAMS, CLAIMS, RECORDS = "params.yaml", "metrics/claims.json", "metrics/evaluate/"
+
+
+class Claim(BaseModel):
+    """A claim and its verdict; other keys of metrics/claims.json are left alone."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    statement: str = ""
+    metric: str = ""
+    asks: str = ""
+    more_is_better: bool | None = None
+    arm: str = ""
+    against: str = ""
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    verdict: str
+
+
+class Evaluation(BaseModel):
+    """An arm's test results; variants hold lists with a number a seed, among numbers of other kinds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    arm: str
+    seeds: list[int] = []
+    data_digest: str = ""
+    variants: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one side holds.
+
+    Attributes:
+        params: params.yaml as plain data.
+        claims: by id.
+        evaluations: by arm.
+        lock: the entries of dvc.lock by stage.
+    """
+
+    params: Any
+    claims: Mapping[str, Claim]
+    evaluations: Mapping[str, Evaluation]
+    lock: Mapping[str, Any]
+
+
+def of_tree(root: Path) -> Side:
+    """The side that lies in the working tree.
+
+    Raises:
+        AssayError: a file is damaged.
+    """
+    names = [str(path.relative_to(root)) for path in (root / RECORDS).glob("*.json")]
+
+    def text(name: str) -> str | None:
+        path = root / name
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+
+    return _read(names, text, "")
+
+
+def of_revision(root: Path, revision: str) -> Side:
+    """The side that a git revision holds.
+
+    Raises:
+        AssayError: there is no such revision, or a file in it is damaged.
+    """
+    dag.text_at(root, revision, PARAMS)  # says that there is no such revision, before git says it worse
+    names = dag.git(root, "ls-tree", "--name-only", revision, RECORDS).split()
+    return _read(names, lambda name: dag.text_at(root, revision, name), f" of {revision}")
+
+
+def _read(names: Iterable[str], text: Callable[[str], str | None], of: str) -> Side:
+    claims = [parse(Claim, one, CLAIMS + of) for one in _json(text(CLAIMS), CLAIMS + of) or []]
+    evaluations = [
+        parse(Evaluation, _json(text(name), name + of), name + of) for name in sorted(names) if name.endswith(".json")
+    ]
+    lock = text(dag.LOCK_FILE)
+    return Side(
+        params=_yaml(text(PARAMS), PARAMS + of),
+        claims={claim.id: claim for claim in claims},
+        evaluations={one.arm: one for one in evaluations},
+        lock=dag.parse_lock(lock, dag.LOCK_FILE + of) if lock else {},
+    )
+
+
+def _json(text: str | None, where: str) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError as error:
+        raise AssayError(f"{where}: not JSON ({error}); delete it and run `dvc repro --pull`") from None
+
+
+def _yaml(text: str | None, where: str) -> Any:
+    try:
+        return {} if text is None else YAML(typ="safe", pure=True).load(text) or {}
+    except YAMLError as error:
+        raise AssayError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None

@@ -1,0 +1,146 @@
+"""The best model by validation: a version of one registered model, under an alias that moves when another is best."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from assay.tracking import runs, tags
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from assay.tracking.records import ArmRecord
+    from assay.tracking.store import Store
+
+ALIAS = "champion"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The best variant there is, and the best of its seeds.
+
+    Attributes:
+        arm: whose variant it is.
+        variant: its name.
+        validation_accuracy: the mean over its seeds, by which it was chosen.
+    """
+
+    arm: ArmRecord
+    variant: str
+    validation_accuracy: float
+
+    @property
+    def index(self) -> int:
+        """Which of the arm's seeds the model holds, 0 to S - 1."""
+        return self.arm.best_seed(self.variant)
+
+    @property
+    def seed(self) -> int:
+        """That seed."""
+        return self.arm.manifest.seeds[self.index]
+
+    @property
+    def name(self) -> str:
+        """Arm and variant, as claims name them."""
+        return f"{self.arm.files.name}/{self.variant}"
+
+
+def registered_name(data: str, model: str) -> str:
+    """The registered model of an experiment: MLflow takes no colon here."""
+    return f"{data}-{model}"
+
+
+def choose(arms: Iterable[ArmRecord]) -> Champion | None:
+    """The variant with the highest validation accuracy, a mean over its seeds.
+
+    Of equal ones the lower validation loss wins, then the first. The test set has no say, and nor has the cost: an
+    ensemble may win. None where nothing was validated; a variant that diverged is passed over.
+    """
+    best: tuple[float, float] | None = None
+    champion = None
+    for arm in arms:
+        for variant, record in arm.manifest.variants.items():
+            if not record.validation_accuracy:
+                continue
+            accuracy = statistics.fmean(record.validation_accuracy)
+            loss = statistics.fmean(record.validation_loss)
+            if not math.isfinite(loss) or not math.isfinite(accuracy):
+                continue
+            if best is None or (accuracy, -loss) > best:
+                best, champion = (accuracy, -loss), Champion(arm, variant, accuracy)
+    return champion
+
+
+def crown(store: Store, experiment: str, name: str, champion: Champion | None, run: str | None) -> None:
+    """Let the alias point at the champion's version, which is made if there is none yet.
+
+    Earlier champions keep their versions. Where there is no champion, the alias is taken away: it would lie.
+
+    Args:
+        store: where.
+        experiment: the id of its experiment.
+        name: of the registered model.
+        champion: as `choose` gives it.
+        run: the id of its arm's run.
+    """
+    aliases = _aliases(store, name)
+    if champion is None or run is None:
+        if ALIAS in aliases:
+            store.client.delete_registered_model_alias(name, ALIAS)
+        return
+    models = runs.models_of(store, experiment, run)
+    model = next(model for model in models if model.tags.get(tags.VARIANT) == champion.variant)
+    version = _version_of(store, name, model) or _new_version(store, name, model, champion, run)
+    link = json.dumps([{"name": name, "version": version}])
+    if model.tags.get(tags.VERSIONS) != link:  # what the model's own page has of its registration
+        store.client.set_logged_model_tags(model.model_id, {tags.VERSIONS: link})
+    if aliases.get(ALIAS) != version:
+        store.client.set_registered_model_alias(name, ALIAS, version)
+
+
+def _aliases(store: Store, name: str) -> dict[str, str]:
+    """The aliases of the registered model, which is created where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        registered = store.client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        about = (
+            f"The best model by validation, under the alias `{ALIAS}`: from raw uint8 images to probabilities.\n\n"
+            f'```python\nmodel = mlflow.pytorch.load_model("models:/{name}@{ALIAS}")\n```\n\n'
+            "A version for each model that has been the best; each version's description says which it is."
+        )
+        registered = store.client.create_registered_model(name, description=about)
+    return {alias: str(version) for alias, version in registered.aliases.items()}
+
+
+def _version_of(store: Store, name: str, model: Any) -> str | None:
+    """The version that was made of a logged model."""
+    for version in store.client.search_model_versions(f"name = '{name}'"):
+        if version.source == model.model_uri:  # a database does not give `version.model_id` back
+            return str(version.version)
+    return None
+
+
+def _new_version(store: Store, name: str, model: Any, champion: Champion, run: str) -> str:
+    accuracy = champion.arm.accuracy(champion.variant, champion.index)
+    told = {
+        tags.ARM: champion.arm.files.name,
+        tags.VARIANT: champion.variant,
+        tags.SEED: str(champion.seed),
+        tags.ACCURACY: str(accuracy),
+    }
+    description = (
+        f"`{champion.name}`, seed {champion.seed}. Chosen by its validation accuracy, "
+        f"{champion.validation_accuracy:.4f} as a mean over seeds. Its own test accuracy is {accuracy:.4f}."
+    )
+    made = store.client.create_model_version(
+        name, model.model_uri, run_id=run, tags=told, description=description, model_id=model.model_id
+    )
+    return str(made.version)

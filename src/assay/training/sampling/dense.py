@@ -1,0 +1,92 @@
+"""Networks that are a prefix without parameters, then linear layers and ReLUs: run in pairs, and fast.
+
+The prefix (pooling, flattening) gives the same for every network, so it is applied once to the whole training set. The
+two models of a test see the same examples, so their first layers are one matrix product. Everything is laid out
+`(pair, unit of a layer, example)`, in which all products and the sum over classes run along memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from assay.data.augment import normalise
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int64
+    from torch import Tensor
+
+    from assay.data.prepared import Prepared
+    from assay.training.stack import Weights
+
+CHUNK = 4096
+
+
+def split_prefix(network: nn.Module) -> tuple[nn.Sequential, list[tuple[str, nn.Module]]] | None:
+    """The prefix and the named layers after it, if `network` is of this kind; else None."""
+    if not isinstance(network, nn.Sequential):
+        return None
+    layers = list(network.named_children())
+    first = next((i for i, (_, layer) in enumerate(layers) if any(True for _ in layer.parameters())), None)
+    if first is None:
+        return None
+    rest = layers[first:]
+    kinds = [nn.Linear if place % 2 == 0 else nn.ReLU for place in range(len(rest))]
+    if len(rest) % 2 == 0 or not all(isinstance(x, kind) for (_, x), kind in zip(rest, kinds, strict=True)):
+        return None
+    if any(layer.bias is None for _, layer in rest[::2]):
+        return None
+    return nn.Sequential(*(layer for _, layer in layers[:first])), rest
+
+
+class DenseNetworks:
+    """Runs pairs of such networks on examples of the training set.
+
+    Args:
+        prefix: what comes before the first linear layer.
+        layers: the linear layers and ReLUs, named.
+        data: the prepared data, on the device.
+        centred: whether to take each input's mean over the training set away.
+
+    Attributes:
+        inputs: what the first linear layer sees of each training example.
+        centre: what was taken away; zeros if nothing was.
+        first: the name of the first linear layer.
+    """
+
+    def __init__(
+        self, prefix: nn.Sequential, layers: list[tuple[str, nn.Module]], data: Prepared, *, centred: bool
+    ) -> None:
+        self._names = [name for name, layer in layers if isinstance(layer, nn.Linear)]
+        self.first = self._names[0]
+        with torch.no_grad():
+            parts = [prefix(normalise(part, data.mean, data.std)) for part in data.train.images.split(CHUNK)]
+        self.inputs: Float[Tensor, "example input"] = torch.cat(parts)
+        self.centre = self.inputs.double().mean(0).float() if centred else torch.zeros_like(self.inputs[0])
+        self.inputs -= self.centre
+
+    def logits(
+        self, weights: Weights, indices: Int64[Tensor, "unit example"] | slice
+    ) -> Float[Tensor, "unit 2 class example"]:
+        """Logits of both models of each unit.
+
+        Args:
+            weights: parameters `(unit, 2, *shape)`.
+            indices: each unit's own examples, or a slice of the training set for all units.
+        """
+        units = len(next(iter(weights.values())))
+        hidden = torch.empty(0)
+        for layer, name in enumerate(self._names):
+            weight, bias = weights[f"{name}.weight"].flatten(0, 1), weights[f"{name}.bias"].flatten(0, 1)[..., None]
+            if layer:
+                hidden = torch.baddbmm(bias, weight, hidden.relu_())
+            elif isinstance(indices, slice):
+                shared = weight.flatten(0, 1) @ self.inputs[indices].mT
+                hidden = shared.view(*weight.shape[:2], -1) + bias
+            else:
+                rows = self.inputs.index_select(0, indices.flatten()).view(*indices.shape, -1)
+                pair = torch.baddbmm(bias.view(units, -1, 1), weight.view(units, -1, weight.shape[-1]), rows.mT)
+                hidden = pair.view(2 * units, -1, indices.shape[1])
+        return hidden.view(units, 2, -1, hidden.shape[-1])

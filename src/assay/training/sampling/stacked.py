@@ -1,0 +1,45 @@
+"""Pairs of networks of any kind, run as a stack; slower than `dense`, which knows what it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from assay.data.augment import normalise
+from assay.training.stack import Stack
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int64
+    from torch import Tensor, nn
+
+    from assay.data.prepared import Prepared
+    from assay.training.stack import Weights
+
+
+class StackedNetworks:
+    """Runs pairs of networks on examples of the training set, in eval mode.
+
+    Args:
+        network: the plain module, which has no buffers.
+        data: the prepared data, on the device.
+    """
+
+    def __init__(self, network: nn.Module, data: Prepared) -> None:
+        self._network, self._data = network.eval(), data
+
+    def logits(
+        self, weights: Weights, indices: Int64[Tensor, "unit example"] | slice
+    ) -> Float[Tensor, "unit 2 class example"]:
+        """Logits of both models of each unit; arguments as in `DenseNetworks.logits`."""
+        units = len(next(iter(weights.values())))
+        images = self._data.train.images
+        if isinstance(indices, slice):
+            inputs = normalise(images[indices], self._data.mean, self._data.std)
+            inputs = inputs.expand(2 * units, *inputs.shape)
+        else:
+            inputs = normalise(images.index_select(0, indices.flatten()), self._data.mean, self._data.std)
+            inputs = inputs.view(*indices.shape, *inputs.shape[1:]).repeat_interleave(2, 0)
+        stack = Stack(self._network, 2 * units, images.device)
+        logits = stack.forward({name: tensor.flatten(0, 1) for name, tensor in weights.items()}, inputs)
+        return torch.stack((logits[::2], logits[1::2]), 1).mT

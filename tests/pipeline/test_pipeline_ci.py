@@ -1,0 +1,261 @@
+"""The workflow as GitHub would run it, offline: its own `run:` lines, a bare origin, a directory as remote.
+
+GitHub itself is played by a small server that keeps comments and statuses. The tests share one filled remote and run in
+order, on one worker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from clone import PARAMS, ROOT, Clone
+from ruamel.yaml import YAML
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+EXPERIMENT = YAML(typ="safe").load(ROOT / ".github/workflows/experiment.yml")
+SMALL = {**PARAMS, "seeds": [0, 1, 2], "arms": {"long": {"method": "sgd", "steps": 80}}}
+if "lottery" in SMALL:
+    SMALL["lottery"] = {**PARAMS["lottery"], "rounds": {}, "controls": []}
+SMALL["claims"] = [{**PARAMS["claims"][0], "id": "longer-is-better", "arm": "long", "verdict": "better", "margin": 0.0}]
+
+
+def lines_of(job: str) -> list[str]:
+    return [step["run"] for step in EXPERIMENT["jobs"][job]["steps"] if "run" in step]
+
+
+class Hub:
+    """What GitHub's API keeps of a pull request."""
+
+    def __init__(self) -> None:
+        self.comments: list[dict] = [{"id": 1, "body": "a person's words", "html_url": "x"}]
+        self.statuses: dict[str, dict] = {}
+        self.writes: list[str] = []
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                assert self.path == "/repos/team/assay/issues/7/comments?per_page=100&page=1"
+                self.answer(hub.comments)
+
+            def do_POST(self) -> None:
+                hub.writes.append("POST")
+                if self.path == "/repos/team/assay/issues/7/comments":
+                    hub.comments.append({"id": len(hub.comments) + 1, **self.content(), "html_url": "x"})
+                    self.answer(hub.comments[-1])
+                else:
+                    prefix = "/repos/team/assay/statuses/"
+                    assert self.path.startswith(prefix)
+                    hub.statuses[self.path.removeprefix(prefix)] = self.content()
+                    self.answer({})
+
+            def do_PATCH(self) -> None:
+                hub.writes.append("PATCH")
+                (found,) = (one for one in hub.comments if self.path.endswith(f"/issues/comments/{one['id']}"))
+                found.update(self.content())
+                self.answer(found)
+
+            def content(self) -> dict:
+                assert self.headers["Authorization"] == "Bearer secret"
+                return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+
+            def answer(self, content) -> None:
+                body = json.dumps(content).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *arguments) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def environment(self, folder: Path) -> dict[str, str]:
+        folder.mkdir(exist_ok=True)
+        (folder / "event.json").write_text('{"pull_request": {"number": 7}}')
+        return {
+            "GITHUB_API_URL": f"http://127.0.0.1:{self.server.server_port}",
+            "GITHUB_TOKEN": "secret",
+            "GITHUB_REPOSITORY": "team/assay",
+            "GITHUB_EVENT_PATH": str(folder / "event.json"),
+            "GITHUB_OUTPUT": str(folder / "output"),
+            "GITHUB_STEP_SUMMARY": str(folder / "summary"),
+        }
+
+
+class Checkout(Clone):
+    """A clone from the origin, in which `make` finds the environment that these tests run in."""
+
+    def __init__(self, folder: Path, origin: Path, branch: str, **environment: str) -> None:
+        self.folder = folder
+        self.environment = {**_environment(folder), **environment}
+        folder.mkdir()
+        self.run("git", "clone", "-q", "--branch", branch, str(origin), ".")
+        equip(folder)
+
+    def job(self, name: str) -> list[str]:
+        """Run a job's lines; gives the stages that ran."""
+        output = "".join(self.run("bash", "-euo", "pipefail", "-c", line).stdout for line in lines_of(name))
+        return re.findall(r"^Running stage '(.+)'", output, re.MULTILINE)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    keep = {key: value for key, value in os.environ.items() if not key.startswith(("ASSAY", "MLFLOW", "PYTEST", "GIT"))}
+    return {
+        **keep,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(folder / "src"),
+        "ASSAY_DEVICE": "cpu",
+        "ASSAY_THREADS": "1",
+        "BASE": "main",
+        "BRANCH": "experiment",
+        "GIT_AUTHOR_NAME": "somebody",
+        "GIT_AUTHOR_EMAIL": "somebody@example.org",
+        "GIT_COMMITTER_NAME": "somebody",
+        "GIT_COMMITTER_EMAIL": "somebody@example.org",
+    }
+
+
+def equip(folder: Path) -> None:
+    """A .venv that is the running one, newer than what it is made from."""
+    (folder / ".venv").mkdir()
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (folder / ".venv" / name).symlink_to(Path(sys.prefix) / name)
+    (folder / ".venv/.installed").touch()
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory) -> Path:
+    """A bare origin whose main has results, and beside it the remote that holds them."""
+    folder = tmp_path_factory.mktemp("team")
+    (folder / "first").mkdir()
+    first = Clone(folder / "first")
+    first.environment.update(_environment(first.folder))
+    first.write(SMALL)
+    (folder / "remote").mkdir()
+    first.run("dvc", "remote", "add", "--default", "team", str(folder / "remote"))
+    first.run("dvc", "repro", "compare")
+    # what `track` would write but for its MLflow store: the first run of a branch brings it
+    first.run(sys.executable, "-c", "from pathlib import Path; from assay.pipeline import dvc; dvc.push(Path.cwd())")
+    first.run("git", "init", "-q", "--bare", "-b", "main", str(folder / "origin.git"))
+    for line in ("checkout -qb main", "add -A", "commit -qm first", f"remote add origin {folder / 'origin.git'}"):
+        first.run("git", *line.split())
+    first.run("git", "push", "-q", "origin", "main")
+    shutil.rmtree(first.folder)
+    return folder / "origin.git"
+
+
+@pytest.fixture(scope="module")
+def hub():
+    made = Hub()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def branch(origin, hub) -> Checkout:
+    """A person's clone, with one arm's value changed on a branch and pushed."""
+    made = Checkout(origin.parent / "second", origin, "main", **hub.environment(origin.parent / "hub"))
+    made.run("git", "checkout", "-qb", "experiment")
+    made.write({**SMALL, "arms": {"long": {"method": "sgd", "steps": 70}}})
+    made.run("git", "commit", "-qam", "fewer steps")
+    made.run("git", "push", "-q", "origin", "experiment")
+    return made
+
+
+def output_of(branch: Checkout) -> str:
+    return Path(branch.environment["GITHUB_OUTPUT"]).read_text().splitlines()[-1]
+
+
+def test_the_plan_is_commented_before_anything_runs(branch, hub):
+    start = time.monotonic()
+    assert branch.job("plan") == []
+    assert time.monotonic() - start < 30
+    assert output_of(branch) == "stages=4"
+    assert not (branch.folder / "data/prepared").exists()  # it needed no data
+    (comment,) = hub.comments[1:]
+    assert "| `arms.long.steps` | 80 | 70 |" in comment["body"]
+    assert "- **train@long**, last time" in comment["body"]
+    assert "- **evaluate@long**: train@long reruns" in comment["body"]
+
+
+def test_exactly_the_expected_stages_run_and_the_results_are_committed(branch, origin):
+    before = branch.run("git", "rev-parse", "HEAD").stdout
+    assert branch.job("repro") == ["train@long", "evaluate@long", "compare", "track"]
+    assert branch.run("git", "ls-remote", "origin", "experiment").stdout.split()[0] != before.strip()
+    author, subject = branch.run("git", "log", "-1", "--format=%an%n%s").stdout.splitlines()
+    assert author == "assay"
+    assert subject == "Results: train@long, evaluate@long, compare, track [skip ci]"
+    changed = set(branch.run("git", "diff", "--name-only", "HEAD~1").stdout.split())
+    assert {"dvc.lock", "metrics/evaluate/long.json", "metrics/summary.csv"} <= changed
+    assert all(name == "dvc.lock" or name.startswith("metrics/") for name in changed)
+
+
+def test_the_report_says_so_in_the_one_comment(branch, hub):
+    assert branch.job("report") == []
+    assert len(hub.comments) == 2
+    assert hub.writes == ["POST", "PATCH", "POST"]  # the comment, the comment again, the status
+    body = hub.comments[1]["body"]
+    assert "| `arms.long.steps` | 80 | 70 |" in body
+    assert "`train@long`, `evaluate@long`, `compare`, `track`. " in body
+    assert "s were training" in body
+    assert re.search(r"\| long/last \| [\d.]+ \| [+−]?[\d.]+ \[", body), body
+    assert "baseline/last" not in body  # nothing of it changed
+    head = branch.run("git", "rev-parse", "HEAD").stdout.strip()
+    pages = f"https://github.com/team/assay/blob/{head}/metrics/report/"
+    plots = re.findall(rf"!\[.+\]\({pages}(.+\.svg)\?raw=true\)", body)
+    assert plots
+    assert all((branch.folder / "metrics/report" / name).is_file() for name in plots)
+    assert hub.statuses[head]["state"] == "success"
+    assert "regress" in hub.statuses[head]["description"]
+    assert "regressed; " in Path(branch.environment["GITHUB_STEP_SUMMARY"]).read_text()
+
+
+def test_a_second_run_executes_nothing_and_commits_nothing(branch, hub):
+    head = branch.run("git", "rev-parse", "HEAD").stdout
+    assert branch.job("plan") == []
+    assert output_of(branch) == "stages=0"
+    assert EXPERIMENT["jobs"]["repro"]["if"] == "needs.plan.outputs.stages != '0'"  # so GitHub stops here; go on anyway
+    assert branch.run(sys.executable, "-m", "stages.ci_commit", "--branch", "experiment").stdout.startswith("Nothing")
+    assert branch.run("git", "rev-parse", "HEAD").stdout == head
+    assert len(hub.comments) == 2
+
+
+def test_a_third_clone_reproduces_without_training(branch, origin):
+    third = Checkout(origin.parent / "third", origin, "experiment")
+    assert third.job("repro") == []
+    third.run("dvc", "pull", "--allow-missing", "train", "evaluate")
+    assert third.bytes_of("models/long") == branch.bytes_of("models/long")
+    assert third.bytes_of("data/predictions")["data/predictions/long.safetensors"]
+    assert json.loads(third.run(sys.executable, "-m", "stages.plan", "--json").stdout)["steps"] == []
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_are_valid(branch, path):
+    done = branch.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", str(path))
+    assert "ok" in done.stdout
+    if shutil.which("actionlint"):
+        branch.run("actionlint", str(path))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_are_thin_and_take_nothing_of_a_stranger_into_a_shell(path):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for job in YAML(typ="safe").load(path)["jobs"].values():
+        assert job.get("permissions") or YAML(typ="safe").load(path).get("permissions")
+        for step in job["steps"]:
+            line = step.get("run", "make test")
+            assert "${{" not in line  # expressions go through the environment
+            assert "\n" not in line
+            assert line.startswith("git clean ") or line.split()[1] in targets

@@ -1,0 +1,132 @@
+"""Every preset can be applied, and every arm that it asks for can be trained on images of its data set's shape."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from assay import config, methods, preset
+from assay.config import BASELINE
+from assay.data import catalog
+from assay.errors import AssayError
+from assay.training.curves import Curves
+from assay.training.task import Task
+from tests.conftest import make_data
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "presets"
+PARAMS = (ROOT / "params.yaml").read_text(encoding="utf-8")
+NO_ROUNDS = "lottery: {prune_fraction: 0.2, scope: layerwise, rewind: 0, rounds: {}, controls: []}\n"
+EXAMPLES, BATCH = 128, 2  # enough for 1/64 of the examples to fill a batch, and little enough for 128² pixels on a CPU
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with params.yaml and one small preset."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets/small.yaml").write_text(
+        "# says what it is\nmodel: {name: linear}  # convex\n\n# of this budget\ntrain:\n  steps: 7\n  batch_size: 20\n"
+        "  optimizer: {name: sgd, lr: 0.1}\n  evaluate_every: 7\n",
+        encoding="utf-8",
+    )
+    return tmp_path
+
+
+def params_of(name: str) -> config.Params:
+    text = preset.overlaid(PARAMS, preset.read(name, FOLDER), f"presets/{name}.yaml")
+    return config.Params.model_validate(YAML(typ="safe", pure=True).load(text))
+
+
+@pytest.mark.parametrize("name", preset.names(FOLDER))
+def test_two_steps_of_every_arm_of_every_preset(name):
+    params = params_of(name)
+    assert params.runs()
+    images = catalog.images_of(params.data)
+    assert images is not None, "a preset names a data set that everybody can have"
+    data = make_data(EXAMPLES, images.channels, images.height, 10, params.data.augment)
+    data = replace(data, images=images)
+    ancestors = {}
+    for run in without_later_rounds(params):
+        small = run.train.model_copy(update={"batch_size": BATCH})
+        task = Task(run.model_copy(update={"seeds": (0,), "train": small}), data, ancestors)
+        update = methods.make_update(task)
+        for step in (0, 1):
+            seen = update.step(step)
+            assert seen.losses.isfinite().all(), run.arm
+        if run.arm == BASELINE and params.rounds():
+            ancestors[BASELINE] = task.artifact(update, Curves(()))
+
+
+def without_later_rounds(params: config.Params) -> list[config.Run]:
+    """Every training, but of the pruning rounds the first alone: the others differ from it by their masks."""
+    later = params.rounds()[1:]
+    return [run for run in params.runs() if run.arm not in later]
+
+
+def test_a_section_is_replaced_and_every_other_line_stays(folder, capsys):
+    preset.main("small")
+    assert "git diff" in capsys.readouterr().out
+    old, new = PARAMS.splitlines(), (folder / "params.yaml").read_text(encoding="utf-8").splitlines()
+    assert new[: old.index("model: {name: lenet_300_100}")] == old[: old.index("model: {name: lenet_300_100}")]
+    arms = next(number for number, line in enumerate(old) if line.startswith("arms:"))
+    assert new[-len(old[arms:]) :] == old[arms:]
+    between = new[old.index("model: {name: lenet_300_100}") : -len(old[arms:])]
+    assert between[:4] == ["model: {name: linear}  # convex", "", "# of this budget", "train:"]
+    assert config.load(folder / "params.yaml").train.steps == 7
+    preset.main("small")
+    assert (folder / "params.yaml").read_text(encoding="utf-8").splitlines() == new
+
+
+def test_an_unknown_name_lists_those_there_are(folder, capsys):
+    for name in ("smal", "../presets/small"):
+        with pytest.raises(AssayError, match=r"presets: no preset .*; .*allowed: small$"):
+            preset.main(name)
+    preset.main(None)
+    assert "small" in capsys.readouterr().out
+
+
+def test_no_params_file_is_one_clear_line(folder):
+    (folder / "params.yaml").unlink()
+    with pytest.raises(AssayError, match=r"params\.yaml: not found"):
+        preset.main("small")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("arms: {}\nclaims: []\n", "lottery: missing; a preset replaces arms, lottery, claims together"),
+        ("trian: {}\n", "trian: unknown key; did you mean train?"),
+        (f"arms:\n  a: {{method: hard_batches, delta: 2}}\n{NO_ROUNDS}claims: []\n", "arms.a.delta: got 2"),
+        ("model: {name: conv_66}\n", "model.name: unknown model 'conv_66'"),
+        ("model: [\n", "not valid YAML"),
+        ("{model: {name: linear}, seeds: [1]}\n", "each top-level key must begin a line of its own"),
+        ("seeds: [1]\nmodel: &m {name: linear}\n--- \n", "not valid YAML"),
+        ("- 1\n", "must hold keys and values"),
+    ],
+)
+def test_a_preset_that_does_not_fit_is_refused_and_params_stay(folder, text, line):
+    (folder / "presets/bad.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(AssayError) as error:
+        preset.apply("bad", folder / "params.yaml", folder / "presets")
+    assert line in str(error.value)
+    assert all(each.startswith(f"{folder}/presets/bad.yaml: ") for each in str(error.value).splitlines())
+    assert (folder / "params.yaml").read_text(encoding="utf-8") == PARAMS
+
+
+def test_presets_of_subsets_have_a_thousand_epochs_and_a_hundred():
+    """The cost against the baseline is then (1000 / k + 100) / 1000, so it is never below a tenth."""
+    for name in ("subset_mnist", "subset_cifar10", "subset_cifar100"):
+        params = params_of(name)
+        examples = catalog.training_examples(params.data)
+        for run in params.runs():
+            if run.method == "subset" and run.options["k"] > 1:
+                pretraining = round(run.options["pretrain"] * run.train.steps)
+                epochs = pretraining * run.train.batch_size / (examples // run.options["k"])
+                fine_tuning = (run.train.steps - pretraining) * run.train.batch_size / examples
+                assert (epochs, fine_tuning) == (1000, 100)
+                assert run.train.steps / params.train.steps == pytest.approx(1 / run.options["k"] + 0.1)

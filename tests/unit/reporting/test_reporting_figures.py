@@ -1,0 +1,191 @@
+"""Figures of methods that the small site lacks, the Pareto front by hand, and scales that show what they are given."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from assay.evaluation import claims, curves, record
+from assay.reporting import figures, report, scales, summary
+from assay.reporting.content import Content, groups
+from assay.reporting.figures import calibration, equal_cost
+
+ROOT = Path(__file__).parents[3]
+TRAJECTORY = {
+    "tau": 4, "saving": [120.0] * 3, "batch_a_test": [400.0] * 3, "acceptance": [0.4, 0.5, None],
+    "mean_loss": [0.3] * 3,
+    "batch_histogram": {"at_least": [128, 256], "tests": [[3, 1]] * 3},
+    "series": {"moves": [10, 20], "loss": [[2.0, 2.1, None], [1.0, 1.1, 1.2]], "acceptance": [[0.4] * 3] * 2,
+               "batch_a_test": [[128.0] * 3] * 2},
+    "flags": [["it does not mix"], [], ["it does not mix"]],
+    "neighbour_distance": [[0.9, 1.0, 1.1]] * 3, "reference_distance": [1.0] * 3,
+}  # fmt: skip
+SPARSITY = [
+    {"round": n, "density": 0.8**n, "dense_bytes": 1000, "sparse_bytes": 900,
+     "latency_ms": {"dense": {"1": 1.0, "256": 2.0}, "sparse": {"1": 0.5, "256": 4.0}}}
+    for n in (1, 2)
+]  # fmt: skip
+
+
+def amend(site, arm: str, **changes) -> None:
+    path = site.root / f"metrics/evaluate/{arm}.json"
+    content = json.loads(path.read_text())
+    for key, value in changes.items():
+        content[key] = content[key] | value if isinstance(content.get(key), dict) else value
+    path.write_text(json.dumps(content))
+
+
+@pytest.fixture
+def content(site) -> Content:
+    """Every kind of arm that a figure is about."""
+    arms = ["cyclic", "line", "noisy", "chain", "round-1", "round-2"]
+    site.arm("noisy", 1.5)
+    amend(site, "noisy", parameters={"label_noise": 0.4})
+    site.arm("chain", 1.4, {"ensemble": 4, "vote": 4, "last": 1}, method="trajectory")
+    amend(site, "chain", record=TRAJECTORY)
+    sweep = {"axis": "alpha", "at": [0, 0.5, 1], "accuracy": [[0.9] * 3, [0.95] * 3, [0.9] * 3], "nll": [[0.2] * 3] * 3}
+    ensembles = {
+        "ensemble_sizes": [1, 3],
+        "ensemble_accuracy": [[0.95] * 3, [0.96] * 3],
+        "ensemble_nll": [[0.2] * 3] * 2,
+    }
+    amend(site, "line", sweeps={"line": sweep | ensembles})
+    for n, density in ((1, 0.8), (2, 0.64)):
+        site.arm(f"round-{n}", 2.0, {"ticket": 1, "reinit": 1} if n == 2 else {"ticket": 1}, method="lottery")
+        path = site.root / f"metrics/evaluate/round-{n}.json"
+        found = json.loads(path.read_text())
+        for variant in found["variants"].values():
+            variant |= {"density": density, "best_step_accuracy": [0.97, 0.98, 0.975]}
+        path.write_text(json.dumps(found))
+    evaluations = record.read_all(site.root, arms)
+    return Content(evaluations, summary.rows(evaluations), [], curves.read_all(site.root, evaluations), SPARSITY)
+
+
+def test_every_figure_is_there_and_says_its_numbers(content):
+    made = {figure.name: figure for figure in figures.make(content)}
+    names = "equal_cost differences calibration label_noise pruning subspaces members trajectories learning_curves"
+    assert list(made) == names.split()
+    assert len(made["pruning"].panels) == 4
+    assert len(made["trajectories"].panels) == 6
+    assert made["trajectories"].notes == ["chain: it does not mix (seeds 0, 2)"]
+    assert "What the sparsity buys" in made["pruning"].tables
+    for figure in made.values():
+        assert figure.file().startswith('<?xml version="1.0"')
+        assert all("nan" not in drawn and "inf" not in drawn.replace("inference", "") for drawn in figure.drawn())
+    assert "line, points of it" in "".join(made["members"].drawn())
+    assert [name for name, _ in made["pruning"].tables["Rounds"].rows] == [
+        "dense", "round-1 ticket", "round-2 ticket", "round-2 reinit",
+    ]  # fmt: skip
+
+
+def test_noise_joins_what_differs_in_noise_alone(content):
+    figure = next(one for one in figures.make(content) if one.name == "label_noise")
+    (table,) = figure.tables.values()
+    assert [name for name, _ in table.rows] == ["baseline"]
+    assert table.columns[1:] == ("0 %", "40 %")
+
+
+def test_the_whole_report_of_all_kinds_is_written(content, site):
+    report.write(site.root, content)
+    assert {path.suffix for path in (site.root / "metrics/report").iterdir()} == {".svg", ".html", ".md"}
+
+
+def row(name: str, accuracy: float, train: float, infer: float) -> summary.Row:
+    numbers = dict.fromkeys(("nll", "brier", "ece"), 0.1)
+    spread = {f"{metric}{end}": 0.1 for metric in ("nll", "brier", "ece", "accuracy") for end in ("_min", "_max")}
+    return summary.Row(
+        arm=name, variant="last", method="sgd", seeds=1, members=1, density=1, accuracy=accuracy, **numbers, **spread,
+        difference=None, difference_low=None, difference_high=None, disagreement=None, train_samples=1,
+        forward_samples=0, optimizer_steps=1, inference_cost=infer, best_step=None, training_cost=train,
+    )  # fmt: skip
+
+
+def test_the_pareto_front_by_hand():
+    rows = [
+        row("a", 0.9, 10, 1),
+        row("b", 0.8, 5, 1),
+        row("c", 0.85, 10, 1),
+        row("d", 0.95, 20, 3),
+        row("e", 0.7, 20, 0.5),
+    ]
+    by = [other and other.arm for other in equal_cost.dominators(rows)]
+    assert by == [None, None, "a", None, None]
+    assert [one.arm for one in equal_cost.front(rows, lambda one: one.training_cost)] == ["b", "a", "d"]
+
+
+@given(st.lists(st.tuples(*[st.integers(1, 4)] * 3), min_size=1, max_size=8))
+def test_what_is_on_the_front_is_dominated_by_nobody_and_the_rest_by_one_that_is(points):
+    rows = [row(str(i), a / 10, t, n) for i, (a, t, n) in enumerate(points)]
+    by = equal_cost.dominators(rows)
+    assert None in by
+    for own, other in zip(rows, by, strict=True):
+        if other is not None:
+            assert other.accuracy >= own.accuracy
+            assert other.training_cost <= own.training_cost
+            assert other.inference_cost <= own.inference_cost
+
+
+def test_rows_are_thinned_to_what_a_chart_holds():
+    rows = [row(f"r{i}", 0.9, 1, 1) for i in range(20)]
+    kept = calibration.thinned(rows, 7)
+    assert len(kept) == 7
+    assert (kept[0], kept[-1]) == (rows[0], rows[-1])
+
+
+def claim(arm: str, against: str, paper: str) -> claims.ClaimRecord:
+    return claims.ClaimRecord(id="x", paper=paper, statement="", arm=arm, against=against, verdict="undecided")
+
+
+def test_a_method_stands_beside_its_controls():
+    rows = [row(name, 0.9, 1, 1) for name in ("baseline", "one", "control", "between", "two", "last")]
+    found = groups(rows, [claim("one/last", "control/last", "p"), claim("two/last", "baseline/last", "p")])
+    assert [(group.title, group.arms) for group in found] == [
+        ("Baseline", ["baseline"]), ("p", ["one", "control", "between", "two"]), ("Other arms", ["last"]),
+    ]  # fmt: skip
+
+
+values = st.lists(st.floats(1e-3, 0.9999), min_size=1, max_size=6)
+
+
+@given(values, st.sampled_from(["linear", "log", "accuracy"]), st.booleans())
+def test_a_scale_holds_its_values_in_their_order(values, kind, falling):
+    scale = scales.scale(values, kind, falling)
+    places = [scale.place(value) for value in sorted(values)]
+    assert all(-1e-9 <= place <= 1 + 1e-9 for place in places)
+    assert places == sorted(places, reverse=falling)
+    ticks = scale.ticks()
+    assert len(ticks) <= 8
+    assert all(-1e-6 <= scale.place(value) <= 1 + 1e-6 for value, _ in ticks)
+
+
+def test_large_numbers_are_short():
+    assert [scales.short(value) for value in (0.5, 3000, 30000, 1.5e6, 2e9, 3.2e12)] == [
+        "0.5",
+        "3000",
+        "30k",
+        "1.5M",
+        "2G",
+        "3.2T",
+    ]
+
+
+def test_the_presets_that_claims_name_exist():
+    named = {claim["preset"] for claim in YAML(typ="safe").load(ROOT / "params.yaml")["claims"] if "preset" in claim}
+    assert named <= {path.stem for path in (ROOT / "presets").glob("*.yaml")}
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+def test_a_browser_runs_the_page_without_errors(compared, tmp_path):
+    page = compared / "metrics/report/index.html"
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--dump-dom"]
+    done = subprocess.run(
+        ["chromium", *options, f"file://{page}"], capture_output=True, text=True, timeout=120, check=True
+    )
+    dom = done.stdout
+    assert 'class="hit"' in dom
+    assert "<title>" not in dom[dom.index("<body") :], "the script turns titles into tips"
