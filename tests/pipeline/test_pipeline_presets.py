@@ -30,7 +30,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
     (tmp_path / "presets").mkdir()
     (tmp_path / "presets/small.yaml").write_text(
-        "# says what it is\nmodel: {name: linear}  # convex\n\n# of this budget\ntrain:\n  steps: 7\n  batch_size: 20\n"
+        "# says what it is\nmodel: {name: linear}  # convex\n\n# of this budget\ntrain:\n  steps: 700\n  batch_size: 50\n"
         "  optimizer: {name: sgd, lr: 0.1}\n  evaluate_every: 7\n",
         encoding="utf-8",
     )
@@ -77,7 +77,7 @@ def test_a_section_is_replaced_and_every_other_line_stays(folder, capsys):
     assert new[-len(old[arms:]) :] == old[arms:]
     between = new[old.index("model: {name: lenet_300_100}") : -len(old[arms:])]
     assert between[:4] == ["model: {name: linear}  # convex", "", "# of this budget", "train:"]
-    assert config.load(folder / "params.yaml").train.steps == 7
+    assert config.load(folder / "params.yaml").train.steps == 700
     preset.main("small")
     assert (folder / "params.yaml").read_text(encoding="utf-8").splitlines() == new
 
