@@ -30,7 +30,8 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
     (tmp_path / "presets").mkdir()
     (tmp_path / "presets/small.yaml").write_text(
-        "# says what it is\nmodel: {name: linear}  # convex\n\n# of this budget\ntrain:\n  steps: 700\n  batch_size: 50\n"
+        "# says what it is\nmodel: {name: linear}  # convex\n\n# of this budget\ntrain:\n"
+        "  steps: 700\n  batch_size: 50\n"
         "  optimizer: {name: sgd, lr: 0.1}\n  evaluate_every: 7\n",
         encoding="utf-8",
     )
