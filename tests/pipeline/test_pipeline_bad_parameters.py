@@ -41,4 +41,4 @@ def test_checking_says_the_same_without_running_anything(clone):
     assert (done.returncode, done.stdout) == (2, "")
     assert "model.name: unknown model 'lenet'; did you mean lenet_300_100?" in done.stderr
     clone.write(PARAMS)
-    assert "3 runs, 6 networks" in clone.run(sys.executable, "-m", "assay.check").stdout
+    assert "5 runs, 10 networks" in clone.run(sys.executable, "-m", "assay.check").stdout

@@ -9,9 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-import tiny
+import shell_pipeline
 from ruamel.yaml import YAML
-from tiny import Tiny
+from shell_pipeline import Tiny
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,14 +24,14 @@ CI_REPRO = f"{sys.executable} -m stages.ci_repro"
 def filled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("filled")
     (folder / "remote").mkdir()
-    return tiny.create(folder, str(folder / "remote"))
+    return shell_pipeline.create(folder, str(folder / "remote"))
 
 
 @pytest.fixture
 def fresh(filled, tmp_path) -> Tiny:
     """A fresh clone with a copy of the remote for itself."""
     work, origin = filled
-    made = tiny.clone(origin, tmp_path / "fresh")
+    made = shell_pipeline.clone(origin, tmp_path / "fresh")
     shutil.copytree(work.folder.parent / "remote", tmp_path / "remote")
     made.run("dvc", "remote", "modify", "--local", "team", "url", str(tmp_path / "remote"))
     return made
@@ -59,7 +59,7 @@ def test_a_folder_that_is_not_mounted_is_no_empty_remote(fresh):
     done = fresh.ci_repro(check=False)
     assert done.returncode == 2
     assert f"error: DVC remote 'team': {fresh.folder.parent / 'remote'} is not there; mount it" in done.stderr
-    assert tiny.ran(done) == []
+    assert shell_pipeline.ran(done) == []
 
 
 def test_no_remote_at_all_is_one_line(fresh):
@@ -96,7 +96,7 @@ def test_a_corrupt_input_of_a_training_never_reaches_it(fresh):
 def two_branches(filled, tmp_path_factory) -> list[Tiny]:
     """Two clones, each with another arm changed on a branch of its name, that ran and pushed at the same time."""
     folder = tmp_path_factory.mktemp("two")
-    clones = [tiny.clone(filled[1], folder / name) for name in ("left", "right")]
+    clones = [shell_pipeline.clone(filled[1], folder / name) for name in ("left", "right")]
     for clone, change in zip(clones, (("steps: 10", "steps: 31"), ("steps: 20", "steps: 32")), strict=True):
         clone.run("git", "checkout", "-qb", clone.folder.name)
         clone.change("params.yaml", *change)
@@ -116,7 +116,7 @@ def two_branches(filled, tmp_path_factory) -> list[Tiny]:
 
 def test_two_branches_push_at_once_and_both_are_right(filled, two_branches, tmp_path):
     for clone in two_branches:
-        third = tiny.clone(filled[1], tmp_path / clone.folder.name)
+        third = shell_pipeline.clone(filled[1], tmp_path / clone.folder.name)
         third.run("git", "checkout", "-q", clone.folder.name)
         third.run("dvc", "pull", "--allow-missing")
         assert results(third) == {
@@ -125,7 +125,7 @@ def test_two_branches_push_at_once_and_both_are_right(filled, two_branches, tmp_
 
 
 def test_a_branch_that_moved_on_is_left_alone(filled, tmp_path):
-    slow, quick = (tiny.clone(filled[1], tmp_path / name) for name in ("slow", "quick"))
+    slow, quick = (shell_pipeline.clone(filled[1], tmp_path / name) for name in ("slow", "quick"))
     for clone in (slow, quick):
         clone.run("git", "checkout", "-qb", "moving")
     (slow.folder / "metrics/summary.csv").write_text("new\n")
@@ -141,7 +141,7 @@ def test_a_branch_that_moved_on_is_left_alone(filled, tmp_path):
 
 def conflict_commands() -> str:
     """The commands that docs/ci.md gives for a conflict in dvc.lock."""
-    text = (tiny.ROOT / "docs/ci.md").read_text()
+    text = (shell_pipeline.ROOT / "docs/ci.md").read_text()
     return text.partition("## A conflict in dvc.lock")[2].partition("```sh\n")[2].partition("```")[0]
 
 
@@ -149,11 +149,11 @@ def test_a_conflict_in_the_lock_is_solved_by_dropping_it(filled, two_branches, t
     """As docs/ci.md says, word for word: both sides' results are restored, and only what takes seconds runs."""
     commands = conflict_commands().replace("origin/main", "origin/left").replace("make ci-repro", CI_REPRO)
     assert "rm dvc.lock" in commands
-    merging = tiny.clone(filled[1], tmp_path / "merging")
+    merging = shell_pipeline.clone(filled[1], tmp_path / "merging")
     merging.run("git", "checkout", "-q", "right")
     done = merging.shell(commands)
     assert "CONFLICT (content): Merge conflict in dvc.lock" in done.stdout
-    assert tiny.ran(done) == ["compare", "track"]
+    assert shell_pipeline.ran(done) == ["compare", "track"]
     for arm, steps in (("a", b"31"), ("b", b"32")):
         assert steps in (merging.folder / f"models/{arm}/weights").read_bytes()
     assert merging.run("git", "status", "--porcelain", "--untracked-files=no").stdout == ""

@@ -6,7 +6,7 @@ import logging
 import sys
 
 import pytest
-import tiny
+import shell_pipeline
 
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -34,7 +34,7 @@ def client(endpoint):
 @pytest.fixture(scope="module")
 def filled(endpoint, client, tmp_path_factory):
     client.create_bucket(Bucket="team")
-    return tiny.create(tmp_path_factory.mktemp("s3"), "s3://team/assay", f"endpointurl={endpoint}", **KEYS)
+    return shell_pipeline.create(tmp_path_factory.mktemp("s3"), "s3://team/assay", f"endpointurl={endpoint}", **KEYS)
 
 
 def test_what_one_clone_computed_another_restores_over_s3_even_without_the_lock(filled, client, tmp_path):
@@ -42,7 +42,7 @@ def test_what_one_clone_computed_another_restores_over_s3_even_without_the_lock(
     assert any(name.startswith("assay/files/md5/") for name in names)
     assert any(name.startswith("assay/runs/") for name in names)
     first, origin = filled
-    second = tiny.clone(origin, tmp_path / "second", **KEYS)
+    second = shell_pipeline.clone(origin, tmp_path / "second", **KEYS)
     (second.folder / "dvc.lock").unlink()
     assert "prepare  restored from the remote" in second.run(sys.executable, "-m", "stages.plan", "--remote").stdout
     assert second.repro() == ["compare", "track"]
@@ -51,14 +51,14 @@ def test_what_one_clone_computed_another_restores_over_s3_even_without_the_lock(
 
 
 def test_a_bucket_that_is_not_there_and_a_server_that_does_not_answer_are_one_line(filled, endpoint, tmp_path):
-    clone = tiny.clone(filled[1], tmp_path / "clone", **KEYS)
+    clone = shell_pipeline.clone(filled[1], tmp_path / "clone", **KEYS)
     clone.change("params.yaml", "steps: 10", "steps: 11")
     clone.run("dvc", "remote", "modify", "team", "url", "s3://nobody/assay")
     for address, words in ((endpoint, "nobody/assay is not there"), ("http://127.0.0.1:9", "Could not connect")):
         clone.run("dvc", "remote", "modify", "team", "endpointurl", address)
         done = clone.ci_repro(check=False)
         assert done.returncode == 2
-        assert tiny.ran(done) == []
+        assert shell_pipeline.ran(done) == []
         (line,) = done.stderr.splitlines()
         assert line.startswith("error: DVC remote")
         assert words in line

@@ -7,21 +7,21 @@ import sys
 import time
 
 import pytest
-import tiny
-from tiny import Tiny
+import shell_pipeline
+from shell_pipeline import Tiny
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("filled")
     (folder / "remote").mkdir()
-    return tiny.create(folder, str(folder / "remote"))
+    return shell_pipeline.create(folder, str(folder / "remote"))
 
 
 @pytest.fixture
 def fresh(filled, tmp_path) -> Tiny:
     """A clone without data and without cache, whose changes concern nobody else."""
-    return tiny.clone(filled[1], tmp_path / "fresh")
+    return shell_pipeline.clone(filled[1], tmp_path / "fresh")
 
 
 def plan(clone: Tiny, *arguments: str) -> dict:
@@ -37,7 +37,7 @@ def test_in_a_fresh_clone_nothing_reruns_and_the_data_is_elsewhere(fresh):
     found = plan(fresh)
     assert time.monotonic() - start < 5
     assert found["steps"] == []
-    assert sorted(found["unchanged"]) == sorted(tiny.STAGES)
+    assert sorted(found["unchanged"]) == sorted(shell_pipeline.STAGES)
     assert set(found["missing"].values()) == {None}
     assert set(found["missing"]) == {"prepare", "train@a", "train@b", "evaluate@a", "evaluate@b"}
     text = fresh.run(sys.executable, "-m", "stages.plan").stdout
@@ -103,7 +103,7 @@ def test_what_was_computed_before_is_restored_from_the_cache_or_from_the_remote(
     fresh.run("git", "checkout", "-q", "--", "dvc.lock", "metrics")
     assert restored(fresh) == {"train@a": "cache", "evaluate@a": "cache", "compare": None, "track": None}
     assert "2 of 7 stages run, 2 are restored" in fresh.run(sys.executable, "-m", "stages.plan").stdout
-    other = tiny.clone(filled[1], tmp_path / "other")
+    other = shell_pipeline.clone(filled[1], tmp_path / "other")
     other.change("params.yaml", "steps: 10", "steps: 12")
     assert set(restored(other).values()) == {None}  # nobody asked the remote
     assert restored(other, "--remote") == {
