@@ -1,6 +1,6 @@
 """`python -m benchmarks.sampler`: forward samples a second of trajectory sampling, and their share of the ceiling.
 
-The ceiling is a large matrix product on the same machine. `measure` is for `make bench` to call.
+The ceiling is a large matrix product on the same machine.
 """
 
 from __future__ import annotations

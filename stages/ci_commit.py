@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from assay import files
 from assay.errors import AssayError, one_line_errors
 from assay.pipeline import dag, dvc
 
@@ -26,9 +25,9 @@ def main(branch: str) -> None:
     if not dag.git(root, "diff", "--cached", "--name-only", "--", *WRITTEN):
         print("Nothing to commit: dvc.lock and the metrics are those of the branch")
         return
-    done = files.read_json(root / dvc.DONE_FILE) if (root / dvc.DONE_FILE).is_file() else {"ran": []}
-    names = ", ".join(done["ran"]) or "restored"
-    message = f"Results: {names if len(names) <= 60 else str(len(done['ran'])) + ' stages'} [skip ci]"
+    ran = (dvc.read_done(root) or {"ran": []})["ran"]
+    names = ", ".join(ran) or "restored"
+    message = f"Results: {names if len(names) <= 60 else f'{len(ran)} stages'} [skip ci]"
     identity = ("-c", f"user.name={NAME}", "-c", f"user.email={ADDRESS}")
     author = f"--author={NAME} <{ADDRESS}>"  # a person who runs this stays its committer
     dag.git(root, *identity, "commit", "--quiet", author, "--message", message, "--", *WRITTEN)

@@ -9,7 +9,7 @@ from assay import artifact, models, runtime
 from assay.data import prepared
 from assay.data.images import Images
 from assay.errors import AssayError, one_line_errors
-from assay.evaluation import flops, members, predict, record, sweeps
+from assay.evaluation import predict, record, sweeps
 
 ROOT = Path()
 PREPARED = Path("data/prepared")
@@ -30,21 +30,12 @@ def main(name: str) -> None:
             f"models/{name}: trained on data {manifest.data_digest[:12]}, but {PREPARED} holds {data.digest[:12]}; "
             "run `dvc repro` to train it anew"
         )
-    images = Images(**manifest.images)
-    network = models.build(manifest.model.name, images, **manifest.model.arguments).to(device)
-    operations = flops.per_sample(network, images)  # first: to predict, a stack takes the network's own weights away
+    network = models.build(manifest.model.name, Images(**manifest.images), **manifest.model.arguments).to(device)
     test = (network, data.test.images, data.test.labels, data.mean, data.std)
     found = {variant: predict.of_variant(trained, variant, *test) for variant in manifest.variants}
     answers = {variant: predictions for variant, (predictions, _) in found.items()}
-    made = record.make(
-        manifest,
-        data.name,
-        found,
-        flops=operations,
-        members={variant: members.of_variant(trained, variant, *test) for variant in manifest.variants},
-        sweeps={sweep: sweeps.of_sweep(trained, sweep, *test) for sweep in manifest.sweeps},
-    )
-    record.write(ROOT, record.Evaluation(made, answers))
+    along = {sweep: sweeps.of_sweep(trained, sweep, *test) for sweep in manifest.sweeps}
+    record.write(ROOT, record.Evaluation(record.make(manifest, data.name, found, along), answers))
 
 
 if __name__ == "__main__":

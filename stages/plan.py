@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from pathlib import Path
 
 from assay import config
@@ -24,7 +26,10 @@ def main(since: str | None, ask_remote: bool, as_json: bool) -> None:
     config.load()
     root = Path.cwd()
     found = plan.make(root, None if since is None else lock_at(root, since), ask_remote)
-    print(json.dumps(wording.as_data(found), indent=2) if as_json else wording.as_text(found))
+    try:
+        print(json.dumps(wording.as_data(found), indent=2) if as_json else wording.as_text(found), flush=True)
+    except BrokenPipeError:  # the reader has seen enough, as `head` has; the flush at exit must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

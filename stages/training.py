@@ -45,7 +45,6 @@ def train_and_write(
     methods.check(config.load())
     device = runtime.set_up()
     data = prepared.load(PREPARED, device, ("train", *watched))
-    methods.check(config.load(), data.images)
     folders = {name: MODELS / name for name in ancestors}
     before = {name: artifact.read(folder) for name, folder in folders.items()}
     inputs = {

@@ -18,9 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from assay import files
+from assay import files, parsing
 from assay.errors import AssayError
-from assay.parsing import parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,10 +102,19 @@ class Sweep(Record):
 
 
 class ModelRecord(Record):
-    """The architecture: `assay.models.build(name, images, **arguments)` makes the network again."""
+    """The architecture: `assay.models.build(name, images, **arguments)` makes the network again.
+
+    Attributes:
+        name: of the family.
+        arguments: what it was given.
+        flops_per_sample: floating-point operations of the whole network for one image, forward.
+        flops_per_train_sample: likewise forward and backward.
+    """
 
     name: str
     arguments: dict[str, Any] = {}
+    flops_per_sample: int | None = None
+    flops_per_train_sample: int | None = None
 
 
 class Manifest(Record):
@@ -170,13 +178,8 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         AssayError: it is missing or not a manifest.
     """
-    path = folder / MANIFEST
-    try:
-        return parse(Manifest, files.read_json(path), str(path))
-    except FileNotFoundError:
-        raise AssayError(f"{path}: not found; `dvc repro` trains it, `dvc pull` fetches it") from None
-    except ValueError as error:
-        raise AssayError(f"{path}: not JSON ({error}); delete {folder} and run `dvc repro`") from None
+    again = f"delete {folder} and run `dvc repro`"
+    return parsing.read(Manifest, folder / MANIFEST, "`dvc repro` trains it, `dvc pull` fetches it", again)
 
 
 def read(folder: Path) -> Artifact:

@@ -141,7 +141,11 @@ class Params(Section):
 
 
 class Run(Section):
-    """What one training needs to know, every override applied: the parameters as resolved for an arm."""
+    """What one training needs to know, every override applied: the parameters as resolved for an arm.
+
+    Attributes:
+        own: the keys that stand under the arm itself, so that a message can name the place.
+    """
 
     arm: str
     method: str
@@ -150,6 +154,7 @@ class Run(Section):
     train: Train
     label_noise: float = 0.0
     options: dict[str, Any]
+    own: tuple[str, ...] = ()
 
 
 def baseline_run(seeds: tuple[int, ...], model: Model, train: Train) -> Run:
@@ -167,6 +172,7 @@ def arm_run(name: str, arm: Arm, seeds: tuple[int, ...], model: Model, train: Tr
         train=train_of(train, arm, name),
         label_noise=arm.label_noise,
         options=arm.options(),
+        own=tuple(sorted(arm.model_fields_set)),
     )
 
 

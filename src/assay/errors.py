@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 from contextlib import contextmanager
@@ -18,9 +19,9 @@ class AssayError(Exception):
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn an `AssayError` into its message on stderr and exit code 2; any other exception keeps its traceback."""
+    atexit.register(gc.freeze)  # else the last collection walks 200,000 objects of torch: a second for each stage
     try:
         yield
-        gc.freeze()  # else the interpreter's last collection walks 200,000 objects of torch: a second a stage
     except AssayError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from assay import files
 from assay.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -42,6 +44,27 @@ def parse(kind: type[S], content: Any, where: str, prefix: str = "", also_allowe
     except ValidationError as error:
         lines = problem_lines(kind, error, prefix, also_allowed)
         raise AssayError("\n".join(f"{where}: {line}" for line in lines)) from None
+
+
+def read(kind: type[S], path: Path, missing: str, damaged: str) -> S:
+    """Read a JSON file as a pydantic model.
+
+    Args:
+        kind: the model.
+        path: the file.
+        missing: what to do where it is not there.
+        damaged: what to do where it is not JSON.
+
+    Raises:
+        AssayError: it is missing, not JSON, or not such a model; one line each.
+    """
+    try:
+        content = files.read_json(path)
+    except FileNotFoundError:
+        raise AssayError(f"{path}: not found; {missing}") from None
+    except ValueError as error:
+        raise AssayError(f"{path}: not JSON ({error}); {damaged}") from None
+    return parse(kind, content, str(path))
 
 
 def suggestion(name: str, allowed: list[str]) -> str:

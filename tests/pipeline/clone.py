@@ -49,33 +49,27 @@ STAGES = [
 ]
 
 
-class Clone:
-    """A clone of the working tree with parameters of its own."""
+def ran(output: str) -> list[str]:
+    """The stages that DVC says it ran."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
 
-    def __init__(self, folder: Path) -> None:
+
+class Workspace:
+    """A folder in which tests run the real commands, with none of this process's settings."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
-        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-        names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True, text=True).stdout
-        for name in filter(None, names.split("\0")):
-            if name.startswith("metrics/") or name == "dvc.lock" or not (ROOT / name).exists():
-                continue
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-        self.write(PARAMS)
+        settings = ("ASSAY", "GIT", "MLFLOW", "PYTEST")
         self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("ASSAY", "MLFLOW", "PYTEST"))},
+            **{key: value for key, value in os.environ.items() if not key.startswith(settings)},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(folder / "src"),
-            "PYTHONWARNINGS": "default",
             "ASSAY_DEVICE": "cpu",
             "ASSAY_THREADS": "1",
             "DVC_NO_ANALYTICS": "1",
+            **{f"GIT_{role}_NAME": "somebody" for role in ("AUTHOR", "COMMITTER")},
+            **{f"GIT_{role}_EMAIL": "somebody@example.org" for role in ("AUTHOR", "COMMITTER")},
+            **environment,
         }
-        self.run("git", "init", "-q")
-
-    def write(self, params: dict) -> None:
-        with (self.folder / "params.yaml").open("w") as stream:
-            YAML().dump(params, stream)
 
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -89,11 +83,30 @@ class Clone:
         assert not check or done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
         return done
 
-    def repro(self, *arguments: str) -> list[str]:
-        """Run `dvc repro`; gives the stages that it ran."""
-        lines = self.run("dvc", "repro", *arguments).stdout.splitlines()
-        return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
-
     def bytes_of(self, folder: str) -> dict[str, bytes]:
         files = (path for path in sorted((self.folder / folder).rglob("*")) if path.is_file())
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in files}
+
+
+class Clone(Workspace):
+    """A clone of the working tree with parameters of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, PYTHONPATH=str(folder / "src"), PYTHONWARNINGS="default")
+        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+        names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+        for name in filter(None, names.split("\0")):
+            if name.startswith("metrics/") or name == "dvc.lock" or not (ROOT / name).exists():
+                continue
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+        self.write(PARAMS)
+        self.run("git", "init", "-q")
+
+    def write(self, params: dict) -> None:
+        with (self.folder / "params.yaml").open("w") as stream:
+            YAML().dump(params, stream)
+
+    def repro(self, *arguments: str) -> list[str]:
+        """Run `dvc repro`; gives the stages that it ran."""
+        return ran(self.run("dvc", "repro", *arguments).stdout)

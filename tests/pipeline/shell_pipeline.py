@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).parents[2]
+from clone import ROOT, Workspace, ran
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 PARAMS = """\
 seeds: [0, 1]
 data: {name: digits, validation: 200}
@@ -60,30 +64,11 @@ stages:
 STAGES = ["prepare", "train@a", "train@b", "evaluate@a", "evaluate@b", "compare", "track"]
 
 
-class Tiny:
-    """A clone of the tiny repository, in which the real commands run."""
+class Tiny(Workspace):
+    """A clone of the tiny repository."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
-        self.folder = folder
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("ASSAY", "GITHUB", "PYTEST"))}
-        self.environment = {
-            **clean,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
-            "DVC_NO_ANALYTICS": "1",
-            "GIT_AUTHOR_NAME": "somebody",
-            "GIT_AUTHOR_EMAIL": "somebody@example.org",
-            "GIT_COMMITTER_NAME": "somebody",
-            "GIT_COMMITTER_EMAIL": "somebody@example.org",
-            **environment,
-        }
-
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
-        )
-        assert not check or done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
-        return done
+        super().__init__(folder, PYTHONPATH=f"{ROOT / 'src'}{os.pathsep}{ROOT}", **environment)
 
     def shell(self, line: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.run("bash", "-euo", "pipefail", "-c", line, check=check)
@@ -99,11 +84,7 @@ class Tiny:
 
     def repro(self) -> list[str]:
         """Run what CI runs; gives the stages that ran."""
-        return ran(self.ci_repro())
-
-
-def ran(done: subprocess.CompletedProcess[str]) -> list[str]:
-    return [line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")]
+        return ran(self.ci_repro().stdout)
 
 
 def create(folder: Path, remote: str, *settings: str, **environment: str) -> tuple[Tiny, Path]:

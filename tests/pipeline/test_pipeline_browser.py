@@ -24,8 +24,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from assay.tracking.store import opened
 from assay.tracking.sync import sync
-from stages import compare
-from tests.unit.reporting.conftest import CLAIMS, make_site
+from tests.unit.reporting.reporting_site import write_report
 from tests.unit.tracking.tracking_repository import write_arm, write_repository
 
 if TYPE_CHECKING:
@@ -178,12 +177,7 @@ def test_the_page_of_the_champion(server, browser):
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> str:
     """The address of a report that the present code makes of made-up results."""
-    site = make_site(tmp_path_factory.mktemp("report"))
-    site.params("{cyclic: {method: sgd}, line: {method: sgd}}", CLAIMS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(site.root)
-        compare.main()
-    return (site.root / "metrics/report/index.html").as_uri()
+    return (write_report(tmp_path_factory.mktemp("report")) / "metrics/report/index.html").as_uri()
 
 
 @pytest.mark.parametrize(
@@ -210,6 +204,8 @@ def test_the_report_reads_on_every_screen(report, browser, name, context):
             page.evaluate(f"getComputedStyle(document.body).{what}") for what in ("color", "backgroundColor")
         )
         assert (_light(ground) < _light(text)) == (name == "report-dark"), (text, ground)
+        assert charts.first.locator(".hit").count() > 0
+        assert page.locator("body title").count() == 0  # the script has turned them into tips
         assert wrong == []
 
 

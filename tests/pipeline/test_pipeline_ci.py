@@ -7,7 +7,6 @@ order, on one worker.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import sys
@@ -17,14 +16,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from clone import PARAMS, ROOT, Clone
+from clone import PARAMS, ROOT, Clone, Workspace, ran
 from ruamel.yaml import YAML
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 EXPERIMENT = YAML(typ="safe").load(ROOT / ".github/workflows/experiment.yml")
 SMALL = {**PARAMS, "seeds": [0, 1, 2], "arms": {"long": {"method": "sgd", "steps": 80}}}
-if "lottery" in SMALL:
-    SMALL["lottery"] = {**PARAMS["lottery"], "rounds": {}, "controls": []}
+SMALL["lottery"] = {**PARAMS["lottery"], "rounds": {}, "controls": []}
 SMALL["claims"] = [{**PARAMS["claims"][0], "id": "longer-is-better", "arm": "long", "verdict": "better", "margin": 0.0}]
 
 
@@ -93,37 +91,18 @@ class Hub:
         }
 
 
-class Checkout(Clone):
+class Checkout(Workspace):
     """A clone from the origin, in which `make` finds the environment that these tests run in."""
 
     def __init__(self, folder: Path, origin: Path, branch: str, **environment: str) -> None:
-        self.folder = folder
-        self.environment = {**_environment(folder), **environment}
+        super().__init__(folder, PYTHONPATH=str(folder / "src"), BASE="main", BRANCH="experiment", **environment)
         folder.mkdir()
         self.run("git", "clone", "-q", "--branch", branch, str(origin), ".")
         equip(folder)
 
     def job(self, name: str) -> list[str]:
         """Run a job's lines; gives the stages that ran."""
-        output = "".join(self.run("bash", "-euo", "pipefail", "-c", line).stdout for line in lines_of(name))
-        return re.findall(r"^Running stage '(.+)'", output, re.MULTILINE)
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    keep = {key: value for key, value in os.environ.items() if not key.startswith(("ASSAY", "MLFLOW", "PYTEST", "GIT"))}
-    return {
-        **keep,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(folder / "src"),
-        "ASSAY_DEVICE": "cpu",
-        "ASSAY_THREADS": "1",
-        "BASE": "main",
-        "BRANCH": "experiment",
-        "GIT_AUTHOR_NAME": "somebody",
-        "GIT_AUTHOR_EMAIL": "somebody@example.org",
-        "GIT_COMMITTER_NAME": "somebody",
-        "GIT_COMMITTER_EMAIL": "somebody@example.org",
-    }
+        return ran("".join(self.run("bash", "-euo", "pipefail", "-c", line).stdout for line in lines_of(name)))
 
 
 def equip(folder: Path) -> None:
@@ -140,7 +119,6 @@ def origin(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("team")
     (folder / "first").mkdir()
     first = Clone(folder / "first")
-    first.environment.update(_environment(first.folder))
     first.write(SMALL)
     (folder / "remote").mkdir()
     first.run("dvc", "remote", "add", "--default", "team", str(folder / "remote"))
@@ -168,7 +146,8 @@ def branch(origin, hub) -> Checkout:
     """A person's clone, with one arm's value changed on a branch and pushed."""
     made = Checkout(origin.parent / "second", origin, "main", **hub.environment(origin.parent / "hub"))
     made.run("git", "checkout", "-qb", "experiment")
-    made.write({**SMALL, "arms": {"long": {"method": "sgd", "steps": 70}}})
+    params = (made.folder / "params.yaml").read_text()
+    (made.folder / "params.yaml").write_text(params.replace("steps: 80", "steps: 70"))
     made.run("git", "commit", "-qam", "fewer steps")
     made.run("git", "push", "-q", "origin", "experiment")
     return made

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import shell_pipeline
+from clone import ROOT, ran
 from ruamel.yaml import YAML
 from shell_pipeline import Tiny
 
@@ -18,13 +19,6 @@ if TYPE_CHECKING:
 
 
 CI_REPRO = f"{sys.executable} -m stages.ci_repro"
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("filled")
-    (folder / "remote").mkdir()
-    return shell_pipeline.create(folder, str(folder / "remote"))
 
 
 @pytest.fixture
@@ -49,8 +43,7 @@ def stored(clone: Tiny, path: str, file: str | None = None) -> Path:
 
 
 def results(clone: Tiny) -> dict[str, bytes]:
-    names = [*(clone.folder / "metrics").rglob("*"), *(clone.folder / "models").rglob("*")]
-    return {str(path.relative_to(clone.folder)): path.read_bytes() for path in names if path.is_file()}
+    return clone.bytes_of("metrics") | clone.bytes_of("models")
 
 
 def test_a_folder_that_is_not_mounted_is_no_empty_remote(fresh):
@@ -59,7 +52,7 @@ def test_a_folder_that_is_not_mounted_is_no_empty_remote(fresh):
     done = fresh.ci_repro(check=False)
     assert done.returncode == 2
     assert f"error: DVC remote 'team': {fresh.folder.parent / 'remote'} is not there; mount it" in done.stderr
-    assert shell_pipeline.ran(done) == []
+    assert ran(done.stdout) == []
 
 
 def test_no_remote_at_all_is_one_line(fresh):
@@ -141,7 +134,7 @@ def test_a_branch_that_moved_on_is_left_alone(filled, tmp_path):
 
 def conflict_commands() -> str:
     """The commands that docs/ci.md gives for a conflict in dvc.lock."""
-    text = (shell_pipeline.ROOT / "docs/ci.md").read_text()
+    text = (ROOT / "docs/ci.md").read_text()
     return text.partition("## A conflict in dvc.lock")[2].partition("```sh\n")[2].partition("```")[0]
 
 
@@ -153,7 +146,7 @@ def test_a_conflict_in_the_lock_is_solved_by_dropping_it(filled, two_branches, t
     merging.run("git", "checkout", "-q", "right")
     done = merging.shell(commands)
     assert "CONFLICT (content): Merge conflict in dvc.lock" in done.stdout
-    assert shell_pipeline.ran(done) == ["compare", "track"]
+    assert ran(done.stdout) == ["compare", "track"]
     for arm, steps in (("a", b"31"), ("b", b"32")):
         assert steps in (merging.folder / f"models/{arm}/weights").read_bytes()
     assert merging.run("git", "status", "--porcelain", "--untracked-files=no").stdout == ""

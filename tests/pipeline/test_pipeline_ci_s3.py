@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import shell_pipeline
+from clone import ran
 
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -58,7 +59,7 @@ def test_a_bucket_that_is_not_there_and_a_server_that_does_not_answer_are_one_li
         clone.run("dvc", "remote", "modify", "team", "endpointurl", address)
         done = clone.ci_repro(check=False)
         assert done.returncode == 2
-        assert shell_pipeline.ran(done) == []
+        assert ran(done.stdout) == []
         (line,) = done.stderr.splitlines()
         assert line.startswith("error: DVC remote")
         assert words in line

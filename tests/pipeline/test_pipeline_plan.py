@@ -11,13 +11,6 @@ import shell_pipeline
 from shell_pipeline import Tiny
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("filled")
-    (folder / "remote").mkdir()
-    return shell_pipeline.create(folder, str(folder / "remote"))
-
-
 @pytest.fixture
 def fresh(filled, tmp_path) -> Tiny:
     """A clone without data and without cache, whose changes concern nobody else."""
@@ -132,6 +125,11 @@ def test_a_damaged_file_is_one_line(fresh, file, text, line):
     assert done.returncode == 2
     assert line in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(fresh):
+    done = fresh.shell(f"{sys.executable} -m stages.plan | true")
+    assert done.stderr == ""
 
 
 def test_an_unknown_revision_is_one_line(fresh):

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from assay import files
+from assay import files, parsing
 from assay.config import PARAMS_FILE
 from assay.data import formats
 from assay.errors import AssayError
-from assay.parsing import parse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,12 +65,7 @@ def verify(folder: Path, data: Data) -> Record:
         AssayError: a file is missing or altered, or it was packed for another size or from other images.
     """
     path = folder / RECORD
-    try:
-        record = parse(Record, files.read_json(path), str(path))
-    except FileNotFoundError:
-        raise AssayError(f"{path}: not there") from None
-    except ValueError as error:
-        raise AssayError(f"{path}: not JSON ({error}); {AGAIN}") from None
+    record = parsing.read(Record, path, AGAIN, AGAIN)
     if record.size != data.size:
         raise AssayError(f"{path}: images of size {record.size}; {PARAMS_FILE} asks for {data.size}; {AGAIN}")
     check_digest(data, record.digest, str(path))

@@ -9,10 +9,9 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 
-from assay import files
+from assay import files, parsing
 from assay.data.images import Images  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.errors import AssayError
-from assay.parsing import parse
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -143,12 +142,7 @@ def _file(split: str) -> str:
 
 
 def _read_meta(path: Path) -> Meta:
-    try:
-        meta = parse(Meta, files.read_json(path), str(path))
-    except FileNotFoundError:
-        raise AssayError(f"{path}: not found; `dvc repro prepare` writes it") from None
-    except ValueError as error:
-        raise AssayError(f"{path}: not JSON ({error}); {_again(path)}") from None
+    meta = parsing.read(Meta, path, "`dvc repro prepare` writes it", _again(path))
     if meta.digest != meta.content_digest():
         raise AssayError(f"{path}: altered: it does not have the digest that it names; {_again(path)}")
     return meta

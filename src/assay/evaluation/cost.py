@@ -7,7 +7,7 @@ network, so that arms with another network compare too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from assay.evaluation.record import Record, VariantRecord
@@ -15,19 +15,30 @@ if TYPE_CHECKING:
 FORWARD_AND_BACKWARD = 3  # passes
 
 
-def costs(record: Record, variant: VariantRecord) -> dict[str, float | None]:
-    """What training one seed of a variant cost, and what one prediction costs; None where operations are not known.
+class Costs(NamedTuple):
+    """What a variant costs; None where operations are not known. A pruned weight counts as saved.
 
-    Returns:
-        `training_cost` and `inference_cost` in passes through one whole network, `training_flops` and
-        `inference_flops` in floating-point operations. A pruned weight counts as saved.
+    Attributes:
+        training_cost: of one seed, in passes through one whole network.
+        training_flops: of one seed, in floating-point operations.
+        inference_cost: of one prediction, in passes through one whole network: members times density.
+        inference_flops: of one prediction.
     """
+
+    training_cost: float
+    training_flops: float | None
+    inference_cost: float
+    inference_flops: float | None
+
+
+def costs(record: Record, variant: VariantRecord) -> Costs:
+    """What training one seed of a variant cost, and what one prediction costs."""
     inference = variant.members * variant.density
-    forward, both = record.flops_per_sample, record.flops_per_train_sample
+    forward, both = record.model.flops_per_sample, record.model.flops_per_train_sample
     known = forward is not None and both is not None
-    return {
-        "training_cost": FORWARD_AND_BACKWARD * variant.train_samples + variant.forward_samples,
-        "training_flops": variant.train_samples * both + variant.forward_samples * forward if known else None,  # type: ignore[operator]
-        "inference_cost": inference,
-        "inference_flops": inference * forward if forward is not None else None,
-    }
+    return Costs(
+        training_cost=FORWARD_AND_BACKWARD * variant.train_samples + variant.forward_samples,
+        training_flops=variant.train_samples * both + variant.forward_samples * forward if known else None,  # type: ignore[operator]
+        inference_cost=inference,
+        inference_flops=inference * forward if forward is not None else None,
+    )

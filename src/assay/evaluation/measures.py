@@ -104,7 +104,7 @@ def values(metric: str, side: Side, against: Side | None, curves: Curves) -> Val
     if metric.startswith(RECORD):
         found = _recorded(side, metric.removeprefix(RECORD))
     else:
-        found = {**costs(side.record, variant), **dict(variant)}.get(metric)
+        found = {**costs(side.record, variant)._asdict(), **dict(variant)}.get(metric)
     if isinstance(found, int | float):
         found = [found] * len(seeds)
     if not isinstance(found, list) or len(found) != len(seeds):

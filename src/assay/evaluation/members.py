@@ -8,61 +8,37 @@ import torch
 from torch.nn import functional as F
 
 from assay.evaluation.record import MemberRecord
-from assay.training.stack import predict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from jaxtyping import Float, Float64, Int64
+    from torch import Tensor
 
-    from jaxtyping import Float, Int64, UInt8
-    from torch import Tensor, nn
-
-    from assay.artifact import Artifact
-
-ROWS = 2000  # images at a time, with all members' probabilities in memory
+    from assay.artifact import Combine
 
 
-def of_variant(
-    artifact: Artifact,
-    variant: str,
-    network: nn.Module,
-    images: UInt8[Tensor, "example c h w"],
-    labels: Int64[Tensor, " example"],
-    mean: Sequence[float],
-    std: Sequence[float],
-) -> MemberRecord:
-    """What there is to say of the members of a variant; nothing where there is one.
+def sums(
+    logits: Float[Tensor, "seed member example class"], labels: Int64[Tensor, " example"], how: Combine
+) -> Float64[Tensor, "kind seed"]:
+    """What adds up over examples: disagreement, total variation, and for each of `ensemble_sizes` what is right.
 
     Args:
-        artifact: the trained networks.
-        variant: which of them.
-        network: the plain module, on the images' device; its own weights are never used.
-        images: raw pixels, on the device where the networks run.
+        logits: of every member.
         labels: class numbers.
-        mean: per channel, on the scale of the pixels (0 to 255).
-        std: likewise.
+        how: members are combined.
     """
-    record, seeds = artifact.manifest.variants[variant], len(artifact.manifest.seeds)
-    if record.members < 2:
-        return MemberRecord()
-    state = artifact.weights[variant]
-    members = [{n: t[:, m].to(images.device) for n, t in state.items()} for m in range(record.members)]
-    counts = ensemble_sizes(record.members)
-    correct = torch.zeros(len(counts), seeds, dtype=torch.int64, device=images.device)
-    variation = torch.zeros(seeds, dtype=torch.float64, device=images.device)
-    for rows, own in zip(images.split(ROWS), labels.split(ROWS), strict=True):
-        logits = torch.stack([predict(network, weights, rows, mean, std) for weights in members], 1)
-        probabilities = logits.double().softmax(-1)
-        voices = (
-            probabilities if record.combine == "mean_probability" else F.one_hot(logits.argmax(-1), logits.shape[-1])
-        )
-        together = voices.cumsum(1)
-        for index, count in enumerate(counts):
-            correct[index] += (together[:, count - 1].argmax(-1) == own).sum(-1)
-        variation += total_variation(probabilities).sum(-1)
+    probabilities = logits.double().softmax(-1)
+    votes = F.one_hot(logits.argmax(-1), logits.shape[-1])
+    together = (probabilities if how == "mean_probability" else votes).cumsum(1)
+    first = [together[:, size - 1].argmax(-1) == labels for size in ensemble_sizes(logits.shape[1])]
+    kinds = [disagreement(votes.sum(1)), total_variation(probabilities), *first]
+    return torch.stack([kind.double().sum(-1) for kind in kinds])
+
+
+def describe(sums: Float64[Tensor, "kind seed"], members: int, examples: int) -> MemberRecord:
+    """What there is to say of so many members (2 or more), from `sums` over so many examples."""
+    disagree, vary, *right = [[round(mean, 6) for mean in row] for row in (sums / examples).tolist()]
     return MemberRecord(
-        total_variation=[round(value, 6) for value in (variation / len(images)).tolist()],
-        ensemble_sizes=counts,
-        ensemble_accuracy=[[round(value, 6) for value in row] for row in (correct.double() / len(images)).tolist()],
+        disagreement=disagree, total_variation=vary, ensemble_sizes=ensemble_sizes(members), ensemble_accuracy=right
     )
 
 
@@ -71,8 +47,18 @@ def ensemble_sizes(members: int) -> list[int]:
     return sorted({count for count in range(1, members + 1) if count <= 8 or count.bit_count() == 1} | {members})
 
 
-def total_variation(probabilities: Float[Tensor, "seed member example class"]) -> Float[Tensor, "seed example"]:
-    """The total-variation distance between two members' predictions, averaged over all pairs of members.
+def disagreement(votes: Int64[Tensor, "seed example class"]) -> Float64[Tensor, "seed example"]:
+    """The share of pairs of members that label an example differently, from the votes that each class got.
+
+    It is the disagreement of Kuncheva and Whitaker (2003). There must be two members or more.
+    """
+    members = votes[0, 0].sum()
+    agreeing = (votes * (votes - 1)).sum(-1).double() / (members * (members - 1))
+    return 1 - agreeing
+
+
+def total_variation(probabilities: Float64[Tensor, "seed member example class"]) -> Float64[Tensor, "seed example"]:
+    """The total-variation distance between two members' predictions, averaged over all pairs of two or more members.
 
     It is half the sum over classes of |p_i - p_j|, from 0 to 1. In sorted order the k-th of M numbers (from 0) is the
     larger one in k of its pairs and the smaller one in M - 1 - k, which gives the sum over pairs without visiting them.

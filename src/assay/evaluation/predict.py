@@ -1,6 +1,6 @@
 """From trained networks to predictions: run a variant over the test set, blind to the method that trained it.
 
-The members of a variant go through the network one at a time, so memory does not grow with their number.
+The members of a variant go through the network one at a time, on as many images as leave memory where it is.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from assay.errors import AssayError
+from assay.evaluation import members
 from assay.evaluation.predictions import Predictions
+from assay.evaluation.record import MemberRecord
 from assay.models.combine import combine
 from assay.training.stack import predict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float, Int, Int64, UInt8
+    from jaxtyping import Float, Int64, UInt8
     from torch import Tensor, nn
 
     from assay.artifact import Artifact, Combine
@@ -31,6 +32,9 @@ FLOOR: dict[Combine, float] = {
     "majority_vote": torch.finfo(torch.float32).eps,
     "mean_probability": torch.finfo(torch.float64).tiny,
 }
+
+
+CELLS = 2_000_000  # logits of all seeds and members in memory at once
 
 
 def score(
@@ -55,8 +59,8 @@ def of_variant(
     labels: Int64[Tensor, " example"],
     mean: Sequence[float],
     std: Sequence[float],
-) -> tuple[Predictions, list[float]]:
-    """Run a variant over images: its predictions, and for each seed the disagreement of its members (none if M = 1).
+) -> tuple[Predictions, MemberRecord]:
+    """Run a variant over images, once: its predictions, and how its members differ.
 
     Args:
         artifact: the trained networks.
@@ -70,34 +74,22 @@ def of_variant(
     Raises:
         AssayError: a network's outputs are not finite numbers.
     """
-    record = artifact.manifest.variants[variant]
-    shape = (len(artifact.manifest.seeds), len(images), artifact.manifest.images["classes"])
-    total = torch.zeros(shape, dtype=torch.float64, device=images.device)
-    votes = torch.zeros(shape, dtype=torch.int16, device=images.device)
-    for member in range(record.members):
-        weights = {name: tensor[:, member].to(images.device) for name, tensor in artifact.weights[variant].items()}
-        logits = predict(network, weights, images, mean, std)
+    manifest, state = artifact.manifest, artifact.weights[variant]
+    record = manifest.variants[variant]
+    weights = [{n: t[:, member].to(images.device) for n, t in state.items()} for member in range(record.members)]
+    rows = max(1, CELLS // (len(manifest.seeds) * record.members * manifest.images["classes"]))
+    shares, sums = [], []
+    for chunk, own in zip(images.split(rows), labels.split(rows), strict=True):
+        logits = torch.stack([predict(network, one, chunk, mean, std) for one in weights], 1)
         _refuse_non_finite(logits, artifact, variant)
-        total += combine(logits[:, None].double(), record.combine)
-        votes += F.one_hot(logits.argmax(-1), shape[-1])
-    return score(total / record.members, labels, record.combine), disagreement(votes)
+        shares.append(combine(logits.double(), record.combine))
+        if record.members > 1:
+            sums.append(members.sums(logits, own, record.combine))
+    about = members.describe(torch.stack(sums).sum(0), record.members, len(labels)) if sums else MemberRecord()
+    return score(torch.cat(shares, 1), labels, record.combine), about
 
 
-def disagreement(votes: Int[Tensor, "seed example class"]) -> list[float]:
-    """For each seed, the share of examples that two members label differently, averaged over all pairs of members.
-
-    It is the disagreement of Kuncheva and Whitaker (2003), counted from the votes each class got. Empty where there
-    is one member, since there is no pair.
-    """
-    votes = votes.double()
-    members = votes[0, 0].sum()
-    if members < 2:
-        return []
-    agreeing = (votes * (votes - 1)).sum(-1) / (members * (members - 1))
-    return (1 - agreeing).mean(-1).tolist()
-
-
-def _refuse_non_finite(logits: Float[Tensor, "seed example class"], artifact: Artifact, variant: str) -> None:
+def _refuse_non_finite(logits: Float[Tensor, "seed member example class"], artifact: Artifact, variant: str) -> None:
     finite = logits.isfinite().flatten(1).all(1)
     if not finite.all():
         manifest = artifact.manifest

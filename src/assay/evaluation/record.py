@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from assay import files
+from assay import files, parsing
 from assay.artifact import ModelRecord  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.config import BASELINE, split_variant
 from assay.errors import AssayError
 from assay.evaluation import predictions
 from assay.evaluation.metrics import METRICS, per_seed, reliability
-from assay.parsing import parse, suggestion
+from assay.parsing import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,6 +29,7 @@ class MemberRecord(BaseModel):
     """The members of a variant; all empty where there is one.
 
     Attributes:
+        disagreement: for each seed, the share of examples that two members label differently, averaged over pairs.
         total_variation: for each seed, the distance between two members' predictions, averaged over pairs.
         ensemble_sizes: numbers of members, from 1 up to all of them.
         ensemble_accuracy: for each of these numbers, the accuracy of so many of the first members, one number a seed.
@@ -36,6 +37,7 @@ class MemberRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    disagreement: list[float] = []
     total_variation: list[float] = []
     ensemble_sizes: list[int] = []
     ensemble_accuracy: list[list[float]] = []
@@ -77,7 +79,6 @@ class VariantRecord(MemberRecord):
         nll: nats.
         brier: summed over classes.
         ece: 20 equal bins.
-        disagreement: of members, averaged over pairs; empty where there is one member.
         train_samples: examples that one network saw forward and backward.
         forward_samples: examples that it saw forward only.
         optimizer_steps: updates of its weights.
@@ -95,18 +96,12 @@ class VariantRecord(MemberRecord):
     nll: list[float]
     brier: list[float]
     ece: list[float]
-    disagreement: list[float] = []
     train_samples: float
     forward_samples: float
     optimizer_steps: float
     best_step: list[int] = []
     best_step_accuracy: list[float] = []
     reliability: list[tuple[int, float, float]] = []
-
-    @property
-    def inference_cost(self) -> float:
-        """What one prediction costs, in passes through one whole network: members times density."""
-        return self.members * self.density
 
 
 class Record(BaseModel):
@@ -115,8 +110,6 @@ class Record(BaseModel):
     Attributes:
         record: what its method has to say of the training, as the manifest has it.
         sweeps: paths of networks that were evaluated point by point, by name.
-        flops_per_sample: floating-point operations of the whole network for one image, forward.
-        flops_per_train_sample: likewise forward and backward.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
@@ -132,8 +125,6 @@ class Record(BaseModel):
     variants: dict[str, VariantRecord]
     record: dict[str, Any] = {}
     sweeps: dict[str, SweepRecord] = {}
-    flops_per_sample: int | None = None
-    flops_per_train_sample: int | None = None
 
 
 @dataclass(frozen=True)
@@ -147,37 +138,32 @@ class Evaluation:
 def make(
     manifest: Manifest,
     data: str,
-    found: Mapping[str, tuple[Predictions, list[float]]],
-    flops: tuple[int, int] | None = None,
-    members: Mapping[str, MemberRecord] | None = None,
-    sweeps: Mapping[str, SweepRecord] | None = None,
+    found: Mapping[str, tuple[Predictions, MemberRecord]],
+    sweeps: Mapping[str, SweepRecord],
 ) -> Record:
     """The record of an arm.
 
     Args:
         manifest: of the trained networks.
         data: the data set's name.
-        found: for every variant of the manifest, its predictions and the disagreement of its members, a number a seed.
-        flops: of the network for one image: forward, and forward with backward.
-        members: what there is to say of the members of a variant, by its name.
+        found: for every variant of the manifest, its predictions and what there is to say of its members.
         sweeps: the paths of the manifest, evaluated.
     """
     variants = {}
     for name, variant in manifest.variants.items():
-        answers, disagreement = found[name]
+        answers, members = found[name]
         variants[name] = VariantRecord(
             members=variant.members,
             combine=variant.combine,
             density=variant.density,
             **{metric: per_seed(metric, answers).tolist() for metric in METRICS},
-            disagreement=disagreement,
             train_samples=variant.cost.train_samples,
             forward_samples=variant.cost.forward_samples,
             optimizer_steps=variant.cost.optimizer_steps,
             best_step=variant.best_step,
             best_step_accuracy=variant.best_step_accuracy,
             reliability=reliability(answers),
-            **dict((members or {}).get(name, MemberRecord())),
+            **dict(members),
         )
     return Record(
         arm=manifest.arm,
@@ -190,9 +176,7 @@ def make(
         test_examples=next(iter(found.values()))[0].correct.shape[1],
         variants=variants,
         record=manifest.record,
-        sweeps=dict(sweeps or {}),
-        flops_per_sample=flops and flops[0],
-        flops_per_train_sample=flops and flops[1],
+        sweeps=dict(sweeps),
     )
 
 
@@ -210,12 +194,7 @@ def read(root: Path, name: str) -> Evaluation:
         AssayError: a file is missing or not what it should be.
     """
     path = root / RECORDS / f"{name}.json"
-    try:
-        record = parse(Record, files.read_json(path), str(path))
-    except FileNotFoundError:
-        raise AssayError(f"{path}: not found; `dvc repro` writes it") from None
-    except ValueError as error:
-        raise AssayError(f"{path}: not JSON ({error}); delete it and run `dvc repro`") from None
+    record = parsing.read(Record, path, "`dvc repro` writes it", "delete it and run `dvc repro`")
     where = root / PREDICTIONS / f"{name}.safetensors"
     answers = predictions.read(where, list(record.variants))
     expected = len(record.seeds), record.test_examples

@@ -84,8 +84,8 @@ def train(
         AssayError: an option is wrong, an ancestor does not belong to the run, or the training diverged.
     """
     run = _with_budget(run)
-    models.check(run.model.name, data.images, run.model.arguments)
-    _check_options(run, data.images, len(data.train.labels))  # a folder's count is known no earlier
+    _check_model(run, data.images)  # of a folder, only its bytes tell the classes and how many examples there are
+    _check_options(run, data.images, len(data.train.labels))
     task = Task(run, data, ancestors or {}, watched)
     update = make_update(task)
     trained = run_loop(update, task.plan(update), data, scratch)
@@ -107,29 +107,27 @@ def options(run: Run) -> Section:
     return parse(kind, run.options, str(PARAMS_FILE), f"arms.{run.arm}.", also_allowed=ARM_KEYS)
 
 
-def check(params: Params, images: Images | None = None) -> None:
-    """Check all that can be known before training, for every arm, so that nothing trains in vain.
-
-    Args:
-        params: the whole file.
-        images: what the data set holds, for a folder of one's own, of which only its bytes tell the classes; of the
-            others it is known before any byte is there.
+def check(params: Params) -> None:
+    """Check all that can be known before any byte of data is there, for every arm, so that nothing trains in vain.
 
     Raises:
         AssayError: a method or option is wrong, or a model or batch does not fit the data.
     """
     catalog.check(params.data)
-    images, examples = images or catalog.images_of(params.data), catalog.training_examples(params.data)
+    images, examples = catalog.images_of(params.data), catalog.training_examples(params.data)
     for run in params.runs():
         options(run)
         if images is not None:
-            own = run.model != params.model
-            models.check(run.model.name, images, run.model.arguments, _key(run, "model", own=own))
+            _check_model(run, images)
         if examples is not None and run.train.batch_size > examples:
-            key = _key(run, "batch_size", own=run.train.batch_size != params.train.batch_size)
+            key = _key(run, "batch_size")
             raise AssayError(f"{key}: {run.train.batch_size} is more than the {examples} examples to train on")
         if images is not None and examples is not None:
             _check_options(run, images, examples)
+
+
+def _check_model(run: Run, images: Images) -> None:
+    models.check(run.model.name, images, run.model.arguments, _key(run, "model"))
 
 
 def _check_options(run: Run, images: Images, examples: int) -> None:
@@ -147,10 +145,10 @@ def _with_budget(run: Run) -> Run:
     return run.model_copy(update={"train": cast("Budgeting", method).budget(run.train, options(run))})
 
 
-def _key(run: Run, key: str, *, own: bool) -> str:
+def _key(run: Run, key: str) -> str:
     """Where in params.yaml a value stands: under the arm, if it is the arm's own."""
     shared = f"train.{key}" if key in Train.model_fields else key
-    return f"{PARAMS_FILE}: {f'arms.{run.arm}.{key}' if own else shared}"
+    return f"{PARAMS_FILE}: {f'arms.{run.arm}.{key}' if key in run.own else shared}"
 
 
 def _method(name: str, arm: str) -> Method:

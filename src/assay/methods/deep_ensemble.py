@@ -14,11 +14,12 @@ from assay.config import Section
 from assay.runtime import key
 from assay.training.batches import EpochBatches
 from assay.training.parametrisation import Outcome
-from assay.training.update import GradientUpdate, Seen, Update
+from assay.training.update import GradientUpdate, Seen, UpdateAround
 
 if TYPE_CHECKING:
     from assay.training.stack import Weights
     from assay.training.task import Task
+    from assay.training.update import Update
 
 
 class Options(Section):
@@ -45,7 +46,7 @@ def update(task: Task, options: Options) -> Update:
     return DeepEnsemble(GradientUpdate(task.data, train, seeds, network, parameters, buffers, batches), count)
 
 
-class DeepEnsemble(Update):
+class DeepEnsemble(UpdateAround):
     """A stack in which so many copies, one after the other, belong to one seed.
 
     Args:
@@ -54,22 +55,22 @@ class DeepEnsemble(Update):
     """
 
     def __init__(self, copies: GradientUpdate, members: int) -> None:
-        self.network, self.counters = copies.network, copies.counters
-        self._copies, self._members = copies, members
+        super().__init__(copies)
+        self._members = members
 
     def step(self, step: int) -> Seen:
         """Move every member once; what a seed saw are the batches of all its members."""
-        seen = self._copies.step(step)
+        seen = super().step(step)
         rows = self._members * seen.losses.shape[1]
         return Seen(seen.losses.reshape(-1, rows), seen.correct.reshape(-1, rows))
 
     def evaluated(self) -> Weights:
         """Each seed's first member, which the curves show."""
-        return {name: tensor[:: self._members] for name, tensor in self._copies.evaluated().items()}
+        return {name: tensor[:: self._members] for name, tensor in super().evaluated().items()}
 
     def variants(self) -> dict[str, Outcome]:
         """`members_<M>`, then the ensembles of fewer, which are billed for the members that they have."""
-        weights = self._copies.variants()["last"].weights
+        weights = super().variants()["last"].weights
         by_seed = {name: tensor.squeeze(1).unflatten(0, (-1, self._members)) for name, tensor in weights.items()}
         return {
             f"members_{count}": Outcome({name: tensor[:, :count] for name, tensor in by_seed.items()}, copies=count)
@@ -79,11 +80,3 @@ class DeepEnsemble(Update):
     def record(self) -> dict[str, Any]:
         """How many trainings each variant took."""
         return {"trainings": {f"members_{count}": count for count in range(self._members, 1, -1)}}
-
-    def state(self) -> dict[str, Any]:
-        """That of all copies."""
-        return self._copies.state()
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
-        self._copies.restore(state)

@@ -65,8 +65,7 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
     Raises:
         AssayError: it would, or the model has no layer of a kind that is pruned.
     """
-    with torch.device("meta"):
-        network = models.build(run.model.name, images, **run.model.arguments)
+    network = models.blueprint(run.model.name, images, run.model.arguments)
     found = pools(models.weight_names(network), options.prune_fraction, options.scope)
     where = f"{PARAMS_FILE}: lottery"
     if not found:

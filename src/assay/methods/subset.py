@@ -81,8 +81,7 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:
             f"{where}.pretrain: {options.pretrain} of {steps} steps leaves no step for {starved}; {remedy} it"
         )
     if options.pretrain_with == "lbfgs":
-        with torch.device("meta"):
-            network = models.build(run.model.name, images, **run.model.arguments)
+        network = models.blueprint(run.model.name, images, run.model.arguments)
         if draws_random_numbers(network) or any(True for _ in network.buffers()):
             raise AssayError(
                 f"{where}.pretrain_with: lbfgs needs an exact gradient, and {run.model.name} has batch norm or "

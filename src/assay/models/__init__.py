@@ -5,7 +5,18 @@ A family is a file here and a line in `registry.py`; `docs/models.md` lists them
 """
 
 from assay.models.fit import check, smallest_side
-from assay.models.registry import build, names
+from assay.models.flops import operations
+from assay.models.registry import blueprint, build, names
 from assay.models.weights import Kind, parameter_count, weight_names
 
-__all__ = ["Kind", "build", "check", "names", "parameter_count", "smallest_side", "weight_names"]
+__all__ = [
+    "Kind",
+    "blueprint",
+    "build",
+    "check",
+    "names",
+    "operations",
+    "parameter_count",
+    "smallest_side",
+    "weight_names",
+]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import torch
 from pydantic import create_model
 
 from assay.config import Section
@@ -79,6 +80,12 @@ def build(name: str, images: Images, **arguments: Any) -> nn.Module:
         AssayError: there is no such model, or an argument is unknown, missing or of another type.
     """
     return build_checked(name, images, arguments, prefix="model")
+
+
+def blueprint(name: str, images: Images, arguments: dict[str, Any]) -> nn.Module:
+    """The network on the meta device: names, shapes and layers without a weight being drawn; arguments as `build`."""
+    with torch.device("meta"):
+        return build(name, images, **arguments)
 
 
 def build_checked(name: str, images: Images, arguments: dict[str, Any], prefix: str) -> nn.Module:

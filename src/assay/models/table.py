@@ -5,11 +5,9 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-import torch
-
 from assay.data.images import Images
 from assay.models.fit import smallest_side
-from assay.models.registry import FAMILIES, build
+from assay.models.registry import FAMILIES, blueprint
 from assay.models.weights import parameter_count, weight_names
 
 DATA_SETS = {"MNIST": Images(1, 28, 28, 10), "CIFAR-10": Images(3, 32, 32, 10)}
@@ -34,8 +32,7 @@ def _row(name: str, arguments: dict[str, Any]) -> list[str]:
 
 
 def _counts(name: str, images: Images, arguments: dict[str, Any]) -> str:
-    with torch.device("meta"):
-        network = build(name, images, **arguments)
+    network = blueprint(name, images, arguments)
     shapes = network.state_dict()
     weights = sum(prod(shapes[weight].shape) for weight in weight_names(network))
     return f"{weights:,} / {parameter_count(network):,}"

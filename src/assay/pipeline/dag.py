@@ -7,15 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ruamel.yaml import YAML, YAMLError
-
 from assay.errors import AssayError
+from assay.pipeline import lockfile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-LOCK_FILE = "dvc.lock"
-RESOLVE = f"drop {LOCK_FILE} and run `dvc repro --pull`, which restores from the run-cache what was computed before"
 
 
 @contextmanager
@@ -28,11 +24,11 @@ def opened(root: Path) -> Iterator[Any]:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    read_lock(root)
     try:
         with Repo(str(root)) as repo:
             yield repo
     except DvcException as error:
+        lockfile.read(root)  # says it better where a merge left its marks there
         raise AssayError(" ".join(str(error).split())) from error
 
 
@@ -43,33 +39,6 @@ def in_order(repo: Any) -> list[Any]:
     place = {stage.addressing: number for number, stage in enumerate(repo.index.stages)}
     graph = repo.index.graph.reverse()
     return list(nx.lexicographical_topological_sort(graph, key=lambda stage: place[stage.addressing]))
-
-
-def read_lock(root: Path) -> dict[str, Any]:
-    """The entries of dvc.lock by stage; none where there is no such file.
-
-    Raises:
-        AssayError: it is not YAML, as after a merge with conflicts.
-    """
-    path = root / LOCK_FILE
-    return parse_lock(path.read_text(encoding="utf-8"), LOCK_FILE) if path.is_file() else {}
-
-
-def parse_lock(text: str, where: str) -> dict[str, Any]:
-    """The entries of a dvc.lock by stage.
-
-    Args:
-        text: the file's content.
-        where: what to call it in an error.
-
-    Raises:
-        AssayError: it is not YAML.
-    """
-    try:
-        content = YAML(typ="safe").load(text)
-    except YAMLError:
-        raise AssayError(f"{where}: not valid YAML, as after a merge with conflicts; {RESOLVE}") from None
-    return dict((content or {}).get("stages", {}))
 
 
 def gathering(stages: Sequence[Any]) -> list[Any]:
@@ -113,20 +82,10 @@ def lock_at(root: Path, revision: str) -> dict[str, Any]:
     Raises:
         AssayError: there is no such revision, or its dvc.lock is not YAML.
     """
-    text = text_at(root, revision, LOCK_FILE)
-    return {} if text is None else parse_lock(text, f"{LOCK_FILE} of {revision}")
-
-
-def text_at(root: Path, revision: str, path: str) -> str | None:
-    """A file's text in a git revision; None where it has no such file.
-
-    Raises:
-        AssayError: there is no such revision.
-    """
     try:
-        commit = git(root, "rev-parse", "--verify", f"{revision}^{{commit}}").strip()
+        git(root, "rev-parse", "--verify", f"{revision}^{{commit}}")
     except AssayError:
         raise AssayError(f"no git revision {revision!r} here; fetch it, or name another") from None
-    if not git(root, "ls-tree", "--name-only", commit, path):
-        return None
-    return git(root, "show", f"{commit}:{path}")
+    if not git(root, "ls-tree", "--name-only", revision, lockfile.NAME):
+        return {}
+    return lockfile.parse(git(root, "show", f"{revision}:{lockfile.NAME}"), f"{lockfile.NAME} of {revision}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from assay import files
 from assay.errors import AssayError
-from assay.pipeline import dag, plan, remote
+from assay.pipeline import dag, lockfile, plan, remote
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -82,7 +82,8 @@ def _stages(root: Path) -> tuple[list[str], list[str]]:
 
 def _fill(root: Path, done: Done, readers: Collection[str]) -> None:
     """Bring here what these stages read of others, if dvc.lock knows of it."""
-    names = [name for name in remote.absent(root, readers) if name in dag.read_lock(root)]
+    known = lockfile.read(root)
+    names = [name for name in remote.absent(root, readers) if name in known]
     if not names:
         return
     _run(done, "pull", "--allow-missing", *names, check=False)  # at once; what fails is looked at one by one
@@ -141,3 +142,9 @@ def write_done(root: Path, done: Done, seconds: float) -> None:
     training = sum(known.get(name) or 0 for name in done.ran)
     content = {"ran": done.ran, "restored": done.restored, "seconds": seconds, "training_seconds": training}
     files.write_json(root / DONE_FILE, content)
+
+
+def read_done(root: Path) -> dict[str, Any] | None:
+    """What `write_done` kept; None where the last run was elsewhere."""
+    path = root / DONE_FILE
+    return dict(files.read_json(path)) if path.is_file() else None

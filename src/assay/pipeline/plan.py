@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay import files
-from assay.pipeline import dag, reasons, restore
+from assay.pipeline import dag, lockfile, reasons, restore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -77,7 +77,7 @@ def make(root: Path, since: Mapping[str, Any] | None = None, ask_remote: bool = 
         AssayError: a file of the pipeline cannot be read, or the remote cannot be reached.
     """
     with dag.opened(root) as repo:
-        entries = dag.read_lock(root) if since is None else since
+        entries = lockfile.read(root) if since is None else since
         stages = dag.in_order(repo)
         for stage in stages:
             _fill(stage, entries.get(stage.addressing))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 MISSING = "\N{EM DASH}"
+PERCENT = ("accuracy", "ece", "best_step_accuracy", "disagreement", "total_variation")  # metrics shown in per cent
 
 
 def decimals(uncertainties: Iterable[float], default: int, most: int = 5) -> int:

@@ -100,8 +100,4 @@ def _log_ticks(low: float, high: float, most: int) -> list[float]:
         inside = [float(f"{value:.3g}") for value in values if low <= value <= high]
         if len(inside) <= most:
             return inside if len(inside) > 1 else _round_steps(low, high, most)
-    return _thinned(inside, most)
-
-
-def _thinned(values: Sequence[float], most: int) -> list[float]:
-    return list(values[:: math.ceil(len(values) / most)])
+    return inside[:: math.ceil(len(inside) / most)]

@@ -132,7 +132,6 @@ def _row(evaluations: Mapping[str, Evaluation], arm: str, variant: str) -> Row:
         spreads |= {metric: _mean(values), f"{metric}_min": _round(min(values)), f"{metric}_max": _round(max(values))}
     estimate, interval = _difference(evaluations, arm, variant)
     cost = costs(record, found)
-    variation: list[float] = getattr(found, "total_variation", [])
     return Row(
         arm=arm,
         variant=variant,
@@ -148,14 +147,14 @@ def _row(evaluations: Mapping[str, Evaluation], arm: str, variant: str) -> Row:
         train_samples=_round(found.train_samples),
         forward_samples=_round(found.forward_samples),
         optimizer_steps=_round(found.optimizer_steps),
-        inference_cost=_round(found.inference_cost),
+        inference_cost=_round(cost.inference_cost),
         best_step=_mean(found.best_step) if found.best_step else None,
         combine=found.combine,
         label_noise=float(record.parameters.get("label_noise", 0.0)),
-        training_cost=_whole(cost["training_cost"]),
-        training_flops=_whole(cost["training_flops"]),
-        inference_flops=_whole(cost["inference_flops"]),
-        total_variation=_mean(variation) if variation else None,
+        training_cost=_whole(cost.training_cost),
+        training_flops=_whole(cost.training_flops),
+        inference_flops=_whole(cost.inference_flops),
+        total_variation=_mean(found.total_variation) if found.total_variation else None,
     )
 
 

@@ -60,11 +60,11 @@ def number(value: float) -> str:
     return "0" if text == "-0" else text
 
 
-def text(x: float, y: float, content: str, kind: str = "", anchor: str = "start", extra: str = "") -> str:
+def text(x: float, y: float, content: str, kind: str = "", anchor: str = "start") -> str:
     """A text element."""
     classes = f' class="{kind}"' if kind else ""
     place = "" if anchor == "start" else f' text-anchor="{anchor}"'
-    return f'<text x="{number(x)}" y="{number(y)}"{classes}{place}{extra}>{escape(content)}</text>'
+    return f'<text x="{number(x)}" y="{number(y)}"{classes}{place}>{escape(content)}</text>'
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:

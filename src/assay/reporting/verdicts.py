@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assay.evaluation.claims import VERDICTS
-from assay.evaluation.statistics import CONFIDENCE
 from assay.reporting import numbers
 from assay.reporting.papers import paper
 from assay.reporting.tables import label
@@ -28,7 +27,6 @@ NAMES = {
     "total_variation": "Total variation",
 }  # fmt: skip
 MARKS = {"reproduced": "✓", "refuted": "✗", "undecided": "?", "not tested here": "–"}  # no verdict rests on a colour
-PERCENT = ("accuracy", "ece", "best_step_accuracy", "disagreement", "total_variation")
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,6 @@ class View:
     paper: str
     difference: str
     interval: str
-    confidence: str
     unit: str
     differs: str
     reason: str
@@ -116,7 +113,7 @@ def _counts(claims: Sequence[ClaimRecord]) -> str:
 
 def _view(claim: ClaimRecord, names: Mapping[str, str]) -> View:
     ratio = claim.asks == "ratio"
-    scale = 100 if claim.metric in PERCENT and not ratio else 1
+    scale = 100 if claim.metric in numbers.PERCENT and not ratio else 1
     unit = "×" if ratio and claim.against else "" if ratio else _unit(claim.metric)
     places = numbers.decimals([scale * (claim.interval[1] - claim.interval[0]) / 2] if claim.interval else [], 2)
     value = None if claim.difference is None else scale * claim.difference
@@ -130,9 +127,6 @@ def _view(claim: ClaimRecord, names: Mapping[str, str]) -> View:
         paper=claim.paper,
         difference="" if claim.preset else shown,
         interval=_interval(claim, scale, places),
-        confidence=""
-        if claim.interval is None or claim.confidence == CONFIDENCE
-        else f"{100 * claim.confidence:.4g} %",
         unit="" if claim.preset else unit,
         differs=claim.differs_from_paper,
         reason=claim.reason,
@@ -142,7 +136,7 @@ def _view(claim: ClaimRecord, names: Mapping[str, str]) -> View:
 
 
 def _unit(metric: str) -> str:
-    if metric in PERCENT:
+    if metric in numbers.PERCENT:
         return "points"
     return (
         "nats" if metric == "nll" else "steps" if metric in ("best_step", "steps_to_match", "optimizer_steps") else ""

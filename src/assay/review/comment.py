@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from assay.evaluation.metrics import METRICS
 from assay.pipeline import values, wording
-from assay.reporting import numbers
-from assay.review import differences, verdicts
+from assay.review import changes, differences, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from assay.pipeline.plan import Plan
-    from assay.review.differences import Difference
     from assay.review.side import Side
     from assay.review.verdicts import Moved, Regression
 
 MARKER = "<!-- assay: the one comment of this pull request -->"
-NAMES = {"accuracy": "Accuracy, %", "nll": "NLL, nats", "brier": "Brier", "ece": "ECE, %"}
-PERCENT = ("accuracy", "ece")
 MOST_VARIANTS = 60
 MOST_CHARACTERS = 65_000  # GitHub refuses more than 65,536
 
@@ -41,9 +39,24 @@ class Results:
     branch: Side
     base: Side
     done: Mapping[str, Any] | None = None
-    plots: Sequence[tuple[str, str]] = field(default=())
+    plots: Sequence[tuple[str, str]] = ()
     report: str = ""
     tracked: str = ""
+
+    @cached_property
+    def failed(self) -> Sequence[Regression]:
+        """The claims that fail the check."""
+        return verdicts.regressions(self.branch, self.base)
+
+    @cached_property
+    def moved(self) -> Sequence[Moved]:
+        """The verdicts that changed."""
+        return verdicts.moved(self.branch, self.base)
+
+    @property
+    def headline(self) -> str:
+        """What happened, in a few words."""
+        return changes.headline(self.failed, self.moved)
 
 
 def of_plan(base: str, parameters: Sequence[values.Change], plan: Plan) -> str:
@@ -66,18 +79,16 @@ def of_results(base: str, plan: Plan, results: Results) -> str:
         results: both sides, and what belongs beside them.
     """
     parameters = values.changes(results.base.params, results.branch.params)
-    failed = verdicts.regressions(results.branch, results.base)
-    moved = verdicts.moved(results.branch, results.base)
     names = differences.changed(results.branch, results.base)
     content = {
-        "mark": "✗" if failed else "✓",
-        "headline": headline(failed, moved),
+        "mark": "✗" if results.failed else "✓",
+        "headline": results.headline,
         "plan_only": False,
-        "regressions": [{"id": one.claim.id, "text": describe(one)} for one in failed],
-        "moved": [_moved(one) for one in moved],
+        "regressions": [{"id": one.claim.id, "text": changes.describe(one)} for one in results.failed],
+        "moved": [changes.moved(one) for one in results.moved],
         "claims": len(results.branch.claims),
-        "metric_names": [NAMES[metric] for metric in differences.METRICS],
-        "metrics": [(name, _row(results, name)) for name in names[:MOST_VARIANTS]],
+        "metric_names": [changes.NAMES[metric] for metric in METRICS],
+        "metrics": [(name, changes.row(results.branch, results.base, name)) for name in names[:MOST_VARIANTS]],
         "cut": max(0, len(names) - MOST_VARIANTS),
         "ran": ran(results.done),
         "plots": results.plots,
@@ -87,25 +98,9 @@ def of_results(base: str, plan: Plan, results: Results) -> str:
     text = _render(base, parameters, plan, content)
     if len(text) > MOST_CHARACTERS:  # the reasons and plots go first: the report has the plots, `make plan` the reasons
         text = re.sub(r"<details>.*?</details>\n", "", text, flags=re.DOTALL)
-    return (
-        text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 40] + "\n\n(cut; the report has the rest)\n"
-    )
-
-
-def headline(failed: Sequence[Regression], moved: Sequence[Moved]) -> str:
-    """`1 claim regressed`, or that none did and how many verdicts changed."""
-    if failed:
-        return f"{len(failed)} claim{'' if len(failed) == 1 else 's'} regressed"
-    changed = f"{len(moved)} verdict{'' if len(moved) == 1 else 's'} changed" if moved else "no verdict changed"
-    return f"No claim regressed; {changed}"
-
-
-def describe(one: Regression) -> str:
-    """Why a claim fails the check."""
-    parts = [f"its verdict moved from {one.was} to {one.claim.verdict}"] if one.was else []
-    if one.difference:
-        parts.append(f"{one.claim.metric} of {one.claim.arm} is worse by {_change(one.difference)}")
-    return "; ".join(parts)
+    if len(text) > MOST_CHARACTERS:
+        text = text[: MOST_CHARACTERS - 40] + "\n\n(cut; the report has the rest)\n"
+    return text
 
 
 def ran(done: Mapping[str, Any] | None) -> str:
@@ -141,55 +136,3 @@ def _cell(text: str) -> str:
 def _code(text: str) -> str:
     """Text whose characters Markdown takes as they are."""
     return re.sub(r"([\\`*_<>\[\]|])", r"\\\1", text)
-
-
-def _moved(one: Moved) -> dict[str, str]:
-    interval = ""
-    if one.new and one.new.asks != "ratio" and one.new.difference is not None:
-        interval = _signed(one.new.metric, one.new.difference, one.new.interval)
-    elif one.new and one.new.difference is not None:
-        ends = f" [{numbers.span(*one.new.interval, 3)}]" if one.new.interval else ""
-        interval = f"{numbers.fixed(one.new.difference, 3)}{ends}"
-    absent = numbers.MISSING
-    return {
-        "id": one.id,
-        "statement": one.statement,
-        "old": one.old.verdict if one.old else f"{absent} (new)",
-        "new": one.new.verdict if one.new else f"{absent} (removed)",
-        "interval": interval,
-    }
-
-
-def _row(results: Results, name: str) -> list[tuple[str, str]]:
-    cells = []
-    for metric in differences.METRICS:
-        found = differences.between(results.branch, results.base, name, metric)
-        if found is None:
-            cells.append((numbers.MISSING, ""))
-        else:
-            scale, places = _scale(metric), _places(metric, found.interval)
-            cells.append((numbers.fixed(scale * found.branch, places), _change(found)))
-    return cells
-
-
-def _change(found: Difference) -> str:
-    mark = {1: " ▲", 0: "", -1: " ▼"}[found.direction]
-    if found.difference is None:
-        return found.reason
-    text = _signed(found.metric, found.difference, found.interval)
-    return f"{text}{mark}" + (f" ({found.reason})" if found.reason else "")
-
-
-def _signed(metric: str, difference: float, interval: tuple[float, float] | None) -> str:
-    scale, places = _scale(metric), _places(metric, interval)
-    text = numbers.signed(scale * difference, places)
-    return f"{text} {numbers.interval(scale * interval[0], scale * interval[1], places)}" if interval else text
-
-
-def _scale(metric: str) -> int:
-    return 100 if metric in PERCENT else 1
-
-
-def _places(metric: str, interval: tuple[float, float] | None) -> int:
-    default = 2 if metric in PERCENT else 4
-    return numbers.decimals([_scale(metric) * (interval[1] - interval[0]) / 2] if interval else [], default)

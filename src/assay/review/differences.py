@@ -10,48 +10,45 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from assay.evaluation.statistics import CONFIDENCE, mean_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from assay.review.side import Evaluation, Side
 
-METRICS = ("accuracy", "nll", "brier", "ece")
-ERROR_RATE = 0.05
 FEWEST_SEEDS = 3
 """Two equal differences of an accuracy, which moves in steps of one test example, happen by chance too often."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of one variant on the branch and on the base.
+    """A metric of one variant on the branch, and how it differs from the base.
 
     Attributes:
-        name: `<arm>/<variant>`.
         metric: which.
-        branch: mean over the branch's seeds.
-        base: mean over the base's seeds; None where the base has no such variant.
+        mean: over the branch's seeds.
         difference: mean paired difference over the common seeds; None where there is none.
         interval: of that difference; None where it cannot be had.
         reason: why; else empty.
-        more_is_better: the direction in which the metric improves; None: that of accuracy, or of a loss.
+        more_is_better: the direction in which the metric improves.
     """
 
-    name: str
     metric: str
-    branch: float
-    base: float | None
-    difference: float | None
-    interval: tuple[float, float] | None
+    mean: float
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
     reason: str = ""
-    more_is_better: bool | None = None
+    more_is_better: bool = True
 
     @property
     def direction(self) -> int:
         """1 where it is significantly better, -1 where worse, else 0."""
         if self.interval is None or self.interval[0] <= 0 <= self.interval[1]:
             return 0
-        rises = self.metric == "accuracy" if self.more_is_better is None else self.more_is_better
-        return 1 if (self.interval[0] > 0) == rises else -1
+        return 1 if (self.interval[0] > 0) == self.more_is_better else -1
 
 
 def changed(branch: Side, base: Side) -> list[str]:
@@ -65,7 +62,9 @@ def changed(branch: Side, base: Side) -> list[str]:
     return sorted(names, key=lambda name: not name.startswith("baseline/"))
 
 
-def between(branch: Side, base: Side, name: str, metric: str, comparisons: int = 1) -> Difference | None:
+def between(
+    branch: Side, base: Side, name: str, metric: str, comparisons: int = 1, more_is_better: bool | None = None
+) -> Difference | None:
     """The difference of one variant in one metric; None where the branch has no such numbers.
 
     Args:
@@ -75,6 +74,7 @@ def between(branch: Side, base: Side, name: str, metric: str, comparisons: int =
         metric: a key of the variants whose value is a list with a number a seed.
         comparisons: how many are made at once: each interval then has a confidence of 1 - 0.05 / comparisons, so that
             noise makes one of them all exclude 0 at most once in twenty times (Bonferroni).
+        more_is_better: the direction in which the metric improves; None: that of accuracy, or of a loss.
     """
     arm, _, variant = name.partition("/")
     ours, theirs = (side.evaluations.get(arm) for side in (branch, base))
@@ -82,27 +82,20 @@ def between(branch: Side, base: Side, name: str, metric: str, comparisons: int =
     if ours is None or not new:
         return None
     old = _by_seed(theirs, variant, metric)
+    mean = fmean(new.values())
     if theirs is None or not old:
-        return Difference(name, metric, fmean(new.values()), None, None, None, "new")
-    means = fmean(new.values()), fmean(old.values())
+        return Difference(metric, mean, reason="new")
     if ours.data_digest != theirs.data_digest:
-        return Difference(name, metric, *means, None, None, "other data")
-    gaps = [new[seed] - old[seed] for seed in new if seed in old]
-    if not gaps:
-        return Difference(name, metric, *means, None, None, "no common seed")
-    if len(gaps) < FEWEST_SEEDS:
-        return Difference(name, metric, *means, fmean(gaps), None, f"fewer than {FEWEST_SEEDS} common seeds")
-    return Difference(name, metric, *means, fmean(gaps), t_interval(gaps, 1 - ERROR_RATE / comparisons))
-
-
-def t_interval(values: list[float], confidence: float) -> tuple[float, float]:
-    """Student's interval for the mean of values drawn from a normal distribution; needs two of them or more."""
-    from scipy import stats  # slow to import
-
-    mean = fmean(values)
-    spread = (sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values)) ** 0.5
-    reach = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * spread
-    return mean - reach, mean + reach
+        return Difference(metric, mean, reason="other data")
+    seeds = tuple(seed for seed in new if seed in old)
+    if not seeds:
+        return Difference(metric, mean, reason="no common seed")
+    found = mean_of(np.array([[new[seed] - old[seed]] for seed in seeds]), seeds)
+    if len(seeds) < FEWEST_SEEDS:
+        return Difference(metric, mean, found.value, reason=f"fewer than {FEWEST_SEEDS} common seeds")
+    rises = metric == "accuracy" if more_is_better is None else more_is_better
+    interval = found.interval(1 - (1 - CONFIDENCE) / comparisons)
+    return Difference(metric, mean, found.value, interval, more_is_better=rises)
 
 
 def _by_seed(evaluation: Evaluation | None, variant: str, metric: str) -> Mapping[int, float]:

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML, YAMLError
 
 from assay.errors import AssayError
 from assay.parsing import parse
-from assay.pipeline import dag
+from assay.pipeline import dag, lockfile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -34,7 +34,6 @@ class Claim(BaseModel):
     asks: str = ""
     more_is_better: bool | None = None
     arm: str = ""
-    against: str = ""
     difference: float | None = None
     interval: tuple[float, float] | None = None
     verdict: str
@@ -89,9 +88,12 @@ def of_revision(root: Path, revision: str) -> Side:
     Raises:
         AssayError: there is no such revision, or a file in it is damaged.
     """
-    dag.text_at(root, revision, PARAMS)  # says that there is no such revision, before git says it worse
-    names = dag.git(root, "ls-tree", "--name-only", revision, RECORDS).split()
-    return _read(names, lambda name: dag.text_at(root, revision, name), f" of {revision}")
+    listed = dag.git(root, "ls-tree", "--name-only", revision, PARAMS, CLAIMS, lockfile.NAME, RECORDS).splitlines()
+
+    def text(name: str) -> str | None:
+        return dag.git(root, "show", f"{revision}:{name}") if name in listed else None
+
+    return _read([name for name in listed if name.startswith(RECORDS)], text, f" of {revision}")
 
 
 def _read(names: Iterable[str], text: Callable[[str], str | None], of: str) -> Side:
@@ -99,12 +101,12 @@ def _read(names: Iterable[str], text: Callable[[str], str | None], of: str) -> S
     evaluations = [
         parse(Evaluation, _json(text(name), name + of), name + of) for name in sorted(names) if name.endswith(".json")
     ]
-    lock = text(dag.LOCK_FILE)
+    lock = text(lockfile.NAME)
     return Side(
         params=_yaml(text(PARAMS), PARAMS + of),
         claims={claim.id: claim for claim in claims},
         evaluations={one.arm: one for one in evaluations},
-        lock=dag.parse_lock(lock, dag.LOCK_FILE + of) if lock else {},
+        lock=lockfile.parse(lock, lockfile.NAME + of) if lock else {},
     )
 
 

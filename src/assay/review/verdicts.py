@@ -7,7 +7,7 @@ at most (one in forty, since only the bad side counts).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assay.review import differences
@@ -21,12 +21,17 @@ REFUTED = "refuted"
 
 @dataclass(frozen=True)
 class Moved:
-    """A claim whose verdict is another one than on the base; a side is None where it has no such claim."""
+    """A claim whose verdict is another one than on the base.
 
-    id: str
-    statement: str
-    old: Claim | None
-    new: Claim | None
+    Attributes:
+        claim: the branch's, or the base's where the branch has it no more.
+        old: the base's verdict; None where it has no such claim.
+        new: the branch's.
+    """
+
+    claim: Claim
+    old: str | None
+    new: str | None
 
 
 @dataclass(frozen=True)
@@ -42,28 +47,25 @@ def moved(branch: Side, base: Side) -> list[Moved]:
     """The claims whose verdict differs, in the base's order, then those that are new."""
     found = []
     for name, claim in {**base.claims, **branch.claims}.items():
-        old, new = base.claims.get(name), branch.claims.get(name)
-        if old is None or new is None or old.verdict != new.verdict:
-            found.append(Moved(name, claim.statement, old, new))
+        old, new = (side.claims[name].verdict if name in side.claims else None for side in (base, branch))
+        if old != new:
+            found.append(Moved(claim, old, new))
     return found
 
 
 def regressions(branch: Side, base: Side) -> list[Regression]:
     """The claims that fail the check; one that the base does not have cannot."""
     altered = set(differences.changed(branch, base))
-    tested = [claim for claim in branch.claims.values() if claim.id in base.claims and claim.arm in altered]
+    known = [claim for claim in branch.claims.values() if claim.id in base.claims]
+    tested = sum(claim.arm in altered for claim in known)
     found = []
-    for claim in branch.claims.values():
-        old = base.claims.get(claim.id)
-        if old is None:
-            continue
-        was = old.verdict if claim.verdict == REFUTED != old.verdict else None
-        worse = None
-        if claim in tested:
-            difference = differences.between(branch, base, claim.arm, claim.metric, len(tested))
-            if difference:
-                difference = replace(difference, more_is_better=claim.more_is_better)
-            worse = difference if difference and difference.direction < 0 else None
+    for claim in known:
+        old, worse = base.claims[claim.id].verdict, None
+        was = old if claim.verdict == REFUTED != old else None
+        if claim.arm in altered:
+            worse = differences.between(branch, base, claim.arm, claim.metric, tested, claim.more_is_better)
+        if worse and worse.direction >= 0:
+            worse = None
         if was or worse:
             found.append(Regression(claim, was, worse))
     return found

@@ -25,12 +25,11 @@ class Exporter:
 
     def __enter__(self) -> Exporter:
         self._scratch = TemporaryDirectory(prefix="assay-track-")
-        self._traced: dict[str, Path] = {}
-        self._programs: dict[Path, Any] = {}
+        self._traced: dict[str, tuple[Path, Any]] = {}
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._programs.clear()
+        self._traced.clear()
         self._scratch.cleanup()
 
     def write(self, network: Predictor, form: str, images: dict[str, int], model: str, run: str) -> Path:
@@ -43,28 +42,30 @@ class Exporter:
             model: the id that MLflow has for it.
             run: the id of the run that logs it.
         """
+        import torch
+
         folder = Path(self._scratch.name) / model
         if form not in self._traced:
-            self._traced[form] = traced = Path(self._scratch.name) / f"form-{len(self._traced)}"
+            traced = Path(self._scratch.name) / f"form-{len(self._traced)}"
             _export(network, images, traced)
-        shutil.copytree(self._traced[form], folder)
-        self._put_weights(network, self._traced[form], folder)
+            self._traced[form] = traced, torch.export.load(_program(traced))
+        traced, program = self._traced[form]
+        shutil.copytree(traced, folder)
+        _put_weights(network, program)
+        torch.export.save(program, _program(folder))
         _put_ids(folder, model, run)
         return folder
 
-    def _put_weights(self, network: Predictor, traced: Path, folder: Path) -> None:
-        import torch
 
-        path = _program(traced)
-        if path not in self._programs:
-            self._programs[path] = torch.export.load(path)
-        program, state = self._programs[path], network.state_dict()
-        if program.state_dict.keys() != state.keys():
-            raise RuntimeError(f"the exported graph has other weights than its network: {sorted(program.state_dict)}")
-        with torch.no_grad():
-            for name, tensor in state.items():
-                program.state_dict[name].copy_(tensor)
-        torch.export.save(program, folder / path.relative_to(traced))
+def _put_weights(network: Predictor, program: Any) -> None:
+    import torch
+
+    state = network.state_dict()
+    if program.state_dict.keys() != state.keys():
+        raise RuntimeError(f"the exported graph has other weights than its network: {sorted(program.state_dict)}")
+    with torch.no_grad():
+        for name, tensor in state.items():
+            program.state_dict[name].copy_(tensor)
 
 
 def _export(network: Predictor, images: dict[str, int], folder: Path) -> None:

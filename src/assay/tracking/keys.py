@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ruamel.yaml import YAML, YAMLError
-
 from assay import files
 from assay.config import BASELINE
 from assay.errors import AssayError
+from assay.pipeline import lockfile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-LOCK_FILE = "dvc.lock"
 LAYOUT = 2
 """Raised whenever a change of this package logs something else: then every run is made anew, beside the old one."""
 
@@ -29,22 +27,6 @@ def stages_of(arm: str) -> tuple[str, str]:
     return f"train@{arm}", f"evaluate@{arm}"
 
 
-def read_lock(root: Path) -> dict[str, Any]:
-    """The stages of dvc.lock by name; none where there is no such file.
-
-    Raises:
-        AssayError: the file is not YAML, as after a merge with conflicts.
-    """
-    path = root / LOCK_FILE
-    if not path.is_file():
-        return {}
-    try:
-        content = YAML(typ="safe", pure=True).load(path) or {}
-    except YAMLError:
-        raise AssayError(f"{LOCK_FILE}: not valid YAML; delete it and run `dvc repro`") from None
-    return dict(content.get("stages", {}))
-
-
 def key(root: Path, lock: dict[str, Any], stages: Iterable[str], read: Iterable[Path]) -> str:
     """The key of a run: 16 hex digits.
 
@@ -53,7 +35,7 @@ def key(root: Path, lock: dict[str, Any], stages: Iterable[str], read: Iterable[
 
     Args:
         root: the repository's root.
-        lock: as `read_lock` gives it.
+        lock: as `lockfile.read` gives it.
         stages: those that the run tells of.
         read: the files that the run is made from.
 
@@ -74,4 +56,4 @@ def _refuse_other_files(root: Path, entry: dict[str, Any], read: list[Path]) -> 
     for out in entry.get("outs", []):
         path = root / out["path"]
         if path in read and out.get("md5") not in (None, files.file_digest(path, "md5")):
-            raise AssayError(f"{out['path']}: not the file that {LOCK_FILE} records; run `dvc repro`")
+            raise AssayError(f"{out['path']}: not the file that {lockfile.NAME} records; run `dvc repro`")

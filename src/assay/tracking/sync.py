@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay import files
 from assay.config import BASELINE
+from assay.pipeline import lockfile
 from assay.tracking import champion, content, keys, live, lock, runs, tags, view
 from assay.tracking.dataset import dataset_input, digest_of
 from assay.tracking.export import Exporter
@@ -68,7 +69,7 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
     meta = read_meta(store.root)
     records = [read_arm(store.root, name, meta) for name in (BASELINE, *arms)]
     report = read_report(store.root)
-    locked = keys.read_lock(store.root)
+    locked = lockfile.read(store.root)
     model = records[0].manifest.model.name
     done = Synced(experiment_name(meta.name, model), champion.registered_name(meta.name, model))
     for arm in records:

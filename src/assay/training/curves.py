@@ -67,9 +67,11 @@ class Curves:
         return [best[copy.arm, copy.seed][1] for copy in self.copies] if best else []
 
     def accuracies_at(self, steps: Sequence[int], split: str) -> list[float]:
-        """For each copy, the accuracy at its step in `steps`; empty where the split was never evaluated."""
+        """For each copy, the accuracy at its step in `steps`; empty where there is no step, or no look at the split."""
         found = {(arm, seed, step): accuracy for arm, seed, step, of, _, accuracy in self.rows if of == split}
-        return [found[copy.arm, copy.seed, step] for copy, step in zip(self.copies, steps, strict=True) if found]
+        if not found or not steps:
+            return []
+        return [found[copy.arm, copy.seed, step] for copy, step in zip(self.copies, steps, strict=True)]
 
     def csv(self) -> str:
         """The table as text."""

@@ -92,7 +92,6 @@ class Endpoints(Parametrisation):
         self._weight_names = list(weight_names(network))
         self._pairs = list(combinations(range(points.endpoints), 2))
         self._step, self._drawn = -1, (torch.empty(0), torch.empty(0))
-        self._record: dict[str, Any] = {}
 
     def weights(self, stored: Weights, step: int) -> Weights:
         """Each copy's point of this step."""
@@ -119,7 +118,6 @@ class Endpoints(Parametrisation):
 
     def variants(self, stored: Weights, buffers: Weights) -> dict[str, Outcome]:  # noqa: ARG002
         """`midpoint`, `ensemble` (of the endpoints, but for a curve's bend), and of a line or curve also `pair`."""
-        self._record = self._describe(stored)
         ends = torch.eye(self._points.endpoints, dtype=torch.float64)[: self._points.ends]
         found = {
             "midpoint": self._outcome(stored, self._points.middle()[None]),
@@ -142,9 +140,16 @@ class Endpoints(Parametrisation):
         sweep = Sweep(axis="alpha", at=list(ALPHAS), tensors=tensors, coefficients=rows.tolist())
         return {shape: Swept(sweep, found, stored if bent else None)}
 
-    def record(self) -> dict[str, Any]:
-        """For each seed, how far apart the endpoints ended; known once `variants` was asked."""
-        return self._record
+    def record(self, stored: Weights) -> dict[str, Any]:
+        """For each seed, how far apart the endpoints are."""
+        inner = subspace.products(stored[name].double() for name in self._weight_names)
+        cosines, norms = subspace.squared_cosines(inner), inner.diagonal(dim1=1, dim2=2)
+        distances = (norms.unsqueeze(2) + norms.unsqueeze(1) - 2 * inner).clamp_min(0).sqrt()
+        i, j = zip(*self._pairs, strict=True)
+        return {
+            "squared_cosine": [round(value, 6) for value in cosines[:, i, j].mean(1).tolist()],
+            "distance": [round(value, 4) for value in distances[:, i, j].mean(1).tolist()],
+        }
 
     def _draw(self, step: int) -> tuple[Float[Tensor, "copy layer endpoint"], Float[Tensor, "copy endpoint endpoint"]]:
         """Each copy's points and pair of this step: functions of its seed and the step."""
@@ -178,13 +183,3 @@ class Endpoints(Parametrisation):
         weights = {name: torch.stack([member[name] for member in members], 1) for name in members[0]}
         samples = len(members) * batch_norm.examples_seen(self._network, self._data)
         return Outcome(weights, rests_on=Cost(forward_samples=samples))
-
-    def _describe(self, stored: Weights) -> dict[str, Any]:
-        inner = subspace.products(stored[name].double() for name in self._weight_names)
-        cosines, norms = subspace.squared_cosines(inner), inner.diagonal(dim1=1, dim2=2)
-        distances = (norms.unsqueeze(2) + norms.unsqueeze(1) - 2 * inner).clamp_min(0).sqrt()
-        i, j = zip(*self._pairs, strict=True)
-        return {
-            "squared_cosine": [round(value, 6) for value in cosines[:, i, j].mean(1).tolist()],
-            "distance": [round(value, 4) for value in distances[:, i, j].mean(1).tolist()],
-        }

@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from assay.training.stack import Stack
-from assay.training.update import GradientUpdate, Seen, Update
+from assay.training.update import Seen, UpdateAround
 
 if TYPE_CHECKING:
     from jaxtyping import Int64
     from torch import Tensor
 
-    from assay.training.parametrisation import Outcome
-    from assay.training.stack import Weights
+    from assay.training.update import GradientUpdate
 
 ROWS = 1024  # examples in one pass, so that memory does not grow with the subset
 RUNS = 26  # of the subset in an iteration: the first, and the 25 that the line search may take
 
 
-class LbfgsPhase(Update):
+class LbfgsPhase(UpdateAround):
     """Each copy walks by L-BFGS on its own subset for a while; then the inner update goes on from there.
 
     A step is one iteration. The line search decides how often it runs the whole subset, and every run is billed.
@@ -37,8 +36,8 @@ class LbfgsPhase(Update):
     """
 
     def __init__(self, inner: GradientUpdate, subset: Int64[Tensor, "copy subset"], until: int) -> None:
-        self.network, self.counters = inner.network, inner.counters
-        self._inner, self._subset, self._until = inner, subset, until
+        super().__init__(inner)
+        self._subset, self._until, self._examples = subset, until, inner.examples
         self._labels = inner.batches.labels(subset)
         self._alone = Stack(inner.network, 1, subset.device, inner.train.precision)
         # views, so that the optimizers write into the stack itself
@@ -54,7 +53,7 @@ class LbfgsPhase(Update):
         """One iteration of every copy, or the inner update's step."""
         if step >= self._until:
             self._optimizers = []  # what they remember is of no more use, and large in a checkpoint
-            return self._inner.step(step)
+            return super().step(step)
         seen, runs = zip(*(self._iterate(copy) for copy in range(len(self._subset))), strict=True)
         self.counters.add("train_samples", self._subset.shape[1] * torch.tensor(runs, device=self._subset.device))
         self.counters.add("optimizer_steps", 1)
@@ -80,32 +79,20 @@ class LbfgsPhase(Update):
         sums = {name: torch.zeros_like(tensor) for name, tensor in weights.items()}
         parts = []
         for part, own in zip(positions, labels, strict=True):
-            parts.append(self._alone.gradients(stacked, {}, self._inner.examples.batch(part, None), own))
+            parts.append(self._alone.gradients(stacked, {}, self._examples.batch(part, None), own))
             for name, tensor in sums.items():
                 tensor.add_(parts[-1].by_name.pop(name)[0], alpha=own.shape[1] / self._labels.shape[1])
         for name, tensor in weights.items():
             tensor.grad = sums[name]
         return Seen(torch.cat([part.losses for part in parts], 1), torch.cat([part.correct for part in parts], 1))
 
-    def evaluated(self) -> Weights:
-        """The inner update's."""
-        return self._inner.evaluated()
-
-    def variants(self) -> dict[str, Outcome]:
-        """The inner update's."""
-        return self._inner.variants()
-
-    def record(self) -> dict[str, Any]:
-        """The inner update's."""
-        return self._inner.record()
-
     def state(self) -> dict[str, Any]:
         """The inner update's, and the curvature that each copy has gathered."""
-        return {"inner": self._inner.state(), "lbfgs": [optimizer.state_dict() for optimizer in self._optimizers]}
+        return {**super().state(), "lbfgs": [optimizer.state_dict() for optimizer in self._optimizers]}
 
     def restore(self, state: dict[str, Any]) -> None:
         """From a checkpoint."""
-        self._inner.restore(state["inner"])
+        super().restore(state)
         self._optimizers = self._optimizers[: len(state["lbfgs"])]
         for optimizer, own in zip(self._optimizers, state["lbfgs"], strict=True):
             optimizer.load_state_dict(own)

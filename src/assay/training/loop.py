@@ -9,11 +9,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from torch.nn import functional as F
-
 from assay.training.curves import Curves, Running
 from assay.training.progress import StepProgress
-from assay.training.stack import predict
+from assay.training.stack import example_losses, predict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,9 +98,8 @@ def _evaluate(
         if len(split.labels):
             logits = predict(update.network, weights, split.images, data.mean, data.std)
             labels = split.labels.expand(logits.shape[:2])
-            losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
             accuracies = (logits.argmax(-1) == labels).double().mean(1)
-            shown = (name, *curves.add(done, name, losses.double().mean(1), accuracies))
+            shown = (name, *curves.add(done, name, example_losses(logits, labels).double().mean(1), accuracies))
     return shown
 
 

@@ -67,7 +67,7 @@ class Masked(Parametrisation):
             begin = end
         return found
 
-    def record(self) -> dict[str, Any]:
+    def record(self, stored: Weights) -> dict[str, Any]:  # noqa: ARG002
         """How many weights each layer has and, in each variant and seed, has left; and what the caller wants said."""
         left = {
             variant: {name: counts_left(mask) for name, mask in masks.items()} for variant, masks in self._masks.items()

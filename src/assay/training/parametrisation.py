@@ -78,7 +78,7 @@ class Parametrisation:
         """Paths of networks to evaluate point by point, by name."""
         return {}
 
-    def record(self) -> dict[str, Any]:
+    def record(self, stored: Weights) -> dict[str, Any]:  # noqa: ARG002
         """What there is to say of the training, for the manifest: JSON, the same in every rerun."""
         return {}
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from torch.nn import functional as F
-
 from assay.training.cost import KINDS
-from assay.training.stack import predict
-from assay.training.update import Seen, Update
+from assay.training.stack import example_losses, predict
+from assay.training.update import Seen, Update, UpdateAround
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from assay.data.prepared import Prepared
-    from assay.training.parametrisation import Outcome
-    from assay.training.stack import Weights
 
 
 @dataclass(frozen=True)
@@ -53,11 +49,10 @@ class Yardstick:
         self, update: Update, images: Tensor, labels: Tensor
     ) -> tuple[Float[Tensor, "copy example"], Bool[Tensor, "copy example"]]:
         logits = predict(update.network, update.evaluated(), images, self.data.mean, self.data.std)
-        losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
-        return losses, logits.argmax(-1) == labels
+        return example_losses(logits, labels), logits.argmax(-1) == labels
 
 
-class MeasuredPhases(Update):
+class MeasuredPhases(UpdateAround):
     """An update whose networks are measured when a phase is done; as with validation, the measuring is not billed.
 
     Args:
@@ -68,38 +63,30 @@ class MeasuredPhases(Update):
     """
 
     def __init__(self, inner: Update, ends: Mapping[int, str], yardstick: Yardstick, about: dict[str, Any]) -> None:
-        self.network, self.counters = inner.network, inner.counters
-        self._inner, self._ends, self._yardstick, self._about = inner, dict(ends), yardstick, about
+        super().__init__(inner)
+        self._ends, self._yardstick, self._about = dict(ends), yardstick, about
         self._phases: list[dict[str, Any]] = []
 
     def step(self, step: int) -> Seen:
         """The inner update's step; then, at the end of a phase, a look at where it led."""
-        seen = self._inner.step(step)
+        seen = super().step(step)
         if step + 1 in self._ends:
             cost = self.counters.cost().model_dump()
             spent = {kind: cost[kind] - sum(phase[kind] for phase in self._phases) for kind in KINDS}
-            self._phases.append({"phase": self._ends[step + 1], **spent, **self._yardstick.measure(self._inner)})
+            self._phases.append({"phase": self._ends[step + 1], **spent, **self._yardstick.measure(self.inner)})
         return seen
-
-    def evaluated(self) -> Weights:
-        """The inner update's."""
-        return self._inner.evaluated()
-
-    def variants(self) -> dict[str, Outcome]:
-        """The inner update's."""
-        return self._inner.variants()
 
     def record(self) -> dict[str, Any]:
         """The phases beside what else there is to say."""
-        return {**self._inner.record(), **self._about, "phases": self._phases}
+        return {**super().record(), **self._about, "phases": self._phases}
 
     def state(self) -> dict[str, Any]:
         """The inner update's, and the phases that are done."""
-        return {"inner": self._inner.state(), "phases": self._phases}
+        return {**super().state(), "phases": self._phases}
 
     def restore(self, state: dict[str, Any]) -> None:
         """From a checkpoint."""
-        self._inner.restore(state["inner"])
+        super().restore(state)
         self._phases = list(state["phases"])
 
 

@@ -223,6 +223,13 @@ def predict(
     return torch.cat(chunks, dim=1)
 
 
+def example_losses(
+    logits: Float[Tensor, "copy batch class"], labels: Int64[Tensor, "copy batch"]
+) -> Float[Tensor, "copy batch"]:
+    """Cross-entropy of each example, in nats."""
+    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
+
+
 def initialise(
     build: Callable[[], nn.Module], seeds: Sequence[int], device: torch.device
 ) -> tuple[nn.Module, Weights, Weights]:
@@ -250,7 +257,7 @@ def _differentiate(
     weigh: Weigh | None,
     copies: slice,
 ) -> Gradients:
-    losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
+    losses = example_losses(logits, labels)
     coefficients = weigh(losses.detach(), copies) if weigh else None
     total = losses.mean(1).sum() if coefficients is None else (coefficients * losses).sum()
     gradients = torch.autograd.grad(total, list(leaves.values()))

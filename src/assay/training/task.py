@@ -100,8 +100,8 @@ class Task:
     def artifact(self, update: Update, curves: Curves) -> Artifact:
         """What training left, with the record of how it came about."""
         outcomes, paths = update.variants(), update.sweeps()
-        best = _by_curve(curves, curves.best_steps())
-        accuracies = _by_curve(curves, curves.accuracies_at(curves.best_steps(), "test")) if best else {}
+        steps = curves.best_steps()
+        best, accuracies = _by_curve(curves, steps), _by_curve(curves, curves.accuracies_at(steps, "test"))
         records = {}
         for name, outcome in outcomes.items():
             validation = self._validation(update.network, outcome)
@@ -115,14 +115,17 @@ class Task:
                 best_step_accuracy=accuracies.get(curve, []),
                 **validation,
             )
-        run = self.run
+        run, model = self.run, self.run.model
+        forward, both = models.operations(model.name, self.data.images, model.arguments)
         manifest = Manifest(
             arm=run.arm,
             method=run.method,
             seeds=list(run.seeds),
-            model=ModelRecord(name=run.model.name, arguments=run.model.arguments),
+            model=ModelRecord(
+                name=model.name, arguments=model.arguments, flops_per_sample=forward, flops_per_train_sample=both
+            ),
             images=asdict(self.data.images),
-            parameters=run.model_dump(mode="json", exclude={"arm", "seeds", "method"}),
+            parameters=run.model_dump(mode="json", exclude={"arm", "seeds", "method", "own"}),
             data_digest=self.data.digest,
             variants=records,
             record=update.record(),

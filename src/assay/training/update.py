@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import functional as F
 
 from assay.runtime import key
 from assay.training.averaging import Averaging
@@ -15,7 +14,7 @@ from assay.training.cost import Counters
 from assay.training.examples import Examples
 from assay.training.optim import make_optimizer, rate_factor, set_rate
 from assay.training.parametrisation import Outcome, Parametrisation, Swept
-from assay.training.stack import Stack, Weights
+from assay.training.stack import Stack, Weights, example_losses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +83,46 @@ class Update(ABC):
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
         """From a checkpoint."""
+
+
+class UpdateAround(Update):
+    """An update that does something beside another's steps; whatever it does not override is the other's.
+
+    Args:
+        inner: the other.
+    """
+
+    def __init__(self, inner: Update) -> None:
+        self.inner, self.network, self.counters = inner, inner.network, inner.counters
+        self.curve_names, self.first_step = inner.curve_names, inner.first_step
+
+    def step(self, step: int) -> Seen:
+        """The inner update's."""
+        return self.inner.step(step)
+
+    def evaluated(self) -> Weights:
+        """The inner update's."""
+        return self.inner.evaluated()
+
+    def variants(self) -> dict[str, Outcome]:
+        """The inner update's."""
+        return self.inner.variants()
+
+    def sweeps(self) -> dict[str, Swept]:
+        """The inner update's."""
+        return self.inner.sweeps()
+
+    def record(self) -> dict[str, Any]:
+        """The inner update's."""
+        return self.inner.record()
+
+    def state(self) -> dict[str, Any]:
+        """The inner update's."""
+        return {"inner": self.inner.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+        self.inner.restore(state["inner"])
 
 
 class GradientUpdate(Update):
@@ -163,33 +202,34 @@ class GradientUpdate(Update):
                 indices.split(self.train.batch_size, 1), labels.split(self.train.batch_size, 1), strict=True
             ):
                 logits = self.stack.forward(weights, self.examples.batch(part, None))
-                losses.append(F.cross_entropy(logits.flatten(0, 1), own_labels.flatten(), reduction="none"))
+                losses.append(example_losses(logits, own_labels))
         self.counters.add("forward_samples", indices.shape[1])
-        return torch.cat([loss.view(len(self.seeds), -1) for loss in losses], 1)
+        return torch.cat(losses, 1)
+
+    def _values(self) -> Weights:
+        """What is stored, without its gradients."""
+        return {name: tensor.detach() for name, tensor in self.stored.items()}
 
     def evaluated(self) -> Weights:
         """The weights of now, with their buffers."""
-        stored = {name: tensor.detach() for name, tensor in self.stored.items()}
-        return {**self.buffers, **self.parametrisation.evaluated(stored)}
+        return {**self.buffers, **self.parametrisation.evaluated(self._values())}
 
     def variants(self) -> dict[str, Outcome]:
         """What the averaging and the parametrisation leave."""
-        stored = {name: tensor.detach() for name, tensor in self.stored.items()}
-        return {**self.averaging.variants(), **self.parametrisation.variants(stored, self.buffers)}
+        return {**self.averaging.variants(), **self.parametrisation.variants(self._values(), self.buffers)}
 
     def sweeps(self) -> dict[str, Swept]:
         """What the parametrisation leaves."""
-        stored = {name: tensor.detach() for name, tensor in self.stored.items()}
-        return self.parametrisation.sweeps(stored, self.buffers)
+        return self.parametrisation.sweeps(self._values(), self.buffers)
 
     def record(self) -> dict[str, Any]:
         """What the seams have to say."""
-        return {**self.batches.record(), **self.parametrisation.record(), **self.averaging.record()}
+        return {**self.batches.record(), **self.parametrisation.record(self._values()), **self.averaging.record()}
 
     def state(self) -> dict[str, Any]:
         """Weights, buffers, optimizer, counters, and what the seams keep."""
         return {
-            "stored": {name: tensor.detach() for name, tensor in self.stored.items()},
+            "stored": self._values(),
             "buffers": self.buffers,
             "optimizer": self.optimizer.state_dict(),
             "counters": self.counters.state(),

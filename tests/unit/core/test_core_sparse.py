@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from assay import models, sparse
 from assay.data.images import Images
@@ -67,7 +68,7 @@ def test_odd_values_types_and_shapes_survive(tmp_path):
         (lambda path: path.write_bytes(path.read_bytes()[:-9]), "damaged"),
         (lambda path: path.write_bytes(b"no"), "damaged"),
         (
-            lambda path: __import__("safetensors.torch").torch.save_file({"w": torch.zeros(2)}, path),
+            lambda path: save_file({"w": torch.zeros(2)}, path),
             "not a sparse network: its metadata does not name the format",
         ),
     ],

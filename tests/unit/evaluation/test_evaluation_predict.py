@@ -10,6 +10,8 @@ from torch import nn
 from assay.artifact import Artifact, Manifest, ModelRecord, Variant
 from assay.errors import AssayError
 from assay.evaluation import metrics, predict
+from assay.evaluation.members import disagreement
+from assay.evaluation.record import MemberRecord
 from assay.models.combine import combine
 
 SEEDS, EXAMPLES, CLASSES, PIXELS = 2, 40, 4, 9
@@ -78,16 +80,17 @@ def test_disagreement_is_the_mean_over_pairs_of_members(network, images, labels)
     predicted = logits_of(artifact, images).argmax(-1)
     pairs = list(itertools.combinations(range(4), 2))
     expected = [np.mean([(row[i] != row[j]).float().mean() for i, j in pairs]) for row in predicted]
-    assert found == pytest.approx(expected)
-    assert min(found) > 0
+    assert found.disagreement == pytest.approx(expected, abs=1e-6)
+    assert min(found.disagreement) > 0
 
 
 def test_one_member_has_nobody_to_disagree_with(network, images, labels):
-    assert predict.of_variant(make(1), "ensemble", network, images, labels, [100.0], [50.0])[1] == []
+    _, found = predict.of_variant(make(1), "ensemble", network, images, labels, [100.0], [50.0])
+    assert found == MemberRecord()
 
 
 def test_members_that_agree_have_no_disagreement():
-    assert predict.disagreement(torch.tensor([[[3, 0], [0, 3]]])) == [0.0]
+    assert disagreement(torch.tensor([[[3, 0], [0, 3]]])).tolist() == [[0.0, 0.0]]
 
 
 def test_members_run_one_at_a_time(network, images, labels, monkeypatch):
@@ -101,6 +104,17 @@ def test_members_run_one_at_a_time(network, images, labels, monkeypatch):
     monkeypatch.setattr(predict, "predict", spy)
     predict.of_variant(make(5), "ensemble", network, images, labels, [100.0], [50.0])
     assert sizes == [{SEEDS}] * 5
+
+
+def test_a_part_at_a_time_gives_what_all_at_once_does(network, images, labels, monkeypatch):
+    def run():
+        return predict.of_variant(make(3), "ensemble", network, images, labels, [100.0], [50.0])
+
+    (whole, about_whole), _ = run(), monkeypatch.setattr(predict, "CELLS", SEEDS * 3 * CLASSES * 7)
+    parts, about_parts = run()
+    assert (whole.correct == parts.correct).all()
+    assert parts.nll == pytest.approx(whole.nll, abs=1e-6)
+    assert about_parts == about_whole
 
 
 def test_a_vote_without_a_voice_for_the_label_has_a_finite_loss():

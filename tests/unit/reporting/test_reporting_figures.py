@@ -1,8 +1,6 @@
 """Figures of methods that the small site lacks, the Pareto front by hand, and scales that show what they are given."""
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -177,15 +175,3 @@ def test_large_numbers_are_short():
 def test_the_presets_that_claims_name_exist():
     named = {claim["preset"] for claim in YAML(typ="safe").load(ROOT / "params.yaml")["claims"] if "preset" in claim}
     assert named <= {path.stem for path in (ROOT / "presets").glob("*.yaml")}
-
-
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
-def test_a_browser_runs_the_page_without_errors(compared, tmp_path):
-    page = compared / "metrics/report/index.html"
-    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--dump-dom"]
-    done = subprocess.run(
-        ["chromium", *options, f"file://{page}"], capture_output=True, text=True, timeout=120, check=True
-    )
-    dom = done.stdout
-    assert 'class="hit"' in dom
-    assert "<title>" not in dom[dom.index("<body") :], "the script turns titles into tips"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from test_review_comparison import claim, evaluation, side
 
@@ -27,19 +29,13 @@ def results(**changes) -> comment.Results:
     return comment.Results(**{**defaults, **changes})
 
 
-def tables(text: str) -> list[list[str]]:
-    """The lines of each table, every one with as many cells as its header."""
-    found: list[list[str]] = [[]]
-    for line in text.splitlines():
-        if line.startswith("|"):
-            found[-1].append(line)
-        elif found[-1]:
-            found.append([])
-    for table in filter(None, found):
-        assert table[1].startswith("|---")
-        counts = {line.replace("\\|", "").count("|") for line in table}
-        assert len(counts) == 1, table
-    return [table for table in found if table]
+def tables(text: str) -> list[str]:
+    """The tables, every line of each with as many cells as its header."""
+    found = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
+    for table in found:
+        assert table.splitlines()[1].startswith("|---")
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1, table
+    return found
 
 
 def test_the_comment_holds_everything_a_reviewer_asks_for():

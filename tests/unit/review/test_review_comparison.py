@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from assay.review import comment, differences, verdicts
+from assay.review import changes, differences, verdicts
 from assay.review.side import Claim, Evaluation, Side
 
 
@@ -89,7 +89,7 @@ def test_a_new_claim_cannot_regress_and_is_shown():
     branch, base = side(claims=[claim("refuted")]), side()
     assert verdicts.regressions(branch, base) == []
     (moved,) = verdicts.moved(branch, base)
-    assert (moved.old, moved.new.verdict) == (None, "refuted")
+    assert (moved.old, moved.new) == (None, "refuted")
     (gone,) = verdicts.moved(base, branch)
     assert gone.new is None
 
@@ -98,8 +98,16 @@ def test_an_arm_that_is_significantly_worse_regresses_and_an_arm_that_is_better_
     worse, better = evaluation(accuracy=[0.80, 0.81, 0.79]), evaluation(accuracy=[0.90, 0.92, 0.91])
     claims = [claim("undecided")]
     (found,) = verdicts.regressions(side(worse, claims=claims), side(better, claims=claims))
-    assert "accuracy of line/last is worse by −11.0 [" in comment.describe(found)
+    assert "accuracy of line/last is worse by −11.0 [" in changes.describe(found)
     assert verdicts.regressions(side(better, claims=claims), side(worse, claims=claims)) == []
+
+
+def test_a_share_is_worse_by_per_cent_as_in_the_report():
+    """Whatever metric the claim is about, not those of the comment's own table alone."""
+    claims = [Claim(id="c", metric="disagreement", arm="line/last", verdict="undecided", more_is_better=True)]
+    less, more = evaluation(disagreement=[0.1, 0.12, 0.11]), evaluation(disagreement=[0.5, 0.52, 0.51])
+    (found,) = verdicts.regressions(side(less, claims=claims), side(more, claims=claims))
+    assert "worse by −40.00 [" in changes.describe(found)
 
 
 def test_the_claim_says_in_which_direction_its_metric_improves():

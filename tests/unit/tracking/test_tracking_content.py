@@ -9,6 +9,7 @@ from torch import nn
 from assay.artifact import Variant
 from assay.errors import AssayError
 from assay.models.combine import combine
+from assay.pipeline import lockfile
 from assay.tracking import keys
 from assay.tracking.content import parameters
 from assay.tracking.points import Point, read_points
@@ -38,8 +39,8 @@ def test_a_key_depends_on_the_entries_and_on_nothing_else(tmp_path):
 
 def test_a_lock_with_conflicts_is_one_clear_line(tmp_path):
     (tmp_path / "dvc.lock").write_text("<<<<<<< ours\nstages: {\n=======\n")
-    with pytest.raises(AssayError, match=r"^dvc.lock: not valid YAML; delete it and run `dvc repro`$"):
-        keys.read_lock(tmp_path)
+    with pytest.raises(AssayError, match=r"^dvc.lock: not valid YAML, as after a merge with conflicts; drop"):
+        lockfile.read(tmp_path)
 
 
 def test_the_curves_of_a_pruning_round_keep_its_variants_apart(tmp_path):

@@ -68,12 +68,13 @@ def run(toy: Toy, tau: int, s: float, sigma: float, *, chains=300, sweeps=200, t
     generator = torch.Generator().manual_seed(4)
     losses, batches, tests = torch.zeros(chains, dtype=torch.float64), 0, 0
     for sweep in range(sweeps):
-        for models in halves(tau, CPU):
-            draws = draw([generator], chains * len(models), 3, move.fraction, CPU)
+        for half in halves(tau, CPU):
+            models = len(half.models)
+            draws = draw([generator], chains * models, 3, move.fraction, CPU)
             by_chain = type(draws)(
-                *(None if d is None else d.view(chains, len(models), *d.shape[2:]) for d in vars(draws).values())
+                *(None if d is None else d.view(chains, models, *d.shape[2:]) for d in vars(draws).values())
             )
-            decision = move_models(theta, models, sigmas, s, move, by_chain, toy.pairs, test)
+            decision = move_models(theta, half, sigmas, s, move, by_chain, toy.pairs, test)
             batches, tests = batches + int(decision.batch.sum()), tests + len(decision.batch)
         if sweep >= sweeps // 2:  # what a wrong test does to a stationary start has had time to show
             losses += ((theta.double().square() / 2) @ CURVATURES.double()).mean(1)

@@ -128,7 +128,7 @@ def test_an_ensemble_costs_what_its_members_do(make):
 
 def test_members_learn_their_seed_s_labels_from_batches_of_their_own(make):
     update = make("deep_ensemble", label_noise=0.5)
-    batch = update._copies.batches.draw(0, None)
+    batch = update.inner.batches.draw(0, None)
     assert len({tuple(row) for row in batch.indices.tolist()}) == 6
     noisy = Task(make_run_of(update), make_data()).labels
     for copy in range(6):
@@ -138,7 +138,7 @@ def test_members_learn_their_seed_s_labels_from_batches_of_their_own(make):
 def make_run_of(update):
     from assay.config import Run
 
-    train = update._copies.train
+    train = update.inner.train
     return Run(
         arm="p", method="sgd", seeds=(0, 1), model=Model(name="linear"), train=train, label_noise=0.5, options={}
     )

@@ -28,8 +28,8 @@ def test_it_is_what_pytorch_does_alone_with_the_whole_subset(task):
     weights = {name: tensor[1].clone() for name, tensor in update.evaluated().items()}
     for step in range(5):
         update.step(step)
-    network, batches = models.build("linear", task.data.images), update._inner._inner.batches
-    images = update._inner._inner.examples.batch(batches.subset, None)[1]
+    network, batches = models.build("linear", task.data.images), update.inner.inner.batches
+    images = update.inner.inner.examples.batch(batches.subset, None)[1]
     labels = batches.labels(batches.subset)[1]
     network.load_state_dict(weights)
     optimizer = torch.optim.LBFGS(network.parameters(), max_iter=5, max_eval=1000, line_search_fn="strong_wolfe")

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from assay.training.sampling.acceptance import Losses, decide, decide_exactly, mixing_variance
+from assay.training.sampling.acceptance import Losses, decide, decide_exactly, exponentials, mixing_variance
 
 TESTS = 200_000
 
@@ -35,7 +35,8 @@ class Known:
 
 def draws(count: int):
     generator = torch.Generator().manual_seed(6)
-    return mixing_variance(count, generator), torch.randn(count, dtype=torch.float64, generator=generator)
+    variance = mixing_variance(exponentials(count, generator))
+    return variance, torch.randn(count, dtype=torch.float64, generator=generator)
 
 
 def accepted(pairs, s: float, count: int = TESTS, test=decide) -> float:

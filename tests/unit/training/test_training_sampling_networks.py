@@ -42,6 +42,11 @@ def plain(network, weights, data, labels):
     return torch.stack(rows)
 
 
+def labels_of(data):
+    """The same for two chains."""
+    return data.train.labels.repeat(2, 1)
+
+
 def networks_of(network, data, *, dense=True):
     return DenseNetworks(*split_prefix(network), data, centred=False) if dense else StackedNetworks(network, data)
 
@@ -68,7 +73,7 @@ def test_losses_are_those_of_the_plain_module(start, data, model, dense):
 
 def test_accuracy_is_the_old_models(start, data):
     _, network, weights = start()
-    pairs = NetworkPairs(networks_of(network, data), weights, data.train.labels, [generator(0, "x")] * 2, 16)
+    pairs = NetworkPairs(networks_of(network, data), weights, labels_of(data), [generator(0, "x")] * 2, 16)
     inputs = normalise(data.train.images, data.mean, data.std)
     logits = functional_call(network, {n: w[1, 0] for n, w in weights.items()}, inputs)
     share = (logits.argmax(-1) == data.train.labels).double().mean()
@@ -87,7 +92,7 @@ def test_no_mini_batch_is_used_twice(start, data):
             seen.extend(tuple(row) for row in indices.tolist())
             return self.inner.logits(weights, indices)
 
-    pairs = NetworkPairs(Watching(), weights, data.train.labels, [generator(s, "x") for s in (0, 1)], 16)
+    pairs = NetworkPairs(Watching(), weights, labels_of(data), [generator(s, "x") for s in (0, 1)], 16)
     for owners in ([0, 1], [0, 0, 1], [0, 1]):
         pairs.sample(torch.tensor(owners))
     assert len(set(seen)) == len(seen) == 7

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
-from assay import methods
+from assay import files, methods
 from assay.config import Model
 from assay.errors import AssayError
 from assay.methods import trajectory
@@ -17,7 +18,9 @@ from assay.training.sampling.diagnostics import flags
 from assay.training.sampling.equal_loss import at_equal_loss
 from assay.training.sampling.schedule import Annealing, Steering
 from assay.training.task import Task
+from benchmarks import trajectory_tuning
 
+ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
 SMALL = {"tau": 3, "s": 100.0, "sigma": 0.05, "block": 64}
 
@@ -37,15 +40,13 @@ def test_the_bias_rises_geometrically_and_stays():
     assert Annealing(0.0, 0.0, 5).at(2) == 0.0
 
 
-def test_sigma_is_steered_towards_the_batch_and_frozen_with_the_bias():
+def test_sigma_is_steered_towards_the_batch():
     steering = Steering(0.1, 2, 160, 400.0, CPU)
     batches = torch.tensor([160 * 500, 160 * 300])
-    steering.observe(0, batches, torch.tensor([80, 80]), burning_in=True)
+    steering.observe(0, batches, torch.tensor([80, 80]))
     assert steering.sigma.tolist() == pytest.approx([0.1 * 0.8**0.25, 0.1 * (4 / 3) ** 0.25])
     before = steering.sigma.clone()
-    steering.observe(1, batches, torch.tensor([80, 80]), burning_in=False)
-    assert torch.equal(steering.sigma, before)
-    steering.observe(2, batches * 100, torch.tensor([80, 10]), burning_in=True)
+    steering.observe(1, batches * 100, torch.tensor([80, 10]))
     assert (steering.sigma / before).tolist() == pytest.approx([0.9, 0.9 * 0.95])
 
 
@@ -61,6 +62,13 @@ def test_every_test_costs_twice_its_batch(make_run, data):
     assert update.counters.cost().forward_samples == sum(record["forward_samples"]) / 3
     assert update.counters.cost().optimizer_steps == 40
     assert record["saving"] == pytest.approx([96 / n for n in record["batch_a_test"]], rel=1e-4)
+
+
+def test_the_committed_tuning_is_what_the_script_tries():
+    found = files.read_json(ROOT / trajectory_tuning.RESULTS)
+    assert (found["samples"], found["start"]) == (trajectory_tuning.SAMPLES, trajectory_tuning.BASE)
+    assert {name: line["changes"] for name, line in found["tried"].items()} == trajectory_tuning.TRIED
+    assert list(found["tried"]) == list(trajectory_tuning.TRIED)
 
 
 def test_the_full_test_costs_the_training_set_twice(make_run, data):

@@ -39,7 +39,7 @@ def figure(content: Content) -> Figure:
     """Accuracy against each cost, and the table sorted by what is not dominated."""
     rows = content.clean()
     known = [cost for cost in COSTS if all(getattr(row, cost[0]) is not None for row in rows)]
-    one_network = len({content.record(row.arm).flops_per_sample for row in rows}) == 1
+    one_network = len({content.record(row.arm).model.flops_per_sample for row in rows}) == 1
     if one_network:  # operations would show the same again
         known = [cost for cost in known if cost[2] == "passes"]
     return Figure(

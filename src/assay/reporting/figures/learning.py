@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +40,7 @@ def figure(content: Content) -> Figure:
         own = found[arm]
         if own is not None:
             series.append(_line(own, arm, 1))
-            panels.append(Panel(arm, Axis("step"), Axis("", "accuracy"), _unnamed(series), width=280, height=190))
+            panels.append(Panel(arm, Axis("step"), Axis("", "accuracy"), series, width=280, height=190))
     return Figure(
         "learning_curves",
         "Learning curves",
@@ -59,13 +60,8 @@ def _line(curve: Curve, name: str, colour: int) -> Series:
     chosen = np.unique(np.linspace(0, len(curve.steps) - 1, min(MOST_POINTS, len(curve.steps))).round().astype(int))
     steps = [float(step) for step in curve.steps[chosen]]
     values = [list(map(float, curve.accuracy[:, i])) for i in chosen]
-    return spread(name, steps, values, " %", 100, where="step", colour=colour)
-
-
-def _unnamed(series: list[Series]) -> list[Series]:
-    from dataclasses import replace
-
-    return [replace(one, name="") for one in series]
+    named = spread(name, steps, values, " %", 100, where="step", colour=colour)
+    return replace(named, name="")  # the caption says which is which
 
 
 def _table(curves: dict[str, Curve]) -> Table:

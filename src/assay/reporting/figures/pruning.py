@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from assay.config import BASELINE
 from assay.reporting import numbers
 from assay.reporting.figure import Figure, span_cell, spread, table
-from assay.reporting.plot import Axis, Panel
+from assay.reporting.plot import Axis, Panel, Series
 from assay.reporting.tables import Cell
 
 if TYPE_CHECKING:
@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 
     from assay.evaluation.record import Record, VariantRecord
     from assay.reporting.content import Content
-    from assay.reporting.plot import Series
     from assay.reporting.tables import Table
 
 ORDER = ("ticket", "reinit", "random", "one_shot")
 Points = dict[float, "VariantRecord"]
-Read = "Callable[[VariantRecord], Sequence[float]]"
 
 
 def figure(content: Content) -> Figure | None:
@@ -33,7 +31,7 @@ def figure(content: Content) -> Figure | None:
     lines = _lines(rounds, dense)
     panels = [
         _panel("Accuracy at the end", "test accuracy, %", lines, lambda one: one.accuracy, 100),
-        _panel("Accuracy at early stop", "test accuracy, %", lines, early_accuracy, 100),
+        _panel("Accuracy at early stop", "test accuracy, %", lines, lambda one: one.best_step_accuracy, 100),
         _panel("Early stop", "step of the least validation loss", lines, lambda one: one.best_step, 1),
     ]
     tables = {"Rounds": _table(rounds, dense)}
@@ -50,41 +48,33 @@ def figure(content: Content) -> Figure | None:
     )
 
 
-def early_accuracy(variant: VariantRecord) -> Sequence[float]:
-    """Test accuracy of each seed at the step of the least validation loss; empty where it was not watched."""
-    return getattr(variant, "best_step_accuracy", [])
-
-
-def sparsity(rounds: Sequence[Mapping[str, object]]) -> Table:
+def sparsity(rounds: Sequence[Mapping[str, Any]]) -> Table:
     """Bytes and latency of each round, dense against sparse, as a benchmark measured them."""
     lines = []
-    batches = list(dict.fromkeys(batch for one in rounds for batch in one["latency_ms"]["dense"]))  # type: ignore[index]
+    batches = list(dict.fromkeys(batch for one in rounds for batch in one["latency_ms"]["dense"]))
     for one in rounds:
         latency = one["latency_ms"]
         cells = [
             Cell(f"{one['dense_bytes']:,}"),
-            Cell(f"{one['sparse_bytes']:,}", f"{one['sparse_bytes'] / one['dense_bytes']:.2f} ×"),  # type: ignore[operator]
+            Cell(f"{one['sparse_bytes']:,}", f"{one['sparse_bytes'] / one['dense_bytes']:.2f} ×"),
         ]
         for batch in batches:
-            a, b = latency["dense"][batch], latency["sparse"][batch]  # type: ignore[index]
+            a, b = latency["dense"][batch], latency["sparse"][batch]
             cells += [Cell(f"{a:.3g}"), Cell(f"{b:.3g}", f"{b / a:.2f} ×")]
-        lines.append((f"round {one['round']}, {100 * float(one['density']):.3g} % left", cells))  # type: ignore[arg-type]
+        lines.append((f"round {one['round']}, {100 * float(one['density']):.3g} % left", cells))
     columns = [("Dense", "bytes"), ("Sparse", "bytes")]
     for batch in batches:
         columns += [("Dense", f"ms at batch {batch}"), ("Sparse", f"ms at batch {batch}")]
     return table("Round", columns, lines)
 
 
-def sparsity_panels(rounds: Sequence[Mapping[str, object]]) -> list[Panel]:
+def sparsity_panels(rounds: Sequence[Mapping[str, Any]]) -> list[Panel]:
     """Bytes and latency of the sparse network as shares of the dense one's."""
-    from assay.reporting.plot import Series
-
-    at = [100 * float(one["density"]) for one in rounds]  # type: ignore[arg-type]
-    shares = {"bytes": [one["sparse_bytes"] / one["dense_bytes"] for one in rounds]}  # type: ignore[operator]
-    for batch in dict.fromkeys(batch for one in rounds for batch in one["latency_ms"]["dense"]):  # type: ignore[index]
+    at = [100 * float(one["density"]) for one in rounds]
+    shares = {"bytes": [one["sparse_bytes"] / one["dense_bytes"] for one in rounds]}
+    for batch in dict.fromkeys(batch for one in rounds for batch in one["latency_ms"]["dense"]):
         shares[f"time, batch {batch}"] = [
-            one["latency_ms"]["sparse"][batch] / one["latency_ms"]["dense"][batch]  # type: ignore[index]
-            for one in rounds
+            one["latency_ms"]["sparse"][batch] / one["latency_ms"]["dense"][batch] for one in rounds
         ]
     series = [
         Series(name, at, values, [f"{name}: {value:.2f} of dense" for value in values], colour=i + 1, marks=True)
@@ -128,11 +118,10 @@ def _table(rounds: Mapping[str, Record], dense: VariantRecord) -> Table:
     found += [(f"{name} {variant}", one) for name, record in rounds.items() for variant, one in record.variants.items()]
     lines = []
     for name, one in found:
-        early = early_accuracy(one)
         cells = [
             Cell(numbers.fixed(100 * one.density, 1)),
             span_cell(one.accuracy, 100),
-            span_cell(early, 100) if early else Cell(""),
+            span_cell(one.best_step_accuracy, 100) if one.best_step_accuracy else Cell(""),
             span_cell(one.best_step, 1, 0) if one.best_step else Cell(""),
         ]
         lines.append((name, cells))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TERMS = 64
+WEIGHTS = 2 / torch.arange(1, TERMS + 1, dtype=torch.float64).square()
 TAIL = 2 * (math.pi**2 / 6 - sum(1 / k**2 for k in range(1, TERMS + 1)))
 MOST_GROWTH = 4  # the first blocks estimate the variance roughly: no round multiplies a mini-batch by more
 MARGIN = 1.05  # a little more than the estimate says, so that most tests end with the next round
@@ -79,11 +80,14 @@ class Decision:
     correct: Float64[Tensor, " test"]
 
 
-def mixing_variance(count: int, generator: torch.Generator) -> Float64[Tensor, " test"]:
+def exponentials(count: int, generator: torch.Generator) -> Float64[Tensor, "test term"]:
+    """E_k of each test, for `mixing_variance`."""
+    return torch.empty(count, TERMS, dtype=torch.float64).exponential_(generator=generator)
+
+
+def mixing_variance(exponential: Float64[Tensor, "*test term"]) -> Float64[Tensor, "*test"]:
     """T of each test: N(0, T) is logistic. `TERMS` terms of the series, and the mean of what they leave out."""
-    exponential = torch.empty(count, TERMS, dtype=torch.float64).exponential_(generator=generator)
-    weights = 2 / torch.arange(1, TERMS + 1, dtype=torch.float64).square()
-    return exponential @ weights + TAIL
+    return exponential @ WEIGHTS + TAIL
 
 
 def decide(pairs: Pairs, s: float, variance: Float64[Tensor, " test"], normal: Float64[Tensor, " test"]) -> Decision:
@@ -95,32 +99,29 @@ def decide(pairs: Pairs, s: float, variance: Float64[Tensor, " test"], normal: F
         variance: T of each test, drawn before any example is.
         normal: ξ of each test, standard normal.
     """
-    tests, block = len(variance), pairs.block
-    device = variance.device
-    n = torch.zeros(tests, dtype=torch.int64, device=device)
-    sums = torch.zeros(4, tests, dtype=torch.float64, device=device)
-    estimate, noise = torch.zeros_like(variance), torch.zeros_like(variance)
-    active = torch.arange(tests, device=device)
-    blocks = torch.ones_like(active)
-    too_many = n > 0
+    tests, block, device = len(variance), pairs.block, variance.device
     if block > pairs.examples:
-        active, too_many = active[:0], ~too_many
-    first = True
-    while len(active):
-        _add(sums, pairs, torch.repeat_interleave(active, blocks), first=first)
-        first = False
-        n[active] += block * blocks
-        count, (total, squares) = n[active].double(), sums[:2, active]
-        v = s**2 * (squares - total.square() / count).clamp_min(0) / (count - 1) / count
-        estimate[active], noise[active] = -s * total / count, v
-        short = v > variance[active]
-        active, count, v = active[short], count[short], v[short]
-        needed = torch.minimum(MARGIN * count * v / variance[active], MOST_GROWTH * count)
-        blocks = ((needed - count) / block).ceil().long().clamp_min(1)
-        beyond = n[active] + block * blocks > pairs.examples
-        too_many[active[beyond]] = True
-        active, blocks = active[~beyond], blocks[~beyond]
-    loss, correct = sums[2:] / block
+        return decide_exactly(pairs, s, variance, normal)
+    first = pairs.sample(torch.arange(tests, device=device))
+    loss, correct = first.old.double().mean(1), first.correct.double().mean(1)
+    sums, n = _sums(first), torch.full((tests,), block, device=device)
+    too_many = n > pairs.examples
+    while True:
+        total, squares = sums
+        noise = s**2 * (squares - total.square() / n).clamp_min(0) / (n - 1) / n
+        short = (noise > variance) & ~too_many
+        if not short.any():
+            break
+        needed = torch.minimum(MARGIN * n * noise / variance, MOST_GROWTH * n)
+        blocks = ((needed - n) / block).ceil().long().clamp_min(1) * short
+        beyond = n + block * blocks > pairs.examples
+        too_many |= beyond
+        blocks *= ~beyond
+        owners = torch.repeat_interleave(blocks)
+        if len(owners):
+            sums.index_add_(1, owners, _sums(pairs.sample(owners)))
+            n += block * blocks
+    estimate = -s * total / n
     whole = too_many.nonzero()[:, 0]
     if len(whole):
         losses = pairs.exact(whole)
@@ -141,12 +142,7 @@ def decide_exactly(
     return Decision(accepted, batch, torch.ones_like(accepted), losses.old, losses.correct)
 
 
-def _add(sums: Float64[Tensor, "kind test"], pairs: Pairs, owners: Int64[Tensor, " unit"], *, first: bool) -> None:
-    """Run the units, and add up by test: Σδ, Σδ², and of the first block the old model's loss and accuracy."""
-    losses = pairs.sample(owners)
+def _sums(losses: Losses) -> Float64[Tensor, "2 unit"]:
+    """Σδ and Σδ² of each unit, δ what an example loses by the move."""
     difference = (losses.new - losses.old).double()
-    sums[0].index_add_(0, owners, difference.sum(1))
-    sums[1].index_add_(0, owners, difference.square().sum(1))
-    if first:
-        sums[2].index_add_(0, owners, losses.old.double().sum(1))
-        sums[3].index_add_(0, owners, losses.correct.double().sum(1))
+    return torch.stack((difference.sum(1), difference.square().sum(1)))

@@ -31,32 +31,39 @@ class Move:
     beta: float = 1.0
 
 
-def halves(length: int, device: torch.device) -> list[Int64[Tensor, " model"]]:
-    """The models of a chain in two sets, every other one: given the one set, those of the other are independent."""
-    return [torch.arange(first, length, 2, device=device) for first in range(min(2, length))]
+@dataclass(frozen=True)
+class Places:
+    """Some models of a chain, no two of them neighbours, and what the reference dynamics says of them.
 
-
-def conditional(
-    theta: Float[Tensor, "chain tau d"], models: Int64[Tensor, " model"]
-) -> tuple[Float[Tensor, "chain model d"], Float[Tensor, " model"]]:
-    """Mean and deviation (in units of σ) of some models under the reference dynamics, given their neighbours.
-
-    A chain of one model has no neighbour and a flat prior: its mean is where it is.
-
-    Args:
-        theta: the chains.
-        models: which models, no two of them neighbours.
+    Attributes:
+        models: their numbers.
+        left: of each, the neighbour before it; of the first model, the one after it.
+        right: of each, the neighbour after it; of the last model, the one before it.
+        deviation: of each, given its neighbours, in units of σ.
     """
-    last = theta.shape[1] - 1
+
+    models: Int64[Tensor, " model"]
+    left: Int64[Tensor, " model"]
+    right: Int64[Tensor, " model"]
+    deviation: Float[Tensor, " model"]
+
+
+def places(models: Int64[Tensor, " model"], length: int) -> Places:
+    """Look up the neighbours of models; in a chain of one, a model is its own."""
+    last = length - 1
     left = torch.where(models > 0, models - 1, models + 1).clamp(0, last)
     right = torch.where(models < last, models + 1, models - 1).clamp(0, last)
-    mean = (theta[:, left] + theta[:, right]) / 2
-    return mean, torch.where((models > 0) & (models < last), 1 / math.sqrt(2), 1.0)
+    return Places(models, left, right, torch.where(left == right, 1.0, 1 / math.sqrt(2)))
+
+
+def halves(length: int, device: torch.device) -> list[Places]:
+    """The models of a chain in two sets, every other one: given the one set, those of the other are independent."""
+    return [places(torch.arange(first, length, 2, device=device), length) for first in range(min(2, length))]
 
 
 def propose(
     theta: Float[Tensor, "chain tau d"],
-    models: Int64[Tensor, " model"],
+    half: Places,
     sigma: Float[Tensor, " chain"],
     move: Move,
     noise: Float[Tensor, "chain model d"],
@@ -66,18 +73,18 @@ def propose(
 
     Args:
         theta: the chains.
-        models: which models, no two of them neighbours.
+        half: which models.
         sigma: σ of each chain.
         move: how far to go.
         noise: ξ, standard normal.
         moving: which coordinates move; None moves all.
     """
-    mean, deviation = conditional(theta, models)
-    step = (move.beta * deviation * sigma[:, None].to(theta.dtype))[..., None] * noise
+    mean = (theta.index_select(1, half.left) + theta.index_select(1, half.right)) / 2
+    step = (move.beta * half.deviation * sigma[:, None].to(theta.dtype))[..., None] * noise
     if move.beta < 1:
-        mean = mean + math.sqrt(1 - move.beta**2) * (theta[:, models] - mean)
+        mean = mean + math.sqrt(1 - move.beta**2) * (theta[:, half.models] - mean)
     proposal = mean + step
-    return proposal if moving is None else torch.where(moving, proposal, theta[:, models])
+    return proposal if moving is None else torch.where(moving, proposal, theta[:, half.models])
 
 
 def random_subset(

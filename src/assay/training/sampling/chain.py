@@ -5,7 +5,7 @@ Mair, Causer and Garrahan, "Minibatch training of neural network ensembles via t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +13,7 @@ import torch
 from assay.runtime import generator
 from assay.training.cost import Counters
 from assay.training.parametrisation import Outcome
+from assay.training.sampling.acceptance import Decision
 from assay.training.sampling.bridge import Move, halves
 from assay.training.sampling.coordinates import Coordinates, shift_bias
 from assay.training.sampling.diagnostics import WINDOWS, Diagnostics
@@ -107,25 +108,28 @@ class TrajectoryUpdate(Update):
         self.network, self.chains, self.steering, self.annealing = network, chains, steering, annealing
         self.counters = Counters(len(seeds), device)
         self.diagnostics = Diagnostics(len(seeds), block, device)
-        self._networks, self._labels, self._seeds, self._block = networks, labels, tuple(seeds), block
+        self._networks, self._seeds, self._block = networks, tuple(seeds), block
+        self._labels = labels.expand(len(seeds), -1).contiguous()
         self._move, self._decide = move, decide
         self._sweeps, self._window = sweeps, -(-sweeps // WINDOWS)
         self._halves = halves(chains.theta.shape[1], device)
-        self._forward_samples = torch.zeros(len(seeds), dtype=torch.int64, device=device)
 
     @property
     def forward_samples(self) -> int:
-        """What all chains have cost so far; a warm start apart."""
-        return int(self._forward_samples.sum())
+        """What all chains have cost so far; a warm start, which takes gradients, apart."""
+        return int(self._spent().sum())
+
+    def _spent(self) -> Int64[Tensor, " chain"]:
+        return self.counters.state()["forward_samples"]
 
     @torch.no_grad()
     def step(self, step: int) -> Seen:
         """One sweep; what it saw is each model's mini-batch loss and accuracy before its move."""
         theta, burning_in = self.chains.theta, step < self.annealing.sweeps
         decisions = []
-        for number, models in enumerate(self._halves):
+        for number, half in enumerate(self._halves):
             generators = [generator(seed, f"trajectory half {number}", step) for seed in self._seeds]
-            draws = draw(generators, len(models), theta.shape[2], self._move.fraction, theta.device)
+            draws = draw(generators, len(half.models), theta.shape[2], self._move.fraction, theta.device)
 
             def make_pairs(
                 old: Tensor, new: Tensor, generators: Sequence[torch.Generator] = generators
@@ -135,7 +139,7 @@ class TrajectoryUpdate(Update):
 
             decision = move_models(
                 theta,
-                models,
+                half,
                 self.steering.sigma,
                 self.annealing.at(step),
                 self._move,
@@ -143,25 +147,24 @@ class TrajectoryUpdate(Update):
                 make_pairs,
                 self._decide,
             )
-            self.diagnostics.add(decision, sampling=not burning_in)
             decisions.append(decision)
-        chains = len(theta)
-        batches, accepted, losses, correct = (
-            torch.cat([getattr(each, name).view(chains, -1) for each in decisions], 1)
-            for name in ("batch", "accepted", "loss", "correct")
+        sweep = Decision(
+            *(torch.cat([getattr(d, f.name).view(len(theta), -1) for d in decisions], 1) for f in fields(Decision))
         )
-        self._forward_samples += 2 * batches.sum(1)
-        self.counters.add("forward_samples", 2 * batches.sum(1))
+        batches = sweep.batch.sum(1)
+        self.counters.add("forward_samples", 2 * batches)
         self.counters.add("optimizer_steps", 1)
-        self.steering.observe(step, batches.sum(1), accepted.sum(1), burning_in=burning_in)
-        if not burning_in:
+        self.diagnostics.add(sweep, sampling=not burning_in)
+        if burning_in:
+            self.steering.observe(step, batches, sweep.accepted.sum(1))
+        else:
             late = 2 * (step - self.annealing.sweeps) >= self._sweeps - self.annealing.sweeps
-            self.diagnostics.sampled(int(late), losses.mean(1))
+            self.diagnostics.sampled(int(late), sweep.loss.mean(1))
         if (step + 1) % self._window == 0 or step + 1 == self._sweeps:
             moves = (step + 1) * theta.shape[1]
-            spent, sigma = self._forward_samples.tolist(), self.steering.sigma.tolist()
-            self.diagnostics.close_window(moves, spent, sigma, self.annealing.at(step))
-        return Seen(losses, correct)
+            sigma = self.steering.sigma.tolist()
+            self.diagnostics.close_window(moves, self._spent().tolist(), sigma, self.annealing.at(step))
+        return Seen(sweep.loss, sweep.correct)
 
     def evaluated(self) -> Weights:
         """The last model of each chain."""
@@ -187,7 +190,7 @@ class TrajectoryUpdate(Update):
             "block": self._block,
             "moves": self._sweeps * theta.shape[1],
             "burn_in_moves": self.annealing.sweeps * theta.shape[1],
-            "forward_samples": self._forward_samples.tolist(),
+            "forward_samples": self._spent().tolist(),
             **self.diagnostics.record(self._labels.shape[-1]),
             "neighbour_distance": [[float(f"{d:.6g}") for d in chain] for chain in distances.tolist()],
             "reference_distance": reference,
@@ -200,7 +203,6 @@ class TrajectoryUpdate(Update):
             "steering": self.steering.state(),
             "counters": self.counters.state(),
             "diagnostics": self.diagnostics.state(),
-            "forward_samples": self._forward_samples,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -209,4 +211,3 @@ class TrajectoryUpdate(Update):
         self.steering.restore(state["steering"])
         self.counters.restore(state["counters"])
         self.diagnostics.restore(state["diagnostics"])
-        self._forward_samples.copy_(state["forward_samples"])

@@ -42,15 +42,10 @@ class Coordinates:
         ]
         self._factors = torch.cat(factors).to(some.device)
 
-    @property
-    def count(self) -> int:
-        """d, the number of coordinates."""
-        return sum(self.sizes)
-
     def parameters(self, flat: Float[Tensor, "*copy d"]) -> Weights:
         """The parameters at these coordinates, `(*copy, *shape)`."""
-        parts = (flat * self._factors).split(self.sizes, -1)
-        return {n: p.unflatten(-1, shape) for (n, shape), p in zip(self.shapes.items(), parts, strict=True)}
+        parts = (flat * self._factors).split_with_sizes(self.sizes, -1)
+        return {n: p.view(*flat.shape[:-1], *shape) for (n, shape), p in zip(self.shapes.items(), parts, strict=True)}
 
     def flat(self, parameters: Weights) -> Float[Tensor, "copy d"]:
         """The coordinates of parameters `(copy, *shape)`."""

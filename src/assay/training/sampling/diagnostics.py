@@ -35,20 +35,20 @@ class Diagnostics:
         self._block = block
         self._window = torch.zeros(len(FIELDS), chains, dtype=torch.float64, device=device)
         self._phases = torch.zeros(2, len(FIELDS), chains, dtype=torch.float64, device=device)
+        self._edges = block * 2 ** torch.arange(1, BINS, device=device)
         self._histogram = torch.zeros(chains, BINS, dtype=torch.int64, device=device)
         self._halves = torch.zeros(2, 3, chains, dtype=torch.float64, device=device)
         self.series: list[dict[str, Any]] = []
 
     def add(self, decision: Decision, *, sampling: bool) -> None:
-        """Add the tests of half a sweep, `(chain · model,)`."""
-        exact_accepted = decision.exact & decision.accepted
+        """Add the tests of a sweep, `(chain, model)`."""
         each = (decision.loss, decision.correct, decision.accepted, decision.batch)
-        rows = [*each, torch.ones_like(decision.loss), decision.exact, exact_accepted]
-        chains = self._window.shape[1]
-        sums = torch.stack([row.double().view(chains, -1).sum(1) for row in rows])
+        exact_accepted = decision.exact & decision.accepted
+        rows = torch.stack((*each, torch.ones_like(decision.loss), decision.exact, exact_accepted))
+        sums = rows.sum(2)
         self._window += sums
         self._phases[int(sampling)] += sums
-        bins = (decision.batch.double() / self._block).log2().floor().long().clamp(0, BINS - 1).view(chains, -1)
+        bins = torch.bucketize(decision.batch, self._edges, right=True)
         self._histogram.scatter_add_(1, bins, torch.ones_like(bins))
 
     def sampled(self, half: int, loss: Float64[Tensor, " chain"]) -> None:

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from assay.training.sampling.acceptance import mixing_variance
+from assay.training.sampling.acceptance import exponentials, mixing_variance
 from assay.training.sampling.bridge import propose, random_subset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jaxtyping import Bool, Float, Float64, Int64
+    from jaxtyping import Bool, Float, Float64
     from torch import Tensor
 
     from assay.training.sampling.acceptance import Decision, Pairs
-    from assay.training.sampling.bridge import Move
+    from assay.training.sampling.bridge import Move, Places
 
     MakePairs = Callable[[Float[Tensor, "test d"], Float[Tensor, "test d"]], Pairs]
     Decide = Callable[[Pairs, float, Float64[Tensor, " test"], Float64[Tensor, " test"]], Decision]
@@ -48,16 +48,15 @@ def draw(
     moving = None
     if fraction < 1:
         moving = torch.stack([random_subset(models, coordinates, fraction, g) for g in generators]).to(device)
-    variance = [mixing_variance(models, g) for g in generators]
+    exponential = [exponentials(models, g) for g in generators]
     normal = [torch.randn(models, dtype=torch.float64, generator=g) for g in generators]
-    stacked = (torch.stack(each).to(device) for each in (noise, variance, normal))
-    noises, variances, normals = stacked
-    return Draws(noises, moving, variances, normals)
+    variance = mixing_variance(torch.stack(exponential))
+    return Draws(torch.stack(noise).to(device), moving, variance.to(device), torch.stack(normal).to(device))
 
 
 def move_models(
     theta: Float[Tensor, "chain tau d"],
-    models: Int64[Tensor, " model"],
+    half: Places,
     sigma: Float[Tensor, " chain"],
     s: float,
     move: Move,
@@ -69,7 +68,7 @@ def move_models(
 
     Args:
         theta: the chains; changed in place.
-        models: which models, no two of them neighbours.
+        half: which models.
         sigma: σ of each chain.
         s: the bias towards low loss.
         move: how far a proposal goes.
@@ -80,10 +79,10 @@ def move_models(
     Returns:
         What was decided, `(chain · model,)`.
     """
-    old = theta[:, models]
-    new = propose(theta, models, sigma, move, draws.noise, draws.moving)
+    old = theta.index_select(1, half.models)
+    new = propose(theta, half, sigma, move, draws.noise, draws.moving)
     pairs = make_pairs(old.flatten(0, 1), new.flatten(0, 1))
     decision = decide(pairs, s, draws.variance.flatten(), draws.normal.flatten())
     accepted = decision.accepted.view(len(theta), -1)
-    theta[:, models] = torch.where(accepted[..., None], new, old)
+    theta.index_copy_(1, half.models, torch.where(accepted[..., None], new, old))
     return decision

@@ -35,7 +35,7 @@ class NetworkPairs:
     Args:
         networks: runs them.
         weights: both models of each test, `(test, 2, *shape)`; the tests of a chain stand together.
-        labels: of the training set: one list, or one for each chain.
+        labels: of the training set, for each chain.
         generators: draw each chain's examples.
         block: b0.
     """
@@ -44,12 +44,11 @@ class NetworkPairs:
         self,
         networks: Networks,
         weights: Weights,
-        labels: Int64[Tensor, " example"] | Int64[Tensor, "chain example"],
+        labels: Int64[Tensor, "chain example"],
         generators: Sequence[torch.Generator],
         block: int,
     ) -> None:
-        self._networks, self._weights, self._generators = networks, weights, generators
-        self._labels = labels if labels.dim() == 2 else labels.expand(len(generators), -1)
+        self._networks, self._weights, self._labels, self._generators = networks, weights, labels, generators
         self._tests_a_chain = len(next(iter(weights.values()))) // len(generators)
         self.examples, self.block = labels.shape[-1], block
 
@@ -62,13 +61,10 @@ class NetworkPairs:
             for count, generator in zip(counts, self._generators, strict=True)
         ]
         indices = torch.cat(drawn).to(owners.device)
-        labels = self._labels[chains[:, None], indices]
-        parts = [
-            self._run(self._of(unit_owners), unit_indices, unit_labels)
-            for unit_owners, unit_indices, unit_labels in zip(
-                *(each.split(max(1, ROWS // self.block)) for each in (owners, indices, labels)), strict=True
-            )
-        ]
+        labels = self._labels.take(indices + self.examples * chains[:, None])
+        units = max(1, ROWS // self.block)
+        passes = [slice(start, start + units) for start in range(0, len(owners), units)]
+        parts = [self._run(self._of(owners[part]), indices[part], labels[part]) for part in passes]
         return Losses(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
     def exact(self, tests: Int64[Tensor, " test"]) -> Losses:
@@ -90,9 +86,7 @@ class NetworkPairs:
         self, weights: Weights, indices: Int64[Tensor, "unit example"] | slice, labels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Cross-entropy before and after, and whether the old model is right, `(unit, example)` each."""
-        logits = self._networks.logits(weights, indices)
-        largest = logits.amax(2)
-        label = labels[:, None, None].expand(-1, 2, 1, -1)
-        of_label = logits.gather(2, label)[:, :, 0]
-        losses = (logits - largest[:, :, None]).exp_().sum(2).log_() + largest - of_label
-        return losses[:, 0], losses[:, 1], of_label[:, 0] >= largest[:, 0]
+        log_probabilities = self._networks.logits(weights, indices).log_softmax(2)
+        of_label = log_probabilities.gather(2, labels[:, None, None].expand(-1, 2, 1, -1))[:, :, 0]
+        old, new = of_label.neg().unbind(1)
+        return old, new, of_label[:, 0] >= log_probabilities[:, 0].amax(1)

@@ -58,11 +58,9 @@ class Steering:
         self._tests = self._every * tau
         self._sums = torch.zeros(2, chains, dtype=torch.float64, device=device)
 
-    def observe(
-        self, sweep: int, batches: Int64[Tensor, " chain"], accepted: Int64[Tensor, " chain"], *, burning_in: bool
-    ) -> None:
-        """See a sweep: for each chain, the sum of its tests' batches and how many of them accepted."""
-        if self._target is None or not burning_in:
+    def observe(self, sweep: int, batches: Int64[Tensor, " chain"], accepted: Int64[Tensor, " chain"]) -> None:
+        """See a sweep of the burn-in: for each chain, the sum of its tests' batches and how many of them accepted."""
+        if self._target is None:
             return
         self._sums += torch.stack([batches, accepted])
         if (sweep + 1) % self._every == 0:

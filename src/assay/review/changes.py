@@ -1,0 +1,88 @@
+"""What a branch did to verdicts and metrics, in words and numbers for the comment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from assay.evaluation.metrics import METRICS
+from assay.reporting import numbers
+from assay.review import differences
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from assay.review.differences import Difference
+    from assay.review.side import Side
+    from assay.review.verdicts import Moved, Regression
+
+NAMES = {"accuracy": "Accuracy, %", "nll": "NLL, nats", "brier": "Brier", "ece": "ECE, %"}
+
+
+def headline(failed: Sequence[Regression], moved: Sequence[Moved]) -> str:
+    """`1 claim regressed`, or that none did and how many verdicts changed."""
+    if failed:
+        return f"{len(failed)} claim{'' if len(failed) == 1 else 's'} regressed"
+    changed = f"{len(moved)} verdict{'' if len(moved) == 1 else 's'} changed" if moved else "no verdict changed"
+    return f"No claim regressed; {changed}"
+
+
+def describe(one: Regression) -> str:
+    """Why a claim fails the check."""
+    parts = [f"its verdict moved from {one.was} to {one.claim.verdict}"] if one.was else []
+    if one.difference:
+        parts.append(f"{one.claim.metric} of {one.claim.arm} is worse by {_change(one.difference)}")
+    return "; ".join(parts)
+
+
+def moved(one: Moved) -> dict[str, str]:
+    """The cells of a verdict that changed."""
+    claim, interval = one.claim, ""
+    if one.new and claim.difference is not None:
+        if claim.asks == "ratio":
+            ends = f" [{numbers.span(*claim.interval, 3)}]" if claim.interval else ""
+            interval = f"{numbers.fixed(claim.difference, 3)}{ends}"
+        else:
+            interval = _signed(claim.metric, claim.difference, claim.interval)
+    return {
+        "id": claim.id,
+        "statement": claim.statement,
+        "old": one.old or f"{numbers.MISSING} (new)",
+        "new": one.new or f"{numbers.MISSING} (removed)",
+        "interval": interval,
+    }
+
+
+def row(branch: Side, base: Side, name: str) -> list[tuple[str, str]]:
+    """For each metric of a variant, its mean and how it changed."""
+    cells = []
+    for metric in METRICS:
+        found = differences.between(branch, base, name, metric)
+        if found is None:
+            cells.append((numbers.MISSING, ""))
+        else:
+            scale, places = _scale(metric), _places(metric, found.interval)
+            cells.append((numbers.fixed(scale * found.mean, places), _change(found)))
+    return cells
+
+
+def _change(found: Difference) -> str:
+    mark = {1: " ▲", 0: "", -1: " ▼"}[found.direction]
+    if found.difference is None:
+        return found.reason
+    text = _signed(found.metric, found.difference, found.interval)
+    return f"{text}{mark}" + (f" ({found.reason})" if found.reason else "")
+
+
+def _signed(metric: str, difference: float, interval: tuple[float, float] | None) -> str:
+    scale, places = _scale(metric), _places(metric, interval)
+    text = numbers.signed(scale * difference, places)
+    return f"{text} {numbers.interval(scale * interval[0], scale * interval[1], places)}" if interval else text
+
+
+def _scale(metric: str) -> int:
+    return 100 if metric in numbers.PERCENT else 1
+
+
+def _places(metric: str, interval: tuple[float, float] | None) -> int:
+    default = 2 if metric in numbers.PERCENT else 4
+    return numbers.decimals([_scale(metric) * (interval[1] - interval[0]) / 2] if interval else [], default)
