@@ -14,6 +14,9 @@ from assay.data.prepared import Prepared, Split
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from assay.training.stack import Weights
+    from assay.training.update import GradientUpdate
+
 
 def pytest_collection_modifyitems(items):
     """The longest file first, so that the other workers do all the rest beside it."""
@@ -74,3 +77,23 @@ def make_run() -> Callable[..., Run]:
         return Run(**{**defaults, **changes}, train=train)
 
     return make
+
+
+@pytest.fixture
+def moved() -> Callable[..., tuple[Weights, float]]:
+    """Take one step; gives the gradients and the rate that the optimizer was handed."""
+
+    def take(update: GradientUpdate, step: int = 0) -> tuple[Weights, float]:
+        handed: list[tuple[Weights, float]] = []
+        move = update.optimizer.step
+
+        def spy(gradients: Weights, rate: float) -> None:
+            handed.append(({name: tensor.clone() for name, tensor in gradients.items()}, rate))
+            move(gradients, rate)
+
+        update.optimizer.step = spy
+        update.step(step)
+        update.optimizer.step = move
+        return handed[0]
+
+    return take

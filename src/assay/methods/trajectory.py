@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 from pydantic import Field, model_validator
 
 from assay import models
@@ -95,8 +94,7 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
     where = f"{PARAMS_FILE}: arms.{run.arm}"
     if run.train.precision != "float32":
         raise AssayError(f"{where}.precision: got {run.train.precision!r}; the test compares losses: set it to float32")
-    with torch.device("meta"):
-        network = models.build(run.model.name, images, **run.model.arguments)
+    network = models.blueprint(run.model.name, images, run.model.arguments)
     if any(True for _ in network.buffers()):
         raise AssayError(f"{where}.model: {run.model.name} has batch norm, which sampling can't move; choose another")
     if options.centre and split_prefix(network) is None:

@@ -83,8 +83,8 @@ def build(name: str, images: Images, **arguments: Any) -> nn.Module:
 
 
 def blueprint(name: str, images: Images, arguments: dict[str, Any]) -> nn.Module:
-    """The network on the meta device: names, shapes and layers without a weight being drawn; arguments as `build`."""
-    with torch.device("meta"):
+    """A network to look at: its names, shapes and layers. Nobody else's random numbers are drawn for it."""
+    with torch.random.fork_rng(devices=[]):
         return build(name, images, **arguments)
 
 

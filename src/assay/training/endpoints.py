@@ -96,21 +96,19 @@ class Endpoints(Parametrisation):
     def weights(self, stored: Weights, step: int) -> Weights:
         """Each copy's point of this step."""
         coefficients, _ = self._draw(step)
-        with torch.no_grad():
-            return {name: subspace.mix(tensor, coefficients[:, self._layer(name)]) for name, tensor in stored.items()}
+        return {name: subspace.mix(tensor, coefficients[:, self._layer(name)]) for name, tensor in stored.items()}
 
-    def backward(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> None:  # noqa: ARG002
+    def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
         """The chain rule to the endpoints, and the gradient of what holds a pair of them apart."""
         coefficients, pairs = self._draw(step)
         beta = self._points.beta
-        with torch.no_grad():
-            inner = subspace.products(stored[name] for name in self._weight_names) if beta else None
-            pull = None if inner is None else subspace.cosine_gradient(inner, pairs, beta)
-            for name, tensor in stored.items():
-                gradient = subspace.spread(gradients[name], coefficients[:, self._layer(name)])
-                if pull is not None and name in self._weight_names:
-                    gradient.flatten(2).baddbmm_(pull, tensor.flatten(2))
-                tensor.grad = gradient
+        inner = subspace.products(stored[name] for name in self._weight_names) if beta else None
+        pull = None if inner is None else subspace.cosine_gradient(inner, pairs, beta)
+        carried = {name: subspace.spread(gradients[name], coefficients[:, self._layer(name)]) for name in stored}
+        if pull is not None:
+            for name in self._weight_names:
+                carried[name].flatten(2).baddbmm_(pull, stored[name].flatten(2))
+        return carried
 
     def evaluated(self, stored: Weights) -> Weights:
         """The midpoint; batch norm's statistics are from the first `EXAMPLES_FOR_CURVES`, to be had at every look."""

@@ -46,11 +46,11 @@ class Masked(Parametrisation):
         ]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-    def backward(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> None:
-        """Keep the gradients from what is pruned."""
+    def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
+        """None for what is pruned."""
         for name, factor in self._factors.items():
             gradients[name].mul_(factor)
-        super().backward(stored, weights, gradients, step)
+        return gradients
 
     def variants(self, stored: Weights, buffers: Weights) -> dict[str, Outcome]:
         """The variants, each with its masks and its density."""

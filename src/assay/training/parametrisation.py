@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from assay.artifact import Cost
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from assay.artifact import Combine, Sweep
     from assay.training.stack import Weights
 
@@ -59,12 +55,19 @@ class Parametrisation:
     """
 
     def weights(self, stored: Weights, step: int) -> Weights:  # noqa: ARG002
-        """The weights that run at a step, differentiable in what is stored."""
+        """The weights that run at a step."""
         return stored
 
-    def penalty(self, stored: Weights, step: int) -> Tensor | None:  # noqa: ARG002
-        """A differentiable regulariser, summed over copies, or None."""
-        return None
+    def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
+        """The gradient of each copy's loss, and of what regularises it, for each stored tensor.
+
+        Args:
+            stored: what is trained.
+            weights: what ran at this step.
+            gradients: of each copy's loss for what ran; to be changed in place.
+            step: the step's number.
+        """
+        return gradients
 
     def evaluated(self, stored: Weights) -> Weights:
         """The weights whose validation loss the curves show; buffers among them take the place of those in training."""
@@ -81,17 +84,3 @@ class Parametrisation:
     def record(self, stored: Weights) -> dict[str, Any]:  # noqa: ARG002
         """What there is to say of the training, for the manifest: JSON, the same in every rerun."""
         return {}
-
-    def backward(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> None:
-        """Carry the gradients for the weights that ran on to what is stored, as its `.grad`."""
-        derived = [name for name in weights if weights[name] is not stored.get(name)]
-        for tensor in stored.values():
-            tensor.grad = None
-        penalty = self.penalty(stored, step)
-        if derived:
-            torch.autograd.backward([weights[n] for n in derived], [gradients[n] for n in derived])
-        if penalty is not None:
-            torch.autograd.backward(penalty)
-        for name in weights.keys() - derived:
-            own = stored[name]
-            own.grad = gradients[name] if own.grad is None else own.grad + gradients[name]

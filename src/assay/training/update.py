@@ -12,7 +12,7 @@ from assay.runtime import key
 from assay.training.averaging import Averaging
 from assay.training.cost import Counters
 from assay.training.examples import Examples
-from assay.training.optim import make_optimizer, rate_factor, set_rate
+from assay.training.optim import make_optimizer, rate_factor
 from assay.training.parametrisation import Outcome, Parametrisation, Swept
 from assay.training.stack import Stack, Weights, example_losses
 
@@ -154,7 +154,7 @@ class GradientUpdate(Update):
     ) -> None:
         device = data.train.images.device
         self.train, self.seeds, self.network = train, tuple(seeds), network
-        self.stored = {name: tensor.detach().clone().requires_grad_() for name, tensor in stored.items()}
+        self.stored = {name: tensor.detach().clone() for name, tensor in stored.items()}
         self.buffers = {name: tensor.clone() for name, tensor in buffers.items()}
         self.batches = batches
         self.parametrisation = parametrisation or Parametrisation()
@@ -162,14 +162,13 @@ class GradientUpdate(Update):
         self.stack = Stack(network, len(self.seeds), device, train.precision)
         self.examples = Examples(data, seeds)
         self.counters = Counters(len(self.seeds), device)
-        self.optimizer = make_optimizer(train.optimizer, self.stored.values())
+        self.optimizer = make_optimizer(train.optimizer, self.stored)
 
     def step(self, step: int) -> Seen:
         """One update of every copy."""
         if step in self.batches.phase_starts:
-            self.optimizer = make_optimizer(self.train.optimizer, self.stored.values())
+            self.optimizer = make_optimizer(self.train.optimizer, self.stored)
         scheduled = self.train.optimizer.lr * rate_factor(self.train.schedule, step, self.train.steps)
-        set_rate(self.optimizer, self.averaging.rate(step, scheduled))
         batch = self.batches.draw(step, self._score)
         weights = self.parametrisation.weights(self.stored, step)
         gradients = self.stack.gradients(
@@ -180,8 +179,8 @@ class GradientUpdate(Update):
             self.batches.weigh if self.batches.weighs else None,
             [key(seed, "layers", step) for seed in self.seeds] if self.stack.draws else None,
         )
-        self.parametrisation.backward(self.stored, weights, gradients.by_name, step)
-        self.optimizer.step()
+        carried = self.parametrisation.gradients(self.stored, weights, gradients.by_name, step)
+        self.optimizer.step(carried, self.averaging.rate(step, scheduled))
         self.counters.add("train_samples", gradients.used)
         if self.batches.weighs:
             self.counters.add("forward_samples", batch.labels.shape[1] - gradients.used)
@@ -206,32 +205,28 @@ class GradientUpdate(Update):
         self.counters.add("forward_samples", indices.shape[1])
         return torch.cat(losses, 1)
 
-    def _values(self) -> Weights:
-        """What is stored, without its gradients."""
-        return {name: tensor.detach() for name, tensor in self.stored.items()}
-
     def evaluated(self) -> Weights:
         """The weights of now, with their buffers."""
-        return {**self.buffers, **self.parametrisation.evaluated(self._values())}
+        return {**self.buffers, **self.parametrisation.evaluated(self.stored)}
 
     def variants(self) -> dict[str, Outcome]:
         """What the averaging and the parametrisation leave."""
-        return {**self.averaging.variants(), **self.parametrisation.variants(self._values(), self.buffers)}
+        return {**self.averaging.variants(), **self.parametrisation.variants(self.stored, self.buffers)}
 
     def sweeps(self) -> dict[str, Swept]:
         """What the parametrisation leaves."""
-        return self.parametrisation.sweeps(self._values(), self.buffers)
+        return self.parametrisation.sweeps(self.stored, self.buffers)
 
     def record(self) -> dict[str, Any]:
         """What the seams have to say."""
-        return {**self.batches.record(), **self.parametrisation.record(self._values()), **self.averaging.record()}
+        return {**self.batches.record(), **self.parametrisation.record(self.stored), **self.averaging.record()}
 
     def state(self) -> dict[str, Any]:
         """Weights, buffers, optimizer, counters, and what the seams keep."""
         return {
-            "stored": self._values(),
+            "stored": self.stored,
             "buffers": self.buffers,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizer.state(),
             "counters": self.counters.state(),
             "batches": self.batches.state(),
             "averaging": self.averaging.state(),
@@ -239,12 +234,11 @@ class GradientUpdate(Update):
 
     def restore(self, state: dict[str, Any]) -> None:
         """From a checkpoint."""
-        with torch.no_grad():
-            for name, tensor in self.stored.items():
-                tensor.copy_(state["stored"][name])
-            for name, tensor in self.buffers.items():
-                tensor.copy_(state["buffers"][name])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for name, tensor in self.stored.items():
+            tensor.copy_(state["stored"][name])
+        for name, tensor in self.buffers.items():
+            tensor.copy_(state["buffers"][name])
+        self.optimizer.restore(state["optimizer"])
         self.counters.restore(state["counters"])
         self.batches.restore(state["batches"])
         self.averaging.restore(state["averaging"])

@@ -48,15 +48,12 @@ def test_the_last_weights_are_the_baseline_s_where_the_rate_is(make):
         assert torch.equal(averaging.stored[name], tensor)
 
 
-def rates(update, steps=12):
-    found = []
-    for step in range(steps):
-        update.step(step)
-        found.append(update.optimizer.param_groups[0]["lr"])
-    return found
+@pytest.fixture
+def rates(moved):
+    return lambda update, steps=12: [moved(update, step)[1] for step in range(steps)]
 
 
-def test_the_schedule_ends_where_averaging_starts_and_then_the_rate_stays_or_runs_in_cycles(make):
+def test_the_schedule_ends_where_averaging_starts_and_then_the_rate_stays_or_runs_in_cycles(make, rates):
     changes = {"optimizer": SGD(name="sgd", lr=0.1, momentum=0.9), "schedule": Cosine(name="cosine", final=0.0)}
     cosine = rates(make("swa", changes=changes, start=0.5, cycle_steps=3, lr=0.05))
     whole = rates(make("sgd", changes={**changes, "steps": 6}), 6)

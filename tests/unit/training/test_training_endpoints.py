@@ -44,11 +44,11 @@ def points_of(update, step):
     ],
     ids=lambda options: "-".join(map(str, options.values())),
 )
-def test_the_gradient_of_each_endpoint_is_that_of_the_whole_loss(make, data, model, options):
+def test_the_gradient_of_each_endpoint_is_that_of_the_whole_loss(make, data, moved, model, options):
     """Autograd through a plain network at the point, plus the regulariser written as the paper does."""
     update = make(model, **options)
-    start = {name: tensor.detach().clone() for name, tensor in update.stored.items()}
-    update.step(0)
+    start = {name: tensor.clone() for name, tensor in update.stored.items()}
+    gradients, _ = moved(update)
     coefficients, pairs = points_of(update, 0)
     batch = update.batches.draw(0, None)
     layers = update.parametrisation._layers
@@ -65,27 +65,27 @@ def test_the_gradient_of_each_endpoint_is_that_of_the_whole_loss(make, data, mod
         loss = loss + options["beta"] * (one @ other) ** 2 / (one @ one * (other @ other))
         loss.backward()
         for name, leaf in leaves.items():
-            torch.testing.assert_close(update.stored[name].grad[copy], leaf.grad, rtol=1e-3, atol=1e-6, msg=name)
+            torch.testing.assert_close(gradients[name][copy], leaf.grad, rtol=1e-3, atol=1e-6, msg=name)
 
 
-def test_on_a_line_the_endpoints_share_the_gradient_as_alpha_says(make):
+def test_on_a_line_the_endpoints_share_the_gradient_as_alpha_says(make, moved):
     update = make(beta=0.0)
-    update.step(0)
+    gradients, _ = moved(update)
     alpha = points_of(update, 0)[0][:, 0, 1]
-    for tensor in update.stored.values():
-        share = alpha.view(-1, *[1] * (tensor.dim() - 2))
-        whole = tensor.grad.sum(1)
-        torch.testing.assert_close(tensor.grad[:, 0], (1 - share) * whole)
-        torch.testing.assert_close(tensor.grad[:, 1], share * whole)
+    for gradient in gradients.values():
+        share = alpha.view(-1, *[1] * (gradient.dim() - 2))
+        whole = gradient.sum(1)
+        torch.testing.assert_close(gradient[:, 0], (1 - share) * whole)
+        torch.testing.assert_close(gradient[:, 1], share * whole)
 
 
-def test_the_regulariser_leaves_biases_and_batch_norm_alone(make):
-    with_it, without = make(CNN, beta=100.0), make(CNN, beta=0.0)
-    with_it.step(0), without.step(0)
-    weight_names = set(models.weight_names(with_it.network))
-    assert len(weight_names) < len(with_it.stored)
-    for name, tensor in with_it.stored.items():
-        assert torch.equal(tensor.grad, without.stored[name].grad) == (name not in weight_names), name
+def test_the_regulariser_leaves_biases_and_batch_norm_alone(make, moved):
+    update = make(CNN, beta=100.0)
+    (with_it, _), (without, _) = moved(update), moved(make(CNN, beta=0.0))
+    weight_names = set(models.weight_names(update.network))
+    assert len(weight_names) < len(with_it)
+    for name, gradient in with_it.items():
+        assert torch.equal(gradient, without[name]) == (name not in weight_names), name
 
 
 def test_every_seed_and_step_draws_its_own_point_and_a_layer_too_if_asked(make):

@@ -9,7 +9,7 @@ import torch
 from pydantic import TypeAdapter
 
 from assay.config import Constant, Cosine, Optimizer, Step
-from assay.training.optim import make_optimizer, rate_factor, set_rate
+from assay.training.optim import make_optimizer, rate_factor
 
 PLAIN = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
@@ -26,18 +26,19 @@ PLAIN = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.
 )
 def test_a_stacked_update_equals_the_plain_optimizer_on_each_copy(settings):
     start, gradients = torch.randn(3, 4, 5), torch.randn(6, 3, 4, 5)
-    stacked = start.clone().requires_grad_()
-    optimizer = make_optimizer(TypeAdapter(Optimizer).validate_python(settings), [stacked])
+    stacked = start.clone()
+    optimizer = make_optimizer(TypeAdapter(Optimizer).validate_python(settings), {"weight": stacked})
     copies = [start[r].clone().requires_grad_() for r in range(3)]
     keywords = {key: value for key, value in settings.items() if key != "name"}
     plain = [PLAIN[settings["name"]]([copy], **keywords) for copy in copies]
     for step, gradient in enumerate(gradients):
         rate = settings["lr"] * (1 + step)
-        for tensor, grad, own in [(stacked, gradient, optimizer), *zip(copies, gradient, plain, strict=True)]:
-            tensor.grad = grad.clone()
-            set_rate(own, rate)
+        optimizer.step({"weight": gradient.clone()}, rate)
+        for copy, grad, own in zip(copies, gradient, plain, strict=True):
+            copy.grad, own.param_groups[0]["lr"] = grad.clone(), rate
             own.step()
-    torch.testing.assert_close(stacked.detach(), torch.stack([copy.detach() for copy in copies]), rtol=1e-5, atol=1e-6)
+    assert optimizer.steps == len(gradients)
+    torch.testing.assert_close(stacked, torch.stack([copy.detach() for copy in copies]), rtol=1e-5, atol=1e-6)
 
 
 def test_constant_stays():
