@@ -65,6 +65,7 @@ def train_and_write(
                 "start_up_seconds": round(start_up, 3),
                 "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
                 "threads": torch.get_num_threads(),
+                "side_by_side": runtime.beside(),
             },
         )
         artifact.write(MODELS / run.arm, result)

@@ -15,6 +15,8 @@ from torch.utils import deterministic
 
 from assay.errors import AssayError
 
+MOST_JOBS = 4  # each holds a data set and a stack of networks in memory
+
 
 def set_up() -> torch.device:
     """Choose the device, fix the thread count, ask for deterministic kernels; call it once, first thing in a stage.
@@ -27,7 +29,7 @@ def set_up() -> torch.device:
         AssayError: the device or the thread count cannot be had.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
-    name = os.environ.get("ASSAY_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    name = _device_name()
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
@@ -58,10 +60,28 @@ def _keep_memory() -> None:
 
 def threads() -> int:
     """The CPU threads to use: `ASSAY_THREADS`, or the cores that this process may use."""
-    text = os.environ.get("ASSAY_THREADS") or str(len(os.sched_getaffinity(0)))
-    if not text.isdigit() or int(text) < 1:
-        raise AssayError(f"ASSAY_THREADS={text}: give a whole number of threads, 1 or more")
-    return int(text)
+    return _count("ASSAY_THREADS", "threads") or len(os.sched_getaffinity(0))
+
+
+def jobs() -> int:
+    """How many stages to run side by side: `ASSAY_JOBS`, or one for each thread up to four, or one where a GPU is."""
+    return _count("ASSAY_JOBS", "jobs") or (1 if _device_name().startswith("cuda") else min(threads(), MOST_JOBS))
+
+
+def beside() -> int:
+    """Among how many stages that run side by side this one is: what times are to be read with."""
+    return _count("ASSAY_BESIDE", "stages") or 1
+
+
+def _count(variable: str, what: str) -> int | None:
+    text = os.environ.get(variable)
+    if text and (not text.isdigit() or int(text) < 1):
+        raise AssayError(f"{variable}={text}: give a whole number of {what}, 1 or more")
+    return int(text) if text else None
+
+
+def _device_name() -> str:
+    return os.environ.get("ASSAY_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def key(seed: int, purpose: str, index: int = 0) -> int:

@@ -1,0 +1,97 @@
+"""Stages that do not depend on each other, run side by side: each arm by a `dvc repro` of its own, on its own cores.
+
+A stack of small networks keeps one core busy and a second one half: Python, thin layers and every start-up run on one.
+DVC takes one stage after the other, but several of its commands may work in one repository, as long as none writes what
+another reads.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from threading import Event, Lock
+from typing import TYPE_CHECKING
+
+from assay.errors import AssayError
+from assay.pipeline import dag, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+FIRST = ("download", "prepare")  # every arm rests on them
+DVC = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
+ADVICE = re.compile(r"To track the changes|\tgit add|To enable auto staging|\tdvc config|Use `dvc push`|Updating lock")
+
+
+def reproduce(root: Path, jobs: int, threads: int) -> None:
+    """Bring the pipeline up to date: arms side by side, longest first; then a plain `dvc repro` for whatever is left.
+
+    Args:
+        root: the repository's root.
+        jobs: how many units run at a time.
+        threads: the CPU threads of each.
+
+    Raises:
+        AssayError: a stage failed. Those that ran beside it were finished, and none was begun after it.
+    """
+    if jobs > 1:
+        seconds = {step.stage: 0.0 if step.restored else step.seconds or 0.0 for step in plan.make(root).steps}
+        parts = sorted(units(root, seconds), key=lambda part: -sum(seconds[name] for name in part))
+        if len(parts) > 1:
+            _check("prepare", subprocess.run([*DVC, FIRST[-1]], cwd=root, check=False).returncode)
+            _run(root, parts, min(jobs, len(parts)), threads)
+    _check("the pipeline", subprocess.run(DVC, cwd=root, check=False).returncode)
+
+
+def units(root: Path, names: Collection[str]) -> list[list[str]]:
+    """Of the stages named, those that may run side by side, in sets of which none reads what another writes.
+
+    Left out are the stages that all the others rest on, and those that gather what all the others wrote. Each set is in
+    the order in which its stages run.
+    """
+    import networkx as nx
+
+    with dag.opened(root) as repo:
+        stages = dag.in_order(repo)
+        apart = {*FIRST, *(stage.addressing for stage in dag.gathering(stages))}
+        beside = [stage for stage in stages if stage.addressing in names and stage.addressing not in apart]
+        sets = nx.weakly_connected_components(repo.index.graph.subgraph(beside))
+        return [[stage.addressing for stage in beside if stage in part] for part in sets]
+
+
+def _run(root: Path, parts: Sequence[Sequence[str]], jobs: int, threads: int) -> None:
+    environment = {**os.environ, "ASSAY_THREADS": str(threads), "ASSAY_BESIDE": str(jobs)}
+    stop, printing = Event(), Lock()
+
+    def work(part: Sequence[str]) -> None:
+        if stop.is_set():
+            return
+        command = [*DVC, "--single-item", *part]
+        with subprocess.Popen(
+            command, cwd=root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process:
+            for line in process.stdout or ():
+                if line.strip() and not ADVICE.match(line):
+                    with printing:
+                        print(line, end="", flush=True)
+        if process.returncode:
+            stop.set()
+        _check(", ".join(part), process.returncode)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        running = [pool.submit(work, part) for part in parts]
+        try:
+            wait(running, return_when=FIRST_EXCEPTION)
+        finally:
+            stop.set()
+    for future in running:
+        future.result()
+
+
+def _check(what: str, code: int) -> None:
+    if code:
+        raise AssayError(f"{what}: dvc repro failed with exit code {code}; its own lines above say why")

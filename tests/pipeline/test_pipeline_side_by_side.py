@@ -1,0 +1,93 @@
+"""Arms run side by side: all of them, once, as a plain `dvc repro` would, and none after one that failed."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+from clone import ran
+from shell_pipeline import STAGES, create
+
+from assay import runtime
+from assay.errors import AssayError
+from assay.pipeline import side_by_side
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    (tmp_path / "remote").mkdir()
+    tiny, _ = create(tmp_path, str(tmp_path / "remote"))
+    return tiny
+
+
+def repro(tiny, jobs: str, check: bool = True):
+    return tiny.run(sys.executable, "-m", "stages.repro", check=check, ASSAY_JOBS=jobs, ASSAY_DEVICE="cpu")
+
+
+def change_everything(tiny) -> None:
+    tiny.change("raw.txt", "2\n", "3\n")
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # of a library of DVC's
+def test_units_share_nothing_and_leave_out_what_all_rest_on_or_what_gathers(tiny, monkeypatch):
+    monkeypatch.chdir(tiny.folder)
+    found = side_by_side.units(tiny.folder, STAGES)
+    assert found == [["train@a", "evaluate@a"], ["train@b", "evaluate@b"]]
+    assert side_by_side.units(tiny.folder, ["train@b", "compare"]) == [["train@b"]]
+
+
+def test_two_arms_run_at_the_same_time_each_on_its_share_of_the_threads(tiny):
+    """Each waits for the other to begin, so one after the other would fail."""
+    together = "touch ${key}.began; for i in $(seq 300); do test $(ls *.began | wc -l) = 2 && break; sleep 0.1; done; "
+    tiny.change(
+        "dvc.yaml",
+        "mkdir -p models/${key} metrics/timings;",
+        f"mkdir -p models/${{key}} metrics/timings; {together}"
+        "test $(ls *.began | wc -l) = 2; echo $ASSAY_THREADS $ASSAY_BESIDE > ${key}.env;",
+    )
+    done = repro(tiny, "2")
+    assert sorted(ran(done.stdout)) == ["train@a", "train@b"]  # which write what they wrote before
+    threads = max(1, runtime.threads() // 2)
+    assert {(tiny.folder / f"{arm}.env").read_text() for arm in "ab"} == {f"{threads} 2\n"}
+    assert "up to date" in tiny.run("dvc", "status").stdout
+
+
+def test_it_ends_as_one_after_the_other_does(tiny):
+    change_everything(tiny)
+    done = repro(tiny, "2")
+    assert sorted(ran(done.stdout)) == sorted(STAGES)
+    lock = (tiny.folder / "dvc.lock").read_text()
+    tiny.shell("git checkout -q dvc.lock metrics; rm -rf .dvc/cache .dvc/tmp data models")
+    assert sorted(ran(repro(tiny, "1").stdout)) == sorted(STAGES)
+    assert (tiny.folder / "dvc.lock").read_text() == lock
+    assert ran(repro(tiny, "2").stdout) == []
+
+
+def test_what_fails_is_named_once_the_others_are_done_and_nothing_follows(tiny):
+    tiny.change(
+        "dvc.yaml",
+        "mkdir -p models/${key} metrics/timings;",
+        "test ${key} = b || exit 1; mkdir -p models/${key} metrics/timings;",
+    )
+    done = repro(tiny, "2", check=False)
+    assert done.returncode == 2
+    assert re.search(r"train@a, evaluate@a: dvc repro failed with exit code \d+", done.stderr)
+    assert "Traceback" not in done.stderr
+    assert not {"compare", "track"} & set(ran(done.stdout))
+    assert (tiny.folder / "models/b/weights").exists()
+
+
+@pytest.mark.parametrize("text", ["0", "two", "-1"])
+def test_a_number_of_jobs_that_is_none_is_refused(monkeypatch, text):
+    monkeypatch.setenv("ASSAY_JOBS", text)
+    with pytest.raises(AssayError, match=f"ASSAY_JOBS={text}: give a whole number of jobs, 1 or more"):
+        runtime.jobs()
+
+
+def test_by_default_a_cpu_runs_up_to_four_and_a_gpu_one(monkeypatch):
+    monkeypatch.delenv("ASSAY_JOBS", raising=False)
+    for device, threads, jobs in (("cpu", "1", 1), ("cpu", "3", 3), ("cpu", "64", 4), ("cuda", "64", 1)):
+        monkeypatch.setenv("ASSAY_DEVICE", device)
+        monkeypatch.setenv("ASSAY_THREADS", threads)
+        assert runtime.jobs() == jobs
