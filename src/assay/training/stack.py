@@ -8,7 +8,7 @@ a kind that folding does not know, or where copies draw random numbers (dropout)
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from assay.data.augment import normalise
 from assay.runtime import key
+from assay.training.dense import DenseLayers, split_prefix
 from assay.training.folded import FoldedLayers, can_fold
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class Stack:
         self.precision = precision
         self.way = way or way_to_run(network, device)
         self.draws = draws_random_numbers(network)
+        dense = split_prefix(network) if self.way == "folded" and precision == "float32" else None
+        self._dense = DenseLayers(*dense) if dense else None
         self._places = {
             f"{path}.{name}" if path else name: (holder, name)
             for path, module in network.named_modules()
@@ -158,9 +161,20 @@ class Stack:
     def _folded_gradients(
         self, weights: Weights, buffers: Weights, inputs: Tensor, labels: Tensor, weigh: Weigh | None
     ) -> Gradients:
+        if self._dense:
+            return self._dense_gradients(self._dense, weights, inputs, labels, weigh)
         leaves = {name: tensor.detach().requires_grad_() for name, tensor in weights.items()}
         logits = self.forward({**leaves, **buffers}, inputs)
         return _differentiate(logits, labels, leaves, weigh, slice(0, self.copies))
+
+    def _dense_gradients(
+        self, layers: DenseLayers, weights: Weights, inputs: Tensor, labels: Tensor, weigh: Weigh | None
+    ) -> Gradients:
+        """As by autograd, which differentiates the loss alone here."""
+        rows = layers.forward(weights, inputs)
+        logits = rows[-1].requires_grad_()
+        found = _differentiate(logits, labels, {"logits": logits}, weigh, slice(0, self.copies))
+        return replace(found, by_name=layers.backward(weights, rows, found.by_name["logits"]))
 
     def _copy_gradients(
         self,

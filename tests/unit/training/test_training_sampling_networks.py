@@ -11,7 +11,8 @@ from assay.config import Model
 from assay.data.augment import normalise
 from assay.methods import trajectory
 from assay.runtime import generator
-from assay.training.sampling.dense import DenseNetworks, split_prefix
+from assay.training.dense import split_prefix
+from assay.training.sampling.dense import DenseNetworks
 from assay.training.sampling.pairs import NetworkPairs
 from assay.training.sampling.stacked import StackedNetworks
 from assay.training.task import Task

@@ -30,6 +30,12 @@ def dense() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(2 * 8 * 8, 7), nn.ReLU(), nn.Linear(7, 5, bias=False))
 
 
+def written_out() -> nn.Module:
+    """What `training.dense` knows: a prefix without parameters, three linear layers with biases, ReLUs between."""
+    layers = [nn.Linear(2 * 4 * 4, 7), nn.ReLU(), nn.Linear(7, 6), nn.ReLU(), nn.Linear(6, 5)]
+    return nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), *layers)
+
+
 def example(copies: int, batch: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     inputs = torch.randn(copies, batch, 2, 8, 8, generator=generator)
@@ -37,7 +43,7 @@ def example(copies: int, batch: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("way", ["folded", "sliced"])
-@pytest.mark.parametrize("build", [convolutional, dense])
+@pytest.mark.parametrize("build", [convolutional, dense, written_out])
 def test_gradients_are_those_of_each_network_alone(build, way):
     network, parameters, buffers = initialise(build, [3, 4, 5], CPU)
     inputs, labels = example(3)
@@ -57,7 +63,13 @@ def test_gradients_are_those_of_each_network_alone(build, way):
         assert torch.equal(stacked.correct[r], logits.argmax(-1) == labels[r])
 
 
-@pytest.mark.parametrize("build", [convolutional, dense])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("build", "is_written_out"), [(convolutional, False), (dense, False), (written_out, True)])
+def test_gradients_are_written_out_where_layers_are_dense_and_single_precision(build, is_written_out, precision):
+    assert bool(Stack(build(), 2, CPU, precision)._dense) == (is_written_out and precision == "float32")
+
+
+@pytest.mark.parametrize("build", [convolutional, dense, written_out])
 def test_both_ways_agree_on_predictions(build):
     network, parameters, buffers = initialise(build, [0, 1], CPU)
     inputs, _ = example(2)

@@ -24,23 +24,6 @@ if TYPE_CHECKING:
 CHUNK = 4096
 
 
-def split_prefix(network: nn.Module) -> tuple[nn.Sequential, list[tuple[str, nn.Module]]] | None:
-    """The prefix and the named layers after it, if `network` is of this kind; else None."""
-    if not isinstance(network, nn.Sequential):
-        return None
-    layers = list(network.named_children())
-    first = next((i for i, (_, layer) in enumerate(layers) if any(True for _ in layer.parameters())), None)
-    if first is None:
-        return None
-    rest = layers[first:]
-    kinds = [nn.Linear if place % 2 == 0 else nn.ReLU for place in range(len(rest))]
-    if len(rest) % 2 == 0 or not all(isinstance(x, kind) for (_, x), kind in zip(rest, kinds, strict=True)):
-        return None
-    if any(layer.bias is None for _, layer in rest[::2]):
-        return None
-    return nn.Sequential(*(layer for _, layer in layers[:first])), rest
-
-
 class DenseNetworks:
     """Runs pairs of such networks on examples of the training set.
 

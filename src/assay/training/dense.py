@@ -1,0 +1,89 @@
+"""Networks that are a prefix without parameters, then linear layers and ReLUs: gradients of R copies, written out.
+
+Autograd, a module's call and a dispatch for each layer are a sixth of a small network's step; what remains here are the
+matrix products, the same as those of `folded`, and in the same order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float
+    from torch import Tensor
+
+    Weights = dict[str, Tensor]
+
+
+def split_prefix(network: nn.Module) -> tuple[nn.Sequential, list[tuple[str, nn.Module]]] | None:
+    """The prefix and the named layers after it, if `network` is of this kind; else None."""
+    if not isinstance(network, nn.Sequential):
+        return None
+    layers = list(network.named_children())
+    first = next((i for i, (_, layer) in enumerate(layers) if any(True for _ in layer.parameters())), None)
+    if first is None:
+        return None
+    rest = layers[first:]
+    kinds = [nn.Linear if place % 2 == 0 else nn.ReLU for place in range(len(rest))]
+    if len(rest) % 2 == 0 or not all(isinstance(x, kind) for (_, x), kind in zip(rest, kinds, strict=True)):
+        return None
+    if any(layer.bias is None for _, layer in rest[::2]):
+        return None
+    return nn.Sequential(*(layer for _, layer in layers[:first])), rest
+
+
+class DenseLayers:
+    """The layers after the prefix, all copies at once.
+
+    Args:
+        prefix: what comes before the first linear layer.
+        layers: the linear layers and ReLUs, named.
+    """
+
+    def __init__(self, prefix: nn.Sequential, layers: Sequence[tuple[str, nn.Module]]) -> None:
+        self._prefix = prefix
+        self._names = [name for name, layer in layers if isinstance(layer, nn.Linear)]
+
+    def forward(
+        self, weights: Weights, inputs: Float[Tensor, "copy batch c h w"]
+    ) -> list[Float[Tensor, "copy batch unit"]]:
+        """What each linear layer sees, and at the end the logits.
+
+        Args:
+            weights: parameters, `(copy, *shape)`.
+            inputs: normalised images.
+        """
+        copies, batch = inputs.shape[:2]
+        rows = [self._prefix(inputs.flatten(0, 1)).view(copies, batch, -1)]
+        for name in self._names:
+            if len(rows) > 1:
+                rows[-1].relu_()
+            rows.append(torch.baddbmm(weights[f"{name}.bias"].unsqueeze(1), rows[-1], weights[f"{name}.weight"].mT))
+        return rows
+
+    def backward(
+        self,
+        weights: Weights,
+        rows: Sequence[Float[Tensor, "copy batch unit"]],
+        gradient: Float[Tensor, "copy batch class"],
+    ) -> Weights:
+        """The gradient for each parameter, `(copy, *shape)`, laid out as the parameter is.
+
+        Args:
+            weights: as in `forward`.
+            rows: what it gave.
+            gradient: for the logits.
+        """
+        found = {}
+        for place, name in reversed(list(enumerate(self._names))):
+            found[f"{name}.weight"] = torch.bmm(gradient.mT, rows[place])
+            found[f"{name}.bias"] = gradient.sum(1)
+            if place:
+                gradient = torch.bmm(gradient, weights[f"{name}.weight"])
+                gradient = torch.ops.aten.threshold_backward(gradient, rows[place], 0)  # of the ReLU
+        return {name: found[name] for name in weights}
