@@ -5,8 +5,9 @@ Text between marks is generated, all else is left as it is:
     <!-- results:begin -->                          verdicts and results of everything
     <!-- results:begin arms=baseline,line,round-* -->    of these arms alone, and their costs
     <!-- speed:begin -->                            what `make bench` measured
+    <!-- tuning:begin -->                           what was tried before the trajectory arms were set
 
-each closed by `<!-- results:end -->` or `<!-- speed:end -->`. The results are those that `compare` wrote.
+each closed by its own end, as `<!-- results:end -->`. The results are those that `compare` wrote.
 """
 
 from __future__ import annotations
@@ -30,11 +31,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 README, CARDS = Path("README.md"), "docs/methods/*.md"
-BENCHMARK = Path("benchmarks/results.json")
+MEASURED = {  # by kind: the file, what writes it, and the template
+    "speed": ("benchmarks/results.json", "make bench", "speed.md.j2"),
+    "tuning": ("docs/results/trajectory-tuning.json", "python -m benchmarks.trajectory_tuning", "tuning.md.j2"),
+}
+KINDS = "|".join(["results", *MEASURED])
 BLOCK = re.compile(
-    r"<!-- (?P<kind>results|speed):begin(?: arms=(?P<arms>\S+))? -->(?P<old>.*?)<!-- (?P=kind):end -->", re.DOTALL
+    rf"<!-- (?P<kind>{KINDS}):begin(?: arms=(?P<arms>\S+))? -->(?P<old>.*?)<!-- (?P=kind):end -->", re.DOTALL
 )
-MARK = re.compile(r"<!-- (?:results|speed):(?:begin|end).*-->")
+MARK = re.compile(rf"<!-- (?:{KINDS}):(?:begin|end).*-->")
 
 
 def results(root: Path, arms: str | None, where: str) -> str:
@@ -89,18 +94,22 @@ def _claims(root: Path) -> list[claims.ClaimRecord]:
     return [parse(claims.ClaimRecord, claim, str(path)) for claim in content]
 
 
-def speeds(root: Path) -> str:
-    """The benchmark's figures as a Markdown table, from benchmarks/results.json.
+def measured(root: Path, kind: str) -> str:
+    """The figures of a file that a command of its own writes, as a Markdown table.
+
+    Args:
+        root: of the repository.
+        kind: a key of `MEASURED`.
 
     Raises:
-        AssayError: it is missing.
+        AssayError: the file is missing.
     """
-    path = root / BENCHMARK
+    name, command, template = MEASURED[kind]
     try:
-        content = files.read_json(path)
+        content = files.read_json(root / name)
     except FileNotFoundError:
-        raise AssayError(f"{path}: not found; `make bench` writes it") from None
-    return templates().get_template("speed.md.j2").render(content)
+        raise AssayError(f"{root / name}: not found; `{command}` writes it") from None
+    return templates().get_template(template).render(content)
 
 
 def updated(root: Path, path: Path) -> str:
@@ -121,7 +130,8 @@ def updated(root: Path, path: Path) -> str:
     def renew(block: re.Match[str]) -> str:
         begin = text[block.start() : block.start("old")]
         end = text[block.end("old") : block.end()]
-        content = speeds(root) if block["kind"] == "speed" else results(root, block["arms"], str(path))
+        kind = block["kind"]
+        content = measured(root, kind) if kind in MEASURED else results(root, block["arms"], str(path))
         return f"{begin}\n\n{content}\n{end}"
 
     return BLOCK.sub(renew, text)
