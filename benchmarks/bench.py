@@ -135,7 +135,8 @@ def start_up() -> float:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         params = YAML(typ="safe").load(config.PARAMS_FILE)
-        params["train"]["steps"] = 1
+        params["train"]["steps"] = 1  # too few for most arms, which this stage does not train
+        params = {name: params[name] for name in ("seeds", "data", "model", "train")} | {"arms": {}, "claims": []}
         with (place / config.PARAMS_FILE).open("w") as stream:
             YAML().dump(params, stream)
         shutil.copytree(PREPARED, place / PREPARED)

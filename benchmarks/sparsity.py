@@ -1,8 +1,7 @@
 """`make bench-sparse`: what the sparsity of pruned networks buys in bytes on disk and in milliseconds, round by round.
 
-It reads models/baseline and models/round-<n> and writes benchmarks/sparsity.json. Times vary from run to run, so no
-stage may read this file; the report shows it where it is there. The two networks of a round are timed in turn, many
-times over, and a figure is the median.
+It reads models/baseline and models/round-<n> and writes benchmarks/sparsity.json, which the report shows beside results
+of the same model and data. The two networks of a round are timed in turn, many times over, and a figure is the median.
 """
 
 from __future__ import annotations
@@ -74,6 +73,8 @@ def measure(trained: artifact.Artifact, number: int) -> dict[str, Any]:
             latency[name][str(batch)] = value
     return {
         "round": number,
+        "model": manifest.model.name,
+        "data_digest": manifest.data_digest,
         "density": record.density,
         "dense_bytes": len(sparse.encoded(whole)),
         "sparse_bytes": len(sparse.encoded(state)),

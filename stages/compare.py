@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from assay import config, files
+from assay.config import BASELINE
 from assay.errors import one_line_errors
 from assay.evaluation import claims, curves, record
 from assay.reporting import plots, report, summary
@@ -31,7 +32,8 @@ def main(fail_on: str | None = None) -> int:
     files.write_text(ROOT / summary.PATH, summary.csv_text(rows))
     files.write_json(ROOT / claims.PATH, [claim.model_dump(mode="json") for claim in decided])
     plots.write(ROOT, rows, trained)
-    report.write(ROOT, report.Content(evaluations, rows, decided, trained, report.read_sparsity(ROOT)))
+    sparsity = report.read_sparsity(ROOT, evaluations[BASELINE].record)
+    report.write(ROOT, report.Content(evaluations, rows, decided, trained, sparsity))
     failed = [claim.id for claim in decided if claim.verdict == fail_on]
     for name in failed:
         print(f"{fail_on}: {name}", file=sys.stderr)

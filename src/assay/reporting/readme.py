@@ -6,6 +6,7 @@ Text between marks is generated, all else is left as it is:
     <!-- results:begin arms=baseline,line,round-* -->    of these arms alone, and their costs
     <!-- speed:begin -->                            what `make bench` measured
     <!-- tuning:begin -->                           what was tried before the trajectory arms were set
+    <!-- sparsity:begin -->                         what `make bench-sparse` measured
 
 each closed by its own end, as `<!-- results:end -->`. The results are those that `compare` wrote.
 """
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 README, CARDS = Path("README.md"), "docs/methods/*.md"
 MEASURED = {  # by kind: the file, what writes it, and the template
     "speed": ("benchmarks/results.json", "make bench", "speed.md.j2"),
+    "sparsity": ("benchmarks/sparsity.json", "make bench-sparse", "sparsity.md.j2"),
     "tuning": ("docs/results/trajectory-tuning.json", "python -m benchmarks.trajectory_tuning", "tuning.md.j2"),
 }
 KINDS = "|".join(["results", *MEASURED])
@@ -109,7 +111,7 @@ def measured(root: Path, kind: str) -> str:
         content = files.read_json(root / name)
     except FileNotFoundError:
         raise AssayError(f"{root / name}: not found; `{command}` writes it") from None
-    return templates().get_template(template).render(content)
+    return templates().get_template(template).render(content=content)
 
 
 def updated(root: Path, path: Path) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
+    from assay.evaluation.record import Record
     from assay.reporting.figure import Figure
     from assay.reporting.tables import Table
 
@@ -44,10 +45,16 @@ def write(root: Path, content: Content) -> None:
             files.write_text(folder / name, environment.get_template(template).render(values))
 
 
-def read_sparsity(root: Path) -> list[dict[str, Any]]:
-    """What a benchmark measured of pruned networks, an entry a round; empty where there is no such file."""
-    path = root / SPARSITY
-    return files.read_json(path) if path.exists() else []
+def read_sparsity(root: Path, dense: Record) -> list[dict[str, Any]]:
+    """What `make bench-sparse` measured of pruned networks, an entry a round.
+
+    Args:
+        root: of the repository.
+        dense: what the baseline's evaluation says; entries of another model or other data are left out.
+    """
+    own = (dense.model.name, dense.data_digest)
+    measured = files.read_json(root / SPARSITY) if (root / SPARSITY).exists() else []
+    return [one for one in measured if (one["model"], one["data_digest"]) == own]
 
 
 def templates() -> Environment:

@@ -175,3 +175,17 @@ def test_large_numbers_are_short():
 def test_the_presets_that_claims_name_exist():
     named = {claim["preset"] for claim in YAML(typ="safe").load(ROOT / "params.yaml")["claims"] if "preset" in claim}
     assert named <= {path.stem for path in (ROOT / "presets").glob("*.yaml")}
+
+
+def test_what_the_sparsity_buys_is_shown_of_the_same_model_and_data_alone(site):
+    dense = record.read(site.root, "baseline").record
+    own = {"model": dense.model.name, "data_digest": dense.data_digest}
+    measured = [
+        {**SPARSITY[0], **own},
+        {**SPARSITY[0], **own, "model": "vgg"},
+        {**SPARSITY[0], **own, "data_digest": "0"},
+    ]
+    assert report.read_sparsity(site.root, dense) == []
+    (site.root / report.SPARSITY).parent.mkdir()
+    (site.root / report.SPARSITY).write_text(json.dumps(measured))
+    assert report.read_sparsity(site.root, dense) == measured[:1]

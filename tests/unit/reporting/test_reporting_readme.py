@@ -84,6 +84,14 @@ def test_what_is_missing_is_named(tmp_path):
         readme.main(check=True, root=tmp_path)
 
 
+@pytest.mark.parametrize("kind", readme.MEASURED)
+def test_what_a_benchmark_measured_is_one_table(kind):
+    """Every line has as many cells as the head."""
+    lines = [line for line in readme.measured(ROOT, kind).splitlines() if line.startswith("|")]
+    assert len(lines) > 6
+    assert len({line.count("|") for line in lines}) == 1
+
+
 def test_the_figures_of_this_repository_are_current():
     if not (ROOT / "metrics/claims.json").exists():
         pytest.skip("the pipeline has not run in this checkout: metrics/claims.json is not there")
