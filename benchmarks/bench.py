@@ -25,6 +25,7 @@ from assay import config, files, methods, runtime
 from assay.data import prepared
 from assay.errors import AssayError, one_line_errors
 from assay.training.task import Task
+from benchmarks import sampler
 from benchmarks.plain import PlainLoop, matrix_product_rate, step_operations
 
 if TYPE_CHECKING:
@@ -111,6 +112,12 @@ def measure_line() -> dict[str, float]:
     return found
 
 
+def measure_sampler() -> dict[str, float]:
+    """Part (b''): forward samples a second of trajectory sampling, and their share of the ceiling."""
+    found = sampler.measure()
+    return {f"trajectory, {name}": value for name, value in found.items()}
+
+
 def _ratios(numerators: list[float], denominators: list[float]) -> list[float]:
     return [numerator / denominator for numerator, denominator in zip(numerators, denominators, strict=True)]
 
@@ -169,7 +176,7 @@ def main() -> None:
     results = {
         "machine": {"processor": processor(), "device": device.type, "threads": runtime.threads()},
         "engine": measure_engine(),
-        "methods": measure_line(),
+        "methods": {**measure_line(), **measure_sampler()},
         "pipeline": measure_pipeline(),
     }
     show(results)

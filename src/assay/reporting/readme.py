@@ -6,6 +6,7 @@ Text between marks is generated, all else is left as it is:
     <!-- results:begin arms=baseline,line,round-* -->    of these arms alone, and their costs
     <!-- speed:begin -->                            what `make bench` measured
     <!-- tuning:begin -->                           what was tried before the trajectory arms were set
+    <!-- equal-loss:begin -->                       its chains of different length at one mean loss
     <!-- sparsity:begin -->                         what `make bench-sparse` measured
 
 each closed by its own end, as `<!-- results:end -->`. The results are those that `compare` wrote.
@@ -35,6 +36,7 @@ README, CARDS = Path("README.md"), "docs/methods/*.md"
 MEASURED = {  # by kind: the file, what writes it, and the template
     "speed": ("benchmarks/results.json", "make bench", "speed.md.j2"),
     "sparsity": ("benchmarks/sparsity.json", "make bench-sparse", "sparsity.md.j2"),
+    "equal-loss": ("docs/results/trajectory-equal-loss.json", "python -m benchmarks.equal_loss", "equal_loss.md.j2"),
     "tuning": ("docs/results/trajectory-tuning.json", "python -m benchmarks.trajectory_tuning", "tuning.md.j2"),
 }
 KINDS = "|".join(["results", *MEASURED])

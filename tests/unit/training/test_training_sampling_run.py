@@ -18,7 +18,7 @@ from assay.training.sampling.diagnostics import flags
 from assay.training.sampling.equal_loss import at_equal_loss
 from assay.training.sampling.schedule import Annealing, Steering
 from assay.training.task import Task
-from benchmarks import trajectory_tuning
+from benchmarks import equal_loss, trajectory_tuning
 
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
@@ -69,6 +69,10 @@ def test_the_committed_tuning_is_what_the_script_tries():
     assert (found["samples"], found["start"]) == (trajectory_tuning.SAMPLES, trajectory_tuning.BASE)
     assert {name: line["changes"] for name, line in found["tried"].items()} == trajectory_tuning.TRIED
     assert list(found["tried"]) == list(trajectory_tuning.TRIED)
+
+
+def test_the_committed_comparison_at_equal_loss_is_that_of_the_committed_run():
+    assert files.read_json(ROOT / equal_loss.RESULTS) == equal_loss.compare(ROOT)
 
 
 def test_the_full_test_costs_the_training_set_twice(make_run, data):
