@@ -47,8 +47,8 @@ def gathering(stages: Sequence[Any]) -> list[Any]:
     DVC pulls what a stage depends on where it is absent; a folder with holes is not absent, so somebody else must fill
     it before these stages run.
     """
-    outs = [Path(out.fs_path) for stage in stages for out in stage.outs]
-    return [stage for stage in stages if any(Path(dep.fs_path) in out.parents for dep in stage.deps for out in outs)]
+    folders = {str(folder) for stage in stages for out in stage.outs for folder in Path(out.fs_path).parents}
+    return [stage for stage in stages if any(dep.fs_path in folders for dep in stage.deps)]
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -66,13 +66,17 @@ def git(root: Path, *arguments: str) -> str:
 
 def producers(stages: Sequence[Any]) -> dict[str, list[tuple[Any, Any]]]:
     """For each path that a stage depends on: the outputs that lie at, above or below it, each with its stage."""
-    outs = [(Path(out.fs_path), out, stage) for stage in stages for out in stage.outs]
-    found: dict[str, list[tuple[Any, Any]]] = {}
+    outs = [(out.fs_path, out, stage) for stage in stages for out in stage.outs]
+    at: dict[str, set[int]] = {}
+    below: dict[str, set[int]] = {}
+    for place, (path, _, _) in enumerate(outs):
+        at.setdefault(path, set()).add(place)
+        for folder in Path(path).parents:
+            below.setdefault(str(folder), set()).add(place)
+    found = {}
     for name in {dep.fs_path for stage in stages for dep in stage.deps}:
-        path = Path(name)
-        found[name] = [
-            (out, stage) for at, out, stage in outs if path == at or at in path.parents or path in at.parents
-        ]
+        above = (at.get(str(folder), set()) for folder in (name, *Path(name).parents))
+        found[name] = [outs[place][1:] for place in sorted(below.get(name, set()).union(*above))]
     return found
 
 
