@@ -1,4 +1,4 @@
-"""`python -m benchmarks.ways`: folded against sliced, per architecture, on this device (decision 0003)."""
+"""`python -m benchmarks.ways`: the ways to run a stack, per architecture, on this device (decision 0003)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from rich.table import Table
 from assay import models, runtime
 from assay.data.images import Images
 from assay.errors import one_line_errors
-from assay.training.stack import Stack, initialise, way_to_run
+from assay.training.dense import split_prefix
+from assay.training.stack import Stack, initialise
+from assay.training.ways import Way, way_to_run
 from benchmarks.bench import seconds_a_step
 
 GREY, COLOUR = Images(1, 28, 28, 10), Images(3, 32, 32, 10)
@@ -23,27 +25,29 @@ NETWORKS = {
     "conv_2": COLOUR,
     "resnet_20": COLOUR,
 }
+WAYS: tuple[Way, ...] = ("dense", "folded", "sliced")
 COPIES, BATCH, ROUNDS = 5, 60, 5
 
 
 def main() -> None:
-    """Measure a forward and backward pass of five copies in either way, in turn."""
+    """Measure a forward and backward pass of five copies in each way, in turn."""
     device = runtime.set_up()
     title = f"milliseconds a copy for a forward and backward pass: {COPIES} copies, batch {BATCH}, {device.type}"
-    table = Table("network", "folded", "sliced", "folded is × as fast", "chosen", title=title)
+    table = Table("network", *WAYS, "chosen", title=title)
     for name, images in NETWORKS.items():
         network, parameters, buffers = initialise(partial(models.build, name, images), range(COPIES), device)
         inputs = torch.randn(COPIES, BATCH, *images.shape, device=device)
         labels = torch.randint(0, images.classes, (COPIES, BATCH), device=device)
+        ways = WAYS if split_prefix(network) else WAYS[1:]
         passes = {
             way: partial(Stack(network, COPIES, device, way=way).gradients, parameters, buffers, inputs, labels)
-            for way in ("folded", "sliced")
+            for way in ways
         }
         steps = max(2, int(0.5 / seconds_a_step(passes["sliced"], 2)))
-        rounds = [[seconds_a_step(passes[way], steps) for way in ("folded", "sliced")] for _ in range(ROUNDS)]
-        folded, sliced = (statistics.median(times) for times in zip(*rounds, strict=True))
-        milliseconds = (f"{1e3 * seconds / COPIES:.2f}" for seconds in (folded, sliced))
-        table.add_row(name, *milliseconds, f"{sliced / folded:.2f}", way_to_run(network, device))
+        rounds = [{way: seconds_a_step(step, steps) for way, step in passes.items()} for _ in range(ROUNDS)]
+        medians = {way: 1e3 * statistics.median(each[way] for each in rounds) / COPIES for way in ways}
+        cells = (f"{medians[way]:.2f}" if way in medians else "" for way in WAYS)
+        table.add_row(name, *cells, way_to_run(network, device, "float32"))
     Console(highlight=False).print(table)
 
 

@@ -15,7 +15,7 @@ def main() -> None:
     Raises:
         AssayError: a stage fails, or a number of jobs or threads is none.
     """
-    jobs = runtime.jobs()
+    jobs = side_by_side.jobs()
     side_by_side.reproduce(Path.cwd(), jobs, max(1, runtime.threads() // jobs))
 
 

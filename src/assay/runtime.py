@@ -15,8 +15,6 @@ from torch.utils import deterministic
 
 from assay.errors import AssayError
 
-MOST_JOBS = 4  # each holds a data set and a stack of networks in memory
-
 
 def set_up() -> torch.device:
     """Choose the device, fix the thread count, ask for deterministic kernels; call it once, first thing in a stage.
@@ -29,7 +27,7 @@ def set_up() -> torch.device:
         AssayError: the device or the thread count cannot be had.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
-    name = _device_name()
+    name = device_name()
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
@@ -60,27 +58,32 @@ def _keep_memory() -> None:
 
 def threads() -> int:
     """The CPU threads to use: `ASSAY_THREADS`, or the cores that this process may use."""
-    return _count("ASSAY_THREADS", "threads") or len(os.sched_getaffinity(0))
-
-
-def jobs() -> int:
-    """How many stages to run side by side: `ASSAY_JOBS`, or one for each thread up to four, or one where a GPU is."""
-    return _count("ASSAY_JOBS", "jobs") or (1 if _device_name().startswith("cuda") else min(threads(), MOST_JOBS))
+    return count("ASSAY_THREADS", "threads") or len(os.sched_getaffinity(0))
 
 
 def beside() -> int:
     """Among how many stages that run side by side this one is: what times are to be read with."""
-    return _count("ASSAY_BESIDE", "stages") or 1
+    return count("ASSAY_BESIDE", "stages") or 1
 
 
-def _count(variable: str, what: str) -> int | None:
+def count(variable: str, what: str) -> int | None:
+    """A whole number from the environment; None where it is not set.
+
+    Args:
+        variable: its name.
+        what: it counts.
+
+    Raises:
+        AssayError: it is no whole number, or less than 1.
+    """
     text = os.environ.get(variable)
     if text and (not text.isdigit() or int(text) < 1):
         raise AssayError(f"{variable}={text}: give a whole number of {what}, 1 or more")
     return int(text) if text else None
 
 
-def _device_name() -> str:
+def device_name() -> str:
+    """Where to run: `ASSAY_DEVICE`, or CUDA where there is one, or the CPU."""
     return os.environ.get("ASSAY_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -145,5 +145,5 @@ def test_a_phase_begins_with_a_fresh_optimizer(task):
     counts = []
     for step in range(4):
         update.step(step)
-        counts.append(update.optimizer.steps)
+        counts.append(int(update.optimizer.state()["steps"][0]))
     assert counts == [1, 2, 1, 2]

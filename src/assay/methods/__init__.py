@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from assay.artifact import Artifact
-    from assay.config import Run
+    from assay.config import Model, Run
     from assay.data.images import Images
     from assay.data.prepared import Prepared
     from assay.training.checkpoint import Scratch
@@ -115,10 +115,12 @@ def check(params: Params) -> None:
     """
     catalog.check(params.data)
     images, examples = catalog.images_of(params.data), catalog.training_examples(params.data)
+    fitting: list[Model] = []
     for run in params.runs():
         options(run)
-        if images is not None:
+        if images is not None and run.model not in fitting:
             _check_model(run, images)
+            fitting.append(run.model)
         if examples is not None and run.train.batch_size > examples:
             key = _key(run, "batch_size")
             raise AssayError(f"{key}: {run.train.batch_size} is more than the {examples} examples to train on")

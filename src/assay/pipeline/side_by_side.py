@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
+from assay import runtime
 from assay.errors import AssayError
 from assay.pipeline import dag, plan
 
@@ -22,9 +23,21 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
+MOST_JOBS = 4  # each holds a data set and a stack of networks in memory
 FIRST = ("download", "prepare")  # every arm rests on them
 DVC = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
+REASON = re.compile(r"error: ", re.IGNORECASE)
 ADVICE = re.compile(r"To track the changes|\tgit add|To enable auto staging|\tdvc config|Use `dvc push`|Updating lock")
+
+
+def jobs() -> int:
+    """How many to run at a time: `ASSAY_JOBS`, or one for each thread up to four, or one where there is a GPU.
+
+    Raises:
+        AssayError: `ASSAY_JOBS` or `ASSAY_THREADS` is no number.
+    """
+    alone = runtime.device_name().startswith("cuda")
+    return runtime.count("ASSAY_JOBS", "jobs") or (1 if alone else min(runtime.threads(), MOST_JOBS))
 
 
 def reproduce(root: Path, jobs: int, threads: int) -> None:
@@ -74,13 +87,16 @@ def _run(root: Path, parts: Sequence[Sequence[str]], jobs: int, threads: int) ->
         with subprocess.Popen(
             command, cwd=root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as process:
+            reasons = []
             for line in process.stdout or ():
+                if REASON.match(line):
+                    reasons.append(line.strip())
                 if line.strip() and not ADVICE.match(line):
                     with printing:
                         print(line, end="", flush=True)
         if process.returncode:
-            stop.set()
-        _check(", ".join(part), process.returncode)
+            stop.set()  # its reasons are said again at the end: what ran beside it went on printing
+            raise AssayError("\n".join([f"{part[0]} or what rests on it failed", *reasons]))
 
     with ThreadPoolExecutor(jobs) as pool:
         running = [pool.submit(work, part) for part in parts]

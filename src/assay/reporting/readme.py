@@ -19,27 +19,25 @@ import re
 import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from assay import files
 from assay.config import BASELINE
 from assay.errors import AssayError, one_line_errors
-from assay.evaluation import claims
+from assay.evaluation import claims, record
 from assay.parsing import parse
 from assay.reporting import summary, tables, verdicts
-from assay.reporting.report import templates
+from assay.reporting.figure import table
+from assay.reporting.figures import pruning, sampling
+from assay.reporting.report import SPARSITY, templates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 README, CARDS = Path("README.md"), "docs/methods/*.md"
-MEASURED = {  # by kind: the file, what writes it, and the template
-    "speed": ("benchmarks/results.json", "make bench", "speed.md.j2"),
-    "sparsity": ("benchmarks/sparsity.json", "make bench-sparse", "sparsity.md.j2"),
-    "equal-loss": ("docs/results/trajectory-equal-loss.json", "python -m benchmarks.equal_loss", "equal_loss.md.j2"),
-    "tuning": ("docs/results/trajectory-tuning.json", "python -m benchmarks.trajectory_tuning", "tuning.md.j2"),
-}
-KINDS = "|".join(["results", *MEASURED])
+BENCHMARK = Path("benchmarks/results.json")
+TUNING = Path("docs/results/trajectory-tuning.json")
+KINDS = "results|speed|tuning|equal-loss|sparsity"
 BLOCK = re.compile(
     rf"<!-- (?P<kind>{KINDS}):begin(?: arms=(?P<arms>\S+))? -->(?P<old>.*?)<!-- (?P=kind):end -->", re.DOTALL
 )
@@ -98,22 +96,76 @@ def _claims(root: Path) -> list[claims.ClaimRecord]:
     return [parse(claims.ClaimRecord, claim, str(path)) for claim in content]
 
 
-def measured(root: Path, kind: str) -> str:
-    """The figures of a file that a command of its own writes, as a Markdown table.
-
-    Args:
-        root: of the repository.
-        kind: a key of `MEASURED`.
+def speed(root: Path) -> str:
+    """The benchmark's figures as a Markdown table, from benchmarks/results.json.
 
     Raises:
-        AssayError: the file is missing.
+        AssayError: it is missing.
     """
-    name, command, template = MEASURED[kind]
+    return templates().get_template("speed.md.j2").render(_measured(root / BENCHMARK, "make bench"))
+
+
+def sparsity(root: Path) -> str:
+    """What the sparsity of pruned networks buys, from benchmarks/sparsity.json.
+
+    Raises:
+        AssayError: it is missing.
+    """
+    rounds = _measured(root / SPARSITY, "make bench-sparse")
+    machine = rounds[0]["machine"]
+    where = f"{machine['processor']}, {machine['threads']} threads, PyTorch {machine['torch']}"
+    note = f"Measured by `make bench-sparse` on {where}; round 0 is the dense network."
+    return _table(pruning.sparsity(rounds), note)
+
+
+def tuning(root: Path) -> str:
+    """What was tried before the trajectory arms were set, from docs/results/trajectory-tuning.json.
+
+    Raises:
+        AssayError: it is missing.
+    """
+    content = _measured(root / TUNING, "python -m benchmarks.trajectory_tuning")
+    columns = [
+        ("Mean loss", "nats"), ("Acceptance", ""), ("n̄", "examples a test"), ("σ", ""),
+        ("Members", "%"), ("Ensemble", "%"),
+    ]  # fmt: skip
+    lines = []
+    for name, row in content["tried"].items():
+        values = (
+            f"{row['mean_loss']:.3f}", f"{row['acceptance']:.2f}", f"{row['batch_a_test']:.0f}", f"{row['sigma']:.4f}",
+            f"{100 * row['members']:.2f}", f"{100 * row['ensemble']:.2f}",
+        )  # fmt: skip
+        lines.append((name, [tables.Cell(value) for value in values]))
+    note = f"Accuracy is on the validation set; each line had about {content['samples']:,} forward samples."
+    return _table(table("Tried", columns, lines), note)
+
+
+def equal_loss(root: Path) -> str:
+    """The trajectory arms at one mean loss, from metrics/evaluate/.
+
+    Raises:
+        AssayError: an evaluation is missing.
+    """
+    names = dict.fromkeys(row.arm for row in _summary(root))
+    found = {name: _measured(root / record.RECORDS / f"{name}.json", "make repro") for name in names}
+    alike = {
+        name: one["record"]
+        for name, one in found.items()
+        if one["method"] == "trajectory" and sampling.by_mini_batches(one["parameters"])
+    }
+    note = "Means over seeds, where the mean training loss of each first comes down to the highest of their least."
+    return _table(sampling.equal_loss(alike), note)
+
+
+def _measured(path: Path, command: str) -> Any:
     try:
-        content = files.read_json(root / name)
+        return files.read_json(path)
     except FileNotFoundError:
-        raise AssayError(f"{root / name}: not found; `{command}` writes it") from None
-    return templates().get_template(template).render(content=content)
+        raise AssayError(f"{path}: not found; `{command}` writes it") from None
+
+
+def _table(content: tables.Table, note: str) -> str:
+    return templates().get_template("table.md.j2").render(table=content, note=note)
 
 
 def updated(root: Path, path: Path) -> str:
@@ -134,8 +186,9 @@ def updated(root: Path, path: Path) -> str:
     def renew(block: re.Match[str]) -> str:
         begin = text[block.start() : block.start("old")]
         end = text[block.end("old") : block.end()]
-        kind = block["kind"]
-        content = measured(root, kind) if kind in MEASURED else results(root, block["arms"], str(path))
+        kinds = {"speed": speed, "tuning": tuning, "equal-loss": equal_loss, "sparsity": sparsity}
+        how = kinds.get(block["kind"])
+        content = how(root) if how else results(root, block["arms"], str(path))
         return f"{begin}\n\n{content}\n{end}"
 
     return BLOCK.sub(renew, text)

@@ -1,7 +1,7 @@
 """Networks that are a prefix without parameters, then linear layers and ReLUs: gradients of R copies, written out.
 
-Autograd, a module's call and a dispatch for each layer are a sixth of a small network's step; what remains here are the
-matrix products, the same as those of `folded`, and in the same order.
+What remains of a step are the matrix products, the same as those of `folded` and in the same order, without autograd, a
+module's call and a dispatch for each layer; `python -m benchmarks.ways` measures the difference.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ def split_prefix(network: nn.Module) -> tuple[nn.Sequential, list[tuple[str, nn.
     if not isinstance(network, nn.Sequential):
         return None
     layers = list(network.named_children())
-    first = next((i for i, (_, layer) in enumerate(layers) if any(True for _ in layer.parameters())), None)
-    if first is None:
-        return None
+    first = next((i for i, (_, layer) in enumerate(layers) if layer.state_dict()), len(layers))
     rest = layers[first:]
     kinds = [nn.Linear if place % 2 == 0 else nn.ReLU for place in range(len(rest))]
     if len(rest) % 2 == 0 or not all(isinstance(x, kind) for (_, x), kind in zip(rest, kinds, strict=True)):
@@ -41,12 +39,17 @@ class DenseLayers:
     """The layers after the prefix, all copies at once.
 
     Args:
-        prefix: what comes before the first linear layer.
-        layers: the linear layers and ReLUs, named.
+        network: the plain module, of this kind; its own weights are never used.
+
+    Raises:
+        ValueError: it is of another kind.
     """
 
-    def __init__(self, prefix: nn.Sequential, layers: Sequence[tuple[str, nn.Module]]) -> None:
-        self._prefix = prefix
+    def __init__(self, network: nn.Module) -> None:
+        found = split_prefix(network)
+        if found is None:
+            raise ValueError("a prefix without parameters, then linear layers and ReLUs: this network is another")
+        self._prefix, layers = found
         self._names = [name for name, layer in layers if isinstance(layer, nn.Linear)]
 
     def forward(

@@ -22,7 +22,7 @@ class Optimizer(ABC):
     """A rule that moves stacked tensors in place: one fused call moves all copies, elementwise and so independently.
 
     PyTorch's functions do the arithmetic. Its optimizer classes stay out: they import the compiler, more than a second
-    in every stage, and their bookkeeping is a tenth of a small network's step.
+    in every stage, and keep books at every step.
 
     Args:
         stored: what it moves, by name, `(copy, *shape)`.
@@ -32,12 +32,6 @@ class Optimizer(ABC):
     def __init__(self, stored: Weights, *kept: str) -> None:
         self._names, self._tensors = list(stored), list(stored.values())
         self._kept = {name: [torch.zeros_like(tensor) for tensor in self._tensors] for name in kept}
-        self._counts = [torch.zeros((), device=tensor.device) for tensor in self._tensors]
-
-    @property
-    def steps(self) -> int:
-        """How many steps it has taken."""
-        return int(self._counts[0])
 
     @abstractmethod
     def step(self, gradients: Weights, rate: float) -> None:
@@ -50,11 +44,11 @@ class Optimizer(ABC):
 
     def state(self) -> dict[str, list[Tensor]]:
         """For a checkpoint."""
-        return {"step": self._counts, **self._kept}
+        return self._kept
 
     def restore(self, state: dict[str, list[Tensor]]) -> None:
         """From a checkpoint."""
-        for name, tensors in self.state().items():
+        for name, tensors in self._kept.items():
             for own, saved in zip(tensors, state[name], strict=True):
                 own.copy_(saved)
 
@@ -72,17 +66,18 @@ class FusedAdam(Optimizer):
 
     def __init__(self, stored: Weights, settings: config.Adam) -> None:
         super().__init__(stored, "mean", "mean_square")
+        self._kept["steps"] = [torch.zeros((), device=tensor.device) for tensor in self._tensors]
         self._settings = settings
 
     def step(self, gradients: Weights, rate: float) -> None:
-        """Move the tensors; the counts are raised on the way."""
+        """Move the tensors; the steps are counted on the way."""
         adam(
             self._tensors,
             self._ordered(gradients),
             self._kept["mean"],
             self._kept["mean_square"],
             [],
-            self._counts,
+            self._kept["steps"],
             fused=True,
             decoupled_weight_decay=self._settings.name == "adamw",
             amsgrad=False,
@@ -121,7 +116,6 @@ class FusedSGD(Optimizer):
             momentum=self._settings.momentum,
             weight_decay=self._settings.weight_decay,
         )
-        torch._foreach_add_(self._counts, 1)
 
 
 def make_optimizer(settings: config.Optimizer, stored: Weights) -> Optimizer:

@@ -1,15 +1,13 @@
 """The unit of training: R copies of one architecture, each parameter one tensor `(R, *shape)`.
 
-Two ways to run a stack, chosen in one place (`way_to_run`): *folded*, all copies in one pass, where small matrix
-products would leave the machine idle; *sliced*, one copy after the other, where one copy fills it, where layers are of
-a kind that folding does not know, or where copies draw random numbers (dropout) that must not depend on their company.
+There are three ways to run one, which `ways` tells and chooses.
 """
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,16 +15,18 @@ from torch.nn import functional as F
 
 from assay.data.augment import normalise
 from assay.runtime import key
-from assay.training.dense import DenseLayers, split_prefix
-from assay.training.folded import FoldedLayers, can_fold
+from assay.training.dense import DenseLayers
+from assay.training.folded import FoldedLayers
+from assay.training.ways import draws_random_numbers, way_to_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from jaxtyping import Bool, Float, Int64, UInt8
 
+    from assay.training.ways import Way
+
 Weights = dict[str, Tensor]
-Way = Literal["folded", "sliced"]
 PREDICTION_ROWS = 4096
 
 
@@ -55,20 +55,6 @@ class Gradients:
     by_name: Weights
 
 
-def way_to_run(network: nn.Module, device: torch.device) -> Way:
-    """Choose how a stack of this network runs on this device (`docs/decisions/0003`, measured by `make bench`)."""
-    if not can_fold(network) or draws_random_numbers(network):
-        return "sliced"
-    has_convolutions = any(isinstance(module, nn.Conv2d) for module in network.modules())
-    return "sliced" if has_convolutions and device.type == "cpu" else "folded"
-
-
-def draws_random_numbers(network: nn.Module) -> bool:
-    """Whether a training pass through `network` is random (dropout, stochastic depth)."""
-    stochastic = ("Dropout", "StochasticDepth", "RReLU")
-    return any(any(name in type(module).__name__ for name in stochastic) for module in network.modules())
-
-
 class Stack:
     """One architecture, run with stacked weights; it holds no weights itself.
 
@@ -90,10 +76,9 @@ class Stack:
     ) -> None:
         self.network, self.copies, self.device = network, copies, device
         self.precision = precision
-        self.way = way or way_to_run(network, device)
+        self.way = way or way_to_run(network, device, precision)
         self.draws = draws_random_numbers(network)
-        dense = split_prefix(network) if self.way == "folded" and precision == "float32" else None
-        self._dense = DenseLayers(*dense) if dense else None
+        self._dense = DenseLayers(network) if self.way == "dense" else None
         self._places = {
             f"{path}.{name}" if path else name: (holder, name)
             for path, module in network.named_modules()
@@ -114,6 +99,8 @@ class Stack:
             inputs: normalised images.
             randomness: for each copy, the seed of the random numbers that its layers draw in this pass.
         """
+        if self._dense:
+            return self._dense.forward(weights, inputs)[-1]
         if self.way == "sliced":
             parts = [self._copy(_slice(weights, r), inputs[r], _of(randomness, r)) for r in range(self.copies)]
             return torch.stack(parts)
@@ -142,6 +129,8 @@ class Stack:
         """
         if not self.network.training:
             self.network.train()
+        if self._dense:
+            return self._dense_gradients(self._dense, weights, inputs, labels, weigh)
         if self.way == "folded":
             return self._folded_gradients(weights, buffers, inputs, labels, weigh)
         parts = [
@@ -161,8 +150,6 @@ class Stack:
     def _folded_gradients(
         self, weights: Weights, buffers: Weights, inputs: Tensor, labels: Tensor, weigh: Weigh | None
     ) -> Gradients:
-        if self._dense:
-            return self._dense_gradients(self._dense, weights, inputs, labels, weigh)
         leaves = {name: tensor.detach().requires_grad_() for name, tensor in weights.items()}
         logits = self.forward({**leaves, **buffers}, inputs)
         return _differentiate(logits, labels, leaves, weigh, slice(0, self.copies))

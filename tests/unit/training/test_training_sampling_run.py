@@ -15,10 +15,9 @@ from assay.errors import AssayError
 from assay.methods import trajectory
 from assay.training.checkpoint import Scratch
 from assay.training.sampling.diagnostics import flags
-from assay.training.sampling.equal_loss import at_equal_loss
 from assay.training.sampling.schedule import Annealing, Steering
 from assay.training.task import Task
-from benchmarks import equal_loss, trajectory_tuning
+from benchmarks import trajectory_tuning
 
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
@@ -71,10 +70,6 @@ def test_the_committed_tuning_is_what_the_script_tries():
     assert list(found["tried"]) == list(trajectory_tuning.TRIED)
 
 
-def test_the_committed_comparison_at_equal_loss_is_that_of_the_committed_run():
-    assert files.read_json(ROOT / equal_loss.RESULTS) == equal_loss.compare(ROOT)
-
-
 def test_the_full_test_costs_the_training_set_twice(make_run, data):
     record = sampled(make_run, data, steps=5, test="full").record()
     assert record["forward_samples"] == [2 * 5 * 3 * 96] * 3
@@ -111,35 +106,6 @@ def test_what_is_no_sample_is_flagged():
 def test_a_chain_that_does_not_mix_says_so(make_run, data):
     stuck = sampled(make_run, data, s=1e5, sigma=3.0)
     assert all("under 1 %" in " ".join(each) for each in stuck.record()["flags"])
-
-
-def record_of(losses, batches, sigma=0.1):
-    count = len(losses)
-    seeds = [[value] for value in losses]
-    return {
-        "series": {
-            "moves": [10 * (i + 1) for i in range(count)],
-            "forward_samples": [[100 * (i + 1)] for i in range(count)],
-            "loss": seeds,
-            "acceptance": [[0.5]] * count,
-            "batch_a_test": [[n] for n in batches],
-            "sigma": [[sigma]] * count,
-            "s": [1.0] * count,
-        }
-    }
-
-
-def test_arms_are_compared_where_both_have_the_same_loss():
-    records = {
-        "long": record_of([2.0, 1.0, 0.2], [100, 200, 300]),
-        "short": record_of([2.0, 1.2, 0.6], [400, 800, 1600], 0.2),
-    }
-    level, reached = at_equal_loss(records)
-    assert level == 0.6
-    assert reached["short"].moves == 30
-    assert reached["long"].moves == pytest.approx(25)
-    assert reached["long"].batch_a_test == pytest.approx(250)
-    assert reached["short"].batch_a_test_by_variance == pytest.approx(1600 / 0.04)
 
 
 def test_moves_are_the_budget_of_an_arm(make_run, data, tmp_path):

@@ -9,7 +9,8 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from assay.training.folded import can_fold
-from assay.training.stack import Stack, initialise, predict, way_to_run
+from assay.training.stack import Stack, initialise, predict
+from assay.training.ways import way_to_run
 
 CPU = torch.device("cpu")
 
@@ -26,7 +27,7 @@ def convolutional() -> nn.Module:
     )
 
 
-def dense() -> nn.Module:
+def without_bias() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(2 * 8 * 8, 7), nn.ReLU(), nn.Linear(7, 5, bias=False))
 
 
@@ -36,14 +37,17 @@ def written_out() -> nn.Module:
     return nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), *layers)
 
 
+WAYS = [(build, way) for build in (convolutional, without_bias, written_out) for way in ("folded", "sliced")]
+WAYS.append((written_out, "dense"))
+
+
 def example(copies: int, batch: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     inputs = torch.randn(copies, batch, 2, 8, 8, generator=generator)
     return inputs, torch.randint(0, 5, (copies, batch), generator=generator)
 
 
-@pytest.mark.parametrize("way", ["folded", "sliced"])
-@pytest.mark.parametrize("build", [convolutional, dense, written_out])
+@pytest.mark.parametrize(("build", "way"), WAYS)
 def test_gradients_are_those_of_each_network_alone(build, way):
     network, parameters, buffers = initialise(build, [3, 4, 5], CPU)
     inputs, labels = example(3)
@@ -63,24 +67,44 @@ def test_gradients_are_those_of_each_network_alone(build, way):
         assert torch.equal(stacked.correct[r], logits.argmax(-1) == labels[r])
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize(("build", "is_written_out"), [(convolutional, False), (dense, False), (written_out, True)])
-def test_gradients_are_written_out_where_layers_are_dense_and_single_precision(build, is_written_out, precision):
-    assert bool(Stack(build(), 2, CPU, precision)._dense) == (is_written_out and precision == "float32")
+def normalised() -> nn.Module:
+    """Its prefix has statistics of its own, one for each copy."""
+    layers = [nn.Flatten(), nn.Linear(2 * 8 * 8, 5)]
+    return nn.Sequential(nn.BatchNorm2d(2, affine=False), *layers)
 
 
-@pytest.mark.parametrize("build", [convolutional, dense, written_out])
-def test_both_ways_agree_on_predictions(build):
+@pytest.mark.parametrize(
+    ("build", "precision", "way"),
+    [
+        (written_out, "float32", "dense"),
+        (written_out, "bfloat16", "folded"),
+        (without_bias, "float32", "folded"),
+        (normalised, "float32", "folded"),
+    ],
+)
+def test_gradients_are_written_out_of_dense_layers_with_biases_in_single_precision(build, precision, way):
+    assert Stack(build(), 2, CPU, precision).way == way
+
+
+def test_another_network_cannot_be_written_out():
+    with pytest.raises(ValueError, match="this network is another"):
+        Stack(convolutional(), 2, CPU, way="dense")
+
+
+@pytest.mark.parametrize(("build", "way"), WAYS)
+def test_all_ways_agree_on_predictions(build, way):
     network, parameters, buffers = initialise(build, [0, 1], CPU)
     inputs, _ = example(2)
     network.eval()
-    folded = Stack(network, 2, CPU, way="folded").forward({**parameters, **buffers}, inputs)
-    sliced = Stack(network, 2, CPU, way="sliced").forward({**parameters, **buffers}, inputs)
-    torch.testing.assert_close(folded, sliced, rtol=1e-5, atol=1e-6)
+    weights = {**parameters, **buffers}
+    found = Stack(network, 2, CPU, way=way).forward(weights, inputs)
+    for r in range(2):
+        alone = functional_call(network, {name: tensor[r] for name, tensor in weights.items()}, (inputs[r],))
+        torch.testing.assert_close(found[r], alone, rtol=1e-5, atol=1e-6)
 
 
 def test_weight_gradients_are_laid_out_as_the_weights():
-    network, parameters, buffers = initialise(dense, [0, 1], CPU)
+    network, parameters, buffers = initialise(written_out, [0, 1], CPU)
     gradients = Stack(network, 2, CPU, way="folded").gradients(parameters, buffers, *example(2))
     assert all(gradient.is_contiguous() for gradient in gradients.by_name.values())
 
@@ -96,7 +120,7 @@ def test_the_grouped_convolution_of_accelerators_equals_the_sliced_one():
 
 
 def test_bfloat16_runs_under_autocast_and_gives_float32_gradients_near_those_of_float32():
-    network, parameters, buffers = initialise(dense, [0, 1], CPU)
+    network, parameters, buffers = initialise(written_out, [0, 1], CPU)
     exact = Stack(network, 2, CPU).gradients(parameters, buffers, *example(2))
     for way in ("folded", "sliced"):
         rounded = Stack(network, 2, CPU, "bfloat16", way).gradients(parameters, buffers, *example(2))
@@ -107,13 +131,13 @@ def test_bfloat16_runs_under_autocast_and_gives_float32_gradients_near_those_of_
 
 
 def test_coefficients_weigh_examples_and_zeros_are_not_billed():
-    network, parameters, buffers = initialise(dense, [0, 1], CPU)
+    network, parameters, buffers = initialise(written_out, [0, 1], CPU)
     inputs, labels = example(2)
 
     def hardest(losses, copies):
         return (losses == losses.max(1, keepdim=True).values).float()
 
-    for way in ("folded", "sliced"):
+    for way in ("dense", "folded", "sliced"):
         result = Stack(network, 2, CPU, way=way).gradients(parameters, buffers, inputs, labels, hardest)
         assert result.used.tolist() == [1, 1]
         for r in range(2):
@@ -133,7 +157,7 @@ def test_networks_that_draw_random_numbers_draw_the_same_alone_and_in_company():
         return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(2 * 8 * 8, 5))
 
     network, parameters, buffers = initialise(dropping, [0, 1, 2], CPU)
-    assert way_to_run(network, CPU) == "sliced"
+    assert way_to_run(network, CPU, "float32") == "sliced"
     inputs, labels = example(3)
     together = Stack(network, 3, CPU).gradients(parameters, buffers, inputs, labels, randomness=[7, 8, 9])
     alone = Stack(network, 1, CPU).gradients(
@@ -146,21 +170,21 @@ def test_networks_that_draw_random_numbers_draw_the_same_alone_and_in_company():
 def test_layers_that_folding_does_not_know_are_sliced():
     assert can_fold(convolutional())
     assert not can_fold(nn.Sequential(nn.Flatten(), nn.LayerNorm(12), nn.Linear(12, 3)))
-    assert way_to_run(dense(), CPU) == "folded"
-    assert way_to_run(convolutional(), CPU) == "sliced"
-    assert way_to_run(convolutional(), torch.device("cuda")) == "folded"
+    assert way_to_run(without_bias(), CPU, "float32") == "folded"
+    assert way_to_run(convolutional(), CPU, "float32") == "sliced"
+    assert way_to_run(convolutional(), torch.device("cuda"), "float32") == "folded"
 
 
 def test_a_copy_starts_as_the_plain_module_of_its_seed_does():
-    _, three, _ = initialise(dense, [3, 4, 5], CPU)
-    _, one, _ = initialise(dense, [4], CPU)
+    _, three, _ = initialise(without_bias, [3, 4, 5], CPU)
+    _, one, _ = initialise(without_bias, [4], CPU)
     for name in three:
         assert torch.equal(three[name][1], one[name][0])
         assert name.endswith("bias") or not torch.equal(three[name][0], three[name][1])
 
 
 def test_predictions_do_not_depend_on_the_chunk(monkeypatch):
-    network, parameters, buffers = initialise(dense, [0, 1], CPU)
+    network, parameters, buffers = initialise(written_out, [0, 1], CPU)
     images = torch.randint(0, 256, (150, 2, 8, 8), dtype=torch.uint8)
     whole = predict(network, {**parameters, **buffers}, images, [100.0, 100.0], [50.0, 60.0])
     monkeypatch.setattr("assay.training.stack.PREDICTION_ROWS", 1)

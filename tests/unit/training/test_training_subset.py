@@ -81,7 +81,7 @@ def test_fine_tuning_starts_from_fresh_optimizer_state(make_run, data):
     counts = []
     for step in range(8):
         update.step(step)
-        counts.append(update.inner.optimizer.steps)
+        counts.append(int(update.inner.optimizer.state()["steps"][0]))
     assert counts == [1, 2, 3, 4, 5, 6, 1, 2]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from assay.evaluation.equal_loss import at_equal_loss
 from assay.reporting import numbers
 from assay.reporting.figure import Figure, span_cell, spread, table
 from assay.reporting.plot import Axis, Panel, Series
@@ -27,6 +28,10 @@ def figure(content: Content) -> Figure | None:
     if not found:
         return None
     colours = {arm: 1 + i % 7 for i, arm in enumerate(found)}
+    tables = {"Trajectories": _table(content, found)}
+    alike = {arm: record for arm, record in found.items() if by_mini_batches(content.record(arm).parameters)}
+    if len(alike) > 1:
+        tables["At equal mean loss"] = equal_loss(alike)
     moves = Axis("moves", "linear")
     panels = [
         _series("Mean loss along the chain", moves, Axis("training loss, nats", "log"), found, colours, "loss"),
@@ -42,7 +47,7 @@ def figure(content: Content) -> Figure | None:
         "Lines are means over chains, bands reach from the least chain to the greatest. Distances are shown relative "
         "to √d·σ, the reference without data.",
         [panel for panel in panels if panel is not None],
-        {"Trajectories": _table(content, found)},
+        tables,
         notes=_flags(content, found),
     )
 
@@ -102,8 +107,8 @@ def _distances(found: Mapping[str, Any], colours: Mapping[str, int]) -> Panel | 
 def _length(content: Content, found: Mapping[str, Any]) -> Panel | None:
     by_variant: dict[str, list[tuple[int, Sequence[float]]]] = {}
     for arm, record in found.items():
-        if content.record(arm).parameters.get("options", {}).get("test") == "full":
-            continue  # another test on fewer moves: not a matter of length
+        if not by_mini_batches(content.record(arm).parameters):
+            continue
         for variant, one in content.record(arm).variants.items():
             by_variant.setdefault(variant, []).append((record["tau"], one.accuracy))
     series = []
@@ -135,6 +140,39 @@ def _table(content: Content, found: Mapping[str, Any]) -> Table:
         ("Saving", "N / batch"),
     ]
     return table("", columns, lines)
+
+
+def by_mini_batches(parameters: Mapping[str, Any]) -> bool:
+    """Whether an arm's moves were tested so; else, on fewer moves, it differs from others in more than its length."""
+    return bool(parameters.get("options", {}).get("test") != "full")
+
+
+def equal_loss(records: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Chains of different length where their mean training loss first comes down to the same level."""
+    level, reached = at_equal_loss(records)
+    lines = []
+    for arm, at in reached.items():
+        values = (
+            f"{at.s:,.0f}",
+            f"{at.sigma:.3g}",
+            f"{at.batch_a_test:.0f}",
+            f"{at.batch_a_test_by_variance:.3g}",
+            f"{at.acceptance:.2f}",
+            f"{at.moves:,.0f}",
+            f"{at.forward_samples:,.0f}",
+        )
+        lines.append((arm, [Cell(str(records[arm]["tau"])), *map(Cell, values)]))
+    columns = [
+        ("Tau", "models"),
+        ("s", "of a model"),
+        ("σ", ""),
+        ("n̄", "examples a test"),
+        ("n̄ / σ²", ""),
+        ("Acceptance", ""),
+        ("Moves", ""),
+        ("Forward", "samples"),
+    ]
+    return table(f"At a mean loss of {level:.3f}", columns, lines)
 
 
 def _known(values: Sequence[float | None] | None, places: int) -> Cell:

@@ -1,6 +1,6 @@
 """Chains of different length, compared where they lose the same: at equal s the comparison would mislead.
 
-It reads the records of `chain.TrajectoryUpdate.record`, as they stand in manifests and in `metrics/evaluate/*.json`.
+It reads the series that a sampler leaves in its record, as `metrics/evaluate/*.json` has them.
 """
 
 from __future__ import annotations
