@@ -59,8 +59,8 @@ class Batches(ABC):
         if batch_size > self.examples:
             raise AssayError(f"train.batch_size: {batch_size} is more than the {self.examples} training examples")
         self._labels = labels.flatten()
-        stride = self.examples if labels.dim() == 2 else 0
-        self._offsets = stride * torch.arange(len(self.seeds), device=self.device)[:, None]
+        self._offsets = self.examples * torch.arange(len(self.seeds), device=self.device)[:, None]
+        self._shared = labels.dim() == 1
 
     def draw(self, step: int, score: Score) -> Batch:
         """The batch of every copy for a step (from 0).
@@ -75,7 +75,8 @@ class Batches(ABC):
 
     def labels(self, indices: Int64[Tensor, "copy example"]) -> Int64[Tensor, "copy example"]:
         """Each copy's labels at these positions of the training set."""
-        return self._labels.index_select(0, (indices + self._offsets).flatten()).view_as(indices)
+        positions = indices if self._shared else indices + self._offsets
+        return self._labels.index_select(0, positions.flatten()).view_as(indices)
 
     @abstractmethod
     def select(self, step: int, score: Score) -> Int64[Tensor, "copy batch"]:

@@ -14,7 +14,7 @@ from torch import nn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float
+    from jaxtyping import Float, Int64
     from torch import Tensor
 
     Weights = dict[str, Tensor]
@@ -90,3 +90,13 @@ class DenseLayers:
                 gradient = torch.bmm(gradient, weights[f"{name}.weight"])
                 gradient = torch.ops.aten.threshold_backward(gradient, rows[place], 0)  # of the ReLU
         return {name: found[name] for name in weights}
+
+
+def cross_entropy(
+    logits: Float[Tensor, "copy batch class"], labels: Int64[Tensor, "copy batch"]
+) -> tuple[Float[Tensor, "copy batch"], Float[Tensor, "copy batch class"]]:
+    """The cross-entropy of each example, in nats, and its gradient for the logits: softmax less the one-hot label."""
+    log_probabilities, chosen = logits.log_softmax(-1), labels.unsqueeze(-1)
+    gradient = log_probabilities.exp()
+    gradient.scatter_add_(-1, chosen, gradient.new_full((), -1.0).expand(chosen.shape))
+    return -log_probabilities.gather(-1, chosen).squeeze(-1), gradient

@@ -7,8 +7,6 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import torch
-from torch.optim.adam import adam
-from torch.optim.sgd import sgd
 
 from assay import config
 
@@ -21,8 +19,8 @@ if TYPE_CHECKING:
 class Optimizer(ABC):
     """A rule that moves stacked tensors in place: one fused call moves all copies, elementwise and so independently.
 
-    PyTorch's functions do the arithmetic. Its optimizer classes stay out: they import the compiler, more than a second
-    in every stage, and keep books at every step.
+    PyTorch's fused kernels do the arithmetic. Its optimizer classes stay out: they import the compiler, more than a
+    second in every stage, and keep books at every step, as do the functions between.
 
     Args:
         stored: what it moves, by name, `(copy, *shape)`.
@@ -66,20 +64,21 @@ class FusedAdam(Optimizer):
 
     def __init__(self, stored: Weights, settings: config.Adam) -> None:
         super().__init__(stored, "mean", "mean_square")
-        self._kept["steps"] = [torch.zeros((), device=tensor.device) for tensor in self._tensors]
+        self._kept["steps"] = [torch.zeros((), device=tensor.device) for tensor in self._tensors[:1]]
         self._settings = settings
+        self._kernel = torch._fused_adamw_ if settings.name == "adamw" else torch._fused_adam_
 
     def step(self, gradients: Weights, rate: float) -> None:
         """Move the tensors; the steps are counted on the way."""
-        adam(
+        (steps,) = self._kept["steps"]
+        steps += 1
+        self._kernel(
             self._tensors,
             self._ordered(gradients),
             self._kept["mean"],
             self._kept["mean_square"],
             [],
-            self._kept["steps"],
-            fused=True,
-            decoupled_weight_decay=self._settings.name == "adamw",
+            [steps] * len(self._tensors),
             amsgrad=False,
             maximize=False,
             lr=rate,
@@ -104,14 +103,14 @@ class FusedSGD(Optimizer):
 
     def step(self, gradients: Weights, rate: float) -> None:
         """Move the tensors."""
-        sgd(
+        torch._fused_sgd_(
             self._tensors,
             self._ordered(gradients),
-            list(self._kept.get("velocity", [None] * len(self._tensors))),
-            fused=True,
+            self._kept.get("velocity", []),
             dampening=0.0,
             nesterov=self._settings.nesterov,
             maximize=False,
+            is_first_step=False,
             lr=rate,
             momentum=self._settings.momentum,
             weight_decay=self._settings.weight_decay,

@@ -6,7 +6,7 @@ There are three ways to run one, which `ways` tells and chooses.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from assay.data.augment import normalise
 from assay.runtime import key
-from assay.training.dense import DenseLayers
+from assay.training.dense import DenseLayers, cross_entropy
 from assay.training.folded import FoldedLayers
 from assay.training.ways import draws_random_numbers, way_to_run
 
@@ -157,11 +157,12 @@ class Stack:
     def _dense_gradients(
         self, layers: DenseLayers, weights: Weights, inputs: Tensor, labels: Tensor, weigh: Weigh | None
     ) -> Gradients:
-        """As by autograd, which differentiates the loss alone here."""
         rows = layers.forward(weights, inputs)
-        logits = rows[-1].requires_grad_()
-        found = _differentiate(logits, labels, {"logits": logits}, weigh, slice(0, self.copies))
-        return replace(found, by_name=layers.backward(weights, rows, found.by_name["logits"]))
+        losses, gradient = cross_entropy(rows[-1], labels)
+        coefficients = weigh(losses, slice(0, self.copies)) if weigh else None
+        gradient *= 1 / labels.shape[1] if coefficients is None else coefficients.unsqueeze(-1)
+        correct = rows[-1].argmax(-1) == labels
+        return Gradients(losses, correct, _used(labels, coefficients), layers.backward(weights, rows, gradient))
 
     def _copy_gradients(
         self,
@@ -265,9 +266,13 @@ def _differentiate(
     return Gradients(
         losses.detach(),
         logits.detach().argmax(-1) == labels,
-        labels.shape[1] if coefficients is None else (coefficients != 0).sum(1),
+        _used(labels, coefficients),
         dict(zip(leaves, gradients, strict=True)),
     )
+
+
+def _used(labels: Int64[Tensor, "copy batch"], coefficients: Tensor | None) -> Int64[Tensor, " copy"] | int:
+    return labels.shape[1] if coefficients is None else (coefficients != 0).sum(1)
 
 
 def _slice(weights: Weights, copy: int) -> Weights:

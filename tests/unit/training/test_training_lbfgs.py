@@ -59,11 +59,11 @@ def test_every_run_of_the_subset_is_billed_to_the_copy_that_made_it(task, monkey
         update.step(step)
     assert min(runs) >= 6
     assert sum(runs) > 18  # line searches came on top
-    assert update.counters.state()["train_samples"].tolist() == [32 * count for count in runs]
+    assert update.counters.of("train_samples").tolist() == [32 * count for count in runs]
     assert update.counters.cost().optimizer_steps == 6
     for step in range(6, 12):
         update.step(step)
-    assert update.counters.state()["train_samples"].tolist() == [32 * count + 6 * 16 for count in runs]
+    assert update.counters.of("train_samples").tolist() == [32 * count + 6 * 16 for count in runs]
     assert update.record()["phases"][0]["train_samples"] == pytest.approx(32 * sum(runs) / 3)
 
 

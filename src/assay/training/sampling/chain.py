@@ -120,7 +120,7 @@ class TrajectoryUpdate(Update):
         return int(self._spent().sum())
 
     def _spent(self) -> Int64[Tensor, " chain"]:
-        return self.counters.state()["forward_samples"]
+        return self.counters.of("forward_samples")
 
     @torch.no_grad()
     def step(self, step: int) -> Seen:
