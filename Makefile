@@ -114,8 +114,7 @@ ci-commit: $(STAMP)  ## CI: commit dvc.lock and the metrics to BRANCH
 
 .PHONY: ci-report
 ci-report: $(STAMP)  ## CI: track in MLflow, compare with BASE (main), fail where a claim regressed
-	python -m stages.ci_fill
-	python -m stages.track
+	python -m stages.ci_track
 	python -m stages.ci_report --base "$(BASE)"
 
 .PHONY: clean

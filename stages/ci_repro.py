@@ -7,6 +7,7 @@ from pathlib import Path
 
 from assay.errors import one_line_errors
 from assay.pipeline import dvc
+from assay.tracking.store import identity
 
 
 def main() -> None:
@@ -19,7 +20,7 @@ def main() -> None:
     start = time.monotonic()
     done = dvc.reproduce(root)
     seconds = time.monotonic() - start
-    dvc.write_done(root, done, round(seconds, 1))
+    dvc.write_done(root, done, round(seconds, 1), identity(root))
     print(f"{len(done.ran)} stages ran, {len(done.restored)} were restored, {seconds:.0f} s: {', '.join(done.ran)}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay import files
@@ -13,7 +14,6 @@ from assay.pipeline import dag, lockfile, plan, remote
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
 
 REPRO = ("repro", "--pull", "--allow-missing")
 MOST_TARGETS = 8  # DVC takes almost a second for each target, and five for all 75 stages
@@ -29,28 +29,23 @@ class Done:
 
 
 def reproduce(root: Path) -> Done:
-    """Run what a change touched; everything else stays in the remote, except what the last stages read.
+    """Run what a change touched; everything else stays in the remote, except what these stages read.
 
     What was computed is pushed even when a later stage fails, so that no training is lost.
 
     Raises:
         AssayError: the remote does not answer, a stage fails, or the results cannot be pushed.
     """
-    _connect(root)
     done = Done()
-    gathering, others = _stages(root)
-    try:
-        going = {step.stage for step in plan.make(root).steps}
-        first = [name for name in others if name in going]  # by name: DVC is slow to find that seventy others stand
-        _fill(root, done, first)
-        if first:
-            _run(done, *REPRO, *first)
-        last = {step.stage for step in plan.make(root).steps} & set(gathering)
-        if last:
-            _fill(root, done, last)
-            _run(done, *REPRO, "--no-run-cache")  # it was pulled a moment ago
-    finally:
-        push(root)
+    with dag.opened(root) as repo:
+        _connect(repo)
+        going = {step.stage for step in plan.of(repo).steps}
+        try:
+            if going:
+                _fill(repo, done, going)
+                _run(done, *REPRO)
+        finally:
+            push(root)
     return done
 
 
@@ -70,37 +65,33 @@ def fill(root: Path) -> None:
     Raises:
         AssayError: the remote does not answer, or a stage fails.
     """
-    gathering, _ = _stages(root)
-    if remote.absent(root, gathering):
-        _connect(root)
-        _fill(root, Done(), gathering)
-
-
-def _stages(root: Path) -> tuple[list[str], list[str]]:
-    """The stages that read whole folders into which others write, and the others, in the pipeline's order."""
     with dag.opened(root) as repo:
-        stages = dag.in_order(repo)
-        gathering = [stage.addressing for stage in dag.gathering(stages)]
-        return gathering, [stage.addressing for stage in stages if stage.addressing not in gathering]
+        gathering = [stage.addressing for stage in dag.gathering(dag.in_order(repo))]
+        if remote.absent(repo, gathering):
+            _connect(repo)
+            _fill(repo, Done(), gathering)
 
 
-def _fill(root: Path, done: Done, readers: Collection[str]) -> None:
-    """Bring here what these stages read of others, if dvc.lock knows of it."""
-    known = lockfile.read(root)
-    names = [name for name in remote.absent(root, readers) if name in known]
+def _fill(repo: Any, done: Done, readers: Collection[str]) -> None:
+    """Bring here what these stages read of others, if dvc.lock knows of it.
+
+    DVC pulls what a stage depends on where that is absent, but a folder with holes is not absent.
+    """
+    known = lockfile.read(Path(repo.root_dir))
+    names = [name for name in remote.absent(repo, readers) if name in known]
     if not names:
         return
     several = [] if len(names) > MOST_TARGETS else names
     _run(done, "pull", "--allow-missing", *several, check=False)  # at once; what fails is looked at one by one
-    absent = remote.absent(root, readers)
+    absent = remote.absent(repo, readers)
     lost = [name for name in names if name in absent]
     if lost:
-        remote.ready(root)
+        remote.ready(repo)
         _run(done, "repro", "--pull", "--single-item", *lost)
 
 
-def _connect(root: Path) -> None:
-    name, verifies = remote.ready(root)
+def _connect(repo: Any) -> None:
+    name, verifies = remote.ready(repo)
     if not verifies:
         _run(Done(), "config", "--local", f"remote.{name}.verify", "true")
 
@@ -140,13 +131,44 @@ def _run(done: Done, *arguments: str, check: bool = True) -> None:
         raise AssayError(f"dvc {arguments[0]} failed with exit code {code}; its own lines above say why")
 
 
-def write_done(root: Path, done: Done, seconds: float) -> None:
-    """Keep for the report what ran, how long it took, and the share of it that was training."""
+def write_done(root: Path, done: Done, seconds: float, store: str) -> None:
+    """Keep for the report what ran, how long it took, and the share of it that was training.
+
+    Args:
+        root: the repository's root.
+        done: what ran.
+        seconds: in all.
+        store: which MLflow store `track` wrote to, where it ran.
+    """
     with dag.opened(root) as repo:
         known = {stage.addressing: plan.seconds_of(stage) for stage in repo.index.stages}
     training = sum(known.get(name) or 0 for name in done.ran)
-    content = {"ran": done.ran, "restored": done.restored, "seconds": seconds, "training_seconds": training}
-    files.write_json(root / DONE_FILE, content)
+    lock = files.file_digest(root / lockfile.NAME)
+    files.write_json(root / DONE_FILE, content_of(done, seconds, training, store, lock))
+
+
+def content_of(done: Done, seconds: float, training: float, store: str, lock: str) -> dict[str, Any]:
+    """What the file holds: see `write_done`; `lock` is the digest of dvc.lock."""
+    return {
+        "ran": done.ran,
+        "restored": done.restored,
+        "seconds": seconds,
+        "training_seconds": training,
+        "tracked": {"store": store if "track" in done.ran else "", "lock": lock},
+    }
+
+
+def is_tracked(root: Path, store: str) -> bool:
+    """Whether the last run's `track` wrote to this very store what dvc.lock records now.
+
+    Args:
+        root: the repository's root.
+        store: which one; empty where it is not there.
+    """
+    tracked = (read_done(root) or {}).get("tracked", {})
+    if not store or tracked.get("store") != store:
+        return False
+    return bool(tracked["lock"] == files.file_digest(root / lockfile.NAME))
 
 
 def read_done(root: Path) -> dict[str, Any] | None:

@@ -77,23 +77,28 @@ def make(root: Path, since: Mapping[str, Any] | None = None, ask_remote: bool = 
         AssayError: a file of the pipeline cannot be read, or the remote cannot be reached.
     """
     with dag.opened(root) as repo:
-        entries = lockfile.read(root) if since is None else since
-        stages = dag.in_order(repo)
-        for stage in stages:
-            _fill(stage, entries.get(stage.addressing))
-        with restore.remote_of(repo) if ask_remote else nullcontext() as remote:
-            find = partial(restore.find, repo, remote=remote) if since is None else _nothing
-            steps = _steps(stages, entries, find, results_count=since is None)
-        going = {step.stage for step in steps}
-        unchanged = [stage for stage in stages if stage.addressing not in going]
-        names = {stage.addressing for stage in stages}
-        return Plan(
-            steps=tuple(steps),
-            unchanged=tuple(stage.addressing for stage in unchanged),
-            missing=restore.missing(repo, unchanged),
-            removed=tuple(name for name in entries if name not in names),
-            remote=bool(repo.config["core"].get("remote")),
-        )
+        return of(repo, since, ask_remote)
+
+
+def of(repo: Any, since: Mapping[str, Any] | None = None, ask_remote: bool = False) -> Plan:
+    """As `make`, for a repository that is open."""
+    entries = lockfile.read(Path(repo.root_dir)) if since is None else since
+    stages = dag.in_order(repo)
+    for stage in stages:
+        _fill(stage, entries.get(stage.addressing))
+    with restore.remote_of(repo) if ask_remote else nullcontext() as remote:
+        find = partial(restore.find, repo, remote=remote) if since is None else _nothing
+        steps = _steps(stages, entries, find, results_count=since is None)
+    going = {step.stage for step in steps}
+    unchanged = [stage for stage in stages if stage.addressing not in going]
+    names = {stage.addressing for stage in stages}
+    return Plan(
+        steps=tuple(steps),
+        unchanged=tuple(stage.addressing for stage in unchanged),
+        missing=restore.missing(repo, unchanged),
+        removed=tuple(name for name in entries if name not in names),
+        remote=bool(repo.config["core"].get("remote")),
+    )
 
 
 def _fill(stage: Any, entry: Mapping[str, Any] | None) -> None:

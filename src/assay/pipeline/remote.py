@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def ready(root: Path) -> tuple[str, bool]:
+def ready(repo: Any) -> tuple[str, bool]:
     """Check that the default remote answers; gives its name, and whether DVC verifies what comes from it.
 
     Raises:
         AssayError: no remote is configured, it cannot be reached, or the folder or bucket it names is not there (as
             when a network drive is not mounted: DVC would take it for an empty remote and train everything anew).
     """
-    with dag.opened(root) as repo, restore.remote_of(repo) as remote:
+    with restore.remote_of(repo) as remote:
         name = repo.config["core"]["remote"]
         base = remote.path.removesuffix("/files/md5")
         if not any(remote.fs.exists(place) for place in _places(remote.fs, base)):
@@ -52,17 +52,16 @@ def push_metrics(root: Path) -> int:
         return len(done.transferred)
 
 
-def absent(root: Path, readers: Collection[str]) -> list[str]:
+def absent(repo: Any, readers: Collection[str]) -> list[str]:
     """The stages that write what these stages read, where it is not here; in the pipeline's order, without these."""
-    with dag.opened(root) as repo:
-        stages = dag.in_order(repo)
-        made = dag.producers(stages)
-        wanted = {
-            writer.addressing
-            for stage in stages
-            if stage.addressing in readers
-            for dep in stage.deps
-            for out, writer in made[dep.fs_path]
-            if not out.exists and writer.addressing not in readers
-        }
-        return [stage.addressing for stage in stages if stage.addressing in wanted]
+    stages = dag.in_order(repo)
+    made = dag.producers(stages)
+    wanted = {
+        writer.addressing
+        for stage in stages
+        if stage.addressing in readers
+        for dep in stage.deps
+        for out, writer in made[dep.fs_path]
+        if not out.exists and writer.addressing not in readers
+    }
+    return [stage.addressing for stage in stages if stage.addressing in wanted]

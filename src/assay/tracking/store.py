@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import re
 import warnings
 from contextlib import contextmanager
@@ -84,6 +85,18 @@ class Store:
         return str(found.experiment_id)
 
 
+def identity(root: Path) -> str:
+    """Which store the repository at `root` writes to, told apart on all machines; empty for one that is not there.
+
+    A server goes by its address without the password, a database by the machine too. Nothing is asked of either.
+    """
+    uri = _uri(root)
+    if _is_server(uri):
+        return Store(root, uri, None).shown
+    file = root / uri.removeprefix("sqlite:///")
+    return f"{platform.node()}: {file}" if uri.startswith("sqlite:///") and file.is_file() else ""
+
+
 @contextmanager
 def opened(root: Path) -> Iterator[Store]:
     """Open the store of the repository at `root`; a database that is not there yet is created, once.
@@ -93,7 +106,7 @@ def opened(root: Path) -> Iterator[Store]:
     """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
-    uri = os.environ.get(URI_VARIABLE) or f"sqlite:///{root / DATABASE}"
+    uri = _uri(root)
     store = Store(root, uri, None)
     import mlflow
     import requests
@@ -115,6 +128,10 @@ def opened(root: Path) -> Iterator[Store]:
         mlflow.set_tracking_uri(None)
         if before is not None:
             os.environ[URI_VARIABLE] = before
+
+
+def _uri(root: Path) -> str:
+    return os.environ.get(URI_VARIABLE) or f"sqlite:///{root / DATABASE}"
 
 
 def _reached(uri: str) -> Any:

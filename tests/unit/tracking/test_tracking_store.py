@@ -4,7 +4,7 @@ import time
 import pytest
 
 from assay.errors import AssayError
-from assay.tracking.store import opened
+from assay.tracking.store import identity, opened
 
 
 @pytest.fixture
@@ -52,6 +52,18 @@ def test_the_users_own_setting_is_left_as_it_was(tmp_path, monkeypatch, root):
 
     assert os.environ["MLFLOW_TRACKING_URI"] == uri
     assert not (tmp_path / "absent").exists()
+
+
+def test_a_server_is_known_by_its_address_and_a_database_by_its_machine_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://user:secret@mlflow.team/x")
+    assert identity(tmp_path) == "https://***@mlflow.team/x"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert identity(tmp_path) == ""  # it is not there
+    (tmp_path / "mlflow.db").touch()
+    here = identity(tmp_path)
+    assert here.endswith(f": {tmp_path / 'mlflow.db'}")
+    monkeypatch.setattr("platform.node", lambda: "another")
+    assert identity(tmp_path) != here
 
 
 def test_a_deleted_experiment_comes_back(root):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from assay.training.dense import cross_entropy
 from assay.training.folded import can_fold
 from assay.training.stack import Stack, initialise, predict
 from assay.training.ways import way_to_run
@@ -84,6 +87,17 @@ def normalised() -> nn.Module:
 )
 def test_gradients_are_written_out_of_dense_layers_with_biases_in_single_precision(build, precision, way):
     assert Stack(build(), 2, CPU, precision).way == way
+
+
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(2, 5), st.integers(0, 2**31))
+def test_the_written_out_cross_entropy_is_autograds(copies, batch, classes, seed):
+    source = torch.Generator().manual_seed(seed)
+    logits = (8 * torch.randn(copies, batch, classes, generator=source)).requires_grad_()
+    labels = torch.randint(0, classes, (copies, batch), generator=source)
+    losses, gradient = cross_entropy(logits.detach(), labels)
+    plain = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    torch.testing.assert_close(losses.flatten(), plain.detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(gradient, torch.autograd.grad(plain.sum(), logits)[0], rtol=1e-5, atol=1e-6)
 
 
 def test_another_network_cannot_be_written_out():
