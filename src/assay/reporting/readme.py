@@ -4,6 +4,7 @@ Text between marks is generated, all else is left as it is:
 
     <!-- results:begin -->                          verdicts and results of everything
     <!-- results:begin arms=baseline,line,round-* -->    of these arms alone, and their costs
+    <!-- results:begin folder=docs/results/x arms=* -->  of a run whose metrics were put there
     <!-- speed:begin -->                            what `make bench` measured
     <!-- tuning:begin -->                           what was tried before the trajectory arms were set
     <!-- equal-loss:begin -->                       its chains of different length at one mean loss
@@ -38,9 +39,8 @@ README, CARDS = Path("README.md"), "docs/methods/*.md"
 BENCHMARK = Path("benchmarks/results.json")
 TUNING = Path("docs/results/trajectory-tuning.json")
 KINDS = "results|speed|tuning|equal-loss|sparsity"
-BLOCK = re.compile(
-    rf"<!-- (?P<kind>{KINDS}):begin(?: arms=(?P<arms>\S+))? -->(?P<old>.*?)<!-- (?P=kind):end -->", re.DOTALL
-)
+OPTIONS = r"(?: folder=(?P<folder>\S+))?(?: arms=(?P<arms>\S+))?"
+BLOCK = re.compile(rf"<!-- (?P<kind>{KINDS}):begin{OPTIONS} -->(?P<old>.*?)<!-- (?P=kind):end -->", re.DOTALL)
 MARK = re.compile(rf"<!-- (?:{KINDS}):(?:begin|end).*-->")
 
 
@@ -48,7 +48,7 @@ def results(root: Path, arms: str | None, where: str) -> str:
     """The verdicts and the results as Markdown tables, from metrics/summary.csv and metrics/claims.json.
 
     Args:
-        root: of the repository.
+        root: the folder that `metrics/` is in.
         arms: names or patterns with commas between them: only these, and with their costs; None is everything, each
             arm by its first variant.
         where: names the file that asks, for the message.
@@ -188,7 +188,7 @@ def updated(root: Path, path: Path) -> str:
         end = text[block.end("old") : block.end()]
         kinds = {"speed": speed, "tuning": tuning, "equal-loss": equal_loss, "sparsity": sparsity}
         how = kinds.get(block["kind"])
-        content = how(root) if how else results(root, block["arms"], str(path))
+        content = how(root) if how else results(root / (block["folder"] or ""), block["arms"], str(path))
         return f"{begin}\n\n{content}\n{end}"
 
     return BLOCK.sub(renew, text)

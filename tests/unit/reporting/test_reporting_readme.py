@@ -46,6 +46,17 @@ def test_a_card_has_its_own_arms_and_their_costs(folder, card):
     assert "Inference cost" in text
 
 
+def test_a_card_can_show_a_run_whose_metrics_lie_in_a_folder(folder, card):
+    readme.main(check=False, root=folder)
+    here = card.read_text()
+    (folder / "docs/results").mkdir()
+    (folder / "README.md").write_text("# Title\n")
+    (folder / "metrics").rename(folder / "docs/results/metrics")
+    card.write_text(CARD.replace("arms=", "folder=docs/results arms="))
+    readme.main(check=False, root=folder)
+    assert card.read_text().replace("folder=docs/results ", "") == here
+
+
 def test_an_arm_that_is_not_there_is_named(folder, card):
     card.write_text(CARD.replace("line", "lien"))
     with pytest.raises(AssayError, match=r"line.md: arms=lien: no such arm"):
