@@ -9,6 +9,7 @@ Text between marks is generated, all else is left as it is:
     <!-- tuning:begin -->                           what was tried before the trajectory arms were set
     <!-- equal-loss:begin -->                       its chains of different length at one mean loss
     <!-- sparsity:begin -->                         what `make bench-sparse` measured
+    <!-- step-cost:begin -->                        what `make bench` measured of a line's step
 
 each closed by its own end, as `<!-- results:end -->`. The results are those that `compare` wrote.
 """
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 README, CARDS = Path("README.md"), "docs/methods/*.md"
 BENCHMARK = Path("benchmarks/results.json")
 TUNING = Path("docs/results/trajectory-tuning.json")
-KINDS = "results|speed|tuning|equal-loss|sparsity"
+KINDS = "results|speed|tuning|equal-loss|sparsity|step-cost"
 OPTIONS = r"(?: folder=(?P<folder>\S+))?(?: arms=(?P<arms>\S+))?"
 BLOCK = re.compile(rf"<!-- (?P<kind>{KINDS}):begin{OPTIONS} -->(?P<old>.*?)<!-- (?P=kind):end -->", re.DOTALL)
 MARK = re.compile(rf"<!-- (?:{KINDS}):(?:begin|end).*-->")
@@ -103,6 +104,20 @@ def speed(root: Path) -> str:
         AssayError: it is missing.
     """
     return templates().get_template("speed.md.j2").render(_measured(root / BENCHMARK, "make bench"))
+
+
+def step_cost(root: Path) -> str:
+    """How much longer a step of a line takes than one of the baseline, from benchmarks/results.json.
+
+    Raises:
+        AssayError: it is missing.
+    """
+    content = _measured(root / BENCHMARK, "make bench")
+    line = "line step against a baseline step"
+    found = {"LeNet-300-100": line, "ResNet-20": f"{line}, resnet_20"}
+    lines = [(name, [tables.Cell(f"{content['methods'][key]:.2f} ×")]) for name, key in found.items()]
+    note = f"Measured by `make bench` on {content['machine']['processor']}, {content['machine']['threads']} threads."
+    return _table(table("Network", [("A line's step", "against a baseline step")], lines), note)
 
 
 def sparsity(root: Path) -> str:
@@ -186,7 +201,13 @@ def updated(root: Path, path: Path) -> str:
     def renew(block: re.Match[str]) -> str:
         begin = text[block.start() : block.start("old")]
         end = text[block.end("old") : block.end()]
-        kinds = {"speed": speed, "tuning": tuning, "equal-loss": equal_loss, "sparsity": sparsity}
+        kinds = {
+            "speed": speed,
+            "tuning": tuning,
+            "equal-loss": equal_loss,
+            "sparsity": sparsity,
+            "step-cost": step_cost,
+        }
         how = kinds.get(block["kind"])
         content = how(root) if how else results(root / (block["folder"] or ""), block["arms"], str(path))
         return f"{begin}\n\n{content}\n{end}"
