@@ -105,7 +105,7 @@ ci-plan: $(STAMP)  ## CI: which stages the branch reruns, on the pull request; n
 	python -m stages.ci_plan --base "$(BASE)"
 
 .PHONY: ci-repro
-ci-repro: check  ## CI: run those stages, take all else from the DVC remote, push what is new
+ci-repro: $(STAMP)  ## CI: run those stages, take all else from the DVC remote, push what is new
 	python -m stages.ci_repro
 
 .PHONY: ci-commit

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from assay import check
 from assay.errors import one_line_errors
 from assay.pipeline import dvc
 from assay.tracking.store import identity
 
 
 def main() -> None:
-    """Reproduce and push; keep what ran for the report.
+    """Check params.yaml, reproduce and push; keep what ran for the report.
 
     Raises:
-        AssayError: the remote does not answer, or a stage fails.
+        AssayError: params.yaml is wrong, the remote does not answer, or a stage fails.
     """
+    check.main()
     root = Path.cwd()
     start = time.monotonic()
     done = dvc.reproduce(root)

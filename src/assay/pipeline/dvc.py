@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,11 @@ DONE_FILE = ".assay/ci/done.json"
 
 @dataclass
 class Done:
-    """What running the pipeline did: the stages that ran, and those that were restored."""
+    """What running the pipeline did: the stages that ran, those that were restored, and the seconds of training."""
 
     ran: list[str] = field(default_factory=list)
     restored: list[str] = field(default_factory=list)
+    training_seconds: float = 0.0
 
 
 def reproduce(root: Path) -> Done:
@@ -45,7 +46,9 @@ def reproduce(root: Path) -> Done:
                 _fill(repo, done, going)
                 _run(done, *REPRO)
         finally:
-            push(root)
+            _push(repo)
+        ran = (stage for stage in repo.index.stages if stage.addressing in done.ran)
+        done.training_seconds = sum(plan.seconds_of(stage) or 0 for stage in ran)
     return done
 
 
@@ -55,8 +58,13 @@ def push(root: Path) -> None:
     Raises:
         AssayError: the remote fails.
     """
+    with dag.opened(root) as repo:
+        _push(repo)
+
+
+def _push(repo: Any) -> None:
     _run(Done(), "push", "--run-cache")
-    remote.push_metrics(root)
+    remote.push_metrics(repo)
 
 
 def fill(root: Path) -> None:
@@ -140,22 +148,8 @@ def write_done(root: Path, done: Done, seconds: float, store: str) -> None:
         seconds: in all.
         store: which MLflow store `track` wrote to, where it ran.
     """
-    with dag.opened(root) as repo:
-        known = {stage.addressing: plan.seconds_of(stage) for stage in repo.index.stages}
-    training = sum(known.get(name) or 0 for name in done.ran)
-    lock = files.file_digest(root / lockfile.NAME)
-    files.write_json(root / DONE_FILE, content_of(done, seconds, training, store, lock))
-
-
-def content_of(done: Done, seconds: float, training: float, store: str, lock: str) -> dict[str, Any]:
-    """What the file holds: see `write_done`; `lock` is the digest of dvc.lock."""
-    return {
-        "ran": done.ran,
-        "restored": done.restored,
-        "seconds": seconds,
-        "training_seconds": training,
-        "tracked": {"store": store if "track" in done.ran else "", "lock": lock},
-    }
+    tracked = {"store": store if "track" in done.ran else "", "lock": files.file_digest(root / lockfile.NAME)}
+    files.write_json(root / DONE_FILE, {**asdict(done), "seconds": seconds, "tracked": tracked})
 
 
 def is_tracked(root: Path, store: str) -> bool:

@@ -9,7 +9,6 @@ from assay.pipeline import dag, restore
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from pathlib import Path
 
 
 def ready(repo: Any) -> tuple[str, bool]:
@@ -32,7 +31,7 @@ def _places(fs: Any, base: str) -> Sequence[str]:
     return [base] if fs.protocol in ("local", "ssh") else [base, base.partition("/")[0]]
 
 
-def push_metrics(root: Path) -> int:
+def push_metrics(repo: Any) -> int:
     """Push what the run-cache's entries say of files that git holds (metrics, curves); gives how many files they are.
 
     `dvc push --run-cache` pushes the entries, and the data that dvc.lock records, but not the copies of metrics that
@@ -43,7 +42,7 @@ def push_metrics(root: Path) -> int:
     """
     from dvc_data.hashfile.hash_info import HashInfo
 
-    with dag.opened(root) as repo, restore.remote_of(repo):
+    with restore.remote_of(repo):
         digests = {digest for entry in restore.entries(repo) for digest in entry.values()}
         files = {HashInfo("md5", one) for one in digests if not one.endswith(".dir") and repo.cache.local.exists(one)}
         done = repo.cloud.push(files)

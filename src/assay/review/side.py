@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -58,13 +59,22 @@ class Side:
         params: params.yaml as plain data.
         claims: by id.
         evaluations: by arm.
-        lock: the entries of dvc.lock by stage.
+        lock_text: dvc.lock, and what to call it in an error.
     """
 
     params: Any
     claims: Mapping[str, Claim]
     evaluations: Mapping[str, Evaluation]
-    lock: Mapping[str, Any]
+    lock_text: tuple[str, str] = ("", lockfile.NAME)
+
+    @cached_property
+    def lock(self) -> Mapping[str, Any]:
+        """The entries of dvc.lock by stage; it is large, and not every comparison asks for it.
+
+        Raises:
+            AssayError: it is not YAML.
+        """
+        return lockfile.parse(*self.lock_text)
 
 
 def of_tree(root: Path) -> Side:
@@ -101,12 +111,11 @@ def _read(names: Iterable[str], text: Callable[[str], str | None], of: str) -> S
     evaluations = [
         parse(Evaluation, _json(text(name), name + of), name + of) for name in sorted(names) if name.endswith(".json")
     ]
-    lock = text(lockfile.NAME)
     return Side(
         params=_yaml(text(PARAMS), PARAMS + of),
         claims={claim.id: claim for claim in claims},
         evaluations={one.arm: one for one in evaluations},
-        lock=lockfile.parse(lock, lockfile.NAME + of) if lock else {},
+        lock_text=(text(lockfile.NAME) or "", lockfile.NAME + of),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from assay import files
 from assay.pipeline import dvc
 
 SERVER = "https://mlflow.team"
@@ -16,8 +15,7 @@ def left(tmp_path):
 
     def write(ran, store=SERVER):
         (tmp_path / "dvc.lock").write_text("stages: {}\n")
-        lock = files.file_digest(tmp_path / "dvc.lock")
-        files.write_json(tmp_path / dvc.DONE_FILE, dvc.content_of(dvc.Done(ran=ran), 1.0, 0.0, store, lock))
+        dvc.write_done(tmp_path, dvc.Done(ran=ran), 1.0, store)
         return tmp_path
 
     return write

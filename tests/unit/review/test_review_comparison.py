@@ -21,7 +21,7 @@ def claim(verdict: str = "reproduced", name: str = "c", arm: str = "line/last", 
 
 
 def side(*evaluations: Evaluation, claims=(), params=None) -> Side:
-    return Side(params or {}, {one.id: one for one in claims}, {one.arm: one for one in evaluations}, {})
+    return Side(params or {}, {one.id: one for one in claims}, {one.arm: one for one in evaluations})
 
 
 def test_the_interval_is_that_of_the_paired_t_test():
