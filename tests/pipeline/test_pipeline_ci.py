@@ -19,6 +19,12 @@ import pytest
 from clone import PARAMS, ROOT, Clone, Workspace, ran
 from ruamel.yaml import YAML
 
+PUSH = """
+from pathlib import Path
+from assay.pipeline import dag, dvc
+with dag.opened(Path.cwd()) as repo:
+    dvc.push(repo)
+"""
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 EXPERIMENT = YAML(typ="safe").load(ROOT / ".github/workflows/experiment.yml")
 SMALL = {**PARAMS, "seeds": [0, 1, 2], "arms": {"long": {"method": "sgd", "steps": 80}}}
@@ -124,7 +130,7 @@ def origin(tmp_path_factory) -> Path:
     first.run("dvc", "remote", "add", "--default", "team", str(folder / "remote"))
     first.run("dvc", "repro", "compare")
     # what `track` would write but for its MLflow store: the first run of a branch brings it
-    first.run(sys.executable, "-c", "from pathlib import Path; from assay.pipeline import dvc; dvc.push(Path.cwd())")
+    first.run(sys.executable, "-c", PUSH)
     first.run("git", "init", "-q", "--bare", "-b", "main", str(folder / "origin.git"))
     for line in ("checkout -qb main", "add -A", "commit -qm first", f"remote add origin {folder / 'origin.git'}"):
         first.run("git", *line.split())

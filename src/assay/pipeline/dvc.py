@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 REPRO = ("repro", "--pull", "--allow-missing")
-MOST_TARGETS = 8  # DVC takes almost a second for each target, and five for all 75 stages
+MOST_TARGETS = 8  # DVC takes almost a second for each target, and five for all stages at once
 DONE_FILE = ".assay/ci/done.json"
 
 
@@ -46,23 +46,18 @@ def reproduce(root: Path) -> Done:
                 _fill(repo, done, going)
                 _run(done, *REPRO)
         finally:
-            _push(repo)
+            push(repo)
         ran = (stage for stage in repo.index.stages if stage.addressing in done.ran)
-        done.training_seconds = sum(plan.seconds_of(stage) or 0 for stage in ran)
+        done.training_seconds = round(sum(plan.seconds_of(stage) or 0 for stage in ran), 1)
     return done
 
 
-def push(root: Path) -> None:
+def push(repo: Any) -> None:
     """Push what is new, so that any clone can restore it.
 
     Raises:
         AssayError: the remote fails.
     """
-    with dag.opened(root) as repo:
-        _push(repo)
-
-
-def _push(repo: Any) -> None:
     _run(Done(), "push", "--run-cache")
     remote.push_metrics(repo)
 

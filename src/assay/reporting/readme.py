@@ -39,10 +39,6 @@ if TYPE_CHECKING:
 README, CARDS = Path("README.md"), "docs/methods/*.md"
 BENCHMARK = Path("benchmarks/results.json")
 TUNING = Path("docs/results/trajectory-tuning.json")
-KINDS = "results|speed|tuning|equal-loss|sparsity|step-cost"
-OPTIONS = r"(?: folder=(?P<folder>\S+))?(?: arms=(?P<arms>\S+))?"
-BLOCK = re.compile(rf"<!-- (?P<kind>{KINDS}):begin{OPTIONS} -->(?P<old>.*?)<!-- (?P=kind):end -->", re.DOTALL)
-MARK = re.compile(rf"<!-- (?:{KINDS}):(?:begin|end).*-->")
 
 
 def results(root: Path, arms: str | None, where: str) -> str:
@@ -90,11 +86,7 @@ def _summary(root: Path) -> list[summary.Row]:
 
 def _claims(root: Path) -> list[claims.ClaimRecord]:
     path = root / claims.PATH
-    try:
-        content = files.read_json(path)
-    except (FileNotFoundError, ValueError) as error:
-        raise AssayError(f"{path}: {error}; `dvc repro` writes it") from None
-    return [parse(claims.ClaimRecord, claim, str(path)) for claim in content]
+    return [parse(claims.ClaimRecord, claim, str(path)) for claim in _written(path, "dvc repro")]
 
 
 def speed(root: Path) -> str:
@@ -103,7 +95,7 @@ def speed(root: Path) -> str:
     Raises:
         AssayError: it is missing.
     """
-    return templates().get_template("speed.md.j2").render(_measured(root / BENCHMARK, "make bench"))
+    return templates().get_template("speed.md.j2").render(_written(root / BENCHMARK, "make bench"))
 
 
 def step_cost(root: Path) -> str:
@@ -112,7 +104,7 @@ def step_cost(root: Path) -> str:
     Raises:
         AssayError: it is missing.
     """
-    content = _measured(root / BENCHMARK, "make bench")
+    content = _written(root / BENCHMARK, "make bench")
     line = "line step against a baseline step"
     found = {"LeNet-300-100": line, "ResNet-20": f"{line}, resnet_20"}
     lines = [(name, [tables.Cell(f"{content['methods'][key]:.2f} ×")]) for name, key in found.items()]
@@ -126,7 +118,7 @@ def sparsity(root: Path) -> str:
     Raises:
         AssayError: it is missing.
     """
-    rounds = _measured(root / SPARSITY, "make bench-sparse")
+    rounds = _written(root / SPARSITY, "make bench-sparse")
     machine = rounds[0]["machine"]
     where = f"{machine['processor']}, {machine['threads']} threads, PyTorch {machine['torch']}"
     note = f"Measured by `make bench-sparse` on {where}; round 0 is the dense network."
@@ -139,7 +131,7 @@ def tuning(root: Path) -> str:
     Raises:
         AssayError: it is missing.
     """
-    content = _measured(root / TUNING, "python -m benchmarks.trajectory_tuning")
+    content = _written(root / TUNING, "python -m benchmarks.trajectory_tuning")
     columns = [
         ("Mean loss", "nats"), ("Acceptance", ""), ("n̄", "examples a test"), ("σ", ""),
         ("Members", "%"), ("Ensemble", "%"),
@@ -159,28 +151,39 @@ def equal_loss(root: Path) -> str:
     """The trajectory arms at one mean loss, from metrics/evaluate/.
 
     Raises:
-        AssayError: an evaluation is missing.
+        AssayError: an evaluation is missing, or there are not two such arms.
     """
     names = dict.fromkeys(row.arm for row in _summary(root))
-    found = {name: _measured(root / record.RECORDS / f"{name}.json", "make repro") for name in names}
+    found = {name: _written(root / record.RECORDS / f"{name}.json", "make repro") for name in names}
     alike = {
         name: one["record"]
         for name, one in found.items()
         if one["method"] == "trajectory" and sampling.by_mini_batches(one["parameters"])
     }
+    if len(alike) < 2:
+        raise AssayError(f"{root / summary.PATH}: fewer than two trajectory arms, so nothing to show at equal loss")
     note = "Means over seeds, where the mean training loss of each first comes down to the highest of their least."
     return _table(sampling.equal_loss(alike), note)
 
 
-def _measured(path: Path, command: str) -> Any:
+def _written(path: Path, command: str) -> Any:
     try:
         return files.read_json(path)
     except FileNotFoundError:
         raise AssayError(f"{path}: not found; `{command}` writes it") from None
+    except ValueError as error:
+        raise AssayError(f"{path}: {error}; `{command}` writes it") from None
 
 
 def _table(content: tables.Table, note: str) -> str:
     return templates().get_template("table.md.j2").render(table=content, note=note)
+
+
+KINDS = {"speed": speed, "tuning": tuning, "equal-loss": equal_loss, "sparsity": sparsity, "step-cost": step_cost}
+KIND = "|".join(["results", *KINDS])
+OPTIONS = r"(?: folder=(?P<folder>\S+))?(?: arms=(?P<arms>\S+))?"
+BLOCK = re.compile(rf"<!-- (?P<kind>{KIND}):begin{OPTIONS} -->(?P<old>.*?)<!-- (?P=kind):end -->", re.DOTALL)
+MARK = re.compile(rf"<!-- (?:{KIND}):(?:begin|end).*-->")
 
 
 def updated(root: Path, path: Path) -> str:
@@ -201,14 +204,7 @@ def updated(root: Path, path: Path) -> str:
     def renew(block: re.Match[str]) -> str:
         begin = text[block.start() : block.start("old")]
         end = text[block.end("old") : block.end()]
-        kinds = {
-            "speed": speed,
-            "tuning": tuning,
-            "equal-loss": equal_loss,
-            "sparsity": sparsity,
-            "step-cost": step_cost,
-        }
-        how = kinds.get(block["kind"])
+        how = KINDS.get(block["kind"])
         content = how(root) if how else results(root / (block["folder"] or ""), block["arms"], str(path))
         return f"{begin}\n\n{content}\n{end}"
 
