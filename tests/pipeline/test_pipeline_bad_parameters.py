@@ -7,28 +7,45 @@ import sys
 import pytest
 from clone import PARAMS, Clone
 
+from assay import check
+from assay.errors import AssayError
+
+WRONG = [
+    ({"train": {**PARAMS["train"], "steps": -5}}, "train.steps: got -5"),
+    ({"model": {"name": "mlp", "hiden": [3]}}, "model.hiden: unknown key"),
+    ({"train": {**PARAMS["train"], "batch_size": 5000}}, "train.batch_size: 5000 is more than"),
+    ({"trian": {}}, "trian: unknown key; did you mean train?"),
+    ({"model": {"name": "conv_6"}, "data": {"name": "digits", "validation": 2000}}, "data.validation: got 2000"),
+    ({"model": {"name": "vgg", "depth": 19}}, "model.name: vgg needs"),
+    ({"arms": {"new": {"method": "sdg"}}}, "arms.new.method: unknown method 'sdg'; did you mean sgd?"),
+    ({"arms": {"cyclic": {"method": "sgd", "batches": "no"}}}, "arms.cyclic.batches: got 'no'"),
+]
+COMMANDS = ("stages.baseline", "stages.train cyclic", "stages.prune 1")
+
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> Clone:
     return Clone(tmp_path_factory.mktemp("clone"))
 
 
-@pytest.mark.parametrize(
-    ("change", "line"),
-    [
-        ({"train": {**PARAMS["train"], "steps": -5}}, "train.steps: got -5"),
-        ({"trian": {}}, "trian: unknown key; did you mean train?"),
-        ({"model": {"name": "conv_6"}, "data": {"name": "digits", "validation": 2000}}, "data.validation: got 2000"),
-        ({"model": {"name": "vgg", "depth": 19}}, "model.name: vgg needs"),
-        ({"model": {"name": "mlp", "hiden": [3]}}, "model.hiden: unknown key"),
-        ({"arms": {"new": {"method": "sdg"}}}, "arms.new.method: unknown method 'sdg'; did you mean sgd?"),
-        ({"arms": {"cyclic": {"method": "sgd", "batches": "no"}}}, "arms.cyclic.batches: got 'no'"),
-        ({"train": {**PARAMS["train"], "batch_size": 5000}}, "train.batch_size: 5000 is more than"),
-    ],
-)
-def test_bad_parameters_stop_before_anything_runs(clone, change, line):
-    clone.write({**PARAMS, "arms": {}, "claims": [], **change})
-    done = clone.run(sys.executable, "-m", "stages.baseline", check=False)
+def write(clone: Clone, change: dict) -> None:
+    clone.write({**PARAMS, "claims": [], **change})
+
+
+@pytest.mark.parametrize(("change", "line"), WRONG)
+def test_bad_parameters_are_named(clone, monkeypatch, change, line):
+    write(clone, change)
+    monkeypatch.chdir(clone.folder)
+    with pytest.raises(AssayError) as error:
+        check.main()
+    assert any(each.startswith("params.yaml: ") and line in each for each in str(error.value).splitlines())
+
+
+@pytest.mark.parametrize(("command", "wrong"), list(zip(COMMANDS, WRONG, strict=False)), ids=COMMANDS)
+def test_a_command_that_trains_stops_before_anything_runs(clone, command, wrong):
+    change, line = wrong
+    write(clone, change)
+    done = clone.run(sys.executable, "-m", *command.split(), check=False)
     assert done.returncode == 2
     assert any("params.yaml: " in each and line in each for each in done.stderr.splitlines()), done.stderr
     assert "Traceback" not in done.stderr

@@ -44,21 +44,22 @@ def params_of(name: str) -> config.Params:
 
 
 @pytest.mark.parametrize("name", preset.names(FOLDER))
-def test_two_steps_of_every_arm_of_every_preset(name):
+def test_every_arm_of_every_preset_takes_a_step_and_the_first_of_each_method_two(name):
     params = params_of(name)
     assert params.runs()
     images = catalog.images_of(params.data)
     assert images is not None, "a preset names a data set that everybody can have"
     data = make_data(EXAMPLES, images.channels, images.height, 10, params.data.augment)
     data = replace(data, images=images)
-    ancestors = {}
+    ancestors, methods_met = {}, set()
     for run in without_later_rounds(params):
         small = run.train.model_copy(update={"batch_size": BATCH})
         task = Task(run.model_copy(update={"seeds": (0,), "train": small}), data, ancestors)
         update = methods.make_update(task)
-        for step in (0, 1):
+        for step in (0,) if run.method in methods_met else (0, 1):
             seen = update.step(step)
             assert seen.losses.isfinite().all(), run.arm
+        methods_met.add(run.method)
         if run.arm == BASELINE and params.rounds():
             ancestors[BASELINE] = task.artifact(update, Curves(()))
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 import pytest
 from clone import ran
-from shell_pipeline import STAGES, create
+from shell_pipeline import STAGES, Tiny
 
 from assay import runtime
 from assay.errors import AssayError
@@ -14,10 +15,10 @@ from assay.pipeline import side_by_side
 
 
 @pytest.fixture
-def tiny(tmp_path):
-    (tmp_path / "remote").mkdir()
-    tiny, _ = create(tmp_path, str(tmp_path / "remote"))
-    return tiny
+def tiny(filled, tmp_path):
+    """A copy of the filled repository, with its cache: what a test changes is its own."""
+    shutil.copytree(filled[0].folder, tmp_path / "work", symlinks=True)
+    return Tiny(tmp_path / "work")
 
 
 def repro(tiny, jobs: str, check: bool = True):
