@@ -46,7 +46,7 @@ class Gradients:
         losses: cross-entropy of each example, before the update.
         correct: whether each example was classified rightly, before the update.
         used: examples of each copy that the backward pass saw (a coefficient other than 0).
-        by_name: the gradient of each copy's loss for each parameter, (copy, *shape).
+        by_name: the gradient of each copy's loss for each parameter, (copy, *shape); the next pass may write over it.
     """
 
     losses: Float[Tensor, "copy batch"]
