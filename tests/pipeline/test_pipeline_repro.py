@@ -109,14 +109,11 @@ def test_a_killed_training_goes_on_to_the_same_bytes(clone):
 def test_from_a_clone_with_the_cache_nothing_trains_and_a_new_database_is_filled(clone, tmp_path):
     assert clone.repro() == []
     other = Clone(tmp_path)
-    for name in ("dvc.lock", "metrics/evaluate", "metrics/curves"):  # what git would bring
-        source, target = clone.folder / name, tmp_path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(source, target) if source.is_dir() else shutil.copy2(source, target)
+    shutil.copy2(clone.folder / "dvc.lock", tmp_path)  # what git would bring
+    shutil.copytree(clone.folder / "metrics", tmp_path / "metrics", ignore=shutil.ignore_patterns("mlflow.json"))
     other.run("dvc", "config", "cache.dir", str(clone.folder / ".dvc/cache"))
     ran = in_order(other.repro())
-    assert not {stage for stage in ran if stage.startswith(("train", "baseline", "download", "prepare"))}
-    assert "track" in ran
+    assert ran == {"track"}
     assert runs_in_mlflow(other) == [run for run in runs_in_mlflow(other) if run[1] == "active"]
     assert {name for name, _ in runs_in_mlflow(other)} >= {"baseline", "cyclic", "long"}
     assert other.bytes_of("models") == {

@@ -123,6 +123,21 @@ def test_weight_gradients_are_laid_out_as_the_weights():
     assert all(gradient.is_contiguous() for gradient in gradients.by_name.values())
 
 
+def test_gradients_written_where_the_last_ones_were_are_as_fresh_ones():
+    network, parameters, _ = initialise(written_out, [3, 4], CPU)
+    stack, places = Stack(network, 2, CPU, way="dense"), set()
+    for batch in (6, 3):
+        inputs, labels = example(2, batch)
+        again = stack.gradients(parameters, {}, inputs, labels).by_name
+        fresh = Stack(network, 2, CPU, way="dense").gradients(parameters, {}, inputs, labels).by_name
+        assert all(torch.equal(again[name], fresh[name]) for name in parameters)
+        places.add(tuple(gradient.data_ptr() for gradient in again.values()))
+    assert len(places) == 1
+    fewer = {name: tensor[:1] for name, tensor in parameters.items()}
+    alone = stack.gradients(fewer, {}, *(each[:1] for each in example(2))).by_name
+    assert all(alone[name].shape == tensor.shape for name, tensor in fewer.items())
+
+
 def test_the_grouped_convolution_of_accelerators_equals_the_sliced_one():
     from assay.training import folded  # the CPU takes the other branch, so it is called by hand
 
