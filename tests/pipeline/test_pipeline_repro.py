@@ -113,7 +113,7 @@ def test_from_a_clone_with_the_cache_nothing_trains_and_a_new_database_is_filled
     shutil.copytree(clone.folder / "metrics", tmp_path / "metrics", ignore=shutil.ignore_patterns("mlflow.json"))
     other.run("dvc", "config", "cache.dir", str(clone.folder / ".dvc/cache"))
     ran = in_order(other.repro())
-    assert ran == {"track"}
+    assert ran - {"compare"} == {"track"}  # beside the first clone's predictions still lie those of the removed arm
     assert runs_in_mlflow(other) == [run for run in runs_in_mlflow(other) if run[1] == "active"]
     assert {name for name, _ in runs_in_mlflow(other)} >= {"baseline", "cyclic", "long"}
     assert other.bytes_of("models") == {
