@@ -6,7 +6,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from torchmetrics.functional.classification import binary_calibration_error, multiclass_accuracy
 
 from assay.evaluation import metrics
 from assay.evaluation.predict import score
@@ -80,13 +79,21 @@ answers = arrays.arrays(np.uint8, (1, 30), elements=st.integers(0, 1))
 
 
 @settings(deadline=None)
+@pytest.fixture(scope="module")
+def torchmetrics():
+    """Imported late: four seconds, which every worker would spend to collect this file."""
+    from torchmetrics.functional import classification
+
+    return classification
+
+
 @given(answers, confidences)
-def test_ece_is_its_definition_and_that_of_torchmetrics(correct, confidence):
+def test_ece_is_its_definition_and_that_of_torchmetrics(torchmetrics, correct, confidence):
     confidence = np.minimum(confidence, np.float32(0.999))  # torchmetrics gives exactly 1 a bin of its own
     made = with_confidence(correct, confidence)
     found = metrics.ece(made)[0]
     given = torch.from_numpy(confidence[0]).double(), torch.from_numpy(correct[0]).long()
-    reference = binary_calibration_error(*given, n_bins=metrics.ECE_BINS, norm="l1")
+    reference = torchmetrics.binary_calibration_error(*given, n_bins=metrics.ECE_BINS, norm="l1")
     assert found == pytest.approx(float(reference), abs=1e-6)
     assert found == pytest.approx(by_definition(correct[0], confidence[0].astype(np.float64)), abs=1e-9)
     assert 0 <= found <= 1
@@ -106,13 +113,14 @@ labels = arrays.arrays(np.int64, (12,), elements=st.integers(0, 4))
 
 @settings(deadline=None)
 @given(logits, labels)
-def test_properties_of_any_predictions(logits, labels):
+def test_properties_of_any_predictions(torchmetrics, logits, labels):
     probabilities = torch.from_numpy(logits).double().softmax(-1)
     made = score(probabilities, torch.from_numpy(labels), "mean_probability")
     assert (metrics.nll(made) >= 0).all()
     assert ((metrics.brier(made) >= 0) & (metrics.brier(made) <= 2)).all()
     reference = [
-        multiclass_accuracy(row.argmax(-1), torch.from_numpy(labels), 5, average="micro") for row in probabilities
+        torchmetrics.multiclass_accuracy(row.argmax(-1), torch.from_numpy(labels), 5, average="micro")
+        for row in probabilities
     ]
     assert metrics.accuracy(made) == pytest.approx([float(value) for value in reference])
     direct = torch.nn.functional.nll_loss(probabilities[0].log(), torch.from_numpy(labels))
