@@ -20,7 +20,7 @@ WRONG = [
     ({"arms": {"new": {"method": "sdg"}}}, "arms.new.method: unknown method 'sdg'; did you mean sgd?"),
     ({"arms": {"cyclic": {"method": "sgd", "batches": "no"}}}, "arms.cyclic.batches: got 'no'"),
 ]
-COMMANDS = ("stages.baseline", "stages.train cyclic", "stages.prune 1")
+COMMANDS = ("stages.baseline", "stages.train cyclic", "stages.prune 1")  # each meets another of the first three
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_bad_parameters_are_named(clone, monkeypatch, change, line):
     assert any(each.startswith("params.yaml: ") and line in each for each in str(error.value).splitlines())
 
 
-@pytest.mark.parametrize(("command", "wrong"), list(zip(COMMANDS, WRONG, strict=False)), ids=COMMANDS)
+@pytest.mark.parametrize(("command", "wrong"), list(zip(COMMANDS, WRONG[:3], strict=True)), ids=COMMANDS)
 def test_a_command_that_trains_stops_before_anything_runs(clone, command, wrong):
     change, line = wrong
     write(clone, change)

@@ -78,7 +78,6 @@ confidences = arrays.arrays(np.float32, (1, 30), elements=st.floats(0, 1, width=
 answers = arrays.arrays(np.uint8, (1, 30), elements=st.integers(0, 1))
 
 
-@settings(deadline=None)
 @pytest.fixture(scope="module")
 def torchmetrics():
     """Imported late: four seconds, which every worker would spend to collect this file."""
@@ -87,6 +86,7 @@ def torchmetrics():
     return classification
 
 
+@settings(deadline=None)
 @given(answers, confidences)
 def test_ece_is_its_definition_and_that_of_torchmetrics(torchmetrics, correct, confidence):
     confidence = np.minimum(confidence, np.float32(0.999))  # torchmetrics gives exactly 1 a bin of its own
