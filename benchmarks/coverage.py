@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assay import files
-from assay.evaluation.metrics import per_example
-from assay.evaluation.predictions import Predictions
+from assay.evaluation.scoring.metrics import per_example
+from assay.evaluation.scoring.predictions import Predictions
 from assay.evaluation.statistics import Estimate, mean_of, paired_difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from assay.evaluation.metrics import Metric
-    from assay.evaluation.predictions import Array
+    from assay.evaluation.scoring.metrics import Metric
+    from assay.evaluation.scoring.predictions import Array
 
 RESULTS = Path("benchmarks/coverage.json")
 TRUTH, EXAMPLES, TRIALS, SEEDS = 0.3, 100, 2000, (2, 3, 5, 10)

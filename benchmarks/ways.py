@@ -12,9 +12,9 @@ from rich.table import Table
 from assay import models, runtime
 from assay.data.images import Images
 from assay.errors import one_line_errors
-from assay.training.dense import split_prefix
 from assay.training.stack import Stack, initialise
-from assay.training.ways import Way, way_to_run
+from assay.training.stack.dense import split_prefix
+from assay.training.stack.ways import Way, way_to_run
 from benchmarks.bench import seconds_a_step
 
 GREY, COLOUR = Images(1, 28, 28, 10), Images(3, 32, 32, 10)

@@ -9,7 +9,8 @@ from pathlib import Path
 from assay import config, files
 from assay.config import BASELINE
 from assay.errors import one_line_errors
-from assay.evaluation import claims, curves, record
+from assay.evaluation import claims, curves
+from assay.evaluation.scoring import record
 from assay.reporting import plots, report, summary
 
 ROOT = Path()

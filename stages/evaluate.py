@@ -9,7 +9,7 @@ from assay import artifact, models, runtime
 from assay.data import prepared
 from assay.data.images import Images
 from assay.errors import AssayError, one_line_errors
-from assay.evaluation import predict, record, sweeps
+from assay.evaluation.scoring import predict, record, sweeps
 
 ROOT = Path()
 PREPARED = Path("data/prepared")

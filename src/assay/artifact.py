@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from assay import files, parsing
+from assay import files
+from assay.config import parsing
 from assay.errors import AssayError
 
 if TYPE_CHECKING:

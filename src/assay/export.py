@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import save_file
 
 from assay import artifact, files, models, sparse
+from assay.config.parsing import suggestion
 from assay.data import prepared
 from assay.data.images import Images
 from assay.errors import AssayError, one_line_errors
-from assay.parsing import suggestion
 from assay.training import batch_norm, subspace
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import Any
 from ruamel.yaml import YAML, YAMLError
 
 from assay import config, files, methods
+from assay.config.parsing import parse, suggestion
 from assay.errors import AssayError, one_line_errors
-from assay.parsing import parse, suggestion
 
 FOLDER = Path("presets")
 EXPERIMENT = ("arms", "lottery", "claims")

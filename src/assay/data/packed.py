@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from assay import files, parsing
-from assay.config import PARAMS_FILE
+from assay import files
+from assay.config import PARAMS_FILE, parsing
 from assay.data import formats
 from assay.errors import AssayError
 

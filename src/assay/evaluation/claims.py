@@ -16,15 +16,15 @@ from pydantic import BaseModel, ConfigDict
 
 from assay.config import PARAMS_FILE
 from assay.evaluation.measures import Side, estimate
-from assay.evaluation.record import find
+from assay.evaluation.scoring.record import find
 from assay.evaluation.statistics import CONFIDENCE, Estimate, Interval, holm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from assay.claim import Claim
+    from assay.config.claim import Claim
     from assay.evaluation.curves import Curves
-    from assay.evaluation.record import Evaluation
+    from assay.evaluation.scoring.record import Evaluation
 
 Verdict = Literal["reproduced", "refuted", "undecided", "not tested here"]
 PATH = Path("metrics/claims.json")

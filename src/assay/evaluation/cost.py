@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from assay.evaluation.record import Record, VariantRecord
+    from assay.evaluation.scoring.record import Record, VariantRecord
 
 FORWARD_AND_BACKWARD = 3  # passes
 

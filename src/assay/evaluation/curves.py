@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float64, Int64
 
-    from assay.evaluation.predictions import Array
+    from assay.evaluation.scoring.predictions import Array
 
 FOLDER = Path("metrics/curves")
 Curves = dict[str, dict[str, "Curve"]]

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assay.claim import MEASURED, RECORD
+from assay.config.claim import MEASURED, RECORD
+from assay.config.parsing import suggestion
 from assay.errors import AssayError
 from assay.evaluation import curves as curves_
 from assay.evaluation import statistics
 from assay.evaluation.cost import costs
 from assay.evaluation.statistics import Estimate
-from assay.parsing import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jaxtyping import Float64
 
-    from assay.claim import Claim
+    from assay.config.claim import Claim
     from assay.evaluation.curves import Curve, Curves
-    from assay.evaluation.predictions import Array, Predictions
-    from assay.evaluation.record import Record
+    from assay.evaluation.scoring.predictions import Array, Predictions
+    from assay.evaluation.scoring.record import Record
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from assay.evaluation.metrics import per_example
+from assay.evaluation.scoring.metrics import per_example
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jaxtyping import Float64
 
-    from assay.evaluation.metrics import Metric
-    from assay.evaluation.predictions import Array, Predictions
+    from assay.evaluation.scoring.metrics import Metric
+    from assay.evaluation.scoring.predictions import Array, Predictions
 
 CONFIDENCE = 0.95
 MOST_DEGREES = 1e6  # a t distribution of more is the normal one

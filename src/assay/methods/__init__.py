@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from assay import models
 from assay.config import ARM_KEYS, PARAMS_FILE, Params, Section, Train
+from assay.config.parsing import parse, suggestion
 from assay.data import catalog
 from assay.errors import AssayError
-from assay.parsing import parse, suggestion
 from assay.training.loop import train as run_loop
 from assay.training.task import Task
 

@@ -20,8 +20,8 @@ import torch
 from assay import models, sparse
 from assay.artifact import Cost
 from assay.config import BASELINE, PARAMS_FILE, Section
+from assay.config.lottery import Control, Scope  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.errors import AssayError
-from assay.lottery import Control, Scope  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.runtime import key
 from assay.training.batches import EpochBatches
 from assay.training.masks import Masked
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class Options(Section):
-    """A pruning round, as `assay.lottery.Lottery.options` words it.
+    """A pruning round, as `assay.config.lottery.Lottery.options` words it.
 
     Attributes:
         round: n, from 1.

@@ -20,7 +20,7 @@ from assay.runtime import generator
 from assay.training.batches import Batches, EpochBatches
 from assay.training.lbfgs import LbfgsPhase
 from assay.training.phases import MeasuredPhases, Yardstick
-from assay.training.ways import draws_random_numbers
+from assay.training.stack.ways import draws_random_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,6 @@ from pydantic import Field, model_validator
 from assay import models
 from assay.config import PARAMS_FILE, Section
 from assay.errors import AssayError
-from assay.training.dense import split_prefix
 from assay.training.sampling.acceptance import decide, decide_exactly
 from assay.training.sampling.bridge import Move
 from assay.training.sampling.chain import Centring, Chains, TrajectoryUpdate
@@ -27,6 +26,7 @@ from assay.training.sampling.dense import DenseNetworks
 from assay.training.sampling.schedule import Annealing, Steering
 from assay.training.sampling.stacked import StackedNetworks
 from assay.training.sampling.start import starting_chains
+from assay.training.stack.dense import split_prefix
 
 if TYPE_CHECKING:
     from assay.config import Run, Train

@@ -11,9 +11,9 @@ import torch
 from pydantic import create_model
 
 from assay.config import Section
+from assay.config.parsing import parse, suggestion
 from assay.errors import AssayError
 from assay.models import conv, linear, mlp, resnet_20, torchvision_nets, trajectory_cnn, vgg
-from assay.parsing import parse, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable

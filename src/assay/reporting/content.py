@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from assay.evaluation.claims import ClaimRecord
     from assay.evaluation.curves import Curves
-    from assay.evaluation.record import Evaluation, Record, VariantRecord
+    from assay.evaluation.scoring.record import Evaluation, Record, VariantRecord
     from assay.reporting.summary import Row
 
 OTHER = "Other arms"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay import files
 from assay.config import BASELINE
-from assay.evaluation.metrics import ECE_BINS
+from assay.evaluation.scoring.metrics import ECE_BINS
 from assay.evaluation.statistics import CONFIDENCE
 from assay.reporting import figures, svg, tables, verdicts
 from assay.reporting.content import Content, groups
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
-    from assay.evaluation.record import Record
+    from assay.evaluation.scoring.record import Record
     from assay.reporting.figure import Figure
     from assay.reporting.tables import Table
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from assay.config import BASELINE
+from assay.config.parsing import parse
 from assay.errors import AssayError
 from assay.evaluation.cost import costs
 from assay.evaluation.statistics import paired_difference
-from assay.parsing import parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from assay.evaluation.record import Evaluation
+    from assay.evaluation.scoring.record import Evaluation
 
 PATH = Path("metrics/summary.csv")
 DECIMALS = 6

@@ -12,7 +12,7 @@ from assay.reporting.scales import short
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from assay.evaluation.record import Record
+    from assay.evaluation.scoring.record import Record
     from assay.reporting.summary import Row
 
 Measured = Literal["accuracy", "nll", "brier", "ece"]

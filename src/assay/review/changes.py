@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assay.evaluation.metrics import METRICS
+from assay.evaluation.scoring.metrics import METRICS
 from assay.reporting import numbers
 from assay.review import differences
 

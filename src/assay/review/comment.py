@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from assay.evaluation.metrics import METRICS
+from assay.evaluation.scoring.metrics import METRICS
 from assay.pipeline import values, wording
 from assay.review import changes, differences, verdicts
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 from ruamel.yaml import YAML, YAMLError
 
+from assay.config.parsing import parse
 from assay.errors import AssayError
-from assay.parsing import parse
 from assay.pipeline import dag, lockfile
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from assay import artifact, files
 from assay.artifact import Manifest, Record
+from assay.config.parsing import parse
 from assay.errors import AssayError
-from assay.parsing import parse
 
 if TYPE_CHECKING:
     from pathlib import Path

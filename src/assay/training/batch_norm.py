@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from assay.data.augment import normalise
+from assay.data.prepared.augment import normalise
 from assay.training.stack import Stack
 
 if TYPE_CHECKING:

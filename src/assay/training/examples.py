@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from assay.data.augment import augment, normalise
+from assay.data.prepared.augment import augment, normalise
 from assay.runtime import generator
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
     from torch import Tensor
 
-    from assay.lottery import Scope
+    from assay.config.lottery import Scope
     from assay.training.stack import Weights
 
     Masks = dict[str, Bool[Tensor, "copy ..."]]

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from assay import artifact, models
 from assay.artifact import Artifact, Manifest, ModelRecord, Variant
-from assay.data.noise import noisy
+from assay.data.prepared.noise import noisy
 from assay.models.combine import combine
 from assay.training.batches import EpochBatches
 from assay.training.curves import Copy

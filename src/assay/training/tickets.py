@@ -8,8 +8,8 @@ import torch
 
 from assay import artifact
 from assay.artifact import MASKS
+from assay.config.lottery import BASELINE, round_name
 from assay.errors import AssayError
-from assay.lottery import BASELINE, round_name
 from assay.runtime import generator
 from assay.training.masks import counts_left
 from assay.training.pruning import left_after, pools, prune, random_masks
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from assay.artifact import Artifact
-    from assay.lottery import Control, Scope
+    from assay.config.lottery import Control, Scope
     from assay.training.pruning import Masks
     from assay.training.stack import Weights
     from assay.training.task import Task

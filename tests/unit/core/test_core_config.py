@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay import config
+from assay.config.parsing import parse
 from assay.errors import AssayError
-from assay.parsing import parse
 
 TEXT = """\
 seeds: [0, 1]

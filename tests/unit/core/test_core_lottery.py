@@ -6,8 +6,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from assay import config, methods
+from assay.config.lottery import Lottery, fractions_of
 from assay.errors import AssayError
-from assay.lottery import Lottery, fractions_of
 
 PARAMS = {
     "seeds": [0, 1],

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from assay.data.augment import augment, normalise
+from assay.data.prepared.augment import augment, normalise
 from assay.runtime import generator
 
 

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.artifact import ModelRecord
-from assay.claim import Claim
+from assay.config.claim import Claim
+from assay.config.parsing import parse
 from assay.errors import AssayError
 from assay.evaluation.claims import judge, region, verdict
 from assay.evaluation.curves import Curve
-from assay.evaluation.predictions import Predictions
-from assay.evaluation.record import Evaluation, Record, VariantRecord
-from assay.parsing import parse
+from assay.evaluation.scoring.predictions import Predictions
+from assay.evaluation.scoring.record import Evaluation, Record, VariantRecord
 
 
 def claim(**changes) -> Claim:

@@ -6,7 +6,7 @@ from assay import models
 from assay.artifact import ModelRecord
 from assay.data.images import Images
 from assay.evaluation.cost import costs
-from assay.evaluation.record import Record, VariantRecord
+from assay.evaluation.scoring.record import Record, VariantRecord
 
 IMAGES = Images(1, 28, 28, 10)
 

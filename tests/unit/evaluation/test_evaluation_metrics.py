@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from assay.evaluation import metrics
-from assay.evaluation.predict import score
-from assay.evaluation.predictions import Predictions
+from assay.evaluation.scoring import metrics
+from assay.evaluation.scoring.predict import score
+from assay.evaluation.scoring.predictions import Predictions
 
 
 def with_confidence(correct, confidence) -> Predictions:

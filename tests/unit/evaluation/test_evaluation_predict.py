@@ -9,9 +9,9 @@ from torch import nn
 
 from assay.artifact import Artifact, Manifest, ModelRecord, Variant
 from assay.errors import AssayError
-from assay.evaluation import metrics, predict
-from assay.evaluation.members import disagreement
-from assay.evaluation.record import MemberRecord
+from assay.evaluation.scoring import metrics, predict
+from assay.evaluation.scoring.members import disagreement
+from assay.evaluation.scoring.record import MemberRecord
 from assay.models.combine import combine
 
 SEEDS, EXAMPLES, CLASSES, PIXELS = 2, 40, 4, 9

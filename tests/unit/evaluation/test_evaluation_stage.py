@@ -10,7 +10,7 @@ import torch
 from assay import artifact, models
 from assay.data import prepared
 from assay.errors import AssayError
-from assay.evaluation import record
+from assay.evaluation.scoring import record
 from stages import evaluate
 
 

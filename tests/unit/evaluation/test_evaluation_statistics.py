@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from assay.evaluation import metrics, statistics
-from assay.evaluation.predictions import Predictions
+from assay.evaluation import statistics
+from assay.evaluation.scoring import metrics
+from assay.evaluation.scoring.predictions import Predictions
 
 
 def made(seed: int, seeds: int = 3, examples: int = 60, better: float = 0.0) -> Predictions:

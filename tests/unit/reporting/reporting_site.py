@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from assay.artifact import Cost, Manifest, ModelRecord, Variant
-from assay.evaluation import record
-from assay.evaluation.predictions import Predictions
+from assay.evaluation.scoring import record
+from assay.evaluation.scoring.predictions import Predictions
 from stages import compare
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from assay.evaluation import claims, curves, record
+from assay.evaluation import claims, curves
+from assay.evaluation.scoring import record
 from assay.reporting import figures, report, scales, summary
 from assay.reporting.content import Content, groups
 from assay.reporting.figures import calibration, equal_cost

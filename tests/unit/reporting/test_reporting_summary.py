@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from assay.errors import AssayError
-from assay.evaluation import record
+from assay.evaluation.scoring import record
 from assay.reporting import summary, tables
 
 

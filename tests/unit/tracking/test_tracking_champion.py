@@ -9,7 +9,7 @@ from tracking_repository import IMAGES, SEEDS, write_arm, write_lock
 
 from assay import artifact, files
 from assay.data.images import Images
-from assay.evaluation import predict
+from assay.evaluation.scoring import predict
 from assay.models import build
 from assay.tracking import champion, tags
 from assay.tracking.records import read_arm, read_meta

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from assay import methods, models
 from assay.config import PARAMS_FILE, Model
-from assay.data.augment import normalise
+from assay.data.prepared.augment import normalise
 from assay.errors import AssayError
 from assay.training.task import Task
 from tests.conftest import make_data

@@ -8,13 +8,13 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from assay.config import Model
-from assay.data.augment import normalise
+from assay.data.prepared.augment import normalise
 from assay.methods import trajectory
 from assay.runtime import generator
-from assay.training.dense import split_prefix
 from assay.training.sampling.dense import DenseNetworks
 from assay.training.sampling.pairs import NetworkPairs
 from assay.training.sampling.stacked import StackedNetworks
+from assay.training.stack.dense import split_prefix
 from assay.training.task import Task
 
 MLP = Model(name="mlp", hidden=[6, 5], pool=2)

@@ -10,10 +10,10 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from assay.training.dense import cross_entropy
-from assay.training.folded import can_fold
 from assay.training.stack import Stack, initialise, predict
-from assay.training.ways import way_to_run
+from assay.training.stack.dense import cross_entropy
+from assay.training.stack.folded import can_fold
+from assay.training.stack.ways import way_to_run
 
 CPU = torch.device("cpu")
 
@@ -139,7 +139,7 @@ def test_gradients_written_where_the_last_ones_were_are_as_fresh_ones():
 
 
 def test_the_grouped_convolution_of_accelerators_equals_the_sliced_one():
-    from assay.training import folded  # the CPU takes the other branch, so it is called by hand
+    from assay.training.stack import folded  # the CPU takes the other branch, so it is called by hand
 
     inputs = torch.randn(3 * 5, 4, 6, 6)
     weight, bias = torch.randn(3, 8, 2, 3, 3), torch.randn(3, 8)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from assay.config import BASELINE
-from assay.evaluation.metrics import ECE_BINS
+from assay.evaluation.scoring.metrics import ECE_BINS
 from assay.reporting import numbers
 from assay.reporting.content import groups
 from assay.reporting.figure import Figure, table

@@ -14,7 +14,7 @@ from assay.reporting.tables import Cell
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from assay.evaluation.record import Record, VariantRecord
+    from assay.evaluation.scoring.record import Record, VariantRecord
     from assay.reporting.content import Content
     from assay.reporting.tables import Table
 

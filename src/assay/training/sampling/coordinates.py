@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from assay.config.parsing import suggestion
 from assay.errors import AssayError
-from assay.parsing import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from assay.data.augment import normalise
+from assay.data.prepared.augment import normalise
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64

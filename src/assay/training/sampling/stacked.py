@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from assay.data.augment import normalise
+from assay.data.prepared.augment import normalise
 from assay.training.stack import Stack
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from assay.parsing import Section
+from assay.config.parsing import Section
 
 
 class SGD(Section):

@@ -13,18 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from assay.data.augment import normalise
+from assay.data.prepared.augment import normalise
 from assay.runtime import key
-from assay.training.dense import DenseLayers, cross_entropy
-from assay.training.folded import FoldedLayers
-from assay.training.ways import draws_random_numbers, way_to_run
+from assay.training.stack.dense import DenseLayers, cross_entropy
+from assay.training.stack.folded import FoldedLayers
+from assay.training.stack.ways import draws_random_numbers, way_to_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from jaxtyping import Bool, Float, Int64, UInt8
 
-    from assay.training.ways import Way
+    from assay.training.stack.ways import Way
 
 Weights = dict[str, Tensor]
 PREDICTION_ROWS = 4096

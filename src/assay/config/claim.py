@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
-from assay.parsing import Section, suggestion
+from assay.config.parsing import Section, suggestion
 
 Measured = Literal["accuracy", "nll", "brier", "ece"]
 COUNTED = (

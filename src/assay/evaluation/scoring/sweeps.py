@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assay import artifact as artifacts
-from assay.evaluation.predict import FLOOR
-from assay.evaluation.record import SweepRecord
+from assay.evaluation.scoring.predict import FLOOR
+from assay.evaluation.scoring.record import SweepRecord
 from assay.training.stack import predict
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, PlainValidator, field_validator, model_validator
 
-from assay.parsing import Section
+from assay.config.parsing import Section
 
 BASELINE = "baseline"
 KINDS = ("conv", "linear", "output", "shortcut")

@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML, YAMLError
 
-from assay.budget import SGD, Adam, Constant, Cosine, Optimizer, Schedule, Step, Train
-from assay.claim import Claim  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.config.budget import SGD, Adam, Constant, Cosine, Optimizer, Schedule, Step, Train
+from assay.config.claim import Claim  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.config.lottery import BASELINE, Lottery, round_name
+from assay.config.parsing import Section, parse, problem_lines, suggestion
 from assay.errors import AssayError
-from assay.lottery import BASELINE, Lottery, round_name
-from assay.parsing import Section, parse, problem_lines, suggestion
 
 # the parts of the file that have a module of their own, to be imported from here
 __all__ = ["SGD", "Adam", "Constant", "Cosine", "Optimizer", "Schedule", "Section", "Step", "Train"]

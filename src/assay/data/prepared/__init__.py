@@ -9,7 +9,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 
-from assay import files, parsing
+from assay import files
+from assay.config import parsing
 from assay.data.images import Images  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.errors import AssayError
 

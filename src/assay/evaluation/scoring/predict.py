@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from assay.errors import AssayError
-from assay.evaluation import members
-from assay.evaluation.predictions import Predictions
-from assay.evaluation.record import MemberRecord
+from assay.evaluation.scoring import members
+from assay.evaluation.scoring.predictions import Predictions
+from assay.evaluation.scoring.record import MemberRecord
 from assay.models.combine import combine
 from assay.training.stack import predict
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from assay.artifact import Artifact, Combine
-    from assay.evaluation.predictions import Array
+    from assay.evaluation.scoring.predictions import Array
 
 # The least probability whose logarithm is taken. A class without a vote has share 0, and a loss of infinity would say
 # nothing; float32's epsilon is what the field's libraries clamp at. Mean probabilities only need to survive underflow.

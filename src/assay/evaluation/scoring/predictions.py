@@ -29,7 +29,7 @@ class Predictions:
     Attributes:
         correct: 1 where the most probable class is the label; the lowest class wins a tie.
         confidence: the probability of the most probable class.
-        nll: minus the logarithm of the label's probability, in nats, bounded by `assay.evaluation.predict.FLOOR`.
+        nll: minus the logarithm of the label's probability, in nats, bounded by `FLOOR` of `scoring.predict`.
         brier: the squared distance, summed over classes, of the probabilities from the label; 0 to 2.
     """
 

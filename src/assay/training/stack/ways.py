@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import nn
 
-from assay.training.dense import split_prefix
-from assay.training.folded import can_fold
+from assay.training.stack.dense import split_prefix
+from assay.training.stack.folded import can_fold
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float64, Int64
 
-    from assay.evaluation.predictions import Array, Predictions
+    from assay.evaluation.scoring.predictions import Array, Predictions
 
 Metric = Literal["accuracy", "nll", "brier", "ece"]
 METRICS: tuple[Metric, ...] = get_args(Metric)

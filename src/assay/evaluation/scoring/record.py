@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from assay import files, parsing
+from assay import files
 from assay.artifact import ModelRecord  # noqa: TC001 (pydantic reads annotations at run time)
-from assay.config import BASELINE, split_variant
+from assay.config import BASELINE, parsing, split_variant
+from assay.config.parsing import suggestion
 from assay.errors import AssayError
-from assay.evaluation import predictions
-from assay.evaluation.metrics import METRICS, per_seed, reliability
-from assay.parsing import suggestion
+from assay.evaluation.scoring import predictions
+from assay.evaluation.scoring.metrics import METRICS, per_seed, reliability
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from assay.artifact import Manifest
-    from assay.evaluation.predictions import Predictions
+    from assay.evaluation.scoring.predictions import Predictions
 
 RECORDS, PREDICTIONS = Path("metrics/evaluate"), Path("data/predictions")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
-from assay.evaluation.record import MemberRecord
+from assay.evaluation.scoring.record import MemberRecord
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64, Int64
