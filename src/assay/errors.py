@@ -18,10 +18,16 @@ class AssayError(Exception):
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn an `AssayError` into its message on stderr and exit code 2; any other exception keeps its traceback."""
+    """Turn an `AssayError` into its message on stderr and exit code 2; any other exception keeps its traceback.
+
+    Whoever ends a command by Ctrl-C knows why it ended: one line, and the exit code that a shell gives it.
+    """
     atexit.register(gc.freeze)  # else the last collection walks 200,000 objects of torch: a second for each stage
     try:
         yield
     except AssayError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted: what is done is kept; run it again to go on", file=sys.stderr)
+        sys.exit(130)

@@ -1,6 +1,7 @@
 """Where a process runs, decided once: device, threads, determinism, and the source of all randomness.
 
-None of this is a parameter: it may change how fast a result comes, not what was asked for.
+None of this is a parameter: it may change how fast a result comes, not what was asked for. PyTorch takes two seconds to
+load, so only what needs it loads it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ import ctypes
 import hashlib
 import os
 from contextlib import suppress
-
-import torch
-from torch.utils import deterministic
+from typing import TYPE_CHECKING
 
 from assay.errors import AssayError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def set_up() -> torch.device:
@@ -26,6 +28,9 @@ def set_up() -> torch.device:
     Raises:
         AssayError: the device or the thread count cannot be had.
     """
+    import torch
+    from torch.utils import deterministic
+
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
     name = device_name()
     try:
@@ -84,7 +89,12 @@ def count(variable: str, what: str) -> int | None:
 
 def device_name() -> str:
     """Where to run: `ASSAY_DEVICE`, or CUDA where there is one, or the CPU."""
-    return os.environ.get("ASSAY_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    named = os.environ.get("ASSAY_DEVICE")
+    if named:
+        return named
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def key(seed: int, purpose: str, index: int = 0) -> int:
@@ -99,4 +109,6 @@ def key(seed: int, purpose: str, index: int = 0) -> int:
 
 def generator(seed: int, purpose: str, index: int = 0) -> torch.Generator:
     """A CPU generator seeded with `key(seed, purpose, index)`."""
+    import torch
+
     return torch.Generator().manual_seed(key(seed, purpose, index))

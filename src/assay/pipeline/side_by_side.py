@@ -36,8 +36,11 @@ def jobs() -> int:
     Raises:
         AssayError: `ASSAY_JOBS` or `ASSAY_THREADS` is no number.
     """
+    asked = runtime.count("ASSAY_JOBS", "jobs")
+    if asked:
+        return asked
     alone = runtime.device_name().startswith("cuda")
-    return runtime.count("ASSAY_JOBS", "jobs") or (1 if alone else min(runtime.threads(), MOST_JOBS))
+    return 1 if alone else min(runtime.threads(), MOST_JOBS)
 
 
 def reproduce(root: Path, jobs: int, threads: int) -> None:

@@ -55,6 +55,14 @@ def test_our_own_mistakes_keep_their_traceback():
         _ = 1 / 0
 
 
-def test_the_configuration_is_read_without_torch():
-    code = "import sys, assay.config; sys.exit('torch' in sys.modules)"
+def test_who_ends_a_command_is_told_in_one_line_that_nothing_is_lost(capsys):
+    with pytest.raises(SystemExit) as raised, one_line_errors():
+        raise KeyboardInterrupt
+    assert raised.value.code == 130
+    assert capsys.readouterr().err == "interrupted: what is done is kept; run it again to go on\n"
+
+
+@pytest.mark.parametrize("module", ["assay.config", "stages.repro"])
+def test_what_trains_nothing_starts_without_torch(module):
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

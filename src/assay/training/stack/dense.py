@@ -92,7 +92,7 @@ class DenseLayers:
             if place:
                 gradient = torch.bmm(gradient, weights[f"{name}.weight"])
                 gradient = torch.ops.aten.threshold_backward(gradient, rows[place], 0)  # of the ReLU
-        return dict(found)
+        return dict(found)  # whoever it is given to may take tensors out, as L-BFGS does
 
     def _like(self, name: str, parameter: Tensor) -> Tensor:
         found = self._found.get(name)
