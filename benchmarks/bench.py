@@ -21,9 +21,10 @@ from rich.console import Console
 from rich.table import Table
 from ruamel.yaml import YAML
 
-from assay import config, files, methods, runtime
-from assay.data import prepared
-from assay.errors import AssayError, one_line_errors
+from assay import config, methods
+from assay.data.sets import prepared
+from assay.foundation import files, runtime
+from assay.foundation.errors import AssayError, one_line_errors
 from assay.training.task import Task
 from benchmarks import sampler
 from benchmarks.plain import PlainLoop, matrix_product_rate, step_operations

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assay import files
 from assay.evaluation.scoring.metrics import per_example
 from assay.evaluation.scoring.predictions import Predictions
 from assay.evaluation.statistics import Estimate, mean_of, paired_difference
+from assay.foundation import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

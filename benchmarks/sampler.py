@@ -13,9 +13,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from assay import config, methods, models, runtime
-from assay.data import prepared
-from assay.errors import AssayError, one_line_errors
+from assay import config, methods, models
+from assay.data.sets import prepared
+from assay.foundation import runtime
+from assay.foundation.errors import AssayError, one_line_errors
 from assay.training.sampling.chain import TrajectoryUpdate
 from assay.training.task import Task
 from benchmarks.plain import matrix_product_rate

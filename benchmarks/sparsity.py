@@ -15,10 +15,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from assay import artifact, config, files, models, runtime, sparse
+from assay import artifact, config, models, sparse
 from assay.config import BASELINE
-from assay.data.images import Images
-from assay.errors import AssayError, one_line_errors
+from assay.data.sets.images import Images
+from assay.foundation import files, runtime
+from assay.foundation.errors import AssayError, one_line_errors
 from benchmarks.bench import processor
 
 if TYPE_CHECKING:

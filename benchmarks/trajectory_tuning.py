@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay import config, files, methods, runtime
-from assay.data import prepared
-from assay.errors import one_line_errors
+from assay import config, methods
+from assay.data.sets import prepared
+from assay.foundation import files, runtime
+from assay.foundation.errors import one_line_errors
 from assay.models.combine import combine
 from assay.training.sampling.chain import TrajectoryUpdate
 from assay.training.stack import predict

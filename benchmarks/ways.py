@@ -9,9 +9,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from assay import models, runtime
-from assay.data.images import Images
-from assay.errors import one_line_errors
+from assay import models
+from assay.data.sets.images import Images
+from assay.foundation import runtime
+from assay.foundation.errors import one_line_errors
 from assay.training.stack import Stack, initialise
 from assay.training.stack.dense import split_prefix
 from assay.training.stack.ways import Way, way_to_run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assay import config
-from assay.errors import one_line_errors
+from assay.foundation.errors import one_line_errors
 from stages.training import train_and_write
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from assay.errors import AssayError, one_line_errors
+from assay.foundation.errors import AssayError, one_line_errors
 from assay.pipeline import dag, dvc
 
 NAME, ADDRESS = "assay", "assay@users.noreply.github.com"

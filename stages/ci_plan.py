@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from assay import config
-from assay.errors import one_line_errors
+from assay.foundation.errors import one_line_errors
 from assay.pipeline import plan, values, wording
 from assay.review import base, comment, github, side
 

@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from assay import files
-from assay.errors import one_line_errors
+from assay.foundation import files
+from assay.foundation.errors import one_line_errors
 from assay.pipeline import dag, dvc, plan
 from assay.review import base, changes, comment, github, links, side
 

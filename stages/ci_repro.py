@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from assay import check
-from assay.errors import one_line_errors
+from assay.foundation.errors import one_line_errors
 from assay.pipeline import dvc
 from assay.tracking.store import identity
 

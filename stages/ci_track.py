@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay.errors import one_line_errors
+from assay.foundation.errors import one_line_errors
 from assay.pipeline import dvc
 from assay.tracking.store import identity
 

@@ -6,11 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from assay import config, files
+from assay import config
 from assay.config import BASELINE
-from assay.errors import one_line_errors
 from assay.evaluation import claims, curves
 from assay.evaluation.scoring import record
+from assay.foundation import files
+from assay.foundation.errors import one_line_errors
 from assay.reporting import plots, report, summary
 
 ROOT = Path()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from assay import artifact, models, runtime
-from assay.data import prepared
-from assay.data.images import Images
-from assay.errors import AssayError, one_line_errors
+from assay import artifact, models
+from assay.data.sets import prepared
+from assay.data.sets.images import Images
 from assay.evaluation.scoring import predict, record, sweeps
+from assay.foundation import runtime
+from assay.foundation.errors import AssayError, one_line_errors
 
 ROOT = Path()
 PREPARED = Path("data/prepared")

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from assay import config
-from assay.errors import one_line_errors
+from assay.foundation.errors import one_line_errors
 from assay.pipeline import plan, wording
 from assay.pipeline.dag import lock_at
 

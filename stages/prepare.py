@@ -6,7 +6,7 @@ from pathlib import Path
 
 from assay import config
 from assay.data import preparation
-from assay.errors import one_line_errors
+from assay.foundation.errors import one_line_errors
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import argparse
 
 from assay import config
 from assay.config import BASELINE
-from assay.errors import one_line_errors
+from assay.foundation.errors import one_line_errors
 from stages.training import train_and_write
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay import runtime
-from assay.errors import one_line_errors
+from assay.foundation import runtime
+from assay.foundation.errors import one_line_errors
 from assay.pipeline import side_by_side
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from assay import config
-from assay.errors import one_line_errors
+from assay.foundation.errors import one_line_errors
 from assay.tracking.champion import ALIAS
 from assay.tracking.follow import follow
 from assay.tracking.records import read_meta

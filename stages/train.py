@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from assay import config
-from assay.errors import one_line_errors
+from assay.foundation.errors import one_line_errors
 from stages.training import train_and_write
 
 

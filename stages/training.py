@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import psutil
 import torch
 
-from assay import artifact, config, files, methods, runtime
-from assay.data import prepared
+from assay import artifact, config, methods
+from assay.data.sets import prepared
+from assay.foundation import files, runtime
 from assay.training.checkpoint import Scratch
 
 if TYPE_CHECKING:

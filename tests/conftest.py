@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from assay.config import Adam, Model, Run, Train
-from assay.data.images import Images
-from assay.data.prepared import Prepared, Split
+from assay.data.sets.images import Images
+from assay.data.sets.prepared import Prepared, Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assay import config, methods
-from assay.errors import one_line_errors
+from assay.foundation.errors import one_line_errors
 
 
 def main() -> None:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save_file
 
-from assay import artifact, files, models, sparse
+from assay import artifact, models, sparse
 from assay.config.parsing import suggestion
-from assay.data import prepared
-from assay.data.images import Images
-from assay.errors import AssayError, one_line_errors
+from assay.data.sets import prepared
+from assay.data.sets.images import Images
+from assay.foundation import files
+from assay.foundation.errors import AssayError, one_line_errors
 from assay.training import batch_norm, subspace
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from typing import Any
 
 from ruamel.yaml import YAML, YAMLError
 
-from assay import config, files, methods
+from assay import config, methods
 from assay.config.parsing import parse, suggestion
-from assay.errors import AssayError, one_line_errors
+from assay.foundation import files
+from assay.foundation.errors import AssayError, one_line_errors
 
 FOLDER = Path("presets")
 EXPERIMENT = ("arms", "lottery", "claims")

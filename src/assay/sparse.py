@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from assay import files
-from assay.errors import AssayError
+from assay.foundation import files
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

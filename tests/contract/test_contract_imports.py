@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[2]
 TRAININGS = """
 import sys
 from pathlib import Path
-from assay import methods, runtime
+from assay import methods
+from assay.foundation import runtime
 from assay.config import SGD, Adam, Model, Run, Train
 from assay.training.checkpoint import Scratch
 from tests.conftest import make_data

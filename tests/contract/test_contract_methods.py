@@ -184,7 +184,7 @@ def test_seeds_differ(run, data, tmp_path):
 def test_no_validation_set_means_no_validation_figures(run, data, tmp_path):
     from dataclasses import replace
 
-    from assay.data.prepared import Split
+    from assay.data.sets.prepared import Split
 
     empty = Split(data.validation.images[:0], data.validation.labels[:0])
     result, trained = train(run, replace(data, validation=empty), tmp_path)

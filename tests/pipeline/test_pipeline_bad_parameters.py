@@ -8,7 +8,7 @@ import pytest
 from clone import PARAMS, Clone
 
 from assay import check
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 
 WRONG = [
     ({"train": {**PARAMS["train"], "steps": -5}}, "train.steps: got -5"),

@@ -10,8 +10,8 @@ from ruamel.yaml import YAML
 
 from assay import config, methods, preset
 from assay.config import BASELINE
-from assay.data import catalog
-from assay.errors import AssayError
+from assay.data.sets import catalog
+from assay.foundation.errors import AssayError
 from assay.training.curves import Curves
 from assay.training.task import Task
 from tests.conftest import make_data

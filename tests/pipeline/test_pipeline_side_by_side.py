@@ -9,8 +9,8 @@ import pytest
 from clone import ran
 from shell_pipeline import STAGES, Tiny
 
-from assay import runtime
-from assay.errors import AssayError
+from assay.foundation import runtime
+from assay.foundation.errors import AssayError
 from assay.pipeline import side_by_side
 
 

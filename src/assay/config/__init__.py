@@ -16,7 +16,7 @@ from assay.config.budget import SGD, Adam, Constant, Cosine, Optimizer, Schedule
 from assay.config.claim import Claim  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.config.lottery import BASELINE, Lottery, round_name
 from assay.config.parsing import Section, parse, problem_lines, suggestion
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 
 # the parts of the file that have a module of their own, to be imported from here
 __all__ = ["SGD", "Adam", "Constant", "Cosine", "Optimizer", "Schedule", "Section", "Step", "Train"]

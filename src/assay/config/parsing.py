@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from assay import files
-from assay.errors import AssayError
+from assay.foundation import files
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,7 +8,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 from assay.data.progress import progress
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assay import files
 from assay.config import PARAMS_FILE
 from assay.data import packed
 from assay.data.formats import idx_header
 from assay.data.progress import progress
-from assay.errors import AssayError
+from assay.foundation import files
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from assay.config import Data

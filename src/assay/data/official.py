@@ -9,16 +9,16 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from assay import files
 from assay.data import formats
 from assay.data.fetch import fetch
 from assay.data.pickles import read_cifar_batch
-from assay.errors import AssayError
+from assay.foundation import files
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from assay.data.catalog import DataSet
+    from assay.data.sets.catalog import DataSet
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from assay.data import formats
-from assay.data.catalog import IDX_NAMES
 from assay.data.official import extract
 from assay.data.progress import progress
-from assay.errors import AssayError
+from assay.data.sets.catalog import IDX_NAMES
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from assay.data import prepared, raw
-from assay.data.catalog import check_validation
-from assay.data.images import Images
-from assay.data.prepared import Prepared, Split
-from assay.runtime import generator
+from assay.data import raw
+from assay.data.sets import prepared
+from assay.data.sets.catalog import check_validation
+from assay.data.sets.images import Images
+from assay.data.sets.prepared import Prepared, Split
+from assay.foundation.runtime import generator
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assay import files
 from assay.data import formats, packed
-from assay.data.catalog import DATA_SETS, DataSet
 from assay.data.pickles import read_cifar_batch
-from assay.errors import AssayError
+from assay.data.sets.catalog import DATA_SETS, DataSet
+from assay.foundation import files
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

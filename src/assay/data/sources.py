@@ -14,18 +14,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay import files
 from assay.data import folder as own
 from assay.data import official, raw
-from assay.data.catalog import DATA_SETS
 from assay.data.packages import PACKAGES
-from assay.errors import AssayError
+from assay.data.sets.catalog import DATA_SETS
+from assay.foundation import files
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from assay.config import Data
-    from assay.data.catalog import DataSet
+    from assay.data.sets.catalog import DataSet
 
     Source = Callable[[Path, Path], None]
 

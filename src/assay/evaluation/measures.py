@@ -13,11 +13,11 @@ import numpy as np
 
 from assay.config.claim import MEASURED, RECORD
 from assay.config.parsing import suggestion
-from assay.errors import AssayError
 from assay.evaluation import curves as curves_
 from assay.evaluation import statistics
 from assay.evaluation.cost import costs
 from assay.evaluation.statistics import Estimate
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 from assay import models
 from assay.config import ARM_KEYS, PARAMS_FILE, Params, Section, Train
 from assay.config.parsing import parse, suggestion
-from assay.data import catalog
-from assay.errors import AssayError
+from assay.data.sets import catalog
+from assay.foundation.errors import AssayError
 from assay.training.loop import train as run_loop
 from assay.training.task import Task
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from assay.artifact import Artifact
     from assay.config import Model, Run
-    from assay.data.images import Images
-    from assay.data.prepared import Prepared
+    from assay.data.sets.images import Images
+    from assay.data.sets.prepared import Prepared
     from assay.training.checkpoint import Scratch
     from assay.training.loop import Trained
     from assay.training.update import Update

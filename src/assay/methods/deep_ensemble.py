@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from assay.config import Section
-from assay.runtime import key
+from assay.foundation.runtime import key
 from assay.training.batches import EpochBatches
 from assay.training.parametrisation import Outcome
 from assay.training.update import GradientUpdate, Seen, UpdateAround

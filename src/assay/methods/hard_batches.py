@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 
 from assay.config import Section
-from assay.runtime import generator
+from assay.foundation.runtime import generator
 from assay.training.batches import Batches, orders
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from assay import models, sparse
 from assay.artifact import Cost
 from assay.config import BASELINE, PARAMS_FILE, Section
 from assay.config.lottery import Control, Scope  # noqa: TC001 (pydantic reads annotations at run time)
-from assay.errors import AssayError
-from assay.runtime import key
+from assay.foundation.errors import AssayError
+from assay.foundation.runtime import key
 from assay.training.batches import EpochBatches
 from assay.training.masks import Masked
 from assay.training.pruning import left_after, pools
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from assay.config import Run
-    from assay.data.images import Images
+    from assay.data.sets.images import Images
     from assay.training.stack import Weights
     from assay.training.task import Task
     from assay.training.update import Update

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from assay.config import PARAMS_FILE, Section
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.training.batches import EpochBatches
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from assay.config import Run
-    from assay.data.images import Images
+    from assay.data.sets.images import Images
     from assay.training.task import Task
     from assay.training.update import Update
 

@@ -15,8 +15,8 @@ from pydantic import Field
 
 from assay import models
 from assay.config import PARAMS_FILE, Section
-from assay.errors import AssayError
-from assay.runtime import generator
+from assay.foundation.errors import AssayError
+from assay.foundation.runtime import generator
 from assay.training.batches import Batches, EpochBatches
 from assay.training.lbfgs import LbfgsPhase
 from assay.training.phases import MeasuredPhases, Yardstick
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from assay.config import Run
-    from assay.data.images import Images
+    from assay.data.sets.images import Images
     from assay.training.batches import Score
     from assay.training.task import Task
     from assay.training.update import Update

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, ValidationInfo, field_validator
 
 from assay.config import Section
-from assay.runtime import key
+from assay.foundation.runtime import key
 from assay.training.endpoints import Endpoints, Points
 from assay.training.subspace import Shape  # noqa: TC001 (pydantic reads annotations at run time)
 

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from assay.artifact import Cost
 from assay.config import PARAMS_FILE, Section
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.training import batch_norm
 from assay.training.averaging import Averaging
 from assay.training.optim import rate_factor
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from assay.config import Run, Train
-    from assay.data.images import Images
-    from assay.data.prepared import Prepared
+    from assay.data.sets.images import Images
+    from assay.data.sets.prepared import Prepared
     from assay.training.stack import Weights
     from assay.training.task import Task
     from assay.training.update import Update

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 
 from assay import models
 from assay.config import PARAMS_FILE, Section
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.training.sampling.acceptance import decide, decide_exactly
 from assay.training.sampling.bridge import Move
 from assay.training.sampling.chain import Centring, Chains, TrajectoryUpdate
@@ -30,7 +30,7 @@ from assay.training.stack.dense import split_prefix
 
 if TYPE_CHECKING:
     from assay.config import Run, Train
-    from assay.data.images import Images
+    from assay.data.sets.images import Images
     from assay.training.task import Task
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

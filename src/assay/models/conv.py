@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from assay.data.images import Images
+from assay.data.sets.images import Images
 from assay.models.layers import chain, dense, glorot, initialise
 
 CHANNELS = (64, 128, 256)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.models.registry import build_checked
 
 if TYPE_CHECKING:
-    from assay.data.images import Images
+    from assay.data.sets.images import Images
 
 LARGEST_SIDE = 1024
 

@@ -13,7 +13,7 @@ from assay.models.registry import blueprint
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from assay.data.images import Images
+    from assay.data.sets.images import Images
 
 
 class _Counter(TorchDispatchMode):

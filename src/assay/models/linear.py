@@ -4,7 +4,7 @@ from math import prod
 
 from torch import nn
 
-from assay.data.images import Images
+from assay.data.sets.images import Images
 from assay.models.layers import chain, dense, glorot, initialise
 
 

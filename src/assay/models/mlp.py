@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from assay.data.images import Images
+from assay.data.sets.images import Images
 from assay.models.layers import chain, dense, glorot, he, initialise
 
 Width = Annotated[int, Field(ge=1, le=65_536)]

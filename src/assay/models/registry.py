@@ -12,7 +12,7 @@ from pydantic import create_model
 
 from assay.config import Section
 from assay.config.parsing import parse, suggestion
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.models import conv, linear, mlp, resnet_20, torchvision_nets, trajectory_cnn, vgg
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from assay.data.images import Images
+    from assay.data.sets.images import Images
 
 
 @dataclass(frozen=True)

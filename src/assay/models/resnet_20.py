@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from assay.data.images import Images
+from assay.data.sets.images import Images
 from assay.models.layers import chain, he, initialise
 
 WIDTHS = (16, 32, 64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from assay.data.images import Images
+from assay.data.sets.images import Images
 from assay.models.fit import smallest_side
 from assay.models.registry import FAMILIES, blueprint
 from assay.models.weights import parameter_count, weight_names

@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from assay.data.images import Images
+from assay.data.sets.images import Images
 
 SMALL = 64
 Side = Annotated[int, Field(ge=1, le=1024)]

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from assay.data.images import Images
+from assay.data.sets.images import Images
 from assay.models.layers import chain, dense, initialise
 
 

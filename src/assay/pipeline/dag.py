@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.pipeline import lockfile
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay import files
-from assay.errors import AssayError
+from assay.foundation import files
+from assay.foundation.errors import AssayError
 from assay.pipeline import dag, lockfile, plan, remote
 
 if TYPE_CHECKING:

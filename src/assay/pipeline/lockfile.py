@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML, YAMLError
 
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay import files
+from assay.foundation import files
 from assay.pipeline import dag, lockfile, reasons, restore
 
 if TYPE_CHECKING:

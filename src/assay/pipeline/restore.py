@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ruamel.yaml import YAML, YAMLError
 
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -15,8 +15,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
-from assay import runtime
-from assay.errors import AssayError
+from assay.foundation import runtime
+from assay.foundation.errors import AssayError
 from assay.pipeline import dag, plan
 
 if TYPE_CHECKING:

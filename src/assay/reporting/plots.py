@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay import files
+from assay.foundation import files
 from assay.reporting.tables import label
 
 if TYPE_CHECKING:

@@ -23,12 +23,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay import files
 from assay.config import BASELINE
 from assay.config.parsing import parse
-from assay.errors import AssayError, one_line_errors
 from assay.evaluation import claims
 from assay.evaluation.scoring import record
+from assay.foundation import files
+from assay.foundation.errors import AssayError, one_line_errors
 from assay.reporting import summary, tables, verdicts
 from assay.reporting.figure import table
 from assay.reporting.figures import pruning, sampling

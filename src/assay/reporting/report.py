@@ -10,10 +10,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay import files
 from assay.config import BASELINE
 from assay.evaluation.scoring.metrics import ECE_BINS
 from assay.evaluation.statistics import CONFIDENCE
+from assay.foundation import files
 from assay.reporting import figures, svg, tables, verdicts
 from assay.reporting.content import Content, groups
 

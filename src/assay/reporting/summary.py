@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from assay.config import BASELINE
 from assay.config.parsing import parse
-from assay.errors import AssayError
 from assay.evaluation.cost import costs
 from assay.evaluation.statistics import paired_difference
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from ruamel.yaml import YAML, YAMLError
 
 from assay.config.parsing import parse
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.pipeline import dag, lockfile
 
 if TYPE_CHECKING:

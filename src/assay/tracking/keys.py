@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from assay import files
 from assay.config import BASELINE
-from assay.errors import AssayError
+from assay.foundation import files
+from assay.foundation.errors import AssayError
 from assay.pipeline import lockfile
 
 if TYPE_CHECKING:

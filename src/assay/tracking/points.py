@@ -6,7 +6,7 @@ import csv
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from pathlib import Path

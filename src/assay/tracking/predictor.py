@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from assay import artifact
-from assay.data.images import Images
+from assay.data.sets.images import Images
 from assay.models import build
 from assay.models.combine import combine
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import Field
 
-from assay import artifact, files
+from assay import artifact
 from assay.artifact import Manifest, Record
 from assay.config.parsing import parse
-from assay.errors import AssayError
+from assay.foundation import files
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.tracking import lock, tags
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay import files
 from assay.config import BASELINE
+from assay.foundation import files
 from assay.pipeline import lockfile
 from assay.tracking import champion, content, keys, live, lock, runs, tags, view
 from assay.tracking.dataset import dataset_input, digest_of

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from assay.data.prepared.augment import normalise
+from assay.data.sets.augment import normalise
 from assay.training.stack import Stack
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from assay.data.prepared import Prepared
+    from assay.data.sets.prepared import Prepared
     from assay.training.stack import Weights
 
 

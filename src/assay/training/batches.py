@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from assay.errors import AssayError
-from assay.runtime import generator
+from assay.foundation.errors import AssayError
+from assay.foundation.runtime import generator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

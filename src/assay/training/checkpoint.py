@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import assay
-from assay import files
-from assay.errors import AssayError
+from assay.foundation import files
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

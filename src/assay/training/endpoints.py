@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from assay.artifact import POINTS, Cost, Sweep
+from assay.foundation.runtime import generator
 from assay.models import weight_names
-from assay.runtime import generator
 from assay.training import batch_norm, subspace
 from assay.training.parametrisation import Outcome, Parametrisation, Swept
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor, nn
 
-    from assay.data.prepared import Prepared
+    from assay.data.sets.prepared import Prepared
     from assay.training.stack import Weights
     from assay.training.subspace import Shape
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assay.data.prepared.augment import augment, normalise
-from assay.runtime import generator
+from assay.data.sets.augment import augment, normalise
+from assay.foundation.runtime import generator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64
     from torch import Tensor
 
-    from assay.data.prepared import Prepared
+    from assay.data.sets.prepared import Prepared
 
 
 class Examples:

@@ -16,7 +16,7 @@ from assay.training.stack import example_losses, predict
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from assay.data.prepared import Prepared, Split
+    from assay.data.sets.prepared import Prepared, Split
     from assay.training.checkpoint import Scratch
     from assay.training.curves import Copy
     from assay.training.update import Update

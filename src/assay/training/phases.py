@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int64
     from torch import Tensor
 
-    from assay.data.prepared import Prepared
+    from assay.data.sets.prepared import Prepared
 
 
 @dataclass(frozen=True)

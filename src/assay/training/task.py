@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from assay import artifact, models
 from assay.artifact import Artifact, Manifest, ModelRecord, Variant
-from assay.data.prepared.noise import noisy
+from assay.data.sets.noise import noisy
 from assay.models.combine import combine
 from assay.training.batches import EpochBatches
 from assay.training.curves import Copy
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from assay.config import Run
-    from assay.data.prepared import Prepared, Split
+    from assay.data.sets.prepared import Prepared, Split
     from assay.training.averaging import Averaging
     from assay.training.batches import Batches
     from assay.training.curves import Curves

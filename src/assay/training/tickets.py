@@ -9,8 +9,8 @@ import torch
 from assay import artifact
 from assay.artifact import MASKS
 from assay.config.lottery import BASELINE, round_name
-from assay.errors import AssayError
-from assay.runtime import generator
+from assay.foundation.errors import AssayError
+from assay.foundation.runtime import generator
 from assay.training.masks import counts_left
 from assay.training.pruning import left_after, pools, prune, random_masks
 

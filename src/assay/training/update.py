@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from assay.runtime import key
+from assay.foundation.runtime import key
 from assay.training.averaging import Averaging
 from assay.training.cost import Counters
 from assay.training.examples import Examples
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from assay.config import Train
-    from assay.data.prepared import Prepared
+    from assay.data.sets.prepared import Prepared
     from assay.training.batches import Batches
 
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from assay import artifact, files
+from assay import artifact
 from assay.artifact import Artifact, Manifest, ModelRecord, Variant
-from assay.errors import AssayError
+from assay.foundation import files
+from assay.foundation.errors import AssayError
 
 
 @pytest.fixture

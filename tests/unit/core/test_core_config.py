@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from assay import config
 from assay.config.parsing import parse
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 
 TEXT = """\
 seeds: [0, 1]

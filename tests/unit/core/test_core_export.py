@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from assay import artifact, export, methods, models
 from assay.config import Model
-from assay.data import prepared
-from assay.data.prepared.augment import normalise
+from assay.data.sets import prepared
+from assay.data.sets.augment import normalise
 from assay.training import batch_norm, subspace
 from assay.training.checkpoint import Scratch
 from assay.training.stack import predict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assay import files
+from assay.foundation import files
 
 
 def test_a_failed_write_leaves_the_old_content_and_nothing_else(tmp_path):

@@ -7,7 +7,7 @@ from ruamel.yaml import YAML
 
 from assay import config, methods
 from assay.config.lottery import Lottery, fractions_of
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 
 PARAMS = {
     "seeds": [0, 1],

@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
-from assay import runtime
-from assay.errors import AssayError, one_line_errors
+from assay.foundation import runtime
+from assay.foundation.errors import AssayError, one_line_errors
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from assay import models, sparse
-from assay.data.images import Images
-from assay.errors import AssayError
+from assay.data.sets.images import Images
+from assay.foundation.errors import AssayError
 
 GREY, COLOUR = Images(1, 28, 28, 10), Images(3, 32, 32, 10)
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from assay.config import Data
-from assay.data import catalog
-from assay.data.catalog import DATA_SETS
-from assay.data.images import Images
-from assay.errors import AssayError
+from assay.data.sets import catalog
+from assay.data.sets.catalog import DATA_SETS
+from assay.data.sets.images import Images
+from assay.foundation.errors import AssayError
 
 
 @pytest.mark.parametrize("data_set", DATA_SETS.values(), ids=DATA_SETS.keys())

@@ -8,7 +8,7 @@ from PIL import Image
 
 from assay.config import Data
 from assay.data import folder, packed, raw, sources
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 
 DATA = Data(name="folder", validation=0, size=8)
 

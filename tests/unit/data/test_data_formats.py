@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from assay.data import formats
 from assay.data.pickles import read_cifar_batch
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 
 SHAPES = arrays.array_shapes(min_dims=1, max_dims=4, max_side=5)
 

@@ -13,7 +13,7 @@ import tiny
 from assay.data import fetch as fetch_module
 from assay.data import formats, official, raw
 from assay.data.fetch import fetch
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 
 
 @pytest.fixture

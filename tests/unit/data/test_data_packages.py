@@ -12,8 +12,8 @@ import tiny
 from PIL import Image
 
 from assay.data import formats, packages, raw
-from assay.data.catalog import DATA_SETS, IDX_NAMES
-from assay.errors import AssayError
+from assay.data.sets.catalog import DATA_SETS, IDX_NAMES
+from assay.foundation.errors import AssayError
 
 
 @pytest.fixture

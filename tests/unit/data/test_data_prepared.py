@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from assay.config import Data
-from assay.data import packages, prepared
-from assay.data.catalog import DATA_SETS
-from assay.data.images import Images
+from assay.data import packages
 from assay.data.preparation import moments, prepare
-from assay.errors import AssayError
-from assay.runtime import generator
+from assay.data.sets import prepared
+from assay.data.sets.catalog import DATA_SETS
+from assay.data.sets.images import Images
+from assay.foundation.errors import AssayError
+from assay.foundation.runtime import generator
 
 CPU = torch.device("cpu")
 
@@ -170,7 +171,7 @@ def test_moments_of_more_images_than_fit_at_once():
 
 def test_training_does_not_import_where_bytes_come_from():
     code = (
-        "import sys, assay.data.prepared, assay.data.preparation\n"
+        "import sys, assay.data.sets.prepared, assay.data.preparation\n"
         "print(sorted(m for m in sys.modules if m in ('torchvision', 'sklearn', 'PIL', 'assay.data.sources')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

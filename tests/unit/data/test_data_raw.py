@@ -6,8 +6,8 @@ import tiny
 
 from assay.config import Data
 from assay.data import formats, raw
-from assay.data.catalog import DATA_SETS
-from assay.errors import AssayError
+from assay.data.sets.catalog import DATA_SETS
+from assay.foundation.errors import AssayError
 
 
 @pytest.mark.parametrize("make", [tiny.idx, tiny.cifar10, tiny.cifar100, tiny.stl10], ids=lambda make: make.__name__)

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from assay.data import packages, raw
-from assay.data.catalog import DATA_SETS
+from assay.data.sets.catalog import DATA_SETS
 
 pytestmark = pytest.mark.registry
 QUESTIONS = {

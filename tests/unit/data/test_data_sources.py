@@ -6,8 +6,8 @@ import pytest
 import tiny
 
 from assay.data import official, packages, raw, sources
-from assay.data.catalog import DATA_SETS, IDX_NAMES
-from assay.errors import AssayError
+from assay.data.sets.catalog import DATA_SETS, IDX_NAMES
+from assay.foundation.errors import AssayError
 
 
 @pytest.fixture

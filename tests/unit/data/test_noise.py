@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from assay.data.prepared.noise import noisy
+from assay.data.sets.noise import noisy
 from assay.training.task import Task
 
 LABELS = torch.arange(10).repeat(1000)

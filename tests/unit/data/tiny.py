@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assay import files
 from assay.config import Data
 from assay.data import formats
-from assay.data.catalog import DATA_SETS, IDX_NAMES, DataSet, RawFile
-from assay.data.images import Images
+from assay.data.sets.catalog import DATA_SETS, IDX_NAMES, DataSet, RawFile
+from assay.data.sets.images import Images
+from assay.foundation import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

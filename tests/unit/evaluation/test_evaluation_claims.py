@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from assay.artifact import ModelRecord
 from assay.config.claim import Claim
 from assay.config.parsing import parse
-from assay.errors import AssayError
 from assay.evaluation.claims import judge, region, verdict
 from assay.evaluation.curves import Curve
 from assay.evaluation.scoring.predictions import Predictions
 from assay.evaluation.scoring.record import Evaluation, Record, VariantRecord
+from assay.foundation.errors import AssayError
 
 
 def claim(**changes) -> Claim:

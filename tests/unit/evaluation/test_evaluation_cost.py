@@ -4,7 +4,7 @@ import pytest
 
 from assay import models
 from assay.artifact import ModelRecord
-from assay.data.images import Images
+from assay.data.sets.images import Images
 from assay.evaluation.cost import costs
 from assay.evaluation.scoring.record import Record, VariantRecord
 

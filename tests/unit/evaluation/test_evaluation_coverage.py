@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assay import files
+from assay.foundation import files
 from benchmarks import coverage
 
 ROOT = Path(__file__).parents[3]

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from assay.artifact import Artifact, Manifest, ModelRecord, Variant
-from assay.errors import AssayError
 from assay.evaluation.scoring import metrics, predict
 from assay.evaluation.scoring.members import disagreement
 from assay.evaluation.scoring.record import MemberRecord
+from assay.foundation.errors import AssayError
 from assay.models.combine import combine
 
 SEEDS, EXAMPLES, CLASSES, PIXELS = 2, 40, 4, 9

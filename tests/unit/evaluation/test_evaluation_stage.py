@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from assay import artifact, models
-from assay.data import prepared
-from assay.errors import AssayError
+from assay.data.sets import prepared
 from assay.evaluation.scoring import record
+from assay.foundation.errors import AssayError
 from stages import evaluate
 
 

@@ -10,9 +10,9 @@ import torch
 
 from assay import artifact, methods, models
 from assay.config import Model
-from assay.data.prepared.augment import normalise
-from assay.errors import AssayError
+from assay.data.sets.augment import normalise
 from assay.evaluation.scoring import members, predict, sweeps
+from assay.foundation.errors import AssayError
 from assay.training.checkpoint import Scratch
 from tests.conftest import make_data
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from assay import models
-from assay.data.images import Images
-from assay.errors import AssayError
+from assay.data.sets.images import Images
+from assay.foundation.errors import AssayError
 
 CIFAR = Images(3, 32, 32, 10)
 
@@ -96,7 +96,7 @@ def test_check_draws_nothing():
 
 def test_torchvision_is_not_imported_until_it_is_needed():
     code = (
-        "import sys; from assay import models; from assay.data.images import Images;"
+        "import sys; from assay import models; from assay.data.sets.images import Images;"
         "models.build('resnet_20', Images(3, 32, 32, 10)); print('torchvision' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"False\n"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from assay import models
-from assay.data.images import Images
+from assay.data.sets.images import Images
 
 MNIST, CIFAR = Images(1, 28, 28, 10), Images(3, 32, 32, 10)
 

@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from assay import models
-from assay.data.images import Images
+from assay.data.sets.images import Images
 
 MNIST, CIFAR = Images(1, 28, 28, 10), Images(3, 32, 32, 10)
 

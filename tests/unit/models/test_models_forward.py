@@ -7,7 +7,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from assay import models
-from assay.data.images import Images
+from assay.data.sets.images import Images
 
 OWN = {
     "linear": {},

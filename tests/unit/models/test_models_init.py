@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from assay import models
-from assay.data.images import Images
+from assay.data.sets.images import Images
 
 CIFAR = Images(3, 32, 32, 10)
 

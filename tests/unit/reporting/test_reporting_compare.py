@@ -12,8 +12,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from assay.errors import AssayError
 from assay.evaluation import curves
+from assay.foundation.errors import AssayError
 from stages import compare
 
 ROOT = Path(__file__).parents[3]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.reporting import readme
 
 ROOT = Path(__file__).parents[3]

@@ -6,8 +6,8 @@ import io
 import numpy as np
 import pytest
 
-from assay.errors import AssayError
 from assay.evaluation.scoring import record
+from assay.foundation.errors import AssayError
 from assay.reporting import summary, tables
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from test_review_comparison import claim, evaluation, side
 
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.pipeline import values
 from assay.pipeline.plan import Plan, Step
 from assay.pipeline.reasons import Reason

@@ -7,9 +7,10 @@ import pytest
 import torch
 from tracking_repository import IMAGES, SEEDS, write_arm, write_lock
 
-from assay import artifact, files
-from assay.data.images import Images
+from assay import artifact
+from assay.data.sets.images import Images
 from assay.evaluation.scoring import predict
+from assay.foundation import files
 from assay.models import build
 from assay.tracking import champion, tags
 from assay.tracking.records import read_arm, read_meta

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from assay.artifact import Variant
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.models.combine import combine
 from assay.pipeline import lockfile
 from assay.tracking import keys

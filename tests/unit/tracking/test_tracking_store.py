@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.tracking.store import identity, opened
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import torch
 
-from assay import artifact, files
+from assay import artifact
 from assay.artifact import Artifact, Manifest
-from assay.data.images import Images
+from assay.data.sets.images import Images
+from assay.foundation import files
 from assay.models import build
 
 IMAGES = {"channels": 1, "height": 4, "width": 4, "classes": 3}

@@ -7,7 +7,7 @@ import torch
 
 from assay import methods
 from assay.config import PARAMS_FILE, SGD, Cosine, Model
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.training.task import Task
 from tests.conftest import make_data
 

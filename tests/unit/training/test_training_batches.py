@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.training.batches import EpochBatches
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 import torch
 
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.training import checkpoint
 from assay.training.checkpoint import Scratch
 

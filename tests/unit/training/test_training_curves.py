@@ -9,7 +9,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.training.cost import Counters
 from assay.training.curves import COLUMNS, Copy, Curves, Running
 from assay.training.progress import StepProgress

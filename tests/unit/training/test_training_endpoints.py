@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from assay import methods, models
 from assay.config import PARAMS_FILE, Model
-from assay.data.prepared.augment import normalise
-from assay.errors import AssayError
+from assay.data.sets.augment import normalise
+from assay.foundation.errors import AssayError
 from assay.training.task import Task
 from tests.conftest import make_data
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay import methods
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.methods.hard_batches import HardBatches, Options
 from assay.training.batches import EpochBatches
 from assay.training.task import Task

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from assay import config, methods
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.methods.ordered_sgd import TopQ
 from assay.methods.selective_backprop import Selective
 from assay.training.batches import Batch

@@ -8,7 +8,7 @@ import torch
 from assay import artifact, methods
 from assay.config import SGD, Adam, Model
 from assay.config.lottery import Lottery, round_name
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.training.checkpoint import Scratch
 from assay.training.task import Task
 

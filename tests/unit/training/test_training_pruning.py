@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay import models
-from assay.data.images import Images
+from assay.data.sets.images import Images
 from assay.models import weight_names
 from assay.training.pruning import left_after, pools, prune, random_masks
 

@@ -8,9 +8,9 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from assay.config import Model
-from assay.data.prepared.augment import normalise
+from assay.data.sets.augment import normalise
+from assay.foundation.runtime import generator
 from assay.methods import trajectory
-from assay.runtime import generator
 from assay.training.sampling.dense import DenseNetworks
 from assay.training.sampling.pairs import NetworkPairs
 from assay.training.sampling.stacked import StackedNetworks

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from assay import files, methods
+from assay import methods
 from assay.config import Model
-from assay.errors import AssayError
+from assay.foundation import files
+from assay.foundation.errors import AssayError
 from assay.methods import trajectory
 from assay.training.checkpoint import Scratch
 from assay.training.sampling.diagnostics import flags

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from assay import config, methods, models
 from assay.config import Model
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 from assay.methods.subset import SubsetBatches, overdetermination, split
 from assay.training.checkpoint import Scratch
 from assay.training.stack import predict

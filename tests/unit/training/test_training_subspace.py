@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from assay.runtime import generator
+from assay.foundation.runtime import generator
 from assay.training import subspace
 
 

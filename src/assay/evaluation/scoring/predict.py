@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from assay.errors import AssayError
 from assay.evaluation.scoring import members
 from assay.evaluation.scoring.predictions import Predictions
 from assay.evaluation.scoring.record import MemberRecord
+from assay.foundation.errors import AssayError
 from assay.models.combine import combine
 from assay.training.stack import predict
 

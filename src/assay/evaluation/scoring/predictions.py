@@ -9,8 +9,8 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from assay import files
-from assay.errors import AssayError
+from assay.foundation import files
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

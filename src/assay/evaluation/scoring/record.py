@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from assay import files
 from assay.artifact import ModelRecord  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.config import BASELINE, parsing, split_variant
 from assay.config.parsing import suggestion
-from assay.errors import AssayError
 from assay.evaluation.scoring import predictions
 from assay.evaluation.scoring.metrics import METRICS, per_seed, reliability
+from assay.foundation import files
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from assay.runtime import generator
+from assay.foundation.runtime import generator
 from assay.training.cost import Counters
 from assay.training.parametrisation import Outcome
 from assay.training.sampling.acceptance import Decision

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from assay.config.parsing import suggestion
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from assay.data.prepared.augment import normalise
+from assay.data.sets.augment import normalise
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
     from torch import Tensor
 
-    from assay.data.prepared import Prepared
+    from assay.data.sets.prepared import Prepared
     from assay.training.stack import Weights
 
 CHUNK = 4096

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from assay.data.prepared.augment import normalise
+from assay.data.sets.augment import normalise
 from assay.training.stack import Stack
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
     from torch import Tensor, nn
 
-    from assay.data.prepared import Prepared
+    from assay.data.sets.prepared import Prepared
     from assay.training.stack import Weights
 
 

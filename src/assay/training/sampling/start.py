@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from assay.runtime import generator
+from assay.foundation.runtime import generator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from assay.data.prepared.augment import normalise
-from assay.runtime import key
+from assay.data.sets.augment import normalise
+from assay.foundation.runtime import key
 from assay.training.stack.dense import DenseLayers, cross_entropy
 from assay.training.stack.folded import FoldedLayers
 from assay.training.stack.ways import draws_random_numbers, way_to_run

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from assay.config import PARAMS_FILE
-from assay.data.images import Images
-from assay.errors import AssayError
+from assay.data.sets.images import Images
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from assay.config import Data

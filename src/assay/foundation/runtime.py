@@ -12,7 +12,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from assay.errors import AssayError
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     import torch

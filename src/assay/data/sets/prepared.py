@@ -9,10 +9,10 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 
-from assay import files
 from assay.config import parsing
-from assay.data.images import Images  # noqa: TC001 (pydantic reads annotations at run time)
-from assay.errors import AssayError
+from assay.data.sets.images import Images  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.foundation import files
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
