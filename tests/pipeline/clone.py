@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import preloaded
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +63,7 @@ class Workspace:
         settings = ("ASSAY", "GIT", "MLFLOW", "PYTEST")
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith(settings)},
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join([str(preloaded.commands()), str(Path(sys.executable).parent), os.environ["PATH"]]),
             "ASSAY_DEVICE": "cpu",
             "ASSAY_THREADS": "1",
             "DVC_NO_ANALYTICS": "1",

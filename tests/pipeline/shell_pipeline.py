@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from clone import ROOT, Workspace, ran
@@ -81,7 +80,7 @@ class Tiny(Workspace):
         path.write_text(text.replace(old, new))
 
     def ci_repro(self, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.run(sys.executable, "-m", "stages.ci_repro", check=check)
+        return self.run("python", "-m", "stages.ci_repro", check=check)
 
     def repro(self) -> list[str]:
         """Run what CI runs; gives the stages that ran."""
@@ -109,7 +108,7 @@ def create(folder: Path, remote: str, *settings: str, **environment: str) -> tup
     tiny.run("dvc", "remote", "add", "--default", "team", remote)
     for setting in settings:
         tiny.run("dvc", "remote", "modify", "team", *setting.split("=", 1))
-    assert sorted(ran(tiny.run(sys.executable, "-c", FILL).stdout)) == sorted(STAGES)
+    assert sorted(ran(tiny.run("python", "-c", FILL).stdout)) == sorted(STAGES)
     tiny.shell(f"git add -A && git commit -qm first && git remote add origin {origin} && git push -q origin main")
     return tiny, origin
 

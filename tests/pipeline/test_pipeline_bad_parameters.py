@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 from clone import PARAMS, Clone
 
@@ -45,7 +43,7 @@ def test_bad_parameters_are_named(clone, monkeypatch, change, line):
 def test_a_command_that_trains_stops_before_anything_runs(clone, command, wrong):
     change, line = wrong
     write(clone, change)
-    done = clone.run(sys.executable, "-m", *command.split(), check=False)
+    done = clone.run("python", "-m", *command.split(), check=False)
     assert done.returncode == 2
     assert any("params.yaml: " in each and line in each for each in done.stderr.splitlines()), done.stderr
     assert "Traceback" not in done.stderr
@@ -54,8 +52,8 @@ def test_a_command_that_trains_stops_before_anything_runs(clone, command, wrong)
 
 def test_checking_says_the_same_without_running_anything(clone):
     clone.write({**PARAMS, "model": {"name": "lenet"}})
-    done = clone.run(sys.executable, "-m", "assay.check", check=False)
+    done = clone.run("python", "-m", "assay.check", check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "model.name: unknown model 'lenet'; did you mean lenet_300_100?" in done.stderr
     clone.write(PARAMS)
-    assert "5 runs, 10 networks" in clone.run(sys.executable, "-m", "assay.check").stdout
+    assert "5 runs, 10 networks" in clone.run("python", "-m", "assay.check").stdout

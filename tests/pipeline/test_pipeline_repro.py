@@ -59,7 +59,7 @@ def test_a_second_time_nothing_runs(clone):
 
 def test_tracking_again_changes_nothing(clone):
     before = runs_in_mlflow(clone)
-    clone.run(sys.executable, "-m", "stages.track")
+    clone.run("python", "-m", "stages.track")
     assert runs_in_mlflow(clone) == before
     assert clone.repro() == []
 
@@ -98,7 +98,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(clone):
         assert process.wait() == -signal.SIGKILL
         (checkpoint,) = (clone.folder / ".assay/scratch").glob("train@long-*/checkpoint.pt")
         shutil.rmtree(clone.folder / "models/long")
-        again = clone.run(sys.executable, "-m", "stages.train", "long")
+        again = clone.run("python", "-m", "stages.train", "long")
     finally:
         del clone.environment["ASSAY_CHECKPOINT_SECONDS"]
     assert "goes on from step" in again.stdout
@@ -126,7 +126,7 @@ def test_a_broken_raw_file_is_named_and_the_next_run_recovers(clone):
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(content[:-7])
-    done = clone.run(sys.executable, "-m", "stages.prepare", check=False)
+    done = clone.run("python", "-m", "stages.prepare", check=False)
     assert done.returncode == 2
     assert path.name in done.stderr
     clone.repro()

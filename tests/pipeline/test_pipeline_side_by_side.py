@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 
 import pytest
 from clone import ran
@@ -22,7 +21,7 @@ def tiny(filled, tmp_path):
 
 
 def repro(tiny, jobs: str, check: bool = True):
-    return tiny.run(sys.executable, "-m", "stages.repro", check=check, ASSAY_JOBS=jobs, ASSAY_DEVICE="cpu")
+    return tiny.run("python", "-m", "stages.repro", check=check, ASSAY_JOBS=jobs, ASSAY_DEVICE="cpu")
 
 
 def change_everything(tiny) -> None:
