@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay.foundation import runtime
 from assay.foundation.errors import one_line_errors
 from assay.pipeline import side_by_side
 
@@ -15,8 +14,7 @@ def main() -> None:
     Raises:
         AssayError: a stage fails, or a number of jobs or threads is none.
     """
-    jobs = side_by_side.jobs()
-    side_by_side.reproduce(Path.cwd(), jobs, max(1, runtime.threads() // jobs))
+    side_by_side.reproduce(Path.cwd())
 
 
 if __name__ == "__main__":

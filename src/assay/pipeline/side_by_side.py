@@ -43,23 +43,25 @@ def jobs() -> int:
     return 1 if alone else min(runtime.threads(), MOST_JOBS)
 
 
-def reproduce(root: Path, jobs: int, threads: int) -> None:
+def reproduce(root: Path) -> None:
     """Bring the pipeline up to date: arms side by side, longest first; then a plain `dvc repro` for whatever is left.
 
     Args:
         root: the repository's root.
-        jobs: how many units run at a time.
-        threads: the CPU threads of each.
 
     Raises:
-        AssayError: a stage failed. Those that ran beside it were finished, and none was begun after it.
+        AssayError: a number of jobs or threads is none, or a stage failed. Those that ran beside it were finished, and
+            none was begun after it.
     """
-    if jobs > 1:
-        seconds = {step.stage: 0.0 if step.restored else step.seconds or 0.0 for step in plan.make(root).steps}
+    most = runtime.count("ASSAY_JOBS", "jobs") or runtime.threads()
+    steps = plan.make(root).steps if most > 1 else ()
+    at_a_time = jobs() if steps else 1  # to ask for a GPU takes PyTorch: two seconds, saved where nothing is to do
+    if at_a_time > 1:
+        seconds = {step.stage: 0.0 if step.restored else step.seconds or 0.0 for step in steps}
         parts = sorted(units(root, seconds), key=lambda part: -sum(seconds[name] for name in part))
         if len(parts) > 1:
             _check("prepare", subprocess.run([*DVC, FIRST[-1]], cwd=root, check=False).returncode)
-            _run(root, parts, min(jobs, len(parts)), threads)
+            _run(root, parts, min(at_a_time, len(parts)), max(1, runtime.threads() // at_a_time))
     _check("the pipeline", subprocess.run(DVC, cwd=root, check=False).returncode)
 
 
