@@ -56,9 +56,9 @@ def test_our_own_mistakes_keep_their_traceback():
 
 
 def test_who_ends_a_command_is_told_in_one_line_that_nothing_is_lost(capsys):
-    with pytest.raises(SystemExit) as raised, one_line_errors():
+    with pytest.raises((SystemExit, KeyboardInterrupt)) as raised, one_line_errors():
         raise KeyboardInterrupt
-    assert raised.value.code == 130
+    assert repr(raised.value) == "SystemExit(130)"
     assert capsys.readouterr().err == "interrupted: what is done is kept; run it again to go on\n"
 
 
