@@ -77,6 +77,15 @@ def test_what_fails_is_named_once_the_others_are_done_and_nothing_follows(tiny):
     assert (tiny.folder / "models/b/weights").exists()
 
 
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # of a library of DVC's
+def test_where_nothing_is_to_do_nobody_asks_for_a_gpu(tiny, monkeypatch, capfd):
+    monkeypatch.chdir(tiny.folder)
+    monkeypatch.setenv("ASSAY_JOBS", "2")
+    monkeypatch.setattr(side_by_side, "jobs", lambda: pytest.fail("it loads PyTorch for that"))
+    side_by_side.reproduce(tiny.folder)
+    assert "up to date" in capfd.readouterr().out
+
+
 @pytest.mark.parametrize("text", ["0", "two", "-1"])
 def test_a_number_of_jobs_that_is_none_is_refused(monkeypatch, text):
     monkeypatch.setenv("ASSAY_JOBS", text)

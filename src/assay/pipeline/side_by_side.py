@@ -30,17 +30,23 @@ REASON = re.compile(r"error: ", re.IGNORECASE)
 ADVICE = re.compile(r"To track the changes|\tgit add|To enable auto staging|\tdvc config|Use `dvc push`|Updating lock")
 
 
-def jobs() -> int:
-    """How many to run at a time: `ASSAY_JOBS`, or one for each thread up to four, or one where there is a GPU.
+def most_jobs() -> int:
+    """The most to run at a time: `ASSAY_JOBS`, or one for each thread up to four.
 
     Raises:
         AssayError: `ASSAY_JOBS` or `ASSAY_THREADS` is no number.
     """
-    asked = runtime.count("ASSAY_JOBS", "jobs")
-    if asked:
-        return asked
-    alone = runtime.device_name().startswith("cuda")
-    return 1 if alone else min(runtime.threads(), MOST_JOBS)
+    return runtime.count("ASSAY_JOBS", "jobs") or min(runtime.threads(), MOST_JOBS)
+
+
+def jobs() -> int:
+    """How many to run at a time: the most, but one where there is a GPU and `ASSAY_JOBS` is not set.
+
+    Raises:
+        AssayError: as in `most_jobs`.
+    """
+    asked = os.environ.get("ASSAY_JOBS")
+    return 1 if not asked and runtime.device_name().startswith("cuda") else most_jobs()
 
 
 def reproduce(root: Path) -> None:
@@ -53,8 +59,7 @@ def reproduce(root: Path) -> None:
         AssayError: a number of jobs or threads is none, or a stage failed. Those that ran beside it were finished, and
             none was begun after it.
     """
-    most = runtime.count("ASSAY_JOBS", "jobs") or runtime.threads()
-    steps = plan.make(root).steps if most > 1 else ()
+    steps = plan.make(root).steps if most_jobs() > 1 else ()
     at_a_time = jobs() if steps else 1  # to ask for a GPU takes PyTorch: two seconds, saved where nothing is to do
     if at_a_time > 1:
         seconds = {step.stage: 0.0 if step.restored else step.seconds or 0.0 for step in steps}
