@@ -24,6 +24,17 @@ def repro(tiny, jobs: str, check: bool = True):
     return tiny.run("python", "-m", "stages.repro", check=check, ASSAY_JOBS=jobs, ASSAY_DEVICE="cpu")
 
 
+def wait_for_each_other(tiny) -> None:
+    """Have the training of each arm wait until the other's has begun."""
+    together = "touch ${key}.began; for i in $(seq 300); do test $(ls *.began | wc -l) = 2 && break; sleep 0.1; done; "
+    tiny.change(
+        "dvc.yaml",
+        "mkdir -p models/${key} metrics/timings;",
+        f"mkdir -p models/${{key}} metrics/timings; {together}"
+        "test $(ls *.began | wc -l) = 2; echo $ASSAY_THREADS $ASSAY_BESIDE > ${key}.env;",
+    )
+
+
 def change_everything(tiny) -> None:
     tiny.change("raw.txt", "2\n", "3\n")
 
@@ -38,18 +49,26 @@ def test_units_share_nothing_and_leave_out_what_all_rest_on_or_what_gathers(tiny
 
 def test_two_arms_run_at_the_same_time_each_on_its_share_of_the_threads(tiny):
     """Each waits for the other to begin, so one after the other would fail."""
-    together = "touch ${key}.began; for i in $(seq 300); do test $(ls *.began | wc -l) = 2 && break; sleep 0.1; done; "
-    tiny.change(
-        "dvc.yaml",
-        "mkdir -p models/${key} metrics/timings;",
-        f"mkdir -p models/${{key}} metrics/timings; {together}"
-        "test $(ls *.began | wc -l) = 2; echo $ASSAY_THREADS $ASSAY_BESIDE > ${key}.env;",
-    )
+    wait_for_each_other(tiny)
     done = repro(tiny, "2")
     assert sorted(ran(done.stdout)) == ["train@a", "train@b"]  # which write what they wrote before
     threads = max(1, runtime.threads() // 2)
     assert {(tiny.folder / f"{arm}.env").read_text() for arm in "ab"} == {f"{threads} 2\n"}
     assert "up to date" in tiny.run("dvc", "status").stdout
+
+
+def test_so_they_do_in_a_fresh_clone_whose_lock_knows_all_results(tiny):
+    wait_for_each_other(tiny)
+    repro(tiny, "2")
+    tiny.shell("rm -rf .dvc/cache .dvc/tmp data models *.began")
+    assert set(ran(repro(tiny, "2").stdout)) == set(STAGES) - {"compare", "track"}
+    assert "up to date" in tiny.run("dvc", "status").stdout
+
+
+def test_what_a_stage_reads_is_fetched_from_the_cache_first(tiny):
+    tiny.change("dvc.yaml", "wc -c < models/${key}/weights", "wc -l < models/${key}/weights")
+    tiny.shell("rm -rf models data")
+    assert set(ran(repro(tiny, "2").stdout)) == {"evaluate@a", "evaluate@b", "compare"}
 
 
 def test_it_ends_as_one_after_the_other_does(tiny):

@@ -59,15 +59,30 @@ def reproduce(root: Path) -> None:
         AssayError: a number of jobs or threads is none, or a stage failed. Those that ran beside it were finished, and
             none was begun after it.
     """
-    steps = plan.make(root).steps if most_jobs() > 1 else ()
-    at_a_time = jobs() if steps else 1  # to ask for a GPU takes PyTorch: two seconds, saved where nothing is to do
+    seconds = _ahead(root) if most_jobs() > 1 else {}
+    at_a_time = jobs() if seconds else 1  # to ask for a GPU takes PyTorch: two seconds, saved where nothing is to do
     if at_a_time > 1:
-        seconds = {step.stage: 0.0 if step.restored else step.seconds or 0.0 for step in steps}
         parts = sorted(units(root, seconds), key=lambda part: -sum(seconds[name] for name in part))
         if len(parts) > 1:
             _check("prepare", subprocess.run([*DVC, FIRST[-1]], cwd=root, check=False).returncode)
             _run(root, parts, min(at_a_time, len(parts)), max(1, runtime.threads() // at_a_time))
     _check("the pipeline", subprocess.run(DVC, cwd=root, check=False).returncode)
+
+
+def _ahead(root: Path) -> dict[str, float]:
+    """The stages that DVC would not skip, and the seconds that their training takes: 0 if unknown, or restored.
+
+    They are the plan's, and those that stand but whose data is not here: in a fresh clone all, though dvc.lock knows
+    what they wrote.
+    """
+    with dag.opened(root) as repo:
+        found = plan.of(repo)
+        ahead = {step.stage: 0.0 if step.restored else step.seconds or 0.0 for step in found.steps}
+        for stage in dag.in_order(repo):
+            name = stage.addressing
+            if name in found.missing:
+                ahead[name] = 0.0 if found.missing[name] else plan.seconds_of(stage) or 0.0
+        return ahead
 
 
 def units(root: Path, names: Collection[str]) -> list[list[str]]:
