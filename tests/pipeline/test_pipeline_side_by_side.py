@@ -26,7 +26,7 @@ def repro(tiny, jobs: str, check: bool = True):
 
 def wait_for_each_other(tiny) -> None:
     """Have the training of each arm wait until the other's has begun."""
-    together = "touch ${key}.began; for i in $(seq 100); do test $(ls *.began | wc -l) = 2 && break; sleep 0.1; done; "
+    together = "touch ${key}.began; for i in $(seq 300); do test $(ls *.began | wc -l) = 2 && break; sleep 0.1; done; "
     tiny.change(
         "dvc.yaml",
         "mkdir -p models/${key} metrics/timings;",
