@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from rich.console import Console
 from rich.table import Table
 from ruamel.yaml import YAML
@@ -27,12 +28,12 @@ from assay.foundation import files, runtime
 from assay.foundation.errors import AssayError, one_line_errors
 from assay.training.task import Task
 from benchmarks import sampler
-from benchmarks.plain import PlainLoop, matrix_product_rate, step_operations
+from benchmarks.plain import PlainLoop, finish, matrix_product_rate, step_operations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-RESULTS = Path("benchmarks/results.json")
+RESULTS = {"cpu": Path("benchmarks/results.json"), "cuda": Path("benchmarks/results-cuda.json")}
 ROUNDS, COPIES, BATCH = 25, (1, 5, 10), 60
 LINE = "line step against a baseline step"
 PREPARED, RAW = Path("data/prepared"), Path("data/raw")
@@ -40,9 +41,11 @@ PREPARED, RAW = Path("data/prepared"), Path("data/raw")
 
 def seconds_a_step(step: Callable[[], object], steps: int) -> float:
     """Mean seconds of `steps` calls."""
+    finish()
     start = time.perf_counter()
     for _ in range(steps):
         step()
+    finish()
     return (time.perf_counter() - start) / steps
 
 
@@ -61,11 +64,11 @@ def stack_step(copies: int, **changes: object) -> Callable[[], object]:
 
 def measure_engine() -> dict[str, object]:
     """Parts (a) and (b): milliseconds a step and copy, and the share of the matrix-product ceiling."""
-    runtime.set_up()
+    device = runtime.set_up()
     with tempfile.TemporaryDirectory() as root:
         contenders = {
-            "plain loop": (PlainLoop(RAW, Path(root), BATCH, workers=0).step, 20, 1),
-            "plain loop, 2 workers": (PlainLoop(RAW, Path(root), BATCH, workers=2).step, 20, 1),
+            "plain loop": (PlainLoop(RAW, Path(root), BATCH, 0, device).step, 20, 1),
+            "plain loop, 2 workers": (PlainLoop(RAW, Path(root), BATCH, 2, device).step, 20, 1),
             **{f"stack of {copies}": (stack_step(copies), 200 // copies, copies) for copies in COPIES},
         }
         for step, steps, _ in contenders.values():
@@ -74,10 +77,10 @@ def measure_engine() -> dict[str, object]:
         ceilings: dict[str, list[float]] = {name: [] for name in contenders}
         for _ in range(ROUNDS):
             for name, (step, steps, copies) in contenders.items():
-                before = matrix_product_rate()
+                before = matrix_product_rate(device)
                 seconds_a_step(step, 2)  # a training meets caches that hold its own data, not the contender's before
                 rounds[name].append(seconds_a_step(step, steps) / copies)
-                ceilings[name].append((before + matrix_product_rate()) / 2)
+                ceilings[name].append((before + matrix_product_rate(device)) / 2)
     operations = step_operations(BATCH)
     table = {}
     for name, times in rounds.items():
@@ -171,18 +174,19 @@ def show(results: dict[str, object]) -> None:
 
 
 def main() -> None:
-    """Measure, print, and write `benchmarks/results.json`."""
+    """Measure, print, and write `benchmarks/results.json`, or on a GPU `benchmarks/results-cuda.json`."""
     device = runtime.set_up()
     if not PREPARED.exists():
         raise AssayError(f"{PREPARED}: not found; run `make repro` first, then `make bench`")
+    name = torch.cuda.get_device_name() if device.type == "cuda" else processor()
     results = {
-        "machine": {"processor": processor(), "device": device.type, "threads": runtime.threads()},
+        "machine": {"processor": name, "device": device.type, "threads": runtime.threads()},
         "engine": measure_engine(),
         "methods": {**measure_line(), **measure_sampler()},
         "pipeline": measure_pipeline(),
     }
     show(results)
-    files.write_json(RESULTS, results)
+    files.write_json(RESULTS[device.type], results)
 
 
 def processor() -> str:

@@ -29,9 +29,10 @@ class PlainLoop:
         root: an empty folder, in which the data set is laid out as torchvision wants it.
         batch_size: examples a step.
         workers: of the DataLoader.
+        device: where the network is.
     """
 
-    def __init__(self, raw: Path, root: Path, batch_size: int, workers: int) -> None:
+    def __init__(self, raw: Path, root: Path, batch_size: int, workers: int, device: torch.device) -> None:
         from torchvision import datasets, transforms
 
         place = root / "MNIST" / "raw"
@@ -41,7 +42,8 @@ class PlainLoop:
         to_input = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))])
         images = datasets.MNIST(root, train=True, transform=to_input)
         self.loader = DataLoader(images, batch_size=batch_size, shuffle=True, num_workers=workers)
-        self.network = lenet()
+        self.device = device
+        self.network = lenet().to(device)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1.2e-3)
         self.loss = nn.CrossEntropyLoss()
         self._batches: Iterator[tuple[torch.Tensor, torch.Tensor]] = iter(())
@@ -53,6 +55,7 @@ class PlainLoop:
         except StopIteration:
             self._batches = iter(self.loader)
             images, labels = next(self._batches)
+        images, labels = images.to(self.device), labels.to(self.device)
         self.optimizer.zero_grad()
         loss = self.loss(self.network(images), labels)
         loss.backward()
@@ -68,10 +71,19 @@ def step_operations(batch_size: int) -> int:
     return counter.get_total_flops()
 
 
-def matrix_product_rate(size: int = 2048, repeats: int = 3) -> float:
-    """Floating-point operations a second of this machine's large matrix product, the mean of a few."""
-    left, right = torch.randn(size, size), torch.randn(size, size)
+def matrix_product_rate(device: torch.device, repeats: int = 3) -> float:
+    """Floating-point operations a second of a device's large matrix product in float32, the mean of a few."""
+    size = 2048 if device.type == "cpu" else 8192
+    left, right = (torch.randn(size, size, device=device) for _ in range(2))
+    finish()
     start = time.perf_counter()
     for _ in range(repeats):
         left @ right
+    finish()
     return repeats * 2 * size**3 / (time.perf_counter() - start)
+
+
+def finish() -> None:
+    """Wait until a GPU has done what it was given: it works on while Python goes ahead."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()

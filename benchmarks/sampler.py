@@ -19,7 +19,7 @@ from assay.foundation import runtime
 from assay.foundation.errors import AssayError, one_line_errors
 from assay.training.sampling.chain import TrajectoryUpdate
 from assay.training.task import Task
-from benchmarks.plain import matrix_product_rate
+from benchmarks.plain import finish, matrix_product_rate
 
 PREPARED = Path("data/prepared")
 ARM, WARM_UP, SWEEPS, ROUNDS = "trajectory", 20, 4, 10
@@ -52,13 +52,14 @@ def measure(arm: str = ARM, sweeps: int = SWEEPS, rounds: int = ROUNDS) -> dict[
     operations = 2 * sum(update.network.get_parameter(name).numel() for name in models.weight_names(update.network))
     rates, shares = [], []
     for _ in range(rounds):
-        ceiling = matrix_product_rate()
+        ceiling = matrix_product_rate(device)
         samples, start = update.forward_samples, time.perf_counter()
         for _ in range(sweeps):
             update.step(next(numbers))
+        finish()
         rate = (update.forward_samples - samples) / (time.perf_counter() - start)
         rates.append(rate)
-        shares.append(operations * rate / ((ceiling + matrix_product_rate()) / 2))
+        shares.append(operations * rate / ((ceiling + matrix_product_rate(device)) / 2))
     return {
         "forward samples a second": round(statistics.median(rates)),
         "operations a forward sample": operations,

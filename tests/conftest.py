@@ -1,7 +1,11 @@
-"""What all tests share: one thread, deterministic kernels, and small data that needs no network."""
+"""What all tests share: one thread, deterministic kernels, small data that needs no network, and where to run.
+
+A test that takes `device` runs on the CPU, and once more on the GPU where there is one.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +22,14 @@ if TYPE_CHECKING:
     from assay.training.update import GradientUpdate
 
 
+CPU = torch.device("cpu")
+DEVICES = [CPU, *([torch.device("cuda")] if torch.cuda.is_available() else [])]
+
+
+def pytest_report_header() -> str:
+    return f"devices: {', '.join(map(str, DEVICES))}"
+
+
 def pytest_collection_modifyitems(items):
     """The longest file first, so that the other workers do all the rest beside it."""
     items.sort(key=lambda item: item.path.name != "test_pipeline_repro.py")
@@ -25,13 +37,25 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_deterministic():
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as in runtime.set_up
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.allow_tf32 = False
     torch.set_flush_denormal(False)  # a test that sets a stage up leaves it on, and hypothesis draws denormals
 
 
+@pytest.fixture(params=DEVICES, ids=str)
+def device(request) -> torch.device:
+    return request.param
+
+
 def make_data(
-    examples: int = 96, channels: int = 1, side: int = 8, classes: int = 4, augment: str = "none"
+    examples: int = 96,
+    channels: int = 1,
+    side: int = 8,
+    classes: int = 4,
+    augment: str = "none",
+    device: torch.device = CPU,
 ) -> Prepared:
     """Random images, each class brightest in a column of its own, so that there is something to learn."""
     generator = torch.Generator().manual_seed(0)
@@ -40,7 +64,7 @@ def make_data(
         labels = torch.randint(0, classes, (count,), generator=generator)
         images = torch.randint(0, 128, (count, channels, side, side), generator=generator, dtype=torch.uint8)
         images[torch.arange(count), :, :, labels] += 100
-        return Split(images, labels)
+        return Split(images.to(device), labels.to(device))
 
     return Prepared(
         name="synthetic",

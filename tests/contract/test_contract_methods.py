@@ -15,7 +15,6 @@ from assay.training.curves import Curves
 from assay.training.task import Task
 from tests.conftest import make_data
 
-CPU = torch.device("cpu")
 FIRST_ROUND = {
     "round": 1,
     "after": "baseline",
@@ -65,7 +64,7 @@ ARMS = {
 
 
 def train(run, data, folder, stage="probe"):
-    with Scratch(stage, run.model_dump(mode="json"), CPU, folder) as scratch:
+    with Scratch(stage, run.model_dump(mode="json"), data.train.images.device, folder) as scratch:
         return methods.train(run, data, scratch, ancestors(run, data))
 
 
@@ -95,13 +94,18 @@ def test_every_method_is_in_the_suite():
     assert {arm["method"] for arm in ARMS.values()} == set(methods.names())
 
 
+@pytest.fixture
+def data(device):
+    return make_data(device=device)
+
+
 @pytest.fixture(params=ARMS, ids=lambda name: name.replace(" ", "-"))
 def run(request, make_run):
     return make_run(**ARMS[request.param])
 
 
-def test_it_learns(run, make_run, tmp_path):
-    data = make_data(examples=256)
+def test_it_learns(run, device, tmp_path):
+    data = make_data(examples=256, device=device)
     run = run.model_copy(update={"train": run.train.model_copy(update={"steps": 120, "evaluate_every": 20})})
     result, trained = train(run, data, tmp_path)
     variant = next(iter(result.manifest.variants.values()))

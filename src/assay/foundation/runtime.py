@@ -46,6 +46,7 @@ def set_up() -> torch.device:
     # by default it writes all fresh memory twice, to no end but debugging
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False  # float32 is float32: 10 bits of mantissa are asked for by name
     return device
 
 

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from assay.training.stack import Stack, initialise, predict
 from assay.training.stack.dense import cross_entropy
 from assay.training.stack.folded import can_fold
+from assay.training.stack.recorded import PASSES_BEFORE
 from assay.training.stack.ways import way_to_run
-
-CPU = torch.device("cpu")
+from tests.conftest import CPU
 
 
 def convolutional() -> nn.Module:
@@ -44,18 +44,18 @@ WAYS = [(build, way) for build in (convolutional, without_bias, written_out) for
 WAYS.append((written_out, "dense"))
 
 
-def example(copies: int, batch: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
+def example(copies: int, batch: int = 6, device: torch.device = CPU) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     inputs = torch.randn(copies, batch, 2, 8, 8, generator=generator)
-    return inputs, torch.randint(0, 5, (copies, batch), generator=generator)
+    return inputs.to(device), torch.randint(0, 5, (copies, batch), generator=generator).to(device)
 
 
 @pytest.mark.parametrize(("build", "way"), WAYS)
-def test_gradients_are_those_of_each_network_alone(build, way):
-    network, parameters, buffers = initialise(build, [3, 4, 5], CPU)
-    inputs, labels = example(3)
+def test_gradients_are_those_of_each_network_alone(build, way, device):
+    network, parameters, buffers = initialise(build, [3, 4, 5], device)
+    inputs, labels = example(3, device=device)
     moved = {name: tensor.clone() for name, tensor in buffers.items()}
-    stacked = Stack(network, 3, CPU, way=way).gradients(parameters, moved, inputs, labels)
+    stacked = Stack(network, 3, device, way=way).gradients(parameters, moved, inputs, labels)
     for r in range(3):
         own = {name: tensor[r].clone().requires_grad_() for name, tensor in parameters.items()}
         own_buffers = {name: tensor[r].clone() for name, tensor in buffers.items()}
@@ -106,72 +106,82 @@ def test_another_network_cannot_be_written_out():
 
 
 @pytest.mark.parametrize(("build", "way"), WAYS)
-def test_all_ways_agree_on_predictions(build, way):
-    network, parameters, buffers = initialise(build, [0, 1], CPU)
-    inputs, _ = example(2)
+def test_all_ways_agree_on_predictions(build, way, device):
+    network, parameters, buffers = initialise(build, [0, 1], device)
+    inputs, _ = example(2, device=device)
     network.eval()
     weights = {**parameters, **buffers}
-    found = Stack(network, 2, CPU, way=way).forward(weights, inputs)
+    found = Stack(network, 2, device, way=way).forward(weights, inputs)
     for r in range(2):
         alone = functional_call(network, {name: tensor[r] for name, tensor in weights.items()}, (inputs[r],))
         torch.testing.assert_close(found[r], alone, rtol=1e-5, atol=1e-6)
 
 
-def test_weight_gradients_are_laid_out_as_the_weights():
-    network, parameters, buffers = initialise(written_out, [0, 1], CPU)
-    gradients = Stack(network, 2, CPU, way="folded").gradients(parameters, buffers, *example(2))
+def test_weight_gradients_are_laid_out_as_the_weights(device):
+    network, parameters, buffers = initialise(written_out, [0, 1], device)
+    gradients = Stack(network, 2, device, way="folded").gradients(parameters, buffers, *example(2, device=device))
     assert all(gradient.is_contiguous() for gradient in gradients.by_name.values())
 
 
-def test_gradients_written_where_the_last_ones_were_are_as_fresh_ones():
-    network, parameters, _ = initialise(written_out, [3, 4], CPU)
-    stack, places = Stack(network, 2, CPU, way="dense"), set()
+def test_gradients_written_where_the_last_ones_were_are_as_fresh_ones(device):
+    network, parameters, _ = initialise(written_out, [3, 4], device)
+    stack, places = Stack(network, 2, device, way="dense"), set()
     for batch in (6, 3):
-        inputs, labels = example(2, batch)
+        inputs, labels = example(2, batch, device)
         again = stack.gradients(parameters, {}, inputs, labels).by_name
-        fresh = Stack(network, 2, CPU, way="dense").gradients(parameters, {}, inputs, labels).by_name
+        fresh = Stack(network, 2, device, way="dense").gradients(parameters, {}, inputs, labels).by_name
         assert all(torch.equal(again[name], fresh[name]) for name in parameters)
         places.add(tuple(gradient.data_ptr() for gradient in again.values()))
     assert len(places) == 1
     fewer = {name: tensor[:1] for name, tensor in parameters.items()}
-    alone = stack.gradients(fewer, {}, *(each[:1] for each in example(2))).by_name
+    alone = stack.gradients(fewer, {}, *(each[:1] for each in example(2, device=device))).by_name
     assert all(alone[name].shape == tensor.shape for name, tensor in fewer.items())
 
 
-def test_the_grouped_convolution_of_accelerators_equals_the_sliced_one():
-    from assay.training.stack import folded  # the CPU takes the other branch, so it is called by hand
+@pytest.mark.parametrize("build", [convolutional, written_out])
+def test_passes_are_as_the_first_one_whatever_was_passed_before(build, device):
+    """A GPU records passes over batches of one shape: nothing of what was recorded may show in the next."""
+    network, parameters, buffers = initialise(build, [0, 1], device)
+    stack, generator = Stack(network, 2, device), torch.Generator().manual_seed(2)
+    for batch in [6] * (PASSES_BEFORE + 3) + [3, 3, 6] + [3] * (PASSES_BEFORE + 2):
+        weights, moved, again = (
+            {name: tensor.clone() for name, tensor in each.items()} for each in (parameters, buffers, buffers)
+        )
+        for name in weights:
+            weights[name] += torch.randn(weights[name].shape, generator=generator).to(device)
+        inputs, labels = example(2, batch, device)
+        found = stack.gradients(weights, moved, inputs, labels)
+        alone = Stack(network, 2, device).gradients(weights, again, inputs, labels)
+        assert torch.equal(found.losses, alone.losses)
+        assert torch.equal(found.correct, alone.correct)
+        assert all(torch.equal(found.by_name[name], alone.by_name[name]) for name in weights)
+        assert all(torch.equal(moved[name], again[name]) for name in buffers)
 
-    inputs = torch.randn(3 * 5, 4, 6, 6)
-    weight, bias = torch.randn(3, 8, 2, 3, 3), torch.randn(3, 8)
-    sliced = folded._conv2d(3, inputs, weight, bias, 1, 1, 1, 2)
-    grouped = folded._grouped_conv2d(3, inputs, weight, bias, (1, 1, 1), 2)
-    torch.testing.assert_close(sliced, grouped, rtol=1e-5, atol=1e-5)
 
-
-def test_bfloat16_runs_under_autocast_and_gives_float32_gradients_near_those_of_float32():
-    network, parameters, buffers = initialise(written_out, [0, 1], CPU)
-    exact = Stack(network, 2, CPU).gradients(parameters, buffers, *example(2))
+def test_bfloat16_runs_under_autocast_and_gives_float32_gradients_near_those_of_float32(device):
+    network, parameters, buffers = initialise(written_out, [0, 1], device)
+    exact = Stack(network, 2, device).gradients(parameters, buffers, *example(2, device=device))
     for way in ("folded", "sliced"):
-        rounded = Stack(network, 2, CPU, "bfloat16", way).gradients(parameters, buffers, *example(2))
+        rounded = Stack(network, 2, device, "bfloat16", way).gradients(parameters, buffers, *example(2, device=device))
         for name, gradient in exact.by_name.items():
             assert rounded.by_name[name].dtype == torch.float32
             torch.testing.assert_close(rounded.by_name[name], gradient, rtol=0.1, atol=0.02)
             assert not torch.equal(rounded.by_name[name], gradient)
 
 
-def test_coefficients_weigh_examples_and_zeros_are_not_billed():
-    network, parameters, buffers = initialise(written_out, [0, 1], CPU)
-    inputs, labels = example(2)
+def test_coefficients_weigh_examples_and_zeros_are_not_billed(device):
+    network, parameters, buffers = initialise(written_out, [0, 1], device)
+    inputs, labels = example(2, device=device)
 
     def hardest(losses, copies):
         return (losses == losses.max(1, keepdim=True).values).float()
 
     for way in ("dense", "folded", "sliced"):
-        result = Stack(network, 2, CPU, way=way).gradients(parameters, buffers, inputs, labels, hardest)
+        result = Stack(network, 2, device, way=way).gradients(parameters, buffers, inputs, labels, hardest)
         assert result.used.tolist() == [1, 1]
         for r in range(2):
             worst = int(result.losses[r].argmax())
-            alone = Stack(network, 1, CPU, way=way).gradients(
+            alone = Stack(network, 1, device, way=way).gradients(
                 {k: v[r : r + 1] for k, v in parameters.items()},
                 {},
                 inputs[r : r + 1, worst : worst + 1],
@@ -181,15 +191,15 @@ def test_coefficients_weigh_examples_and_zeros_are_not_billed():
                 torch.testing.assert_close(result.by_name[name][r], gradient[0], rtol=1e-5, atol=1e-6)
 
 
-def test_networks_that_draw_random_numbers_draw_the_same_alone_and_in_company():
+def test_networks_that_draw_random_numbers_draw_the_same_alone_and_in_company(device):
     def dropping() -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(2 * 8 * 8, 5))
 
-    network, parameters, buffers = initialise(dropping, [0, 1, 2], CPU)
-    assert way_to_run(network, CPU, "float32") == "sliced"
-    inputs, labels = example(3)
-    together = Stack(network, 3, CPU).gradients(parameters, buffers, inputs, labels, randomness=[7, 8, 9])
-    alone = Stack(network, 1, CPU).gradients(
+    network, parameters, buffers = initialise(dropping, [0, 1, 2], device)
+    assert way_to_run(network, device, "float32") == "sliced"
+    inputs, labels = example(3, device=device)
+    together = Stack(network, 3, device).gradients(parameters, buffers, inputs, labels, randomness=[7, 8, 9])
+    alone = Stack(network, 1, device).gradients(
         {k: v[1:2] for k, v in parameters.items()}, {}, inputs[1:2], labels[1:2], randomness=[8]
     )
     for name, gradient in alone.by_name.items():

@@ -29,7 +29,8 @@ def normalise(
         std: likewise.
     """
     shift, scale = _per_channel(tuple(mean), images.device), _per_channel(tuple(std), images.device)
-    return images.sub(shift).div_(scale)  # promotes to float32 in one pass; in place, as a fresh tensor costs another
+    inputs = images.to(torch.float32, copy=True)
+    return inputs.sub_(shift).div_(scale)  # in place: a fresh tensor would cost another pass through memory
 
 
 @lru_cache(maxsize=16)

@@ -17,6 +17,7 @@ from assay.data.sets.augment import normalise
 from assay.foundation.runtime import key
 from assay.training.stack.dense import DenseLayers, cross_entropy
 from assay.training.stack.folded import FoldedLayers
+from assay.training.stack.recorded import Recorder
 from assay.training.stack.ways import draws_random_numbers, way_to_run
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Stack:
         self.way = way or way_to_run(network, device, precision)
         self.draws = draws_random_numbers(network)
         self._dense = DenseLayers(network) if self.way == "dense" else None
+        self._recorder = Recorder(self._pass) if device.type == "cuda" and not self.draws else None
         self._places = {
             f"{path}.{name}" if path else name: (holder, name)
             for path, module in network.named_modules()
@@ -129,6 +131,19 @@ class Stack:
         """
         if not self.network.training:
             self.network.train()
+        if self._recorder and weigh is None:
+            return self._recorder(weights, buffers, inputs, labels)
+        return self._pass(weights, buffers, inputs, labels, weigh, randomness)
+
+    def _pass(
+        self,
+        weights: Weights,
+        buffers: Weights,
+        inputs: Tensor,
+        labels: Tensor,
+        weigh: Weigh | None = None,
+        randomness: Sequence[int] | None = None,
+    ) -> Gradients:
         if self._dense:
             return self._dense_gradients(self._dense, weights, inputs, labels, weigh)
         if self.way == "folded":

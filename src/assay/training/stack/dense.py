@@ -6,6 +6,7 @@ module's call and a dispatch for each layer; `python -m benchmarks.ways` measure
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     Weights = dict[str, Tensor]
+
+relu_backward = torch.ops.aten.threshold_backward.grad_input
 
 
 def split_prefix(network: nn.Module) -> tuple[nn.Sequential, list[tuple[str, nn.Module]]] | None:
@@ -91,7 +94,7 @@ class DenseLayers:
             torch.sum(gradient, 1, out=found[f"{name}.bias"])
             if place:
                 gradient = torch.bmm(gradient, weights[f"{name}.weight"])
-                gradient = torch.ops.aten.threshold_backward(gradient, rows[place], 0)  # of the ReLU
+                relu_backward(gradient, rows[place], 0, grad_input=gradient)
         return dict(found)  # whoever it is given to may take tensors out, as L-BFGS does
 
     def _like(self, name: str, parameter: Tensor) -> Tensor:
@@ -104,6 +107,11 @@ def cross_entropy(
 ) -> tuple[Float[Tensor, "copy batch"], Float[Tensor, "copy batch class"]]:
     """The cross-entropy of each example, in nats, and its gradient for the logits: softmax less the one-hot label."""
     log_probabilities, chosen = logits.log_softmax(-1), labels.unsqueeze(-1)
-    gradient = log_probabilities.exp()
-    gradient.scatter_add_(-1, chosen, gradient.new_full((), -1.0).expand(chosen.shape))
+    one_hot = chosen == _classes(logits.shape[-1], logits.device)  # deterministic scatters sort on a GPU: half a step
+    gradient = log_probabilities.exp().add_(one_hot, alpha=-1)
     return -log_probabilities.gather(-1, chosen).squeeze(-1), gradient
+
+
+@cache
+def _classes(count: int, device: torch.device) -> Int64[Tensor, " class"]:
+    return torch.arange(count, device=device)

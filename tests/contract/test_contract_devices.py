@@ -1,0 +1,98 @@
+"""What holds on every device: the same bits twice, and but for rounding the same results as on the CPU."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from assay import methods, models
+from assay.config import Model
+from assay.data.sets.images import Images
+from assay.evaluation.scoring import predict, sweeps
+from assay.training.checkpoint import Scratch
+from assay.training.stack import Stack, initialise
+from assay.training.stack.recorded import PASSES_BEFORE
+from assay.training.stack.ways import draws_random_numbers
+from tests.conftest import CPU, DEVICES, make_data
+
+COLOUR = Images(3, 32, 32, 10)
+ARGUMENTS = {"mlp": {"hidden": [16, 8]}, "vgg": {"widths": [[8, 8], [16]], "batch_norm": True}}
+LARGE = ("resnet50", "efficientnet_b4", "efficientnet_v2_s")  # a CPU takes seconds, and their layers are the others'
+CASES = [
+    (device, name, "float32") for device in DEVICES for name in models.names() if device != CPU or name not in LARGE
+]
+CASES += [(device, name, "bfloat16") for device in DEVICES if device != CPU for name in models.names()]
+TRAJECTORY = {"tau": 3, "s": 300.0, "sigma": 0.1, "s_start": 50.0, "block": 64, "target_batch": 80.0}
+
+
+@pytest.mark.parametrize(("device", "name", "precision"), CASES)
+def test_every_model_gives_the_same_bits_at_every_pass(device, name, precision):
+    build = partial(models.build, name, COLOUR, **ARGUMENTS.get(name, {}))
+    network, parameters, buffers = initialise(build, [0, 1], device)
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(2, 4, *COLOUR.shape, generator=generator).to(device)
+    labels = torch.randint(0, COLOUR.classes, (2, 4), generator=generator).to(device)
+    randomness = [5, 6] if draws_random_numbers(network) else None
+    stack = Stack(network, 2, device, precision)
+    first, moved_first = None, {}
+    for _ in range(PASSES_BEFORE + 3):  # a GPU replays from the fourth on
+        moved = {key: tensor.clone() for key, tensor in buffers.items()}
+        found = stack.gradients(parameters, moved, inputs, labels, randomness=randomness)
+        if first is None:
+            first, moved_first = replace(found, by_name={k: t.clone() for k, t in found.by_name.items()}), moved
+        assert torch.equal(found.losses, first.losses)
+        for key, gradient in found.by_name.items():
+            assert gradient.isfinite().all(), key
+            assert torch.equal(gradient, first.by_name[key]), key
+        for key, tensor in moved.items():
+            assert torch.equal(tensor, moved_first[key]), key
+
+
+@pytest.fixture(params=["sgd", "augmented", "line", "trajectory"])
+def arm(request, make_run):
+    """A run that any device may take, and how its data is augmented."""
+    changes = {
+        "sgd": {"method": "sgd", "model": Model(name="mlp", hidden=[8])},
+        "augmented": {"method": "sgd", "model": Model(name="vgg", widths=[[4], [4]], batch_norm=True)},
+        "line": {"method": "subspace"},
+        "trajectory": {"method": "trajectory", "options": TRAJECTORY},
+    }
+    return make_run(**changes[request.param], steps=6), "crop_flip" if request.param == "augmented" else "none"
+
+
+def trained_on(arm, device, folder):
+    run, augment = arm
+    data = make_data(augment=augment, device=device)
+    with Scratch("probe", run.model_dump(mode="json"), device, folder) as scratch:
+        return data, methods.train(run, data, scratch)
+
+
+def test_it_trains_as_the_cpu_does(arm, device, tmp_path):
+    """Randomness is drawn alike everywhere, so only rounding tells the devices apart."""
+    (_, (one, curves)), (_, (other, others)) = (trained_on(arm, each, tmp_path) for each in (device, CPU))
+    for row, expected in zip(curves.curves.rows, others.curves.rows, strict=True):
+        assert row[:4] == expected[:4]
+        assert row[4] == pytest.approx(expected[4], rel=1e-2)
+    assert one.manifest.variants.keys() == other.manifest.variants.keys()
+
+
+def test_it_is_evaluated_as_on_the_cpu(arm, device, tmp_path):
+    data, (trained, _) = trained_on(arm, device, tmp_path)
+    manifest = trained.manifest
+
+    def evaluated(where):
+        network = models.build(manifest.model.name, data.images, **manifest.model.arguments).to(where)
+        test = (network, data.test.images.to(where), data.test.labels.to(where), data.mean, data.std)
+        variants = {name: predict.of_variant(trained, name, *test) for name in manifest.variants}
+        return variants, {name: sweeps.of_sweep(trained, name, *test) for name in manifest.sweeps}
+
+    (variants, along), (expected, expected_along) = evaluated(device), evaluated(CPU)
+    for name, (found, about) in variants.items():
+        assert found.nll == pytest.approx(expected[name][0].nll, rel=1e-3, abs=1e-5)
+        assert about.ensemble_sizes == expected[name][1].ensemble_sizes
+    for name, path in along.items():
+        assert np.array(path.nll) == pytest.approx(np.array(expected_along[name].nll), rel=1e-3, abs=1e-5)
