@@ -80,6 +80,11 @@ report: $(STAMP)  ## Write the report anew from what was evaluated, and open it
 test: lint  ## Run all checks and tests
 	pytest --numprocesses $${PYTEST_WORKERS:-2}
 
+.PHONY: test-gpu
+test-gpu: $(STAMP)  ## Run the tests that a GPU can change, on the GPU
+	@python -c 'import sys, torch; torch.cuda.is_available() or sys.exit("error: PyTorch finds no CUDA device here")'
+	pytest -k cuda
+
 .PHONY: bench
 bench: $(STAMP)  ## Measure the engine against a plain PyTorch loop and the machine's own ceiling
 	python -m benchmarks.bench

@@ -29,7 +29,7 @@ CASES += [(device, name, "bfloat16") for device in DEVICES if device != CPU for 
 TRAJECTORY = {"tau": 3, "s": 300.0, "sigma": 0.1, "s_start": 50.0, "block": 64, "target_batch": 80.0}
 
 
-@pytest.mark.parametrize(("device", "name", "precision"), CASES)
+@pytest.mark.parametrize(("device", "name", "precision"), CASES, ids=str)
 def test_every_model_gives_the_same_bits_at_every_pass(device, name, precision):
     build = partial(models.build, name, COLOUR, **ARGUMENTS.get(name, {}))
     network, parameters, buffers = initialise(build, [0, 1], device)
