@@ -20,7 +20,8 @@ class AssayError(Exception):
 def one_line_errors() -> Iterator[None]:
     """Turn an `AssayError` into its message on stderr and exit code 2; any other exception keeps its traceback.
 
-    Whoever ends a command by Ctrl-C knows why it ended: one line, and the exit code that a shell gives it.
+    A GPU whose memory is full is the user's to mend as well. Whoever ends a command by Ctrl-C knows why it ended: one
+    line, and the exit code that a shell gives it.
     """
     atexit.register(gc.freeze)  # else the last collection walks 200,000 objects of torch: a second for each stage
     try:
@@ -28,6 +29,24 @@ def one_line_errors() -> Iterator[None]:
     except AssayError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except RuntimeError as error:
+        full = _out_of_memory(error)
+        if not full:
+            raise
+        said = ". ".join(str(full).split(". ")[:2])
+        print(
+            f"error: {said}; train fewer seeds, smaller batches or a smaller model, "
+            "or fewer arms side by side (ASSAY_JOBS)",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted: what is done is kept; run it again to go on", file=sys.stderr)
         sys.exit(130)
+
+
+def _out_of_memory(error: BaseException | None) -> BaseException | None:
+    """What PyTorch raises when memory is full, if this is it or comes of it; by name, as PyTorch may not be loaded."""
+    while error and type(error).__name__ != "OutOfMemoryError":
+        error = error.__context__
+    return error

@@ -30,9 +30,11 @@ def test_set_up_fixes_threads_and_asks_for_determinism(monkeypatch):
     monkeypatch.setenv("ASSAY_DEVICE", "cpu")
     monkeypatch.setenv("ASSAY_THREADS", "1")
     torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.allow_tf32 = True
     assert runtime.set_up() == torch.device("cpu")
     assert torch.get_num_threads() == 1
     assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.backends.cudnn.allow_tf32
 
 
 def test_keys_depend_on_each_argument_and_never_change():
@@ -53,6 +55,32 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(capsys):
 def test_our_own_mistakes_keep_their_traceback():
     with pytest.raises(ZeroDivisionError), one_line_errors():
         _ = 1 / 0
+
+
+def raise_out_of_memory():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 79.11 GiB of which ...")
+
+
+def raise_what_it_leads_to():
+    try:
+        raise_out_of_memory()
+    finally:
+        raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+
+@pytest.mark.parametrize("fail", [raise_out_of_memory, raise_what_it_leads_to])
+def test_a_full_gpu_is_one_line(fail, capsys):
+    with pytest.raises(SystemExit) as raised, one_line_errors():
+        fail()
+    assert raised.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: CUDA out of memory. Tried to allocate 2.00 GiB; train fewer seeds, ")
+    assert said.count("\n") == 1
+
+
+def test_another_error_of_pytorchs_keeps_its_traceback():
+    with pytest.raises(RuntimeError, match="size of tensor"), one_line_errors():
+        torch.zeros(2) + torch.zeros(3)
 
 
 def test_who_ends_a_command_is_told_in_one_line_that_nothing_is_lost(capsys):
