@@ -33,7 +33,7 @@ from benchmarks.plain import PlainLoop, finish, matrix_product_rate, step_operat
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-RESULTS = {"cpu": Path("benchmarks/results.json"), "cuda": Path("benchmarks/results-cuda.json")}
+RESULTS = Path("benchmarks/results.json")
 ROUNDS, COPIES, BATCH = 25, (1, 5, 10), 60
 LINE = "line step against a baseline step"
 PREPARED, RAW = Path("data/prepared"), Path("data/raw")
@@ -174,7 +174,7 @@ def show(results: dict[str, object]) -> None:
 
 
 def main() -> None:
-    """Measure, print, and write `benchmarks/results.json`, or on a GPU `benchmarks/results-cuda.json`."""
+    """Measure, print, and write `benchmarks/results.json`, or for another device `results-<device>.json`."""
     device = runtime.set_up()
     if not PREPARED.exists():
         raise AssayError(f"{PREPARED}: not found; run `make repro` first, then `make bench`")
@@ -186,7 +186,8 @@ def main() -> None:
         "pipeline": measure_pipeline(),
     }
     show(results)
-    files.write_json(RESULTS[device.type], results)
+    place = RESULTS if device.type == "cpu" else RESULTS.with_stem(f"{RESULTS.stem}-{device.type}")
+    files.write_json(place, results)
 
 
 def processor() -> str:

@@ -9,24 +9,24 @@ import numpy as np
 import pytest
 import torch
 
-from assay import methods, models
-from assay.config import Model
+from assay import models
 from assay.data.sets.images import Images
 from assay.evaluation.scoring import predict, sweeps
-from assay.training.checkpoint import Scratch
 from assay.training.stack import Stack, initialise
 from assay.training.stack.recorded import PASSES_BEFORE
 from assay.training.stack.ways import draws_random_numbers
 from tests.conftest import CPU, DEVICES, make_data
+from tests.contract.test_contract_methods import ARMS, train
 
 COLOUR = Images(3, 32, 32, 10)
 ARGUMENTS = {"mlp": {"hidden": [16, 8]}, "vgg": {"widths": [[8, 8], [16]], "batch_norm": True}}
 LARGE = ("resnet50", "efficientnet_b4", "efficientnet_v2_s")  # a CPU takes seconds, and their layers are the others'
+GPUS = [device for device in DEVICES if device != CPU]
 CASES = [
     (device, name, "float32") for device in DEVICES for name in models.names() if device != CPU or name not in LARGE
 ]
-CASES += [(device, name, "bfloat16") for device in DEVICES if device != CPU for name in models.names()]
-TRAJECTORY = {"tau": 3, "s": 300.0, "sigma": 0.1, "s_start": 50.0, "block": 64, "target_batch": 80.0}
+CASES += [(device, name, "bfloat16") for device in GPUS for name in models.names()]
+beyond_the_cpu = pytest.mark.skipif(not GPUS, reason="there is no GPU on this machine to compare with the CPU")
 
 
 @pytest.mark.parametrize(("device", "name", "precision"), CASES, ids=str)
@@ -52,36 +52,36 @@ def test_every_model_gives_the_same_bits_at_every_pass(device, name, precision):
             assert torch.equal(tensor, moved_first[key]), key
 
 
-@pytest.fixture(params=["sgd", "augmented", "line", "trajectory"])
+@pytest.fixture(params=["sgd", "sgd with batch norm", "line", "trajectory"], ids=lambda name: name.replace(" ", "-"))
 def arm(request, make_run):
-    """A run that any device may take, and how its data is augmented."""
-    changes = {
-        "sgd": {"method": "sgd", "model": Model(name="mlp", hidden=[8])},
-        "augmented": {"method": "sgd", "model": Model(name="vgg", widths=[[4], [4]], batch_norm=True)},
-        "line": {"method": "subspace"},
-        "trajectory": {"method": "trajectory", "options": TRAJECTORY},
-    }
-    return make_run(**changes[request.param], steps=6), "crop_flip" if request.param == "augmented" else "none"
+    """A run, and how its data is augmented."""
+    return make_run(**ARMS[request.param], steps=6), "crop_flip" if "norm" in request.param else "none"
+
+
+@pytest.fixture(params=GPUS or [CPU], ids=str)
+def gpu(request):
+    return request.param
 
 
 def trained_on(arm, device, folder):
     run, augment = arm
     data = make_data(augment=augment, device=device)
-    with Scratch("probe", run.model_dump(mode="json"), device, folder) as scratch:
-        return data, methods.train(run, data, scratch)
+    return data, train(run, data, folder)
 
 
-def test_it_trains_as_the_cpu_does(arm, device, tmp_path):
+@beyond_the_cpu
+def test_it_trains_as_the_cpu_does(arm, gpu, tmp_path):
     """Randomness is drawn alike everywhere, so only rounding tells the devices apart."""
-    (_, (one, curves)), (_, (other, others)) = (trained_on(arm, each, tmp_path) for each in (device, CPU))
+    (_, (one, curves)), (_, (other, others)) = (trained_on(arm, each, tmp_path) for each in (gpu, CPU))
     for row, expected in zip(curves.curves.rows, others.curves.rows, strict=True):
         assert row[:4] == expected[:4]
         assert row[4] == pytest.approx(expected[4], rel=1e-2)
     assert one.manifest.variants.keys() == other.manifest.variants.keys()
 
 
-def test_it_is_evaluated_as_on_the_cpu(arm, device, tmp_path):
-    data, (trained, _) = trained_on(arm, device, tmp_path)
+@beyond_the_cpu
+def test_it_is_evaluated_as_on_the_cpu(arm, gpu, tmp_path):
+    data, (trained, _) = trained_on(arm, gpu, tmp_path)
     manifest = trained.manifest
 
     def evaluated(where):
@@ -90,7 +90,7 @@ def test_it_is_evaluated_as_on_the_cpu(arm, device, tmp_path):
         variants = {name: predict.of_variant(trained, name, *test) for name in manifest.variants}
         return variants, {name: sweeps.of_sweep(trained, name, *test) for name in manifest.sweeps}
 
-    (variants, along), (expected, expected_along) = evaluated(device), evaluated(CPU)
+    (variants, along), (expected, expected_along) = evaluated(gpu), evaluated(CPU)
     for name, (found, about) in variants.items():
         assert found.nll == pytest.approx(expected[name][0].nll, rel=1e-3, abs=1e-5)
         assert about.ensemble_sizes == expected[name][1].ensemble_sizes
