@@ -137,12 +137,18 @@ class EpochBatches(Batches):
         self.order = order
         self.batches_per_epoch = self.examples // batch_size
         self._epoch: int | None = None
-        self._permutations = torch.empty(0)
+        self._batches: tuple[Int64[Tensor, "copy batch"], ...] = ()
 
     def select(self, step: int, score: Score) -> Int64[Tensor, "copy batch"]:  # noqa: ARG002
-        """A slice of the epoch's permutation: a function of the step, so a resumed run needs no state."""
+        """A part of the epoch's permutation: a function of the step, so a resumed run needs no state."""
         epoch, position = divmod(step, self.batches_per_epoch)
         epoch = 0 if self.order == "fixed" else epoch
         if epoch != self._epoch:
-            self._epoch, self._permutations = epoch, orders(self.examples, self.seeds, epoch).to(self.device)
-        return self._permutations[:, position * self.batch_size : (position + 1) * self.batch_size]
+            self._epoch, self._batches = epoch, self._cut(orders(self.examples, self.seeds, epoch))
+        return self._batches[position]
+
+    def _cut(self, order: Int64[Tensor, "copy example"]) -> tuple[Int64[Tensor, "copy batch"], ...]:
+        """The batches of an epoch; each lies together in memory, where a slice of the order would be all over it."""
+        whole = order[:, : self.batches_per_epoch * self.batch_size]
+        parts = whole.view(len(self.seeds), self.batches_per_epoch, self.batch_size).transpose(0, 1)
+        return parts.contiguous().to(self.device).unbind()

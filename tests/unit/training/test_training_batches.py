@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.foundation.errors import AssayError
-from assay.training.batches import EpochBatches
+from assay.training.batches import EpochBatches, orders
 
 
 def no_score(indices, labels):
@@ -39,6 +39,11 @@ def test_fixed_batches_repeat_and_reshuffled_ones_do_not():
     assert torch.equal(epoch(fixed, 0), epoch(fixed, 3))
     assert torch.equal(epoch(fixed, 0), epoch(shuffled, 0))
     assert not torch.equal(epoch(shuffled, 0), epoch(shuffled, 1))
+
+
+def test_the_batches_of_an_epoch_in_turn_are_its_seeded_order():
+    batches = EpochBatches(torch.zeros(23, dtype=torch.int64), [4, 5], 5)
+    assert torch.equal(epoch(batches, 2), orders(23, [4, 5], 2)[:, :20])
 
 
 def test_a_copy_sees_the_same_alone_and_in_company_and_from_the_middle():

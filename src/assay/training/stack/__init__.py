@@ -5,7 +5,7 @@ There are three ways to run one, which `ways` tells and chooses.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,19 +14,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from assay.data.sets.augment import normalise
-from assay.foundation.runtime import key
 from assay.training.stack.dense import DenseLayers, cross_entropy
 from assay.training.stack.folded import FoldedLayers
 from assay.training.stack.recorded import Recorder
+from assay.training.stack.start import initialise, seeded
 from assay.training.stack.ways import draws_random_numbers, way_to_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
     from jaxtyping import Bool, Float, Int64, UInt8
 
     from assay.training.stack.ways import Way
 
+__all__ = ["Gradients", "Stack", "Weigh", "Weights", "example_losses", "initialise", "predict"]
 Weights = dict[str, Tensor]
 PREDICTION_ROWS = 4096
 
@@ -195,7 +196,7 @@ class Stack:
         return _differentiate(logits[None], labels[None], leaves, weigh, slice(copy, copy + 1))
 
     def _copy(self, weights: Weights, inputs: Tensor, seed: int | None) -> Float[Tensor, "batch class"]:
-        with _seeded(seed, self.device), self._autocast():
+        with seeded(seed, self.device), self._autocast():
             return self._run(weights, inputs).float()
 
     def _run(self, weights: Weights, inputs: Tensor) -> Tensor:
@@ -247,26 +248,6 @@ def example_losses(
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
 
 
-def initialise(
-    build: Callable[[], nn.Module], seeds: Sequence[int], device: torch.device
-) -> tuple[nn.Module, Weights, Weights]:
-    """One fresh network for each seed, stacked: the plain module, its parameters and its buffers `(copy, *shape)`.
-
-    Each network is what `build` makes right after `torch.manual_seed`, so it depends on its own seed alone.
-    """
-    networks = []
-    for seed in seeds:
-        with _seeded(key(seed, "initial weights"), torch.device("cpu")):
-            networks.append(build())
-    parameters = _stacked([dict(network.named_parameters()) for network in networks], device)
-    buffers = _stacked([dict(network.named_buffers()) for network in networks], device)
-    return networks[0].to(device), parameters, buffers
-
-
-def _stacked(states: Sequence[Mapping[str, Tensor]], device: torch.device) -> Weights:
-    return {name: torch.stack([state[name].detach() for state in states]).to(device) for name in states[0]}
-
-
 def _differentiate(
     logits: Float[Tensor, "copy batch class"],
     labels: Int64[Tensor, "copy batch"],
@@ -296,14 +277,3 @@ def _slice(weights: Weights, copy: int) -> Weights:
 
 def _of(randomness: Sequence[int] | None, copy: int) -> int | None:
     return None if randomness is None else randomness[copy]
-
-
-@contextmanager
-def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
-    """Draw from this seed inside; the random numbers of the world outside stay as they were."""
-    if seed is None:
-        yield
-        return
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
