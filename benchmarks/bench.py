@@ -1,11 +1,12 @@
 """`make bench`: the engine against a plain loop, against the machine's ceiling, and what the pipeline adds.
 
-The machine may be shared, so everything that is compared is measured in turn, round after round, and a ratio is the
-median of the ratios within rounds.
+The machine may be shared, so everything that is compared is measured in turn, round after round, in several processes,
+and a ratio is the median of the ratios within rounds.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -13,91 +14,42 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from ruamel.yaml import YAML
 
-from assay import config, methods
-from assay.data.sets import prepared
+from assay import config
 from assay.foundation import files, runtime
 from assay.foundation.errors import AssayError, one_line_errors
-from assay.training.task import Task
-from benchmarks import sampler
-from benchmarks.plain import PlainLoop, finish, matrix_product_rate, step_operations
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from benchmarks import idle, sampler
+from benchmarks.engine import BATCH, PREPARED, ROUNDS, ratios, seconds_a_step, stack_step, summarise
+from benchmarks.plain import step_operations
 
 RESULTS = Path("benchmarks/results.json")
-ROUNDS, COPIES, BATCH = 25, (1, 5, 10), 60
+PROCESSES, LINE_ROUNDS = 5, 25
 LINE = "line step against a baseline step"
-PREPARED, RAW = Path("data/prepared"), Path("data/raw")
-
-
-def seconds_a_step(step: Callable[[], object], steps: int) -> float:
-    """Mean seconds of `steps` calls."""
-    finish()
-    start = time.perf_counter()
-    for _ in range(steps):
-        step()
-    finish()
-    return (time.perf_counter() - start) / steps
-
-
-def stack_step(copies: int, **changes: object) -> Callable[[], object]:
-    """A step of our stack of so many copies, everything included: sampling, gathering, gradients, update, counters.
-
-    `changes` to the baseline's run make it another method's, or another network's.
-    """
-    settings = config.read("seeds", "model", "train")
-    run = settings.baseline().model_copy(update={"seeds": tuple(range(copies)), **changes})
-    data = prepared.load(PREPARED, runtime.set_up(), ("train", "validation"))
-    update = methods.make_update(Task(run, data))
-    counter = iter(range(sys.maxsize))
-    return lambda: update.step(next(counter))
 
 
 def measure_engine() -> dict[str, object]:
     """Parts (a) and (b): milliseconds a step and copy, and the share of the matrix-product ceiling."""
-    device = runtime.set_up()
-    with tempfile.TemporaryDirectory() as root:
-        contenders = {
-            "plain loop": (PlainLoop(RAW, Path(root), BATCH, 0, device).step, 20, 1),
-            "plain loop, 2 workers": (PlainLoop(RAW, Path(root), BATCH, 2, device).step, 20, 1),
-            **{f"stack of {copies}": (stack_step(copies), 200 // copies, copies) for copies in COPIES},
-        }
-        for step, steps, _ in contenders.values():
-            seconds_a_step(step, steps // 4)
-        rounds: dict[str, list[float]] = {name: [] for name in contenders}
-        ceilings: dict[str, list[float]] = {name: [] for name in contenders}
-        for _ in range(ROUNDS):
-            for name, (step, steps, copies) in contenders.items():
-                before = matrix_product_rate(device)
-                seconds_a_step(step, 2)  # a training meets caches that hold its own data, not the contender's before
-                rounds[name].append(seconds_a_step(step, steps) / copies)
-                ceilings[name].append((before + matrix_product_rate(device)) / 2)
+    processes = []
+    for _ in range(PROCESSES):
+        command = [sys.executable, "-m", "benchmarks.engine"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            raise AssayError(f"python -m benchmarks.engine ended with exit code {done.returncode}; why stands above")
+        processes.append(json.loads(done.stdout))
     operations = step_operations(BATCH)
-    table = {}
-    for name, times in rounds.items():
-        table[name] = {
-            "milliseconds a step and copy": round(1e3 * statistics.median(times), 3),
-            "times faster than plain": round(statistics.median(_ratios(rounds["plain loop"], times)), 2),
-            "share of the ceiling": round(
-                statistics.median(_ratios([operations / seconds for seconds in times], ceilings[name])), 3
-            ),
-        }
+    ceilings = [rate for found in processes for row in found.values() for rate in row["ceiling"]]
     return {
         "operations a step": operations,
-        "matrix product, GFLOP/s": round(
-            statistics.median(rate for each in ceilings.values() for rate in each) / 1e9, 1
-        ),
+        "matrix product, GFLOP/s": round(statistics.median(ceilings) / 1e9, 1),
+        "processes": PROCESSES,
         "rounds": ROUNDS,
-        "contenders": table,
+        "contenders": summarise(processes, operations),
     }
 
 
@@ -110,10 +62,10 @@ def measure_line() -> dict[str, float]:
         plain = stack_step(copies, model=model)
         line = stack_step(copies, model=model, method="subspace", options=options)
         times: dict[str, list[float]] = {"plain": [], "line": []}
-        for _ in range(ROUNDS + 1):
+        for _ in range(LINE_ROUNDS + 1):
             times["plain"].append(seconds_a_step(plain, steps))
             times["line"].append(seconds_a_step(line, steps))
-        found[key] = round(statistics.median(_ratios(times["line"][1:], times["plain"][1:])), 2)
+        found[key] = round(statistics.median(ratios(times["line"][1:], times["plain"][1:])), 2)
     return found
 
 
@@ -123,21 +75,16 @@ def measure_sampler() -> dict[str, float]:
     return {f"trajectory, {name}": value for name, value in found.items()}
 
 
-def _ratios(numerators: list[float], denominators: list[float]) -> list[float]:
-    return [numerator / denominator for numerator, denominator in zip(numerators, denominators, strict=True)]
-
-
 def measure_pipeline() -> dict[str, float]:
     """Part (c): a `dvc repro` that has nothing to do, and the seconds before a stage's first step."""
-    idle = []
-    for _ in range(3):
-        start = time.perf_counter()
-        done = subprocess.run(["dvc", "repro"], capture_output=True, text=True, check=False)
-        idle.append(time.perf_counter() - start)
-        if done.returncode or "Running stage" in done.stdout:
-            raise AssayError("dvc repro had something to do; run `make repro` first, then `make bench`")
+    stages, seconds = idle.measure(Path.cwd())
+    with tempfile.TemporaryDirectory() as folder:
+        few_stages, few_seconds = idle.measure(idle.small_pipeline(Path(folder)))
     return {
-        "seconds of an idle dvc repro": round(statistics.median(idle), 2),
+        "stages": stages,
+        "seconds of an idle dvc repro": round(seconds, 2),
+        "stages of a baseline and one arm": few_stages,
+        "seconds of their idle dvc repro": round(few_seconds, 2),
         "seconds before a stage's first step": round(statistics.median(start_up() for _ in range(3)), 2),
     }
 
@@ -165,8 +112,11 @@ def show(results: dict[str, object]) -> None:
     engine = results["engine"]
     table = Table("", "ms a step and copy", "× plain", "of the ceiling", title="LeNet-300-100, batch 60, MNIST")
     for name, row in engine["contenders"].items():  # type: ignore[index]
-        table.add_row(name, *(f"{value:.3f}" if value < 1 else f"{value:.2f}" for value in row.values()))
+        milliseconds, *others = row.values()
+        pairs = zip(others[::2], others[1::2], strict=True)
+        table.add_row(name, f"{milliseconds:.3f}", *(f"{value} ({low} to {high})" for value, (low, high) in pairs))
     console.print(table)
+    console.print(f"In brackets: from process to process, {engine['processes']} of them.")  # type: ignore[index]
     console.print(f"Ceiling: {engine['matrix product, GFLOP/s']} GFLOP/s in a large matrix product.")  # type: ignore[index]
     for part in ("methods", "pipeline"):
         for name, value in results[part].items():  # type: ignore[attr-defined]
@@ -181,9 +131,9 @@ def main() -> None:
     name = torch.cuda.get_device_name() if device.type == "cuda" else processor()
     results = {
         "machine": {"processor": name, "device": device.type, "threads": runtime.threads()},
+        "pipeline": measure_pipeline(),  # first: it says if there is nothing yet to measure
         "engine": measure_engine(),
         "methods": {**measure_line(), **measure_sampler()},
-        "pipeline": measure_pipeline(),
     }
     show(results)
     place = RESULTS if device.type == "cpu" else RESULTS.with_stem(f"{RESULTS.stem}-{device.type}")

@@ -16,7 +16,7 @@ from assay.foundation.errors import one_line_errors
 from assay.training.stack import Stack, initialise
 from assay.training.stack.dense import split_prefix
 from assay.training.stack.ways import Way, way_to_run
-from benchmarks.bench import seconds_a_step
+from benchmarks.engine import seconds_a_step
 
 GREY, COLOUR = Images(1, 28, 28, 10), Images(3, 32, 32, 10)
 NETWORKS = {
