@@ -112,9 +112,11 @@ def show(results: dict[str, object]) -> None:
     engine = results["engine"]
     table = Table("", "ms a step and copy", "× plain", "of the ceiling", title="LeNet-300-100, batch 60, MNIST")
     for name, row in engine["contenders"].items():  # type: ignore[index]
-        milliseconds, *others = row.values()
-        pairs = zip(others[::2], others[1::2], strict=True)
-        table.add_row(name, f"{milliseconds:.3f}", *(f"{value} ({low} to {high})" for value, (low, high) in pairs))
+        figures = []
+        for key in ("times faster than plain", "share of the ceiling"):
+            low, high = row[f"{key}, by process"]
+            figures.append(f"{row[key]} ({low} to {high})")
+        table.add_row(name, f"{row['milliseconds a step and copy']:.3f}", *figures)
     console.print(table)
     console.print(f"In brackets: from process to process, {engine['processes']} of them.")  # type: ignore[index]
     console.print(f"Ceiling: {engine['matrix product, GFLOP/s']} GFLOP/s in a large matrix product.")  # type: ignore[index]
@@ -128,6 +130,7 @@ def main() -> None:
     device = runtime.set_up()
     if not PREPARED.exists():
         raise AssayError(f"{PREPARED}: not found; run `make repro` first, then `make bench`")
+    check_parameters(config.read("data", "model", "train"))
     name = torch.cuda.get_device_name() if device.type == "cuda" else processor()
     results = {
         "machine": {"processor": name, "device": device.type, "threads": runtime.threads()},
@@ -138,6 +141,22 @@ def main() -> None:
     show(results)
     place = RESULTS if device.type == "cpu" else RESULTS.with_stem(f"{RESULTS.stem}-{device.type}")
     files.write_json(place, results)
+
+
+def check_parameters(settings: config.Settings) -> None:
+    """Our networks train as the plain loop's, or a ratio would say nothing.
+
+    Raises:
+        AssayError: a parameter is another; the line names it.
+    """
+    found = {
+        "data.name": (settings.data.name, "mnist"),
+        "model.name": (settings.model.name, "lenet_300_100"),
+        "train.batch_size": (settings.train.batch_size, BATCH),
+    }
+    for key, (value, needed) in found.items():
+        if value != needed:
+            raise AssayError(f"{config.PARAMS_FILE}: {key}: {value}; make bench compares with a plain loop at {needed}")
 
 
 def processor() -> str:

@@ -89,17 +89,15 @@ def summarise(processes: Sequence[dict[str, dict[str, list[float]]]], operations
     table = {}
     for name in processes[0]:
         faster = [ratios(found[PLAIN]["seconds"], found[name]["seconds"]) for found in processes]
-        shares = [
-            [operations / seconds / ceiling for seconds, ceiling in zip(*found[name].values(), strict=True)]
-            for found in processes
-        ]
+        rates = [[operations / seconds for seconds in found[name]["seconds"]] for found in processes]
+        shares = [ratios(own, found[name]["ceiling"]) for own, found in zip(rates, processes, strict=True)]
         milliseconds = [1e3 * seconds for found in processes for seconds in found[name]["seconds"]]
         table[name] = {
             "milliseconds a step and copy": round(statistics.median(milliseconds), 3),
             "times faster than plain": round(statistics.median(chain.from_iterable(faster)), 2),
-            "times faster than plain, by process": _range(faster, 2),
+            "times faster than plain, by process": _spread(faster, 2),
             "share of the ceiling": round(statistics.median(chain.from_iterable(shares)), 3),
-            "share of the ceiling, by process": _range(shares, 3),
+            "share of the ceiling, by process": _spread(shares, 3),
         }
     return table
 
@@ -109,7 +107,7 @@ def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[f
     return [numerator / denominator for numerator, denominator in zip(numerators, denominators, strict=True)]
 
 
-def _range(values: Sequence[Sequence[float]], digits: int) -> list[float]:
+def _spread(values: Sequence[Sequence[float]], digits: int) -> list[float]:
     """The least and the largest of the processes' medians."""
     medians = [statistics.median(own) for own in values]
     return [round(min(medians), digits), round(max(medians), digits)]

@@ -41,22 +41,27 @@ def measure(root: Path) -> tuple[int, float]:
         done = _dvc(root, "repro")
         seconds.append(time.perf_counter() - start)
         stages = done.stdout.count("didn't change, skipping")
-        if done.returncode or "Running stage" in done.stdout:
+        if done.returncode:
+            raise AssayError(f"dvc repro ended with exit code {done.returncode}: {done.stderr.strip()}")
+        if "Running stage" in done.stdout:
             raise AssayError("dvc repro had something to do; run `make repro` first, then `make bench`")
     return stages, statistics.median(seconds)
 
 
 def small_pipeline(folder: Path) -> Path:
-    """A clone of this repository with a small params.yaml, run to its end.
+    """A clone of this repository, as committed, with a small params.yaml, run to its end.
 
     Args:
         folder: where the clone goes.
 
     Raises:
-        AssayError: it did not end.
+        AssayError: this is no git repository, or the pipeline did not end.
     """
     root = folder / "small"
-    subprocess.run(["git", "clone", "--quiet", str(Path.cwd()), str(root)], check=True, capture_output=True)
+    clone = ["git", "clone", "--quiet", str(Path.cwd()), str(root)]
+    done = subprocess.run(clone, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise AssayError(f"make bench runs a small pipeline in a clone of this repository: {done.stderr.strip()}")
     (root / "dvc.lock").unlink(missing_ok=True)
     shutil.rmtree(root / "metrics", ignore_errors=True)
     with (root / config.PARAMS_FILE).open("w") as stream:

@@ -1,8 +1,15 @@
-"""`make bench`: its medians and the spread of its processes, of times that a test makes up."""
+"""`make bench`: its medians and the spread of its processes, of times that a test makes up, and what it asks for."""
 
 from __future__ import annotations
 
+import pytest
+from ruamel.yaml import YAML
+
+from assay import config, methods
+from assay.foundation.errors import AssayError
+from benchmarks.bench import check_parameters
 from benchmarks.engine import PLAIN, summarise
+from benchmarks.idle import SMALL
 
 
 def process(plain: list[float], stack: list[float], ceiling: float = 1e9) -> dict[str, dict[str, list[float]]]:
@@ -25,3 +32,35 @@ def test_the_share_of_the_ceiling_is_of_the_ceiling_right_beside_it():
     found = summarise([process([1.0], [0.5], ceiling=4e9), process([1.0], [0.5], ceiling=8e9)], 10**9)
     assert found["stack of 5"]["share of the ceiling"] == 0.375
     assert found["stack of 5"]["share of the ceiling, by process"] == [0.25, 0.5]
+
+
+def written(folder, **changes):
+    path = folder / "params.yaml"
+    with path.open("w") as stream:
+        YAML().dump({**SMALL, **changes}, stream)
+    return path
+
+
+def test_the_small_pipeline_has_parameters_that_every_stage_takes(tmp_path):
+    params = config.load(written(tmp_path))
+    methods.check(params)
+    assert [run.arm for run in params.runs()] == ["baseline", "cyclic"]
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "key"),
+    [
+        ("data", {"name": "digits", "validation": 200}, "data.name: digits"),
+        ("model", {"name": "linear"}, "model.name: linear"),
+        ("train", {**SMALL["train"], "batch_size": 32}, "train.batch_size: 32"),
+    ],
+)
+def test_what_is_not_the_plain_loops_is_refused_by_its_key(section, value, key, tmp_path):
+    same = {
+        "data": {"name": "mnist", "validation": 200},
+        "model": {"name": "lenet_300_100"},
+        "train": {**SMALL["train"], "batch_size": 60},
+    }
+    check_parameters(config.read("data", "model", "train", path=written(tmp_path, **same)))
+    with pytest.raises(AssayError, match=key):
+        check_parameters(config.read("data", "model", "train", path=written(tmp_path, **{**same, section: value})))
