@@ -116,7 +116,7 @@ _SHOULD = {
 
 
 def _names_a_key(line: str) -> bool:
-    """Whether a validator's message already begins with the key that it is about, as in `data.size: missing`."""
+    """Whether a validator's message already begins with the key that it is about, as in `data.side: missing`."""
     return re.match(r"[a-z_]+(\.[^:]+)?: ", line) is not None
 
 

@@ -20,14 +20,14 @@ class Data(Section):
     validation: int = Field(ge=0)
     augment: Literal["none", "crop", "crop_flip"] = "none"
     split_seed: int = Field(default=0, ge=0)
-    size: int | None = Field(default=None, ge=4, le=1024)
+    side: int | None = Field(default=None, ge=4, le=1024)
     digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 
     @model_validator(mode="after")
     def _folder_keys(self) -> Data:
-        if self.name == "folder" and self.size is None:
-            raise ValueError("data.size: missing; a folder of images needs the side, in pixels, to resize them to")
-        for key in ("size", "digest"):
+        if self.name == "folder" and self.side is None:
+            raise ValueError("data.side: missing; a folder of images needs the side, in pixels, to resize them to")
+        for key in ("side", "digest"):
             if self.name != "folder" and getattr(self, key) is not None:
                 raise ValueError(f"data.{key}: only a data set named folder takes it, not {self.name}")
         return self

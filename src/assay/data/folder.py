@@ -48,7 +48,7 @@ def obtain(data: Data, raw: Path, work: Path) -> bool:
     """Pack the user's images into `work`, unless `raw` holds them already.
 
     Args:
-        data: with the size to bring them to and, if given, the digest that they must have.
+        data: with the side to bring them to and, if given, the digest that they must have.
         raw: data/raw.
         work: an empty folder, to be put in its place.
 
@@ -120,27 +120,27 @@ def scan(root: Path) -> Tree:
 def pack(tree: Tree, data: Data, out: Path) -> None:
     """Write images, labels and their record into the folder `out`: the same images give the same bytes.
 
-    Each image is turned as its EXIF says, converted to RGB, scaled until it covers a square of `data.size` pixels,
+    Each image is turned as its EXIF says, converted to RGB, scaled until it covers a square of `data.side` pixels,
     and cut to it from its centre.
 
     Raises:
         AssayError: an image cannot be read; the line names it.
     """
-    size = data.size
-    if size is None:
-        raise ValueError("a folder without a size does not pass the configuration's checks")
+    side = data.side
+    if side is None:
+        raise ValueError("a folder without a side does not pass the configuration's checks")
     with progress("packing images", sum(map(len, tree.images.values())), "images") as advance:
         for split, entries in tree.images.items():
             with (out / packed.images_name(split)).open("wb") as stream:
-                stream.write(idx_header((len(entries), 3, size, size)))
+                stream.write(idx_header((len(entries), 3, side, side)))
                 for path, _ in entries:
-                    stream.write(read_image(tree.root / path, size).tobytes())
+                    stream.write(read_image(tree.root / path, side).tobytes())
                     advance(1)
             labels = np.array([label for _, label in entries], dtype=">i4")
             (out / packed.labels_name(split)).write_bytes(idx_header(labels.shape, 0x0C) + labels.tobytes())
     record = packed.Record(
         class_names=list(tree.class_names),
-        size=size,
+        side=side,
         digest=tree.digest,
         counts={split: len(entries) for split, entries in tree.images.items()},
         files={path.name: files.file_digest(path) for path in sorted(out.iterdir())},
@@ -148,8 +148,8 @@ def pack(tree: Tree, data: Data, out: Path) -> None:
     files.write_json(out / packed.RECORD, record.model_dump())
 
 
-def read_image(path: Path, size: int) -> np.ndarray:
-    """An image as bytes `(3, size, size)`.
+def read_image(path: Path, side: int) -> np.ndarray:
+    """An image as bytes `(3, side, side)`.
 
     Raises:
         AssayError: it cannot be read, or has more than 8 bits a channel; the line names it.
@@ -161,7 +161,7 @@ def read_image(path: Path, size: int) -> np.ndarray:
             if image.mode.startswith(("I", "F")):
                 raise AssayError(f"{path}: more than 8 bits a channel (mode {image.mode}); save it with 8")
             upright = ImageOps.exif_transpose(image).convert("RGB")
-            square = ImageOps.fit(upright, (size, size), method=Image.Resampling.BILINEAR)
+            square = ImageOps.fit(upright, (side, side), method=Image.Resampling.BILINEAR)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise AssayError(f"{path}: not a readable image: {error}") from None
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))

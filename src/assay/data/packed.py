@@ -1,6 +1,6 @@
 """A user's own images as data/raw keeps them: a few files with a record of what they are, checked and read.
 
-`assay.data.folder` writes them. Images are unsigned bytes `(n, 3, size, size)` and labels 32-bit integers `(n,)`, both
+`assay.data.folder` writes them. Images are unsigned bytes `(n, 3, side, side)` and labels 32-bit integers `(n,)`, both
 in the IDX layout.
 """
 
@@ -33,7 +33,7 @@ class Record(BaseModel):
 
     Attributes:
         class_names: by label: the names of the class folders, sorted.
-        size: height and width in pixels.
+        side: height and width in pixels.
         digest: of the user's files, their places in the tree and their bytes.
         counts: of images, by split.
         files: the SHA-256 of each packed file, by name.
@@ -42,7 +42,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     class_names: list[str]
-    size: int
+    side: int
     digest: str
     counts: dict[str, int]
     files: dict[str, str]
@@ -62,12 +62,12 @@ def verify(folder: Path, data: Data) -> Record:
     """Check the packed files against their record, and the record against params.yaml.
 
     Raises:
-        AssayError: a file is missing or altered, or it was packed for another size or from other images.
+        AssayError: a file is missing or altered, or it was packed for another side or from other images.
     """
     path = folder / RECORD
     record = parsing.read(Record, path, AGAIN, AGAIN)
-    if record.size != data.size:
-        raise AssayError(f"{path}: images of size {record.size}; {PARAMS_FILE} asks for {data.size}; {AGAIN}")
+    if record.side != data.side:
+        raise AssayError(f"{path}: images with a side of {record.side}; {PARAMS_FILE} asks for {data.side}; {AGAIN}")
     check_digest(data, record.digest, str(path))
     for split in SPLITS:
         for name in (images_name(split), labels_name(split)):
@@ -93,7 +93,7 @@ def check_digest(data: Data, digest: str, where: str) -> None:
 
 def read(
     folder: Path, split: str, record: Record
-) -> tuple[UInt8[np.ndarray, "n 3 size size"], Int64[np.ndarray, " n"]]:
+) -> tuple[UInt8[np.ndarray, "n 3 side side"], Int64[np.ndarray, " n"]]:
     """Read the images and labels of one split.
 
     Raises:
@@ -103,7 +103,7 @@ def read(
     labels = formats.read_idx(folder / labels_name(split))
     count = record.counts.get(split)
     for name, values, shape in (
-        (images_name(split), images, (count, 3, record.size, record.size)),
+        (images_name(split), images, (count, 3, record.side, record.side)),
         (labels_name(split), labels, (count,)),
     ):
         if values.shape != shape:

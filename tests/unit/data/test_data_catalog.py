@@ -38,7 +38,7 @@ def test_cifar100_names_are_sorted_as_its_labels_are():
 
 def test_images_are_known_up_front_except_for_a_folder():
     assert catalog.images_of(Data(name="cifar10", validation=0)) == Images(3, 32, 32, 10)
-    assert catalog.images_of(Data(name="folder", validation=0, size=32)) is None
+    assert catalog.images_of(Data(name="folder", validation=0, side=32)) is None
 
 
 def test_validation_must_be_smaller_than_the_training_set():
@@ -48,7 +48,7 @@ def test_validation_must_be_smaller_than_the_training_set():
 
 
 def test_a_folder_is_checked_once_it_is_there():
-    data = Data(name="folder", validation=7, size=32)
+    data = Data(name="folder", validation=7, side=32)
     catalog.check(data)
     with pytest.raises(AssayError, match=r"data\.validation: got 7"):
         catalog.check_validation(data, 7)

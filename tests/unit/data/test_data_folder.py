@@ -10,7 +10,7 @@ from assay.config import Data
 from assay.data import folder, packed, raw, sources
 from assay.foundation.errors import AssayError
 
-DATA = Data(name="folder", validation=0, size=8)
+DATA = Data(name="folder", validation=0, side=8)
 
 
 def save(path, colour=(10, 20, 30), size=(12, 8), mode="RGB", **options):
@@ -95,7 +95,7 @@ def test_a_changed_image_is_packed_again(tree, tmp_path):
 
 def test_another_size_is_packed_again(tree, tmp_path):
     obtain(tmp_path)
-    assert obtain(tmp_path, DATA.model_copy(update={"size": 4})).train[0].shape == (3, 3, 4, 4)
+    assert obtain(tmp_path, DATA.model_copy(update={"side": 4})).train[0].shape == (3, 3, 4, 4)
 
 
 def test_the_digest_must_match_where_one_is_given(tree, tmp_path, capsys):
