@@ -29,14 +29,16 @@ class Raw:
     """A data set as published.
 
     Attributes:
-        train: images and labels, those for validation included.
+        train: images and labels; those for validation are among them unless they are a split of their own.
         test: likewise.
         class_names: by label.
+        validation: images and labels; None where the data set has no such split.
     """
 
     train: Examples
     test: Examples
     class_names: tuple[str, ...]
+    validation: Examples | None = None
 
 
 def verify(folder: Path, data_set: DataSet) -> None:
@@ -65,8 +67,8 @@ def read(folder: Path, data: Data) -> Raw:
     """
     if data.name not in DATA_SETS:
         record = packed.verify(folder, data)
-        train, test = (packed.read(folder, split, record) for split in packed.SPLITS)
-        return Raw(train, test, tuple(record.class_names))
+        splits = {split: packed.read(folder, split, record) for split in record.splits}
+        return Raw(class_names=tuple(record.class_names), **splits)
     data_set = DATA_SETS[data.name]
     try:
         verify(folder, data_set)

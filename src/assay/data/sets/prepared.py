@@ -51,7 +51,7 @@ class Prepared:
         augment: what training does to its images: `none`, `crop` or `crop_flip`.
         digest: of everything above but the name and the augmentation, and of all images and labels.
         train: what networks learn from.
-        validation: what was held out of it; it may be empty.
+        validation: what was held out of it, or a split of the user's own; it may be empty.
         test: what verdicts are about.
     """
 
