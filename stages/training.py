@@ -31,7 +31,8 @@ def train_and_write(
 ) -> None:
     """Train and write `models/<arm>/`, `metrics/curves/<arm>.csv` and `metrics/timings/<arm>.json`.
 
-    Only the last varies from run to run; no stage but `track` reads it.
+    Only the last varies from run to run; no stage but `track` reads it. It also records the machine (device, processor,
+    CPU instructions that PyTorch uses, threads, version of PyTorch), because the last bits of the weights depend on it.
 
     Args:
         stage: its name in dvc.yaml.
@@ -66,6 +67,9 @@ def train_and_write(
                 "start_up_seconds": round(start_up, 3),
                 "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
                 "threads": torch.get_num_threads(),
+                "processor": runtime.processor(),
+                "instructions": torch.backends.cpu.get_cpu_capability(),
+                "torch": str(torch.__version__),
                 "side_by_side": runtime.beside(),
             },
         )

@@ -9,7 +9,9 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import platform
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.foundation.errors import AssayError
@@ -70,6 +72,14 @@ def threads() -> int:
 def beside() -> int:
     """Among how many stages that run side by side this one is: what times are to be read with."""
     return count("ASSAY_BESIDE", "stages") or 1
+
+
+def processor() -> str:
+    """The CPU's model name as the system reports it, else its architecture."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
 
 
 def count(variable: str, what: str) -> int | None:

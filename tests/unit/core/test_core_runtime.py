@@ -37,6 +37,16 @@ def test_set_up_fixes_threads_and_asks_for_determinism(monkeypatch):
     assert not torch.backends.cudnn.allow_tf32
 
 
+def test_the_processor_has_a_name_also_where_the_system_lists_none(monkeypatch):
+    named = runtime.processor()
+    assert named
+    monkeypatch.setattr(runtime.Path, "is_file", lambda path: False)
+    assert runtime.processor()
+    monkeypatch.setattr(runtime.platform, "processor", lambda: "")
+    monkeypatch.setattr(runtime.platform, "machine", lambda: "aarch64")
+    assert runtime.processor() == "aarch64"
+
+
 def test_keys_depend_on_each_argument_and_never_change():
     assert runtime.key(0, "batches", 3) == 1998120767038241193
     others = {runtime.key(1, "batches", 3), runtime.key(0, "layers", 3), runtime.key(0, "batches", 4)}
