@@ -54,13 +54,8 @@ follow: $(STAMP)  ## Stream the curves of a running training to MLflow
 	python -m stages.track --follow
 
 .PHONY: ui
-ui: $(STAMP)  ## Open the MLflow UI on what was tracked: http://127.0.0.1:5000
-	@python -m stages.track || echo "MLflow shows what was tracked before"
-	case "$$MLFLOW_TRACKING_URI" in
-	  http*) echo "Your team's server has it all: $$MLFLOW_TRACKING_URI" ;;
-	  *) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true mlflow server --workers 1 \
-       --host 127.0.0.1 --port "$${PORT:-5000}" --backend-store-uri "$$MLFLOW_TRACKING_URI" ;;
-	esac
+ui: $(STAMP)  ## Open the MLflow UI on what was tracked, at http://127.0.0.1:5000 (or PORT=...)
+	@python -m stages.ui
 
 .PHONY: lint
 lint: $(STAMP)  ## Run the checks that run no code

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from assay import config
 from assay.foundation.errors import one_line_errors
+from assay.tracking import tags, view
 from assay.tracking.champion import ALIAS
 from assay.tracking.follow import follow
 from assay.tracking.records import read_meta
@@ -20,9 +21,15 @@ def main() -> None:
     with opened(Path.cwd()) as store:
         done = sync(store, [*settings.arms, *settings.rounds])
         print(f"{done.experiment}: {len(done.made)} of {len(done.keys) + 1} runs are new, in {store.shown}")
-        if done.champion:
+        if done.healed:
+            print(f"Artifacts had been lost and were written again: {', '.join(done.healed)}")
+        if store.dvc_experiment:
+            name = store.dvc_experiment
+            print(f"Search for {tags.filter_of(tags.DVC_EXPERIMENT, name)}; `dvc exp apply {name}` and `make track`")
+            print("make them the current runs, and the best of them the champion")
+        elif done.champion:
             print(f"The best by validation is {done.champion}: models:/{done.registered}@{ALIAS}")
-        server = store.shown if store.is_server else "after `make ui` at http://127.0.0.1:5000"
+        server = store.shown if store.is_server else f"after `make ui` at {view.address()}"
         print(f"See them {server}{done.page}")
 
 
