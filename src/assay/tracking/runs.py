@@ -78,11 +78,14 @@ def find(store: Store, experiment: str, key: str) -> Any:
     return finished[0] if finished else None
 
 
-def search(store: Store, experiment: str, tag: str, value: str) -> list[Any]:
-    """All runs of an experiment with this value of a tag."""
+def search(store: Store, experiment: str, tag: str, value: str, *, deleted: bool = False) -> list[Any]:
+    """All runs of an experiment with this value of a tag, or those of them that are in MLflow's bin."""
+    from mlflow.entities import ViewType
+
+    view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
     found, token = [], None
     while True:
-        page = store.client.search_runs([experiment], tags.filter_of(tag, value), max_results=500, page_token=token)
+        page = store.client.search_runs([experiment], tags.filter_of(tag, value), view, 500, page_token=token)
         found += page
         token = page.token
         if not token:
@@ -148,8 +151,14 @@ def mark_current(store: Store, experiment: str, current: Iterable[str]) -> None:
             for model in models_of(store, experiment, run):
                 store.client.set_logged_model_tags(model.model_id, {tags.CURRENT: value})
             store.client.set_tag(run, tags.CURRENT, value)
-    for model in _models(store, experiment, tags.filter_of(tags.CURRENT, "true")):
-        if model.source_run_id not in current:
+    left = [
+        model
+        for model in _models(store, experiment, tags.filter_of(tags.CURRENT, "true"))
+        if model.source_run_id not in current
+    ]
+    deleted = search(store, experiment, tags.CURRENT, "true", deleted=True) if left else []
+    for model in left:
+        if model.source_run_id in {run.info.run_id for run in deleted}:  # another host may be writing the others
             store.client.delete_logged_model(model.model_id)
 
 
