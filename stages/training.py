@@ -46,13 +46,12 @@ def train_and_write(
     methods.check(config.load())
     device = runtime.set_up()
     data = prepared.load(PREPARED, device, ("train", *watched))
-    folders = {name: MODELS / name for name in ancestors}
-    before = {name: artifact.read(folder) for name, folder in folders.items()}
+    before = {name: artifact.read(MODELS / name) for name in ancestors}
     inputs = {
         "run": run.model_dump(mode="json"),
         "data": data.digest,
         "augment": data.augment,
-        "ancestors": {name: files.file_digest(folder / artifact.WEIGHTS) for name, folder in folders.items()},
+        "ancestors": {name: one.manifest.weights_sha256 for name, one in before.items()},
     }
     with Scratch(stage, inputs, device) as scratch:
         start_up = time.time() - psutil.Process().create_time()

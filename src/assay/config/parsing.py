@@ -24,6 +24,33 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
 
+class Digested(BaseModel):
+    """A record on disk that holds the SHA-256 of its own content.
+
+    Attributes:
+        digest: of all other fields; `signed` fills it in.
+    """
+
+    digest: str = ""
+
+    def signed(self) -> dict[str, Any]:
+        """The content for the file, with its digest."""
+        content = self.model_dump(mode="json", exclude={"digest"})
+        return {**content, "digest": files.content_digest(content)}
+
+    def verify(self, path: Path, damaged: str) -> None:
+        """Compare what was read from `path` with its digest; `damaged` says what to do if it is another.
+
+        Raises:
+            AssayError: it is another, or there is none.
+        """
+        if not self.digest:
+            raise AssayError(f"{path}: holds no digest, as older versions wrote it; run `dvc repro` to make it anew")
+        content = self.model_dump(mode="json", exclude_unset=True, exclude={"digest"})
+        if files.content_digest(content) != self.digest:
+            raise AssayError(f"{path}: damaged or altered: its content does not have its digest; {damaged}")
+
+
 def parse(kind: type[S], content: Any, where: str, prefix: str = "", also_allowed: Iterable[str] = ()) -> S:
     """Check `content` against a pydantic model, with one readable line for each thing wrong.
 

@@ -18,6 +18,7 @@ from assay.config import ARM_KEYS, PARAMS_FILE, Params, Section, Train
 from assay.config.parsing import parse, suggestion
 from assay.data.sets import catalog
 from assay.foundation.errors import AssayError
+from assay.training.checkpoint import UnusableCheckpointError
 from assay.training.loop import train as run_loop
 from assay.training.task import Task
 
@@ -88,7 +89,11 @@ def train(
     _check_options(run, data.images, len(data.train.labels))
     task = Task(run, data, ancestors or {}, watched)
     update = make_update(task)
-    trained = run_loop(update, task.plan(update), data, scratch)
+    try:
+        trained = run_loop(update, task.plan(update), data, scratch)
+    except UnusableCheckpointError:  # the checkpoint is dropped
+        update = make_update(task)
+        trained = run_loop(update, task.plan(update), data, scratch)
     return task.artifact(update, trained.curves), trained
 
 

@@ -14,6 +14,7 @@ from assay.config import BASELINE
 from assay.evaluation.scoring.metrics import ECE_BINS
 from assay.evaluation.statistics import CONFIDENCE
 from assay.foundation import files
+from assay.foundation.errors import AssayError
 from assay.reporting import figures, svg, tables, verdicts
 from assay.reporting.content import Content, groups
 
@@ -51,10 +52,16 @@ def read_sparsity(root: Path, dense: Record) -> list[dict[str, Any]]:
     Args:
         root: of the repository.
         dense: what the baseline's evaluation says; entries of another model or other data are left out.
+
+    Raises:
+        AssayError: the file is damaged.
     """
     own = (dense.model.name, dense.data_digest)
-    measured = files.read_json(root / SPARSITY) if (root / SPARSITY).exists() else []
-    return [one for one in measured if (one["model"], one["data_digest"]) == own]
+    try:
+        measured = files.read_json(root / SPARSITY) if (root / SPARSITY).exists() else []
+        return [one for one in measured if (one["model"], one["data_digest"]) == own]
+    except (ValueError, TypeError, KeyError) as error:
+        raise AssayError(f"{SPARSITY}: damaged ({error!r}); delete it, or run `make bench-sparse`") from None
 
 
 def templates() -> Environment:

@@ -87,7 +87,7 @@ def of_tree(root: Path) -> Side:
 
     def text(name: str) -> str | None:
         path = root / name
-        return path.read_text(encoding="utf-8") if path.is_file() else None
+        return path.read_bytes().decode(errors="replace") if path.is_file() else None
 
     return _read(names, text, "")
 

@@ -160,7 +160,7 @@ def read_meta(root: Path) -> Meta:
 
 
 def read_arm(root: Path, name: str, meta: Meta) -> ArmRecord:
-    """Read the small files of an arm; its weights are only looked for.
+    """Read the small files of an arm; its weights are compared with their digest, not loaded.
 
     Raises:
         AssayError: a file is missing, holds something else, or belongs to other data or another training.
@@ -168,7 +168,7 @@ def read_arm(root: Path, name: str, meta: Meta) -> ArmRecord:
     places = ArmFiles(root, name)
     for path in (places.model / artifact.MANIFEST, places.weights, places.curves):
         _there(path, root)
-    manifest = artifact.read_manifest(places.model)
+    manifest = artifact.verified(places.model)
     evaluation = _read(Evaluation, places.evaluation, root)
     if manifest.data_digest != meta.digest:
         raise AssayError(f"models/{name}: trained on other data than is in data/prepared; run `dvc repro`")

@@ -134,7 +134,7 @@ def test_a_damaged_split_is_named(name, raw, tmp_path):
     prepare(raw, tiny.MNIST, tmp_path / "out")
     path = tmp_path / "out" / name
     path.write_bytes(path.read_bytes()[:-1] + b"\x55")
-    with pytest.raises(AssayError, match=f"{path}: damaged or altered.*delete {path.parent}"):
+    with pytest.raises(AssayError, match=f"{path}: damaged or altered.*rm -r {path.parent}"):
         prepared.load(tmp_path / "out", CPU)
     path.unlink()
     with pytest.raises(AssayError, match=f"{path}: not found"):

@@ -1,11 +1,11 @@
 """`python -m stages.evaluate`: from a trained artifact on disk to its record and predictions, and back."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
 from assay import artifact, models
 from assay.data.sets import prepared
@@ -125,9 +125,26 @@ def test_a_file_of_an_arm_or_round_that_is_gone_is_not_read(evaluated):
 
 def test_evaluations_of_different_data_are_refused(evaluated):
     path = Path("metrics/evaluate/arm.json")
-    path.write_text(path.read_text().replace('"data_digest": "', '"data_digest": "x'))
+    other = record.Record.model_validate(json.loads(path.read_text()) | {"data_digest": "x" * 64})
+    path.write_text(json.dumps(other.signed()))
     with pytest.raises(AssayError, match=r"^metrics/evaluate/arm.json: evaluated on data x.*, baseline on "):
         record.read_all(evaluated, ["arm"])
+
+
+def zero(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: -len(content) // 4].ljust(len(content), b"\0"))
+
+
+def reverse(path: Path) -> None:
+    """A whole file of the same shapes that holds other predictions."""
+    save_file({name: array[:, ::-1].copy() for name, array in load_file(path).items()}, path)
+
+
+def unsign(path: Path) -> None:
+    """As versions without digests wrote it."""
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in content.items() if key != "digest"}))
 
 
 @pytest.mark.parametrize(
@@ -142,18 +159,17 @@ def test_evaluations_of_different_data_are_refused(evaluated):
             lambda: Path("metrics/evaluate/arm.json").write_text(
                 Path("metrics/evaluate/arm.json").read_text().replace('"test_examples": 32', '"test_examples": 33')
             ),
-            "data/predictions/arm.safetensors: last has 3 seeds and 32 examples, .* says 3 and 33",
+            "metrics/evaluate/arm.json: damaged or altered: .*rm -r metrics/evaluate/arm.json",
         ),
+        (lambda: zero(Path("data/predictions/arm.safetensors")), "data/predictions/arm.safetensors: damaged .*rm -r"),
         (
-            lambda: shutil.copy("data/predictions/other.safetensors", "data/predictions/arm.safetensors"),
-            "data/predictions/arm.safetensors: holds no 'last/correct'",
+            lambda: reverse(Path("data/predictions/arm.safetensors")),
+            "data/predictions/arm.safetensors: damaged or altered: not the SHA-256 in metrics/evaluate/arm.json",
         ),
+        (lambda: unsign(Path("metrics/evaluate/arm.json")), "metrics/evaluate/arm.json: holds no digest.*`dvc repro`"),
     ],
 )
 def test_damaged_files_are_named(evaluated, damage, message):
-    from safetensors.numpy import save_file
-
-    save_file({}, "data/predictions/other.safetensors")
     damage()
     with pytest.raises(AssayError, match=f"^{message}"):
         record.read_all(evaluated, ["arm"])

@@ -36,7 +36,7 @@ def amend(site, arm: str, **changes) -> None:
     content = json.loads(path.read_text())
     for key, value in changes.items():
         content[key] = content[key] | value if isinstance(content.get(key), dict) else value
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(record.Record.model_validate(content).signed()))
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def content(site) -> Content:
         found = json.loads(path.read_text())
         for variant in found["variants"].values():
             variant |= {"density": density, "best_step_accuracy": [0.97, 0.98, 0.975]}
-        path.write_text(json.dumps(found))
+        amend(site, f"round-{n}", variants=found["variants"])
     evaluations = record.read_all(site.root, arms)
     return Content(evaluations, summary.rows(evaluations), [], curves.read_all(site.root, evaluations), SPARSITY)
 

@@ -10,6 +10,7 @@ from assay.artifact import Artifact, Manifest
 from assay.data.sets.images import Images
 from assay.foundation import files
 from assay.models import build
+from assay.pipeline import lockfile
 
 IMAGES = {"channels": 1, "height": 4, "width": 4, "classes": 3}
 SEEDS = [0, 1]
@@ -118,10 +119,10 @@ def write_lock(root: Path) -> None:
         ("baseline", "baseline", "evaluate_baseline"),
         ("line", "train@line", "evaluate@line"),
     ):
-        stages[train] = entry(root, f"models/{arm}/manifest.json", f"metrics/curves/{arm}.csv")
+        stages[train] = entry(root, f"models/{arm}", f"metrics/curves/{arm}.csv")
         stages[evaluate] = entry(root, f"metrics/evaluate/{arm}.json")
     (root / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))
 
 
 def entry(root: Path, *outs: str) -> dict[str, object]:
-    return {"cmd": "c", "outs": [{"path": out, "md5": files.file_digest(root / out, "md5")} for out in outs]}
+    return {"cmd": "c", "outs": [{"path": out, "md5": lockfile.digest(root / out)} for out in outs]}

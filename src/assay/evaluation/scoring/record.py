@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from assay.artifact import ModelRecord  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.config import BASELINE, parsing, split_variant
@@ -14,7 +14,7 @@ from assay.config.parsing import suggestion
 from assay.evaluation.scoring import predictions
 from assay.evaluation.scoring.metrics import METRICS, per_seed, reliability
 from assay.foundation import files
-from assay.foundation.errors import AssayError
+from assay.foundation.errors import AssayError, again
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -104,12 +104,13 @@ class VariantRecord(MemberRecord):
     reliability: list[tuple[int, float, float]] = []
 
 
-class Record(BaseModel):
+class Record(parsing.Digested):
     """One arm: where it comes from, and its variants in the order in which a reader should meet them.
 
     Attributes:
         record: what its method has to say of the training, as the manifest has it.
         sweeps: paths of networks that were evaluated point by point, by name.
+        predictions_sha256: of the file of predictions; `write` fills it in.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
@@ -123,8 +124,9 @@ class Record(BaseModel):
     data_digest: str
     test_examples: int
     variants: dict[str, VariantRecord]
-    record: dict[str, Any] = {}
-    sweeps: dict[str, SweepRecord] = {}
+    record: dict[str, Any] = Field(default_factory=dict)
+    sweeps: dict[str, SweepRecord] = Field(default_factory=dict)
+    predictions_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -183,8 +185,9 @@ def make(
 def write(root: Path, evaluation: Evaluation) -> None:
     """Write the predictions, then the record, each atomically, where `read` looks for them."""
     arm = evaluation.record.arm
-    predictions.write(root / PREDICTIONS / f"{arm}.safetensors", evaluation.predictions)
-    files.write_json(root / RECORDS / f"{arm}.json", evaluation.record.model_dump(mode="json"))
+    digest = predictions.write(root / PREDICTIONS / f"{arm}.safetensors", evaluation.predictions)
+    record = evaluation.record.model_copy(update={"predictions_sha256": digest})
+    files.write_json(root / RECORDS / f"{arm}.json", record.signed())
 
 
 def read(root: Path, name: str) -> Evaluation:
@@ -194,17 +197,10 @@ def read(root: Path, name: str) -> Evaluation:
         AssayError: a file is missing or not what it should be.
     """
     path = root / RECORDS / f"{name}.json"
-    record = parsing.read(Record, path, "`dvc repro` writes it", "delete it and run `dvc repro`")
+    record = parsing.read(Record, path, "`dvc repro` writes it", again(path))
+    record.verify(path, again(path))
     where = root / PREDICTIONS / f"{name}.safetensors"
-    answers = predictions.read(where, list(record.variants))
-    expected = len(record.seeds), record.test_examples
-    for variant, one in answers.items():
-        if one.correct.shape != expected:
-            raise AssayError(
-                f"{where}: {variant} has {one.correct.shape[0]} seeds and {one.correct.shape[1]} examples, "
-                f"{path} says {expected[0]} and {expected[1]}; delete both and run `dvc repro`"
-            )
-    return Evaluation(record, answers)
+    return Evaluation(record, predictions.read(where, list(record.variants), record.predictions_sha256, path))
 
 
 def read_all(root: Path, arms: Iterable[str]) -> dict[str, Evaluation]:
