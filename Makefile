@@ -89,6 +89,10 @@ test-gpu: $(STAMP)  ## Run the tests that a GPU can change, on the GPU
 bench: $(STAMP)  ## Measure the engine against a plain PyTorch loop and the machine's own ceiling
 	python -m benchmarks.bench
 
+.PHONY: torture
+torture: $(STAMP)  ## Kill a small pipeline at 100 random moments; its results must be those of an undisturbed run
+	python -m benchmarks.torture $(TORTURE)
+
 .PHONY: bench-sparse
 bench-sparse: $(STAMP)  ## Measure what the sparsity of the pruning rounds buys in bytes and milliseconds
 	python -m benchmarks.sparsity

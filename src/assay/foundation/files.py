@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from assay.foundation.errors import system_error
@@ -43,7 +43,8 @@ def replacing(path: Path) -> Iterator[Path]:
             raise
         raise OSError(failed.errno, failed.strerror, str(path)) from error
     finally:
-        _remove(temporary)
+        with suppress(OSError):  # a read-only file system refuses it even where there is nothing to remove
+            _remove(temporary)
 
 
 def _runs(pid: str) -> bool:
