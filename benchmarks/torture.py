@@ -234,8 +234,13 @@ def campaign(clone: Clone, kills: int, seed: int, minutes: float) -> list[str]:
     while dealt < kills and time.monotonic() - began < 60 * minutes:
         clone.reset()
         before, start = dealt, time.monotonic()
-        while (code := clone.run(moments.expovariate(KILLS_A_PASS / duration) if dealt < kills else None)) is None:
+        while True:
+            moment = moments.expovariate(KILLS_A_PASS / duration) if dealt < kills else None
+            code = clone.run(moment)
+            if code is not None:
+                break
             dealt += 1
+            print(f"kill {dealt} after {moment:.1f} s", flush=True)
         passes += 1
         found = [f"exit code {code}; {clone.log} says why"] if code else differences(expected, clone.state())
         print(f"pass {passes}: {dealt - before} kills, {time.monotonic() - start:.0f} s", flush=True)

@@ -154,7 +154,7 @@ def cut_lock(tiny) -> None:
 
 def cut_lock_early(tiny) -> None:
     path = tiny.folder / lockfile.NAME
-    path.write_text(path.read_text().partition("    outs:")[0])
+    path.write_text(path.read_text().partition("    outs:\n")[0] + "    outs:\n    - pa")
 
 
 def cut_commands(tiny) -> None:
@@ -167,13 +167,12 @@ def number_of_another(tiny) -> None:
     (tiny.folder / ".dvc/tmp/rwlock").write_text(locked)
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize("damage", [cut_lock, cut_lock_early, cut_commands, number_of_another])
-def test_what_a_kill_leaves_of_dvcs_own_files_is_repaired(tiny, damage, jobs):
+def test_what_a_kill_leaves_of_dvcs_own_files_is_repaired(tiny, damage):
     before = lockfile.read(tiny.folder)
     damage(tiny)
     tiny.shell("rm -r models/a")
-    done = tiny.run("python", "-m", "stages.repro", ASSAY_JOBS=jobs, ASSAY_DEVICE="cpu")
+    done = tiny.run("python", "-m", "stages.repro", ASSAY_JOBS="1", ASSAY_DEVICE="cpu")
     assert ran(done.stdout) == []
     assert lockfile.read(tiny.folder) == before
     assert (tiny.folder / "models/a").exists()
