@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from assay.config import PARAMS_FILE, parsing
 from assay.data import formats
 from assay.foundation import files
-from assay.foundation.errors import AssayError
+from assay.foundation.errors import AssayError, again
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +74,7 @@ def verify(folder: Path, data: Data) -> Record:
             if not (folder / name).is_file():
                 raise AssayError(f"{folder / name}: not there; {AGAIN}")
             if files.file_digest(folder / name) != record.files.get(name):
-                raise AssayError(f"{folder / name}: damaged or altered: not the SHA-256 in {RECORD}; {AGAIN}")
+                raise AssayError(f"{folder / name}: damaged or altered: not the SHA-256 in {RECORD}; {again(folder)}")
     return record
 
 

@@ -11,7 +11,7 @@ from assay.data import formats, packed
 from assay.data.pickles import read_cifar_batch
 from assay.data.sets.catalog import DATA_SETS, DataSet
 from assay.foundation import files
-from assay.foundation.errors import AssayError
+from assay.foundation.errors import AssayError, again
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ def read(folder: Path, data: Data) -> Raw:
     try:
         verify(folder, data_set)
     except AssayError as error:
-        raise AssayError(f"{error}; `dvc repro download` obtains it again") from None
+        raise AssayError(f"{error}; {again(folder)}") from None
     train, test = _READERS[data_set.layout](folder, data_set)
     for (images, labels), count in ((train, data_set.train), (test, data_set.test)):
         if images.shape != (count, *data_set.images.shape) or labels.shape != (count,):

@@ -13,7 +13,7 @@ from assay import artifact
 from assay.artifact import Manifest, Record
 from assay.config.parsing import parse
 from assay.foundation import files
-from assay.foundation.errors import AssayError
+from assay.foundation.errors import AssayError, again
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,9 +154,15 @@ def read_meta(root: Path) -> Meta:
     """Read what is known of the data.
 
     Raises:
-        AssayError: the file is missing or holds something else.
+        AssayError: the file is missing or damaged, or holds something else.
     """
-    return _read(Meta, root / "data/prepared/meta.json", root)
+    path = root / "data/prepared/meta.json"
+    meta = _read(Meta, path, root)
+    content = meta.model_dump(mode="json", exclude_unset=True, exclude={"name", "augment", "digest"})
+    if meta.digest != files.content_digest(content):  # as `prepared.Meta.content_digest`
+        shown = path.relative_to(root)
+        raise AssayError(f"{shown}: damaged or altered: its content does not have its digest; {again(shown.parent)}")
+    return meta
 
 
 def read_arm(root: Path, name: str, meta: Meta) -> ArmRecord:

@@ -15,7 +15,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import torch
 
@@ -77,12 +77,12 @@ class Scratch:
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint in place of the one before, so that a kill at any moment leaves one of the two."""
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        content = buffer.getbuffer()
         with files.replacing(self.folder / STATE) as temporary, temporary.open("wb") as stream:
-            stream.write(hashlib.sha256(content).digest())
-            stream.write(content)
+            stream.write(bytes(DIGEST_BYTES))  # its place
+            hashing = _Hashing(stream)
+            torch.save(state, cast("BinaryIO", hashing))
+            stream.seek(0)
+            stream.write(hashing.digest.digest())
             stream.flush()
             os.fsync(stream.fileno())
         self._last = time.monotonic()
@@ -116,6 +116,21 @@ class Scratch:
     def write_curves(self, csv: str) -> None:
         """Show the curves so far to whoever follows the run."""
         files.write_text(self.folder / CURVES, csv)
+
+
+class _Hashing:
+    """A stream that hashes what goes through it, so that no checkpoint is read again or held in memory twice."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.digest = hashlib.sha256()
+        self._stream = stream
+
+    def write(self, content: bytes) -> int:
+        self.digest.update(content)
+        return self._stream.write(content)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 def source_digest() -> str:

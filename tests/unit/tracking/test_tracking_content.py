@@ -118,3 +118,10 @@ def test_an_arm_trained_on_other_data_is_refused(root):
         AssayError, match=r"^models/line: trained on other data than is in data/prepared; run `dvc repro`$"
     ):
         read_arm(root, "line", meta)
+
+
+def test_data_that_is_damaged_is_refused(root):
+    path = root / "data/prepared/meta.json"
+    path.write_text(path.read_text().replace("70.0", "7.0"))  # of the normalisation, which goes into the models
+    with pytest.raises(AssayError, match=r"^data/prepared/meta.json: damaged or altered: .*rm -r data/prepared; "):
+        read_meta(root)

@@ -14,16 +14,17 @@ from assay.pipeline import lockfile
 
 IMAGES = {"channels": 1, "height": 4, "width": 4, "classes": 3}
 SEEDS = [0, 1]
-DIGEST = "d" * 64
+DATA = {
+    "images": IMAGES, "class_names": ["a", "b", "c"], "mean": [30.0], "std": [70.0],
+    "counts": {"train": 50, "validation": 10, "test": 20}, "files": {},
+}  # fmt: skip
+DIGEST = files.content_digest(DATA)
 SCORES = {"nll": [0.5, 0.7], "brier": [0.2, 0.3], "ece": [0.01, 0.03], "best_step": [100, 200]}
 COST = {"train_samples": 6000, "forward_samples": 0, "optimizer_steps": 100}
 
 
 def write_repository(root: Path) -> None:
-    meta = {
-        "name": "digits", "images": IMAGES, "class_names": ["a", "b", "c"], "mean": [30.0], "std": [70.0],
-        "counts": {"train": 50, "validation": 10, "test": 20}, "augment": "none", "digest": DIGEST,
-    }  # fmt: skip
+    meta = {"name": "digits", **DATA, "augment": "none", "digest": DIGEST}
     files.write_json(root / "data/prepared/meta.json", meta)
     write_arm(root, "baseline", {"last": 1}, accuracy=[0.9, 0.8])
     write_arm(root, "line", {"midpoint": 1, "ensemble": 2}, accuracy=[0.95, 0.85])
