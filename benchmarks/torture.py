@@ -258,7 +258,11 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no pass after so many (%(default)s)")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="assay-torture-"))
-    found = campaign(Clone(Path.cwd(), folder / "clone"), given.kills, given.seed, given.minutes)
+    try:
+        found = campaign(Clone(Path.cwd(), folder / "clone"), given.kills, given.seed, given.minutes)
+    except KeyboardInterrupt:
+        shutil.rmtree(folder)
+        raise
     if found:
         print("\n".join([*found, f"kept to look at: {folder}"]), file=sys.stderr)
         return 1
