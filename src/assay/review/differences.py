@@ -95,7 +95,8 @@ def between(
         return Difference(metric, mean, found.value, reason=f"fewer than {FEWEST_SEEDS} common seeds")
     rises = metric == "accuracy" if more_is_better is None else more_is_better
     interval = found.interval(1 - (1 - CONFIDENCE) / comparisons)
-    return Difference(metric, mean, found.value, interval, more_is_better=rises)
+    reason = found.reason if found.value else ""  # that equal numbers are equal needs none
+    return Difference(metric, mean, found.value, interval, reason, more_is_better=rises)
 
 
 def _by_seed(evaluation: Evaluation | None, variant: str, metric: str) -> Mapping[int, float]:

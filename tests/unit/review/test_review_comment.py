@@ -49,7 +49,7 @@ def test_the_comment_holds_everything_a_reviewer_asks_for():
     assert "its verdict moved from reproduced to refuted; accuracy of line/last is worse by −11.0 [" in text
     assert "| `c`: It \\| helps. | reproduced | **refuted** |" in text
     assert "| line/last | 80.0 | −11.0 [" in text
-    assert " ▼ | 0.5000 | 0.0000 [0.0000, 0.0000] |" in text
+    assert " ▼ | 0.5000 | 0.0000 |" in text
     assert "`train@line`, `compare`; restored, not run: `evaluate@a`. 63 s, of which 40 s were training." in text
     assert "- **train@line**, last time 30 s: arms.line.x: 1 → 2" in text
     assert "![Accuracy](a.svg)" in text

@@ -37,10 +37,17 @@ def test_the_interval_is_that_of_the_paired_t_test():
 
 def test_seeds_are_paired_by_their_number_not_by_their_place():
     branch = side(evaluation(seeds=[2, 1, 0, 9], accuracy=[0.3, 0.2, 0.1, 1.0]))
-    base = side(evaluation(seeds=[0, 1, 2, 5], accuracy=[0.0, 0.1, 0.2, 0.0]))
+    base = side(evaluation(seeds=[0, 1, 2, 5], accuracy=[0.0, 0.1, 0.21, 0.0]))
     found = differences.between(branch, base, "line/last", "accuracy")
-    assert found.difference == pytest.approx(0.1)
-    assert found.interval == pytest.approx((0.1, 0.1))
+    assert found.difference == pytest.approx(0.29 / 3)
+    assert 0.08 < found.interval[0] < found.interval[1] < 0.12
+
+
+def test_a_difference_that_is_the_same_for_all_seeds_is_not_significant():
+    branch, base = side(evaluation(accuracy=[0.5, 0.5, 0.5])), side(evaluation(accuracy=[0.25, 0.25, 0.25]))
+    found = differences.between(branch, base, "line/last", "accuracy")
+    assert (found.difference, found.interval, found.direction) == (0.25, None, 0)
+    assert "no variance between 3 seeds" in found.reason
 
 
 @pytest.mark.parametrize(
@@ -105,13 +112,13 @@ def test_an_arm_that_is_significantly_worse_regresses_and_an_arm_that_is_better_
 def test_a_share_is_worse_by_per_cent_as_in_the_report():
     """Whatever metric the claim is about, not those of the comment's own table alone."""
     claims = [Claim(id="c", metric="disagreement", arm="line/last", verdict="undecided", more_is_better=True)]
-    less, more = evaluation(disagreement=[0.1, 0.12, 0.11]), evaluation(disagreement=[0.5, 0.52, 0.51])
+    less, more = evaluation(disagreement=[0.1, 0.12, 0.11]), evaluation(disagreement=[0.5, 0.53, 0.5])
     (found,) = verdicts.regressions(side(less, claims=claims), side(more, claims=claims))
-    assert "worse by −40.00 [" in changes.describe(found)
+    assert "worse by −40.0 [" in changes.describe(found)
 
 
 def test_the_claim_says_in_which_direction_its_metric_improves():
-    fewer, more = evaluation(agreement=[0.1, 0.12, 0.11]), evaluation(agreement=[0.5, 0.52, 0.51])
+    fewer, more = evaluation(agreement=[0.1, 0.12, 0.11]), evaluation(agreement=[0.5, 0.53, 0.5])
     for rises in (True, False):
         claims = [Claim(id="c", metric="agreement", arm="line/last", verdict="undecided", more_is_better=rises)]
         found = verdicts.regressions(side(fewer, claims=claims), side(more, claims=claims))
