@@ -14,7 +14,7 @@ from assay.config import BASELINE
 from assay.evaluation.scoring.metrics import ECE_BINS
 from assay.evaluation.statistics import CONFIDENCE
 from assay.foundation import files
-from assay.reporting import figures, svg, tables, verdicts
+from assay.reporting import classes, figures, svg, tables, verdicts
 from assay.reporting.content import Content, groups
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def write(root: Path, content: Content) -> None:
     environment = templates()
     with files.replacing(root / FOLDER) as folder:
         folder.mkdir()
-        for figure in drawn:
+        for figure in (one for one in drawn if one.panels):
             files.write_text(folder / f"{figure.name}.svg", figure.file())
         for template, name in (("page.html.j2", "index.html"), ("report.md.j2", "report.md")):
             files.write_text(folder / name, environment.get_template(template).render(values))
@@ -89,6 +89,8 @@ def _values(content: Content, drawn: Sequence[Figure]) -> dict[str, Any]:
         "headline": verdicts.headline(content.claims),
         "seeds": baseline.seeds,
         "examples": baseline.test_examples,
+        "classes": classes.sentences(baseline),
+        "majority": classes.no_better_than_majority(content.rows),
         "digest": baseline.data_digest,
         "topics": verdicts.topics(content.claims, content.rows),
         "corrected": any(claim.confidence > CONFIDENCE for claim in content.claims),

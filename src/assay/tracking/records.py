@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 from dataclasses import dataclass
@@ -53,6 +55,8 @@ class Scores(Record):
     nll: list[float]
     brier: list[float]
     ece: list[float]
+    balanced_accuracy: list[float]
+    macro_f1: list[float]
     train_samples: float
     forward_samples: float
     optimizer_steps: float
@@ -118,12 +122,14 @@ class ArmRecord:
         manifest: what the networks are.
         evaluation: their scores.
         timings: `seconds` and the like; empty where the file is absent.
+        no_better_than_majority: the variants whose accuracy does not lie above the share of the largest class.
     """
 
     files: ArmFiles
     manifest: Manifest
     evaluation: Evaluation
     timings: dict[str, Any]
+    no_better_than_majority: tuple[str, ...] = ()
 
     @property
     def first(self) -> str:
@@ -179,7 +185,16 @@ def read_arm(root: Path, name: str, meta: Meta) -> ArmRecord:
             f"{', '.join(manifest.variants)}; run `dvc repro`"
         )
     timings = load_json(places.timings, root) if places.timings.is_file() else {}
-    return ArmRecord(places, manifest, evaluation, timings)
+    return ArmRecord(places, manifest, evaluation, timings, _no_better_than_majority(places))
+
+
+def _no_better_than_majority(places: ArmFiles) -> tuple[str, ...]:
+    """What `metrics/summary.csv` says of the arm's variants; nothing where there is no such file."""
+    path = places.root / "metrics/summary.csv"
+    lines = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))) if path.is_file() else ()
+    return tuple(
+        line["variant"] for line in lines if line.get("arm") == places.name and line.get("above_majority") == "False"
+    )
 
 
 def _read(kind: type[R], path: Path, root: Path) -> R:

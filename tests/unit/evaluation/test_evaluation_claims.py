@@ -97,11 +97,13 @@ def evaluation(arm: str, share: float, seeds=(0, 1, 2), variants=("last",), samp
         predictions[variant] = Predictions(correct, ones, ones - correct, 2 * (ones - correct))
     scores = VariantRecord(
         members=1, combine="mean_probability", density=1, accuracy=[share - s / 200 for s in seeds], nll=[],
-        brier=[], ece=[], train_samples=samples, forward_samples=500, optimizer_steps=1, best_step=[100 * (i + 3) for i in seeds],
+        brier=[], ece=[], balanced_accuracy=[], macro_f1=[], train_samples=samples, forward_samples=500,
+        optimizer_steps=1, best_step=[100 * (i + 3) for i in seeds],
     )  # fmt: skip
     made = Record(
         arm=arm, method="sgd", seeds=list(seeds), model=ModelRecord(name="linear"), parameters={}, data="digits",
-        data_digest="0", test_examples=200, variants=dict.fromkeys(variants, scores), record=record,
+        data_digest="0", test_examples=200, class_counts={"a": 200},
+        variants=dict.fromkeys(variants, scores), record=record,
     )  # fmt: skip
     return Evaluation(made, predictions)
 

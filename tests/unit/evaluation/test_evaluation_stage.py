@@ -9,7 +9,7 @@ import torch
 
 from assay import artifact, models
 from assay.data.sets import prepared
-from assay.evaluation.scoring import record
+from assay.evaluation.scoring import metrics, record
 from assay.foundation.errors import AssayError
 from stages import evaluate
 
@@ -62,10 +62,12 @@ def test_the_record_has_the_designs_form(data, digest):
     assert found["arm"] == "probe"
     assert (found["method"], found["seeds"], found["data"]) == ("sgd", [3, 1, 4], "synthetic")
     assert (found["data_digest"], found["model"]["name"]) == (digest, "linear")
+    assert list(found["class_counts"]) == list(data.class_names)
+    assert list(found["class_counts"].values()) == data.test.labels.bincount(minlength=data.images.classes).tolist()
     assert list(found["variants"]) == ["last", "ensemble"]
     last, ensemble = found["variants"].values()
     for variant in (last, ensemble):
-        assert all(len(variant[metric]) == 3 for metric in ("accuracy", "nll", "brier", "ece"))
+        assert all(len(variant[metric]) == 3 for metric in (*metrics.METRICS, "balanced_accuracy", "macro_f1"))
     assert (last["members"], last["train_samples"], last["best_step"]) == (1, 80, [5, 4, 5])
     assert (ensemble["members"], ensemble["density"]) == (2, 0.5)
     assert last["disagreement"] == []

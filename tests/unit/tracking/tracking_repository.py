@@ -15,6 +15,7 @@ IMAGES = {"channels": 1, "height": 4, "width": 4, "classes": 3}
 SEEDS = [0, 1]
 DIGEST = "d" * 64
 SCORES = {"nll": [0.5, 0.7], "brier": [0.2, 0.3], "ece": [0.01, 0.03], "best_step": [100, 200]}
+SCORES |= {"balanced_accuracy": [0.6, 0.8], "macro_f1": [0.5, 0.7]}
 COST = {"train_samples": 6000, "forward_samples": 0, "optimizer_steps": 100}
 
 

@@ -43,6 +43,20 @@ class MemberRecord(BaseModel):
     ensemble_accuracy: list[list[float]] = []
 
 
+class ClassRecord(BaseModel):
+    """Metrics in which each class of the test set counts the same, a number a seed.
+
+    Attributes:
+        balanced_accuracy: mean recall of the classes.
+        macro_f1: mean F1 of the classes.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    balanced_accuracy: list[float]
+    macro_f1: list[float]
+
+
 class SweepRecord(BaseModel):
     """Along a path of networks, by point and seed.
 
@@ -68,7 +82,7 @@ class SweepRecord(BaseModel):
     ensemble_nll: list[list[float]] = []
 
 
-class VariantRecord(MemberRecord):
+class VariantRecord(ClassRecord, MemberRecord):
     """One variant: what it costs and, in lists with one number a seed, how good it is.
 
     Attributes:
@@ -108,6 +122,7 @@ class Record(BaseModel):
     """One arm: where it comes from, and its variants in the order in which a reader should meet them.
 
     Attributes:
+        class_counts: test examples of each class, by label.
         record: what its method has to say of the training, as the manifest has it.
         sweeps: paths of networks that were evaluated point by point, by name.
     """
@@ -122,9 +137,15 @@ class Record(BaseModel):
     data: str
     data_digest: str
     test_examples: int
+    class_counts: dict[str, int]
     variants: dict[str, VariantRecord]
     record: dict[str, Any] = {}
     sweeps: dict[str, SweepRecord] = {}
+
+    @property
+    def majority_share(self) -> float:
+        """The share of the test set that is of its most frequent class: the accuracy of always answering that class."""
+        return max(self.class_counts.values()) / self.test_examples
 
 
 @dataclass(frozen=True)
@@ -138,7 +159,8 @@ class Evaluation:
 def make(
     manifest: Manifest,
     data: str,
-    found: Mapping[str, tuple[Predictions, MemberRecord]],
+    class_counts: Mapping[str, int],
+    found: Mapping[str, tuple[Predictions, ClassRecord, MemberRecord]],
     sweeps: Mapping[str, SweepRecord],
 ) -> Record:
     """The record of an arm.
@@ -146,12 +168,14 @@ def make(
     Args:
         manifest: of the trained networks.
         data: the data set's name.
-        found: for every variant of the manifest, its predictions and what there is to say of its members.
+        class_counts: test examples of each class, by its name.
+        found: for every variant of the manifest, its predictions, its metrics by class, and how its members
+            differ.
         sweeps: the paths of the manifest, evaluated.
     """
     variants = {}
     for name, variant in manifest.variants.items():
-        answers, members = found[name]
+        answers, classes, members = found[name]
         variants[name] = VariantRecord(
             members=variant.members,
             combine=variant.combine,
@@ -163,6 +187,7 @@ def make(
             best_step=variant.best_step,
             best_step_accuracy=variant.best_step_accuracy,
             reliability=reliability(answers),
+            **dict(classes),
             **dict(members),
         )
     return Record(
@@ -174,6 +199,7 @@ def make(
         data=data,
         data_digest=manifest.data_digest,
         test_examples=next(iter(found.values()))[0].correct.shape[1],
+        class_counts=dict(class_counts),
         variants=variants,
         record=manifest.record,
         sweeps=dict(sweeps),
