@@ -26,6 +26,7 @@ $(STAMP): requirements.lock pyproject.toml
 	echo "Installing the locked dependencies into $(VENV): several GB the first time"
 	pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
 	pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	python -m assay.reporting.vega $(VENV)/vega.js
 	touch $@
 
 .PHONY: check
