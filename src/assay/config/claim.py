@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
-from assay.config.parsing import Section, suggestion
+from assay.config.parsing import LONGEST_NAME, Section, suggestion
 
 Measured = Literal["accuracy", "nll", "brier", "ece"]
 COUNTED = (
@@ -39,7 +39,7 @@ class Claim(Section):
         differs_from_paper: what is not the same as in the paper.
     """
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=LONGEST_NAME)
     paper: str
     statement: str
     arm: str | None = None

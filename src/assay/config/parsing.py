@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML, YAMLError
 
 from assay.foundation import files
 from assay.foundation.errors import AssayError
@@ -16,12 +18,72 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 S = TypeVar("S", bound=BaseModel)
+LONGEST_NAME = 100  # files are named after arms, with suffixes; file systems allow 255 bytes
+LARGEST, DEEPEST = 2**63, 32  # of numbers, and levels of nesting
 
 
 class Section(BaseModel):
     """A part of params.yaml: frozen, and an unknown key or a value of another type is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+
+def text_of(path: Path) -> str:
+    """The text of a YAML file; a byte-order mark at its start is left out.
+
+    Raises:
+        AssayError: it cannot be read, or is not UTF-8, the only encoding that DVC reads.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise AssayError(f"{path}: not found; run this in the folder that holds it") from None
+    except OSError as error:
+        raise AssayError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise AssayError(f"{path}: not UTF-8 text; save it with the encoding UTF-8") from None
+
+
+def yaml_of(text: str, where: str) -> Any:
+    """The content of a YAML file, by the parser that DVC uses, so that both read the same values (`1e-3` is a number).
+
+    Args:
+        text: of the file.
+        where: the file, for the message.
+
+    Raises:
+        AssayError: the text is not valid YAML.
+    """
+    try:
+        return YAML(typ="safe").load(text)
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date or a number that cannot be
+        raise AssayError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def unusable(value: Any, key: str, depth: int = 0) -> list[str]:
+    """One line for each value that no parameter may have, also where a section takes keys that it does not know.
+
+    Parameters are finite numbers that fit in 64 bits, texts, booleans, and lists and mappings of these: DVC records
+    them in dvc.lock, and PyTorch and MLflow take no others.
+
+    Args:
+        value: what YAML gave.
+        key: where it stands.
+        depth: how many lists and mappings it is in.
+    """
+    if depth > DEEPEST:  # also a list that holds itself, which an alias can make
+        return [f"{key}: lies more than {DEEPEST} levels deep"]
+    if isinstance(value, dict):
+        return [line for name, inner in value.items() for line in unusable(inner, f"{key}.{name}", depth + 1)]
+    if isinstance(value, list | tuple):
+        return [line for at, inner in enumerate(value) for line in unusable(inner, f"{key}.{at}", depth + 1)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return [f"{key}: got {value}; it should be a finite number"]
+    if isinstance(value, int) and not -LARGEST <= value < LARGEST:
+        return [f"{key}: the number does not fit in 64 bits; it should be less than 2^63"]
+    if value is None or isinstance(value, str | int | float):
+        return []
+    return [f"{key}: got a {type(value).__name__}; it should be a number or a text (put a text in quotes)"]
 
 
 def parse(kind: type[S], content: Any, where: str, prefix: str = "", also_allowed: Iterable[str] = ()) -> S:
