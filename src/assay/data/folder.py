@@ -16,6 +16,8 @@ from assay.config import PARAMS_FILE
 from assay.data import packed
 from assay.data.formats import idx_header
 from assay.data.progress import progress
+from assay.data.sets.catalog import check_validation
+from assay.data.sets.images import Images
 from assay.foundation import files
 from assay.foundation.errors import AssayError
 
@@ -58,10 +60,11 @@ def obtain(data: Data, raw: Path, work: Path) -> bool:
     Raises:
         AssayError: there are no images, or something about them is wrong; the line names the file or folder.
     """
-    root = Path(os.environ.get(VARIABLE) or DEFAULT).expanduser()
+    root = root_of_images()
     if not root.is_dir():
         return _kept(data, raw, root)
     tree = scan(root)
+    check_validation(data, len(tree.images["train"]))
     packed.check_digest(data, tree.digest, str(root))
     if data.digest is None:
         print(f"{root}: to pin these images, set data.digest: {tree.digest} in {PARAMS_FILE}")
@@ -75,21 +78,44 @@ def obtain(data: Data, raw: Path, work: Path) -> bool:
     return True
 
 
+def root_of_images() -> Path:
+    """Where the user's images are: `ASSAY_DATA_DIR`, or data/own."""
+    return Path(os.environ.get(VARIABLE) or DEFAULT).expanduser()
+
+
+def look(data: Data) -> tuple[Images, int] | None:
+    """The shape of the user's images, and how many are left to train on, by the names in the folder alone.
+
+    None for a published data set, and where the folder is not there: nothing is known then.
+
+    Raises:
+        AssayError: as `scan`, or the validation set would leave nothing to train on.
+    """
+    root = root_of_images()
+    if data.side is None or not root.is_dir():
+        return None
+    names, images = listing(root)
+    count = len(images["train"])
+    check_validation(data, count)
+    return Images(3, data.side, data.side, len(names)), count - data.validation
+
+
 def _kept(data: Data, raw: Path, root: Path) -> bool:
     """Whether to go on with what `raw` holds, where the user's folder is not there: False, or an error."""
     try:
-        packed.verify(raw, data)
+        record = packed.verify(raw, data)
     except AssayError as error:
         named = f"{VARIABLE}={root}" if os.environ.get(VARIABLE) else f"{VARIABLE} is not set, and {root}"
         raise AssayError(
             f"data set folder: no images: {named}: no such folder; {error}\n"
             f"Set {VARIABLE} to a folder with train/<class>/*.png and test/<class>/*.png, or put it at {DEFAULT}."
         ) from None
+    check_validation(data, record.counts["train"])
     return False
 
 
-def scan(root: Path) -> Tree:
-    """List a user's images and take their digest.
+def listing(root: Path) -> tuple[list[str], dict[str, list[tuple[str, int]]]]:
+    """The classes of a user's images and, for each split, the path of every image below `root` and its label, sorted.
 
     Raises:
         AssayError: a split is missing, the splits' classes differ, or a class is empty.
@@ -105,6 +131,16 @@ def scan(root: Path) -> Tree:
         split: [(path, label) for label, name in enumerate(names) for path in _images(root, classes[split][name])]
         for split in packed.SPLITS
     }
+    return names, images
+
+
+def scan(root: Path) -> Tree:
+    """List a user's images and take their digest.
+
+    Raises:
+        AssayError: as `listing`.
+    """
+    names, images = listing(root)
     paths = [path for split in packed.SPLITS for path, _ in images[split]]
     digests = {}
     with progress("reading images", len(paths), "images") as advance:

@@ -36,7 +36,7 @@ def most_jobs() -> int:
     Raises:
         AssayError: `ASSAY_JOBS` or `ASSAY_THREADS` is no number.
     """
-    return runtime.count("ASSAY_JOBS", "jobs") or min(runtime.threads(), MOST_JOBS)
+    return runtime.jobs() or min(runtime.threads(), MOST_JOBS)
 
 
 def jobs() -> int:

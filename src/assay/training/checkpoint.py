@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import assay
-from assay.foundation import files
-from assay.foundation.errors import AssayError
+from assay.foundation import files, runtime
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 ROOT = Path(".assay/scratch")
 STATE, CURVES = "checkpoint.pt", "curves.csv"
-DEFAULT_SECONDS = 30.0
 
 
 class Scratch:
@@ -43,7 +41,7 @@ class Scratch:
         self.folder = root / f"{stage}-{files.content_digest([inputs, surroundings])[:16]}"
         self._device = device
         self._stage = stage
-        self._interval = _interval()
+        self._interval = runtime.checkpoint_seconds()
         self._last = time.monotonic()
 
     def __enter__(self) -> Scratch:
@@ -88,11 +86,3 @@ def source_digest() -> str:
     """A digest of the library's source."""
     root = Path(assay.__file__).parent
     return files.content_digest({str(p.relative_to(root)): files.file_digest(p) for p in sorted(root.rglob("*.py"))})
-
-
-def _interval() -> float:
-    text = os.environ.get("ASSAY_CHECKPOINT_SECONDS", str(DEFAULT_SECONDS))
-    try:
-        return float(text)
-    except ValueError:
-        raise AssayError(f"ASSAY_CHECKPOINT_SECONDS={text}: give a number of seconds; 0 saves at every step") from None
