@@ -31,7 +31,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "presets").mkdir()
     (tmp_path / "presets/small.yaml").write_text(
         "# says what it is\nmodel: {name: linear}  # convex\n\n# of this budget\ntrain:\n"
-        "  steps: 700\n  batch_size: 50\n"
+        "  steps: 1200\n  batch_size: 50\n"
         "  optimizer: {name: sgd, lr: 0.1}\n  evaluate_every: 7\n",
         encoding="utf-8",
     )
@@ -79,7 +79,7 @@ def test_a_section_is_replaced_and_every_other_line_stays(folder, capsys):
     assert new[-len(old[arms:]) :] == old[arms:]
     between = new[old.index("model: {name: lenet_300_100}") : -len(old[arms:])]
     assert between[:4] == ["model: {name: linear}  # convex", "", "# of this budget", "train:"]
-    assert config.load(folder / "params.yaml").train.steps == 700
+    assert config.load(folder / "params.yaml").train.steps == 1200
     preset.main("small")
     assert (folder / "params.yaml").read_text(encoding="utf-8").splitlines() == new
 
