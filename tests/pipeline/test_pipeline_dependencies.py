@@ -123,8 +123,11 @@ def read_names(file: Path) -> set[str]:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_the_parameters_read_are_those_declared(name):
-    declared = {param.partition(".")[0] for param in template(name).get("params", [])}
-    assert read_names(stage_file(name)) == declared
+    declared = template(name).get("params", [])
+    if declared == [{"params.yaml": None}]:  # all of it, so that no section has to be there
+        assert name in ("compare", "track")
+        return
+    assert read_names(stage_file(name)) == {param.partition(".")[0] for param in declared}
 
 
 def test_an_arm_depends_on_its_own_parameters_alone():
