@@ -7,7 +7,7 @@ it asks `read` for; the names it asks for are the `params` that dvc.yaml must de
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML, YAMLError
@@ -19,12 +19,16 @@ from assay.config.parsing import Section, parse, problem_lines, suggestion
 from assay.config.sections import ARM_KEYS, Arm, Data, Model, Seeds
 from assay.foundation.errors import AssayError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 # the parts of the file that have a module of their own, to be imported from here
 __all__ = ["SGD", "Adam", "Constant", "Cosine", "Optimizer", "Schedule", "Section", "Step", "Train"]
 __all__ += ["ARM_KEYS", "BASELINE", "Arm", "Data", "Lottery", "Model", "round_name"]
 PARAMS_FILE = Path("params.yaml")
 LOTTERY = "lottery"
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
+UNSEEN = ("size", "nfiles")  # DVC's own names; its run-cache leaves out every parameter that is called so
 
 
 class Params(Section):
@@ -37,6 +41,14 @@ class Params(Section):
     arms: dict[Annotated[str, Field(pattern=NAME_PATTERN)], Arm] = Field(default_factory=dict)
     lottery: Lottery | None = None
     claims: tuple[Claim, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _seen_by_dvc(cls, content: Any) -> Any:
+        unseen = list(_unseen(content))
+        if unseen:
+            raise ValueError("\n".join(unseen))
+        return content
 
     @field_validator("seeds")
     @classmethod
@@ -247,6 +259,21 @@ def split_variant(name: str) -> tuple[str, str | None]:
     """`line/midpoint` as arm and variant; the variant is None where only an arm is named (its first is meant)."""
     arm, _, variant = name.partition("/")
     return arm, variant or None
+
+
+def _unseen(content: Any, prefix: str = "") -> Iterator[str]:
+    """A line for each key, at any depth, of which DVC's run-cache would not see that its value changed."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            if key in UNSEEN:
+                yield (
+                    f"{prefix}{key}: DVC's run-cache ignores every parameter named {key} (dvc/stage/cache.py, "
+                    "_get_cache_hash), so results of another value would be restored; rename the key"
+                )
+            yield from _unseen(value, f"{prefix}{key}.")
+    elif isinstance(content, list):
+        for place, value in enumerate(content):
+            yield from _unseen(value, f"{prefix}{place}.")
 
 
 def _distinct_seeds(value: tuple[int, ...], prefix: str = "") -> tuple[int, ...]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from assay import config
 from assay.config.parsing import parse
@@ -144,3 +146,31 @@ def test_no_content_whatever_escapes_as_another_error(key, inner, value):
         parse(config.Params, content, "params.yaml")
     except AssayError as error:
         assert str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("name", ["size", "nfiles"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "{}", "data.{}", "model.{}", "train.optimizer.{}", "arms.{}", "arms.long.{}", "arms.long.schedule.deep.{}",
+        "lottery.rounds.{}", "claims.0.{}",
+    ],
+)  # fmt: skip
+def test_a_key_that_dvcs_run_cache_does_not_see_is_refused_wherever_it_stands(path, name):
+    from dvc.stage.cache import _get_cache_hash
+
+    content: Any = 1
+    for key in reversed(path.format(name).split(".")):
+        content = [content] if key == "0" else {key: content}
+    with pytest.raises(AssayError) as error:
+        parse(config.Params, content, "params.yaml")
+    assert str(error.value).startswith(f"params.yaml: {path.format(name)}: DVC's run-cache ignores every parameter")
+    assert len(str(error.value).splitlines()) == 1
+    entry, other = ({"params": {"params.yaml": {"x": {"deep": [{name: value}]}}}} for value in (1, 2))
+    assert _get_cache_hash(entry) == _get_cache_hash(other)  # without which there would be no need
+
+
+def test_the_stage_scan_knows_every_data_set_and_is_never_done_with_a_folder():
+    found = YAML(typ="safe").load(Path(__file__).parents[3] / "stages/scan.yaml")["data"]["name"]
+    assert set(found) == set(get_args(config.Data.model_fields["name"].annotation))
+    assert [name for name, value in found.items() if value != value] == ["folder"]
