@@ -1,4 +1,4 @@
-"""Commit what the stages wrote (dvc.lock and the metrics) and push it to the branch: `python -m stages.ci_commit`."""
+"""Commit what the stages wrote (`WRITTEN`) and push it to the branch: `python -m stages.ci_commit`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from assay.foundation.errors import AssayError, one_line_errors
 from assay.pipeline import dag, dvc
 
 NAME, ADDRESS = "assay", "assay@users.noreply.github.com"
-WRITTEN = ("dvc.lock", "metrics")
+WRITTEN = ("dvc.lock", "metrics", "data/own.json")
 
 
 def main(branch: str) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_JOBS = 4  # each holds a data set and a stack of networks in memory
-FIRST = ("download", "prepare")  # every arm rests on them
+FIRST = ("scan", "download", "prepare")  # every arm rests on them
 DVC = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
 REASON = re.compile(r"error: ", re.IGNORECASE)
 ADVICE = re.compile(r"To track the changes|\tgit add|To enable auto staging|\tdvc config|Use `dvc push`|Updating lock")
