@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from assay import config
+from assay import config, leftovers
 from assay.foundation.errors import one_line_errors
 from assay.tracking.champion import ALIAS
 from assay.tracking.follow import follow
@@ -17,8 +17,10 @@ from assay.tracking.sync import experiment_name, sync
 def main() -> None:
     """Look up the run of each arm, make those that are missing, and say how many."""
     settings = config.read("arms", "lottery")
+    arms = [*settings.arms, *settings.rounds]
     with opened(Path.cwd()) as store:
-        done = sync(store, [*settings.arms, *settings.rounds])
+        done = sync(store, arms)
+        leftovers.remove(Path.cwd(), arms)  # after the sync: where params.yaml names what never ran, nothing is deleted
         print(f"{done.experiment}: {len(done.made)} of {len(done.keys) + 1} runs are new, in {store.shown}")
         if done.champion:
             print(f"The best by validation is {done.champion}: models:/{done.registered}@{ALIAS}")
