@@ -45,6 +45,10 @@ repro: check  ## Run the pipeline: whatever a change touched, and nothing else
 plan: $(STAMP)  ## Say which stages a change reruns, why, and what it took last time; runs nothing
 	@python -m stages.plan
 
+.PHONY: experiments
+experiments: $(STAMP)  ## Compare what `dvc exp run` made: the numbers and parameters that differ
+	@dvc exp show --only-changed --drop '.*(nll|ece|training_cost)$$|(src|stages|data|models|benchmarks)(/|$$)|metrics/[^:]*$$'
+
 .PHONY: track
 track: $(STAMP)  ## Write what the stages left to MLflow (again: only what it lacks)
 	python -m stages.track

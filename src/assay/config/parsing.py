@@ -6,7 +6,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from assay.foundation import files
 from assay.foundation.errors import AssayError
@@ -16,12 +16,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 S = TypeVar("S", bound=BaseModel)
+EVALUATION = "evaluation"  # see InList
 
 
 class Section(BaseModel):
     """A part of params.yaml: frozen, and an unknown key or a value of another type is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+
+class InList(BaseModel):
+    """A record that its file holds as `{"evaluation": [record]}`, beside a few numbers.
+
+    `dvc metrics` and `dvc exp show` show every number of a metrics file except those in lists: so they show the few.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, content: Any) -> Any:
+        found = content.get(EVALUATION) if isinstance(content, dict) else None
+        return found[0] if isinstance(found, list) and len(found) == 1 else content
 
 
 def parse(kind: type[S], content: Any, where: str, prefix: str = "", also_allowed: Iterable[str] = ()) -> S:

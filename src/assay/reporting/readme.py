@@ -155,11 +155,11 @@ def equal_loss(root: Path) -> str:
         AssayError: an evaluation is missing, or there are not two such arms.
     """
     names = dict.fromkeys(row.arm for row in _summary(root))
-    found = {name: _written(root / record.RECORDS / f"{name}.json", "make repro") for name in names}
+    found = {name: record.read_record(root, name) for name in names}
     alike = {
-        name: one["record"]
+        name: one.record
         for name, one in found.items()
-        if one["method"] == "trajectory" and sampling.by_mini_batches(one["parameters"])
+        if one.method == "trajectory" and sampling.by_mini_batches(one.parameters)
     }
     if len(alike) < 2:
         raise AssayError(f"{root / summary.PATH}: fewer than two trajectory arms, so nothing to show at equal loss")

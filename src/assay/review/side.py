@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 from ruamel.yaml import YAML, YAMLError
 
-from assay.config.parsing import parse
+from assay.config.parsing import InList, parse
 from assay.foundation.errors import AssayError
 from assay.pipeline import dag, lockfile
 
@@ -40,7 +40,7 @@ class Claim(BaseModel):
     verdict: str
 
 
-class Evaluation(BaseModel):
+class Evaluation(InList, BaseModel):
     """An arm's test results; variants hold lists with a number a seed, among numbers of other kinds."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")

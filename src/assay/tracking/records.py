@@ -11,7 +11,7 @@ from pydantic import Field
 
 from assay import artifact
 from assay.artifact import Manifest, Record
-from assay.config.parsing import parse
+from assay.config.parsing import InList, parse
 from assay.foundation import files
 from assay.foundation.errors import AssayError
 
@@ -58,7 +58,7 @@ class Scores(Record):
     optimizer_steps: float
 
 
-class Evaluation(Record):
+class Evaluation(InList, Record):
     """`metrics/evaluate/<arm>.json`."""
 
     arm: str

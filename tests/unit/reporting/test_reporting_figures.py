@@ -34,8 +34,9 @@ SPARSITY = [
 def amend(site, arm: str, **changes) -> None:
     path = site.root / f"metrics/evaluate/{arm}.json"
     content = json.loads(path.read_text())
+    found = content["evaluation"][0]
     for key, value in changes.items():
-        content[key] = content[key] | value if isinstance(content.get(key), dict) else value
+        found[key] = found[key] | value if isinstance(found.get(key), dict) else value
     path.write_text(json.dumps(content))
 
 
@@ -58,7 +59,7 @@ def content(site) -> Content:
         site.arm(f"round-{n}", 2.0, {"ticket": 1, "reinit": 1} if n == 2 else {"ticket": 1}, method="lottery")
         path = site.root / f"metrics/evaluate/round-{n}.json"
         found = json.loads(path.read_text())
-        for variant in found["variants"].values():
+        for variant in found["evaluation"][0]["variants"].values():
             variant |= {"density": density, "best_step_accuracy": [0.97, 0.98, 0.975]}
         path.write_text(json.dumps(found))
     evaluations = record.read_all(site.root, arms)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from assay.artifact import ModelRecord  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.config import BASELINE, parsing, split_variant
-from assay.config.parsing import suggestion
+from assay.config.parsing import InList, suggestion
+from assay.evaluation.cost import costs
 from assay.evaluation.scoring import predictions
 from assay.evaluation.scoring.metrics import METRICS, per_seed, reliability
 from assay.foundation import files
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from assay.evaluation.scoring.predictions import Predictions
 
 RECORDS, PREDICTIONS = Path("metrics/evaluate"), Path("data/predictions")
+SHOWN = ("accuracy", "nll", "ece")  # by DVC
+DECIMALS = 6
 
 
 class MemberRecord(BaseModel):
@@ -104,7 +108,7 @@ class VariantRecord(MemberRecord):
     reliability: list[tuple[int, float, float]] = []
 
 
-class Record(BaseModel):
+class Record(InList, BaseModel):
     """One arm: where it comes from, and its variants in the order in which a reader should meet them.
 
     Attributes:
@@ -180,11 +184,32 @@ def make(
     )
 
 
+def shown(record: Record) -> dict[str, float]:
+    """What DVC shows of an arm: `test_accuracy` and the like of its first variant, means over seeds, and what it cost.
+
+    `training_cost` is that of one seed, in passes of one example through one network.
+    """
+    first = next(iter(record.variants.values()))
+    means = {f"test_{metric}": round(fmean(getattr(first, metric)), DECIMALS) for metric in SHOWN}
+    return {**means, "training_cost": round(costs(record, first).training_cost, DECIMALS)}
+
+
 def write(root: Path, evaluation: Evaluation) -> None:
     """Write the predictions, then the record, each atomically, where `read` looks for them."""
     arm = evaluation.record.arm
     predictions.write(root / PREDICTIONS / f"{arm}.safetensors", evaluation.predictions)
-    files.write_json(root / RECORDS / f"{arm}.json", evaluation.record.model_dump(mode="json"))
+    content = {**shown(evaluation.record), parsing.EVALUATION: [evaluation.record.model_dump(mode="json")]}
+    files.write_json(root / RECORDS / f"{arm}.json", content)
+
+
+def read_record(root: Path, name: str) -> Record:
+    """Read the record of `baseline`, an arm or a round, under the repository root.
+
+    Raises:
+        AssayError: it is missing or not what it should be.
+    """
+    path = root / RECORDS / f"{name}.json"
+    return parsing.read(Record, path, "`dvc repro` writes it", "delete it and run `dvc repro`")
 
 
 def read(root: Path, name: str) -> Evaluation:
@@ -193,8 +218,7 @@ def read(root: Path, name: str) -> Evaluation:
     Raises:
         AssayError: a file is missing or not what it should be.
     """
-    path = root / RECORDS / f"{name}.json"
-    record = parsing.read(Record, path, "`dvc repro` writes it", "delete it and run `dvc repro`")
+    path, record = root / RECORDS / f"{name}.json", read_record(root, name)
     where = root / PREDICTIONS / f"{name}.safetensors"
     answers = predictions.read(where, list(record.variants))
     expected = len(record.seeds), record.test_examples
