@@ -47,7 +47,7 @@ plan: $(STAMP)  ## Say which stages a change reruns, why, and what it took last 
 
 .PHONY: experiments
 experiments: $(STAMP)  ## Compare what `dvc exp run` made: the numbers and parameters that differ
-	@dvc exp show --only-changed --drop '.*(nll|ece|training_cost)$$|(src|stages|data|models|benchmarks)(/|$$)|metrics/[^:]*$$'
+	@python -m stages.experiments
 
 .PHONY: track
 track: $(STAMP)  ## Write what the stages left to MLflow (again: only what it lacks)
