@@ -26,6 +26,7 @@ $(STAMP): requirements.lock pyproject.toml
 	echo "Installing the locked dependencies into $(VENV): several GB the first time"
 	pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
 	pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	python -m assay.reporting.vega $(VENV)/vega.js
 	touch $@
 
 .PHONY: check
@@ -45,6 +46,10 @@ repro: check  ## Run the pipeline: whatever a change touched, and nothing else
 plan: $(STAMP)  ## Say which stages a change reruns, why, and what it took last time; runs nothing
 	@python -m stages.plan
 
+.PHONY: experiments
+experiments: $(STAMP)  ## Compare what `dvc exp run` made: the numbers and parameters that differ
+	@python -m stages.experiments
+
 .PHONY: track
 track: $(STAMP)  ## Write what the stages left to MLflow (again: only what it lacks)
 	python -m stages.track
@@ -54,13 +59,8 @@ follow: $(STAMP)  ## Stream the curves of a running training to MLflow
 	python -m stages.track --follow
 
 .PHONY: ui
-ui: $(STAMP)  ## Open the MLflow UI on what was tracked: http://127.0.0.1:5000
-	@python -m stages.track || echo "MLflow shows what was tracked before"
-	case "$$MLFLOW_TRACKING_URI" in
-	  http*) echo "Your team's server has it all: $$MLFLOW_TRACKING_URI" ;;
-	  *) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true mlflow server --workers 1 \
-       --host 127.0.0.1 --port "$${PORT:-5000}" --backend-store-uri "$$MLFLOW_TRACKING_URI" ;;
-	esac
+ui: $(STAMP)  ## Open the MLflow UI on what was tracked, at http://127.0.0.1:5000 (or PORT=...)
+	@python -m stages.ui
 
 .PHONY: lint
 lint: $(STAMP)  ## Run the checks that run no code
@@ -88,6 +88,10 @@ test-gpu: $(STAMP)  ## Run the tests that a GPU can change, on the GPU
 .PHONY: bench
 bench: $(STAMP)  ## Measure the engine against a plain PyTorch loop and the machine's own ceiling
 	python -m benchmarks.bench
+
+.PHONY: torture
+torture: $(STAMP)  ## Kill a small pipeline at 100 random moments; its results must be those of an undisturbed run
+	python -m benchmarks.torture $(TORTURE)
 
 .PHONY: bench-sparse
 bench-sparse: $(STAMP)  ## Measure what the sparsity of the pruning rounds buys in bytes and milliseconds

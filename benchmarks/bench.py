@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -131,7 +130,7 @@ def main() -> None:
     if not PREPARED.exists():
         raise AssayError(f"{PREPARED}: not found; run `make repro` first, then `make bench`")
     check_parameters(config.read("data", "model", "train"))
-    name = torch.cuda.get_device_name() if device.type == "cuda" else processor()
+    name = torch.cuda.get_device_name() if device.type == "cuda" else runtime.processor()
     results = {
         "machine": {"processor": name, "device": device.type, "threads": runtime.threads()},
         "pipeline": measure_pipeline(),  # first: it says if there is nothing yet to measure
@@ -157,13 +156,6 @@ def check_parameters(settings: config.Settings) -> None:
     for key, (value, needed) in found.items():
         if value != needed:
             raise AssayError(f"{config.PARAMS_FILE}: {key}: {value}; make bench compares with a plain loop at {needed}")
-
-
-def processor() -> str:
-    """The processor's name, as the system has it."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ SMALL = {  # the baseline and one arm: eight stages
     "seeds": [0, 1],
     "data": {"name": "digits", "validation": 200},
     "model": {"name": "linear"},
-    "train": {"steps": 20, "batch_size": 32, "optimizer": {"name": "adam", "lr": 0.01}, "evaluate_every": 10},
+    "train": {"steps": 40, "batch_size": 32, "optimizer": {"name": "adam", "lr": 0.01}, "evaluate_every": 10},
     "arms": {"cyclic": {"method": "sgd", "batches": "fixed"}},
     "lottery": {"prune_fraction": 0.2, "scope": "layerwise", "rewind": 0, "rounds": {}, "controls": []},
     "claims": [],

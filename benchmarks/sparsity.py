@@ -20,7 +20,6 @@ from assay.config import BASELINE
 from assay.data.sets.images import Images
 from assay.foundation import files, runtime
 from assay.foundation.errors import AssayError, one_line_errors
-from benchmarks.bench import processor
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -105,7 +104,7 @@ def main() -> None:
     names = [BASELINE, *config.read("lottery").rounds]
     rounds = [measure(artifact.read(MODELS / name), number) for number, name in enumerate(names)]
     show(rounds)
-    machine = {"processor": processor(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    machine = {"processor": runtime.processor(), "threads": torch.get_num_threads(), "torch": torch.__version__}
     files.write_json(RESULTS, [{**one, "machine": machine} for one in rounds])
 
 

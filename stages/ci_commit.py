@@ -1,4 +1,4 @@
-"""Commit what the stages wrote (dvc.lock and the metrics) and push it to the branch: `python -m stages.ci_commit`."""
+"""Commit what the stages wrote (`WRITTEN`) and push it to the branch: `python -m stages.ci_commit`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from assay.foundation.errors import AssayError, one_line_errors
 from assay.pipeline import dag, dvc
 
 NAME, ADDRESS = "assay", "assay@users.noreply.github.com"
-WRITTEN = ("dvc.lock", "metrics")
+WRITTEN = ("dvc.lock", "metrics", "data/own.json")
 
 
 def main(branch: str) -> None:
@@ -21,8 +21,9 @@ def main(branch: str) -> None:
         AssayError: the branch has moved on since this checkout.
     """
     root = Path.cwd()
-    dag.git(root, "add", "--", *WRITTEN)
-    if not dag.git(root, "diff", "--cached", "--name-only", "--", *WRITTEN):
+    written = [name for name in WRITTEN if (root / name).exists()]
+    dag.git(root, "add", "--", *written)
+    if not dag.git(root, "diff", "--cached", "--name-only", "--", *written):
         print("Nothing to commit: dvc.lock and the metrics are those of the branch")
         return
     ran = (dvc.read_done(root) or {"ran": []})["ran"]
@@ -30,7 +31,7 @@ def main(branch: str) -> None:
     message = f"Results: {names if len(names) <= 60 else f'{len(ran)} stages'} [skip ci]"
     identity = ("-c", f"user.name={NAME}", "-c", f"user.email={ADDRESS}")
     author = f"--author={NAME} <{ADDRESS}>"  # a person who runs this stays its committer
-    dag.git(root, *identity, "commit", "--quiet", author, "--message", message, "--", *WRITTEN)
+    dag.git(root, *identity, "commit", "--quiet", author, "--message", message, "--", *written)
     try:
         dag.git(root, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
     except AssayError as error:

@@ -20,10 +20,11 @@ def main(name: str) -> None:
     """
     config.load()
     root = Path.cwd()
+    compared = base.find(root, name)
     found = plan.make(root)
-    print(wording.as_text(found))
-    before, now = side.of_revision(root, base.commit(root, name)), side.of_tree(root)
-    text = comment.of_plan(name, values.changes(before.params, now.params), found)
+    print(f"{wording.as_text(found)}\n\n{compared.text(repr)}")
+    before, now = side.of_revision(root, compared.commit.sha), side.of_tree(root)
+    text = comment.of_plan(compared, values.changes(before.params, now.params), found)
     github.summarise(text)
     github.put_out("stages", str(len(found.steps)))
     request = github.from_environment()
@@ -33,6 +34,6 @@ def main(name: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--base", default="main", help="the branch to compare with (%(default)s)")
+    parser.add_argument("--base", default="main", help="the branch or commit to compare with (%(default)s)")
     with one_line_errors():
         main(parser.parse_args().base)

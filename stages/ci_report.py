@@ -22,17 +22,19 @@ def main(name: str) -> int:
         AssayError: there is no such base, a file is damaged, or GitHub refuses the comment.
     """
     root = Path.cwd()
+    found = base.find(root, name)
+    print(found.text(repr))
     request = github.from_environment()
     pages = links.Files(request, dag.git(root, "rev-parse", "HEAD").strip())
     results = comment.Results(
         branch=side.of_tree(root),
-        base=side.of_revision(root, base.commit(root, name)),
+        base=side.of_revision(root, found.commit.sha),
         done=dvc.read_done(root),
         plots=pages.plots(root),
         report=pages.link(links.REPORT),
         tracked=links.server(os.environ.get("MLFLOW_TRACKING_URI", "")),
     )
-    text = comment.of_results(name, plan.make(root, results.base.lock), results)
+    text = comment.of_results(found, plan.make(root, results.base.lock), results)
     files.write_text(root / COMMENT, text)
     print(text)
     github.summarise(text)
@@ -46,6 +48,6 @@ def main(name: str) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--base", default="main", help="the branch to compare with (%(default)s)")
+    parser.add_argument("--base", default="main", help="the branch or commit to compare with (%(default)s)")
     with one_line_errors():
         sys.exit(main(parser.parse_args().base))

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from assay import config
+from assay import config, leftovers
 from assay.config import BASELINE
 from assay.evaluation import claims, curves
 from assay.evaluation.scoring import record
@@ -27,7 +27,8 @@ def main(fail_on: str | None = None) -> int:
         AssayError: a file is missing or damaged, or a claim names a variant that was not evaluated.
     """
     settings = config.read("arms", "claims", "lottery")
-    evaluations = record.read_all(ROOT, [*settings.arms, *settings.rounds])
+    arms = [*settings.arms, *settings.rounds]
+    evaluations = record.read_all(ROOT, arms)
     trained = curves.read_all(ROOT, evaluations)
     decided = claims.judge(settings.claims, evaluations, trained)
     rows = summary.rows(evaluations)
@@ -36,6 +37,7 @@ def main(fail_on: str | None = None) -> int:
     plots.write(ROOT, rows, trained)
     sparsity = report.read_sparsity(ROOT, evaluations[BASELINE].record)
     report.write(ROOT, report.Content(evaluations, rows, decided, trained, sparsity))
+    leftovers.remove(ROOT, arms)  # at the end: where params.yaml names what never ran, nothing is deleted
     failed = [claim.id for claim in decided if claim.verdict == fail_on]
     for name in failed:
         print(f"{fail_on}: {name}", file=sys.stderr)

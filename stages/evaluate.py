@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import torch
+
 from assay import artifact, models
 from assay.data.sets import prepared
 from assay.data.sets.images import Images
@@ -34,9 +36,14 @@ def main(name: str) -> None:
     network = models.build(manifest.model.name, Images(**manifest.images), **manifest.model.arguments).to(device)
     test = (network, data.test.images, data.test.labels, data.mean, data.std)
     found = {variant: predict.of_variant(trained, variant, *test) for variant in manifest.variants}
-    answers = {variant: predictions for variant, (predictions, _) in found.items()}
+    answers = {variant: predictions for variant, (predictions, *_) in found.items()}
+    counts = torch.bincount(data.test.labels, minlength=len(data.class_names)).tolist()
+    classes = dict(zip(data.class_names, counts, strict=True))
     along = {sweep: sweeps.of_sweep(trained, sweep, *test) for sweep in manifest.sweeps}
-    record.write(ROOT, record.Evaluation(record.make(manifest, data.name, found, along), answers))
+    record.write(
+        ROOT,
+        record.Evaluation(record.make(manifest, data.name, classes, found, along), answers),
+    )
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from assay import config
+from assay import config, leftovers
 from assay.foundation.errors import one_line_errors
+from assay.tracking import tags, view
 from assay.tracking.champion import ALIAS
 from assay.tracking.follow import follow
 from assay.tracking.records import read_meta
@@ -17,12 +18,20 @@ from assay.tracking.sync import experiment_name, sync
 def main() -> None:
     """Look up the run of each arm, make those that are missing, and say how many."""
     settings = config.read("arms", "lottery")
+    arms = [*settings.arms, *settings.rounds]
     with opened(Path.cwd()) as store:
-        done = sync(store, [*settings.arms, *settings.rounds])
+        done = sync(store, arms)
+        leftovers.remove(Path.cwd(), arms)  # after the sync: where params.yaml names what never ran, nothing is deleted
         print(f"{done.experiment}: {len(done.made)} of {len(done.keys) + 1} runs are new, in {store.shown}")
-        if done.champion:
+        if done.healed:
+            print(f"Artifacts had been lost and were written again: {', '.join(done.healed)}")
+        if store.dvc_experiment:
+            name = store.dvc_experiment
+            print(f"Search for {tags.filter_of(tags.DVC_EXPERIMENT, name)}; `dvc exp apply {name}` and `make track`")
+            print("make them the current runs, and the best of them the champion")
+        elif done.champion:
             print(f"The best by validation is {done.champion}: models:/{done.registered}@{ALIAS}")
-        server = store.shown if store.is_server else "after `make ui` at http://127.0.0.1:5000"
+        server = store.shown if store.is_server else f"after `make ui` at {view.address()}"
         print(f"See them {server}{done.page}")
 
 

@@ -31,7 +31,8 @@ def train_and_write(
 ) -> None:
     """Train and write `models/<arm>/`, `metrics/curves/<arm>.csv` and `metrics/timings/<arm>.json`.
 
-    Only the last varies from run to run; no stage but `track` reads it.
+    Only the last varies from run to run; no stage but `track` reads it. It also records the machine (device, processor,
+    CPU instructions that PyTorch uses, threads, version of PyTorch), because the last bits of the weights depend on it.
 
     Args:
         stage: its name in dvc.yaml.
@@ -46,13 +47,12 @@ def train_and_write(
     methods.check(config.load())
     device = runtime.set_up()
     data = prepared.load(PREPARED, device, ("train", *watched))
-    folders = {name: MODELS / name for name in ancestors}
-    before = {name: artifact.read(folder) for name, folder in folders.items()}
+    before = {name: artifact.read(MODELS / name) for name in ancestors}
     inputs = {
         "run": run.model_dump(mode="json"),
         "data": data.digest,
         "augment": data.augment,
-        "ancestors": {name: files.file_digest(folder / artifact.WEIGHTS) for name, folder in folders.items()},
+        "ancestors": {name: one.manifest.weights_sha256 for name, one in before.items()},
     }
     with Scratch(stage, inputs, device) as scratch:
         start_up = time.time() - psutil.Process().create_time()
@@ -66,6 +66,9 @@ def train_and_write(
                 "start_up_seconds": round(start_up, 3),
                 "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
                 "threads": torch.get_num_threads(),
+                "processor": runtime.processor(),
+                "instructions": torch.backends.cpu.get_cpu_capability(),
+                "torch": str(torch.__version__),
                 "side_by_side": runtime.beside(),
             },
         )

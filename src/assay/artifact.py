@@ -6,6 +6,8 @@
 stand its masks, under `<variant>.mask/<parameter>`. A sweep, a path of networks that lie in the span of a few, keeps
 what it combines under `<sweep>.points/<parameter>`, unless a variant holds it already, and the buffers of each of its
 points under `<sweep>.buffers/<buffer>`, `(S, point, *shape)`.
+
+The manifest holds the SHA-256 of the weights and of its own content. Readers refuse files that do not match.
 """
 
 from __future__ import annotations
@@ -14,12 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from assay.config import parsing
-from assay.foundation import files
+from assay.foundation import errors, files
 from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class ModelRecord(Record):
     flops_per_train_sample: int | None = None
 
 
-class Manifest(Record):
+class Manifest(Record, parsing.Digested):
     """What the weights beside it are.
 
     Attributes:
@@ -132,6 +133,7 @@ class Manifest(Record):
         variants: by name, in the order in which a reader should meet them; the first is what the bare arm stands for.
         record: what the method has to say of its training beside the weights, such as how often each batch was seen.
         sweeps: paths of networks to evaluate point by point, by name.
+        weights_sha256: of the file of weights; `write` fills it in.
     """
 
     arm: str
@@ -144,6 +146,7 @@ class Manifest(Record):
     variants: dict[str, Variant]
     record: dict[str, Any] = {}
     sweeps: dict[str, Sweep] = {}
+    weights_sha256: str = ""
 
 
 class Artifact(BaseModel):
@@ -170,52 +173,65 @@ def write(folder: Path, artifact: Artifact) -> None:
     with files.replacing(folder) as temporary:
         temporary.mkdir()
         save_file(tensors, temporary / WEIGHTS)
-        files.write_json(temporary / MANIFEST, artifact.manifest.model_dump(mode="json"))
+        digest = files.file_digest(temporary / WEIGHTS)
+        manifest = artifact.manifest.model_copy(update={"weights_sha256": digest})
+        files.write_json(temporary / MANIFEST, manifest.signed())
 
 
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest alone.
 
     Raises:
-        AssayError: it is missing or not a manifest.
+        AssayError: it is missing, damaged, or has no digest.
     """
-    again = f"delete {folder} and run `dvc repro`"
-    return parsing.read(Manifest, folder / MANIFEST, "`dvc repro` trains it, `dvc pull` fetches it", again)
+    path, again = folder / MANIFEST, errors.again(folder)
+    manifest = parsing.read(Manifest, path, "`dvc repro` trains it, `dvc pull` fetches it", again)
+    manifest.verify(path, again)
+    return manifest
+
+
+def verified(folder: Path) -> Manifest:
+    """Read the manifest and compare the file of weights with its digest; no weights are loaded.
+
+    Raises:
+        AssayError: a file is missing or damaged.
+    """
+    manifest, path = read_manifest(folder), folder / WEIGHTS
+    if not path.is_file():
+        raise AssayError(f"{path}: not found; {errors.again(folder)}")
+    if files.file_digest(path) != manifest.weights_sha256:
+        raise AssayError(f"{path}: damaged or altered: not the SHA-256 in {MANIFEST}; {errors.again(folder)}")
+    return manifest
 
 
 def read(folder: Path) -> Artifact:
     """Read an artifact and check it.
 
     Raises:
-        AssayError: a file is missing or damaged, or manifest and weights do not belong together.
+        AssayError: a file is missing or damaged.
     """
-    manifest = read_manifest(folder)
-    path = folder / WEIGHTS
-    try:
-        tensors = load_file(path)
-    except (FileNotFoundError, SafetensorError) as error:
-        raise AssayError(f"{path}: {error}; delete {folder} and run `dvc repro`") from None
+    manifest = verified(folder)
     weights: dict[str, dict[str, Tensor]] = {variant: {} for variant in manifest.variants}
-    known = {*weights, *(f"{variant}{MASKS}" for variant in manifest.variants)}
-    known |= {f"{sweep}{suffix}" for sweep in manifest.sweeps for suffix in (POINTS, BUFFERS)}
-    for key, tensor in tensors.items():
+    for key, tensor in load_file(folder / WEIGHTS).items():
         variant, _, name = key.partition("/")
-        if variant not in known:
-            raise AssayError(f"{path}: {key}: its variant is not in the manifest ({', '.join(manifest.variants)})")
         weights.setdefault(variant, {})[name] = tensor
-    artifact = Artifact(manifest=manifest, weights=weights)
-    check(artifact, str(path))
-    return artifact
+    return Artifact(manifest=manifest, weights=weights)
 
 
 def check(artifact: Artifact, where: str) -> None:
     """Compare shapes with the manifest.
 
     Raises:
-        AssayError: a variant has no weights, or a tensor does not begin with (seeds, members).
+        AssayError: a variant has no weights, weights belong to no variant or sweep, or a tensor does not begin with
+            (seeds, members).
     """
-    seeds = len(artifact.manifest.seeds)
-    for name, variant in artifact.manifest.variants.items():
+    seeds, variants, sweeps = len(artifact.manifest.seeds), artifact.manifest.variants, artifact.manifest.sweeps
+    known = {*variants, *(f"{name}{MASKS}" for name in variants)}
+    known |= {f"{sweep}{suffix}" for sweep in sweeps for suffix in (POINTS, BUFFERS)}
+    for name in artifact.weights:
+        if name not in known:
+            raise AssayError(f"{where}: {name}: its variant is not in the manifest ({', '.join(variants)})")
+    for name, variant in variants.items():
         state = artifact.weights.get(name)
         if not state:
             raise AssayError(f"{where}: the variant {name!r} of the manifest has no weights")
@@ -227,7 +243,7 @@ def check(artifact: Artifact, where: str) -> None:
             if key not in state or mask.shape != state[key].shape:
                 shape = tuple(state[key].shape) if key in state else "no such parameter"
                 raise AssayError(f"{where}: {name}{MASKS}/{key} has shape {tuple(mask.shape)}; the model has {shape}")
-    for name, sweep in artifact.manifest.sweeps.items():
+    for name, sweep in sweeps.items():
         _check_sweep(artifact, name, sweep, where)
 
 

@@ -1,18 +1,53 @@
-"""`python -m assay.check`: check all of params.yaml before anything runs, with one line for each thing wrong."""
+"""`python -m assay.check`: check all of params.yaml before anything runs, with one line for each thing wrong.
+
+What it passes runs: DVC resolves the stages, each of them accepts its parameters, and every claim can be decided.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
+
 from assay import config, methods
+from assay.data import folder, listing, packed, preparation
+from assay.data.sets.images import Images
+from assay.foundation import runtime
 from assay.foundation.errors import one_line_errors
+
+if TYPE_CHECKING:
+    from assay.config import Data
 
 
 def main() -> None:
-    """Check the file; say what it asks for."""
+    """Check the file and the environment variables that a run reads; say what the file asks for.
+
+    Raises:
+        AssayError: something is wrong.
+    """
     params = config.load()
-    methods.check(params)
+    methods.check(params, own_images(params.data))
+    runtime.check()
     runs = params.runs()
     networks = sum(len(run.seeds) for run in runs)
     print(f"{config.PARAMS_FILE}: fine; {params.data.name}, {len(runs)} runs, {networks} networks")
+
+
+def own_images(data: Data) -> tuple[Images, int] | None:
+    """The shape of the user's images, and how many are left to train on, by the names in the folder alone.
+
+    None for a published data set, and where the folder is not there: nothing is known then.
+
+    Raises:
+        AssayError: the folder is not laid out as it should be, or so many images cannot be held out.
+    """
+    root = folder.root_of_images()
+    if data.side is None or not root.is_dir():
+        return None
+    names, labels = listing.labels(root)
+    packed.check_validation(data, {split: len(found) for split, found in labels.items()}, str(root))
+    held_out = preparation.held_out(np.array(labels["train"]), data, names)
+    return Images(3, data.side, data.side, len(names)), len(labels["train"]) - len(held_out)
 
 
 if __name__ == "__main__":

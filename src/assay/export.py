@@ -99,7 +99,8 @@ def write(path: Path, state: dict[str, Tensor]) -> None:
         if path.suffix == ".safetensors":
             save_file(own, temporary)
         else:
-            torch.save(own, temporary)
+            with temporary.open("wb") as stream:
+                torch.save(own, stream)
 
 
 def _index(trained: Artifact, seed: int) -> int:

@@ -11,10 +11,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
 
 from assay import config, methods
-from assay.config.parsing import parse, suggestion
+from assay.config.parsing import parse, suggestion, text_of, yaml_of
 from assay.foundation import files
 from assay.foundation.errors import AssayError, one_line_errors
 
@@ -35,7 +35,7 @@ def read(name: str, folder: Path = FOLDER) -> str:
     """
     if name not in names(folder):
         raise AssayError(f"{folder}: no preset {name!r}; {suggestion(name, names(folder))}")
-    return (folder / f"{name}.yaml").read_text(encoding="utf-8")
+    return text_of(folder / f"{name}.yaml")
 
 
 def overlaid(params: str, preset: str, where: str) -> str:
@@ -74,18 +74,11 @@ def apply(name: str, path: Path = config.PARAMS_FILE, folder: Path = FOLDER) -> 
         AssayError: as `read` and `overlaid`; params.yaml is as before.
     """
     preset = read(name, folder)
-    try:
-        params = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise AssayError(f"{path}: not found; run this in the folder that holds it") from None
-    files.write_text(path, overlaid(params, preset, str(folder / f"{name}.yaml")))
+    files.write_text(path, overlaid(text_of(path), preset, str(folder / f"{name}.yaml")))
 
 
 def _mapping(text: str, where: str) -> dict[str, Any]:
-    try:
-        content = YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise AssayError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+    content = yaml_of(text, where)
     if not isinstance(content, dict):
         raise AssayError(f"{where}: must hold keys and values")
     return content

@@ -24,6 +24,7 @@ FIRST_ROUND = {
     "controls": ["reinit", "random", "one_shot"],
 }
 TRAJECTORY = {"tau": 3, "s": 300.0, "sigma": 0.1, "s_start": 50.0, "block": 64, "target_batch": 80.0}
+FULL = {**TRAJECTORY, "test": "full", "target_batch": None}
 ARMS = {
     "sgd": {"method": "sgd"},
     "sgd fixed": {"method": "sgd", "options": {"batches": "fixed"}},
@@ -59,7 +60,7 @@ ARMS = {
         "options": {**TRAJECTORY, "centre": True, "layer_scale": {"output": 0.5}, "beta": 0.7},
         "label_noise": 0.1,
     },
-    "trajectory with the full test": {"method": "trajectory", "options": {**TRAJECTORY, "test": "full"}},
+    "trajectory with the full test": {"method": "trajectory", "options": FULL},
 }
 
 
@@ -118,8 +119,8 @@ def test_the_artifact_is_what_its_manifest_says(run, data, tmp_path):
     result, _ = train(run, data, tmp_path)
     artifact.write(tmp_path / "model", result)
     back = artifact.read(tmp_path / "model")
-    assert back.manifest == result.manifest
     manifest = back.manifest
+    assert manifest.model_copy(update={"digest": "", "weights_sha256": ""}) == result.manifest
     assert (manifest.arm, manifest.method, tuple(manifest.seeds)) == (run.arm, run.method, run.seeds)
     for name, variant in manifest.variants.items():
         network = models.build(manifest.model.name, data.images, **manifest.model.arguments)
@@ -128,6 +129,48 @@ def test_the_artifact_is_what_its_manifest_says(run, data, tmp_path):
                 network.load_state_dict(artifact.state_dict(back, name, seed, member), strict=True)
         assert len(variant.best_step) == len(variant.validation_loss) == len(manifest.seeds)
         assert 0 < min(variant.best_step) <= max(variant.best_step) <= run.train.steps
+
+
+LEAVES = {  # other variants, or a record of other keys
+    **ARMS,
+    "lottery, the ticket alone": {"method": "lottery", "arm": "round-1", "options": {**FIRST_ROUND, "controls": []}},
+    "deep ensemble of two": {"method": "deep_ensemble", "options": {"members": 2}},
+    "simplex of four": {"method": "subspace", "options": {"shape": "simplex", "endpoints": 4}},
+    "trajectory of one": {"method": "trajectory", "options": {**TRAJECTORY, "tau": 1, "burn_in": 0.95}},
+}
+
+
+@pytest.mark.parametrize("arm", LEAVES)
+def test_it_leaves_what_it_declares_for_claims(arm, make_run, data, tmp_path):
+    """`check` refuses claims by this declaration, so it must be what a training really leaves."""
+    run = make_run(**LEAVES[arm])
+    declared = methods.product(run)
+    result, trained = train(run, data, tmp_path)
+    manifest = result.manifest
+    assert dict(declared.variants) == {name: variant.members for name, variant in manifest.variants.items()}
+    fewer, _ = train(run.model_copy(update={"seeds": run.seeds[:2]}), data, tmp_path)
+    found = [
+        key
+        for key, value in numbers(manifest.record).items()
+        if is_a_number_a_seed(value, 3) and is_a_number_a_seed(numbers(fewer.manifest.record)[key], 2)
+    ]
+    assert sorted(declared.record) == sorted(found)
+    assert declared.evaluations == len({row[2] for row in trained.curves.rows})
+
+
+def numbers(record, prefix=""):
+    """What stands in a record under `a.b.c`, for keys that a claim can name so."""
+    found = {}
+    for key, value in record.items():
+        if "." not in key:
+            found |= numbers(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def is_a_number_a_seed(value, seeds):
+    if isinstance(value, list):
+        return len(value) == seeds and all(isinstance(each, int | float) for each in value)
+    return isinstance(value, int | float)
 
 
 def test_costs_are_counted(run, data, tmp_path):

@@ -44,7 +44,7 @@ PARAMS = {
     ],
 }
 STAGES = [
-    *("download", "prepare", "baseline", "train@cyclic", "train@long"),
+    *("scan", "download", "prepare", "baseline", "train@cyclic", "train@long"),
     *("evaluate_baseline", "evaluate@cyclic", "evaluate@long", "compare", "track"),
     *("prune@1", "prune@2", "evaluate_round@1", "evaluate_round@2"),
 ]
@@ -85,7 +85,8 @@ class Workspace:
         return done
 
     def bytes_of(self, folder: str) -> dict[str, bytes]:
-        files = (path for path in sorted((self.folder / folder).rglob("*")) if path.is_file())
+        place = self.folder / folder
+        files = (path for path in (sorted(place.rglob("*")) if place.is_dir() else [place]) if path.is_file())
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in files}
 
 

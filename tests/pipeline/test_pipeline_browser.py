@@ -1,10 +1,11 @@
-"""What a person sees in a browser: MLflow's pages over a tracked repository, and the report's page.
+"""What a person sees in a browser: MLflow's pages over a tracked repository, the report's page, and DVC's plots.
 
 The browser is the system's Chromium, without a window. `ASSAY_SCREENSHOTS=<folder>` keeps a picture of each page.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -21,7 +22,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
+from ruamel.yaml import YAML
 
+from assay.reporting import vega
 from assay.tracking.store import opened
 from assay.tracking.sync import sync
 from tests.unit.reporting.reporting_site import write_report
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
+REPOSITORY = Path(__file__).parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine (Debian: chromium)")
 
@@ -216,3 +220,26 @@ def _box(locator) -> dict[str, float]:
 def _light(colour: str) -> float:
     """The mean of a CSS colour's red, green and blue."""
     return sum(map(float, re.findall(r"[\d.]+", colour)[:3])) / 3
+
+
+def test_dvcs_plots_are_drawn_without_a_network(browser, tmp_path_factory):
+    """With the committed `.dvc`, and Vega where `make install` puts it."""
+    root = write_report(tmp_path_factory.mktemp("plots"))
+    for command in (["git", "init", "--quiet"], ["dvc", "init", "--quiet"]):
+        subprocess.run(command, cwd=root, check=True)
+    shutil.copytree(REPOSITORY / ".dvc/plots", root / ".dvc/plots", dirs_exist_ok=True)
+    for name in ("config", "page.html"):
+        shutil.copy(REPOSITORY / ".dvc" / name, root / ".dvc")
+    vega.main(root / ".venv/vega.js")
+    stages = YAML(typ="safe", pure=True).load(REPOSITORY / "dvc.yaml")["stages"]
+    plots = stages["compare"]["plots"]
+    (root / "dvc.yaml").write_text(json.dumps({"stages": {"compare": {"cmd": "true", "plots": plots}}}))
+    subprocess.run(["dvc", "plots", "show"], cwd=root, check=True, capture_output=True)
+    with page_of(browser, "dvc-plots", offline=True, viewport={"width": 1300, "height": 900}) as (page, wrong):
+        page.goto((root / "dvc_plots/index.html").as_uri())
+        charts = page.locator("svg.marks")
+        expect(charts).to_have_count(len(plots))
+        marks = ".mark-rect.role-mark path, .mark-line.role-mark path"
+        for i in range(len(plots)):  # a bar for each variant, a line for each arm
+            expect(charts.nth(i).locator(marks).nth(2)).to_be_attached()
+        assert not [line for line in wrong if line.startswith("failed") or "rror" in line]

@@ -19,6 +19,8 @@ import pytest
 from clone import PARAMS, ROOT, Clone, Workspace, ran
 from ruamel.yaml import YAML
 
+from assay.review import machines
+
 PUSH = """
 from pathlib import Path
 from assay.pipeline import dag, dvc
@@ -185,6 +187,9 @@ def test_exactly_the_expected_stages_run_and_the_results_are_committed(branch, o
     changed = set(branch.run("git", "diff", "--name-only", "HEAD~1").stdout.split())
     assert {"dvc.lock", "metrics/evaluate/long.json", "metrics/summary.csv"} <= changed
     assert all(name == "dvc.lock" or name.startswith("metrics/") for name in changed)
+    content = json.loads((branch.folder / "metrics/timings/long.json").read_text())
+    timings = content[0] if isinstance(content, list) else content
+    assert all(timings[fact] for fact in machines.FACTS)
 
 
 def test_the_report_says_so_in_the_one_comment(branch, hub):
@@ -194,6 +199,10 @@ def test_the_report_says_so_in_the_one_comment(branch, hub):
     assert len(hub.comments) == 2
     assert hub.writes == ["POST", "PATCH", "POST"]  # the comment, the comment again, the status
     body = hub.comments[1]["body"]
+    first = branch.run("git", "rev-parse", "main").stdout[:12]
+    assert f"Compared with {first} `first`, which is `main` (refs/remotes/origin/main)." in body
+    assert f"Compared with {first} 'first'" in reported
+    assert "Trained on another machine" not in body
     assert "| `arms.long.steps` | 80 | 70 |" in body
     assert "`train@long`, `evaluate@long`, `compare`, `track`. " in body
     assert "s were training" in body

@@ -30,8 +30,8 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
     (tmp_path / "presets").mkdir()
     (tmp_path / "presets/small.yaml").write_text(
-        "# says what it is\nmodel: {name: linear}  # convex\n\n# of this budget\ntrain:\n"
-        "  steps: 700\n  batch_size: 50\n"
+        "# says what it is\nmodel: {name: mlp, hidden: [8]}  # small\n\n# of this budget\ntrain:\n"
+        "  steps: 1200\n  batch_size: 50\n"
         "  optimizer: {name: sgd, lr: 0.1}\n  evaluate_every: 7\n",
         encoding="utf-8",
     )
@@ -78,8 +78,8 @@ def test_a_section_is_replaced_and_every_other_line_stays(folder, capsys):
     arms = next(number for number, line in enumerate(old) if line.startswith("arms:"))
     assert new[-len(old[arms:]) :] == old[arms:]
     between = new[old.index("model: {name: lenet_300_100}") : -len(old[arms:])]
-    assert between[:4] == ["model: {name: linear}  # convex", "", "# of this budget", "train:"]
-    assert config.load(folder / "params.yaml").train.steps == 700
+    assert between[:4] == ["model: {name: mlp, hidden: [8]}  # small", "", "# of this budget", "train:"]
+    assert config.load(folder / "params.yaml").train.steps == 1200
     preset.main("small")
     assert (folder / "params.yaml").read_text(encoding="utf-8").splitlines() == new
 

@@ -13,7 +13,7 @@ import sys
 import time
 
 import pytest
-from clone import PARAMS, STAGES, Clone
+from clone import PARAMS, STAGES, Clone, Workspace, ran
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +21,15 @@ def clone(tmp_path_factory) -> Clone:
     return Clone(tmp_path_factory.mktemp("clone"))
 
 
-def in_order(ran: list[str]) -> set[str]:
+def in_order(stages: list[str]) -> set[str]:
     """The stages that ran, after a check that none ran twice."""
-    assert len(set(ran)) == len(ran)
-    return set(ran)
+    assert len(set(stages)) == len(stages)
+    return set(stages)
+
+
+def commit(clone: Clone, message: str) -> None:
+    clone.run("git", "add", "-A")
+    clone.run("git", "commit", "-qm", message)
 
 
 def runs_in_mlflow(clone: Clone) -> list[tuple[str, str]]:
@@ -39,10 +44,16 @@ def test_from_nothing_everything_runs(clone):
     assert in_order(clone.repro()) == set(STAGES)
     for name in ("baseline", "cyclic", "long"):
         evaluation = json.loads((clone.folder / f"metrics/evaluate/{name}.json").read_text())
-        last = evaluation["variants"]["last"]
+        last = evaluation["evaluation"][0]["variants"]["last"]
         assert min(last["accuracy"]) > 0.5  # chance is 0.1
         assert last["train_samples"] == (80 if name == "long" else 60) * 32
     (claim,) = json.loads((clone.folder / "metrics/claims.json").read_text())
+    shown = json.loads(clone.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
+    arms = ("baseline", "cyclic", "long", "round-1", "round-2")
+    assert set(shown) == {f"metrics/evaluate/{arm}.json" for arm in arms}
+    assert {tuple(one["data"]) for one in shown.values()} == {
+        ("test_accuracy", "test_nll", "test_ece", "training_cost")
+    }
     fields = {"id", "paper", "statement", "metric", "arm", "against", "difference", "interval", "verdict"}
     assert fields | {"differs_from_paper"} <= claim.keys()
     assert (clone.folder / "metrics/report/index.html").exists()
@@ -72,11 +83,29 @@ def test_a_changed_arm_and_a_new_one_run_and_nothing_else(clone):
     assert "short" in (clone.folder / "metrics/summary.csv").read_text()
 
 
-def test_what_was_computed_before_is_restored_and_a_removed_arm_takes_its_stages_along(clone):
+def test_a_removed_arm_takes_its_results_along_and_other_clones_settle(clone, tmp_path):
+    """A second clone has the arm too when the first drops it; git and DVC's remote bring it what the first wrote."""
+    (tmp_path / "remote").mkdir()
+    clone.run("dvc", "remote", "add", "--default", "team", str(tmp_path / "remote"))
+    commit(clone, "with short")
+    second = tmp_path / "second"
+    ignored = shutil.ignore_patterns("mlflow.db", "mlartifacts", "mlflow.json")
+    shutil.copytree(clone.folder, second, symlinks=True, ignore=ignored)
     clone.write(PARAMS)
-    assert in_order(clone.repro()) <= {"compare", "track"}
+    assert in_order(clone.repro()) == {"compare", "track"}  # what was computed before is restored
     assert "up to date" in clone.run("dvc", "status").stdout
     assert "short" not in (clone.folder / "metrics/summary.csv").read_text()
+    assert not [path for folder in ("data", "metrics", "models") for path in (clone.folder / folder).rglob("short*")]
+    commit(clone, "without short")
+    clone.run("dvc", "push", "--run-cache")
+    other = Workspace(second, PYTHONPATH=str(second / "src"), PYTHONWARNINGS="default")
+    other.run("git", "pull", "-q", str(clone.folder))
+    other.run("dvc", "pull")
+    assert set(ran(other.run("dvc", "repro").stdout)) <= {"compare", "track"}
+    assert other.bytes_of("dvc.lock") == clone.bytes_of("dvc.lock")
+    assert other.run("git", "status", "--porcelain").stdout == ""
+    assert ran(other.run("dvc", "repro").stdout) == []
+    assert clone.repro() == []
 
 
 def test_a_killed_training_goes_on_to_the_same_bytes(clone):
@@ -112,13 +141,10 @@ def test_from_a_clone_with_the_cache_nothing_trains_and_a_new_database_is_filled
     shutil.copy2(clone.folder / "dvc.lock", tmp_path)  # what git would bring
     shutil.copytree(clone.folder / "metrics", tmp_path / "metrics", ignore=shutil.ignore_patterns("mlflow.json"))
     other.run("dvc", "config", "cache.dir", str(clone.folder / ".dvc/cache"))
-    ran = in_order(other.repro())
-    assert ran - {"compare"} == {"track"}  # beside the first clone's predictions still lie those of the removed arm
+    assert in_order(other.repro()) == {"track"}
     assert runs_in_mlflow(other) == [run for run in runs_in_mlflow(other) if run[1] == "active"]
     assert {name for name, _ in runs_in_mlflow(other)} >= {"baseline", "cyclic", "long"}
-    assert other.bytes_of("models") == {
-        name: content for name, content in clone.bytes_of("models").items() if "/short/" not in name
-    }
+    assert other.bytes_of("models") == clone.bytes_of("models")
 
 
 def test_a_broken_raw_file_is_named_and_the_next_run_recovers(clone):

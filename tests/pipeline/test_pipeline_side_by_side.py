@@ -108,7 +108,7 @@ def test_where_nothing_is_to_do_nobody_asks_for_a_gpu(tiny, monkeypatch, capfd):
 @pytest.mark.parametrize("text", ["0", "two", "-1"])
 def test_a_number_of_jobs_that_is_none_is_refused(monkeypatch, text):
     monkeypatch.setenv("ASSAY_JOBS", text)
-    with pytest.raises(AssayError, match=f"ASSAY_JOBS={text}: give a whole number of jobs, 1 or more"):
+    with pytest.raises(AssayError, match=f"ASSAY_JOBS={text}: give a whole number of jobs, from 1 to 4096"):
         side_by_side.jobs()
 
 

@@ -1,6 +1,6 @@
 """params.yaml as typed, frozen models: every knob a user turns, and one clear line for every one turned wrong.
 
-The file is parsed as YAML 1.2, as DVC parses it (so `1e-3` is a number to both). A stage sees only the sections that
+The file is parsed as DVC parses it. A stage sees only the sections that
 it asks `read` for; the names it asks for are the `params` that dvc.yaml must declare, and a test compares the two.
 """
 
@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from ruamel.yaml import YAML, YAMLError
 
 from assay.config.budget import SGD, Adam, Constant, Cosine, Optimizer, Schedule, Step, Train
 from assay.config.claim import Claim  # noqa: TC001 (pydantic reads annotations at run time)
-from assay.config.lottery import BASELINE, Lottery, round_name
-from assay.config.parsing import Section, parse, problem_lines, suggestion
+from assay.config.lottery import BASELINE, NO_ROUNDS, Lottery, round_name
+from assay.config.parsing import LONGEST_NAME, Section, parse, problem_lines, suggestion, text_of, unusable, yaml_of
 from assay.config.sections import ARM_KEYS, Arm, Data, Model, Seeds
 from assay.foundation.errors import AssayError
 
@@ -24,7 +23,7 @@ __all__ = ["SGD", "Adam", "Constant", "Cosine", "Optimizer", "Schedule", "Sectio
 __all__ += ["ARM_KEYS", "BASELINE", "Arm", "Data", "Lottery", "Model", "round_name"]
 PARAMS_FILE = Path("params.yaml")
 LOTTERY = "lottery"
-NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=LONGEST_NAME)]
 
 
 class Params(Section):
@@ -34,9 +33,17 @@ class Params(Section):
     data: Data
     model: Model
     train: Train
-    arms: dict[Annotated[str, Field(pattern=NAME_PATTERN)], Arm] = Field(default_factory=dict)
-    lottery: Lottery | None = None
+    arms: dict[Name, Arm] = Field(default_factory=dict)
+    lottery: Lottery = NO_ROUNDS
     claims: tuple[Claim, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _values_are_usable(cls, content: dict[str, Any]) -> dict[str, Any]:
+        lines = unusable(content)
+        if lines:
+            raise ValueError("\n".join(lines))
+        return content
 
     @field_validator("seeds")
     @classmethod
@@ -63,19 +70,19 @@ class Params(Section):
         if len(set(identifiers)) < len(identifiers):
             twice = next(name for name in identifiers if identifiers.count(name) > 1)
             raise ValueError(f"claims: the id {twice!r} stands twice; give each claim its own")
-        if self.lottery and self.lottery.rewind >= self.train.steps:
+        if self.lottery.rewind >= self.train.steps:
             raise ValueError(f"lottery.rewind: got {self.lottery.rewind}; it must be less than train.steps")
         return self
 
     def rounds(self) -> list[str]:
         """The names of the pruning rounds."""
-        return self.lottery.names if self.lottery else []
+        return self.lottery.names
 
     def runs(self) -> list[Run]:
         """Every training that the file asks for: the baseline, the arms, then the pruning rounds."""
         arms = [arm_run(name, arm, self.seeds, self.model, self.train) for name, arm in self.arms.items()]
         own = (self.seeds, self.model, self.train)
-        rounds = [round_run(n, self.lottery, *own) for n in self.lottery.numbers] if self.lottery else []
+        rounds = [round_run(n, self.lottery, *own) for n in self.lottery.numbers]
         return [baseline_run(*own), *arms, *rounds]
 
 
@@ -94,6 +101,11 @@ class Run(Section):
     label_noise: float = 0.0
     options: dict[str, Any]
     own: tuple[str, ...] = ()
+
+    def place(self, key: str) -> str:
+        """Where in params.yaml a key of `model` or `train` stands: under the arm, if it is the arm's own."""
+        shared = f"train.{key}" if key in Train.model_fields else key
+        return f"{PARAMS_FILE}: {f'arms.{self.arm}.{key}' if key in self.own else shared}"
 
 
 def baseline_run(seeds: tuple[int, ...], model: Model, train: Train) -> Run:
@@ -166,21 +178,13 @@ class Settings:
 
     @property
     def lottery(self) -> Lottery:
-        """The pruning rounds.
-
-        Raises:
-            AssayError: there is no such section.
-        """
-        found = self._get("lottery")
-        if found is None:
-            raise AssayError(f"{PARAMS_FILE}: lottery: missing; it says which pruning rounds there are")
-        return found  # type: ignore[no-any-return]
+        """The pruning rounds; none without a section `lottery`."""
+        return self._get("lottery")  # type: ignore[no-any-return]
 
     @property
     def rounds(self) -> list[str]:
-        """The names of the pruning rounds, in their order; none without a section `lottery`."""
-        found = self._get("lottery")
-        return found.names if found else []
+        """The names of the pruning rounds, in their order."""
+        return self.lottery.names
 
     def baseline(self) -> Run:
         """The baseline as a run: plain gradient training under the shared budget."""
@@ -222,13 +226,7 @@ def load(path: Path = PARAMS_FILE) -> Params:
     Raises:
         AssayError: as `read`.
     """
-    try:
-        content = YAML(typ="safe", pure=True).load(path)
-    except FileNotFoundError:
-        raise AssayError(f"{path}: not found; run this in the folder that holds it") from None
-    except YAMLError as error:
-        raise AssayError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    return parse(Params, content, str(path))
+    return parse(Params, yaml_of(text_of(path), str(path)), str(path))
 
 
 def train_of(train: Train, arm: Arm, name: str) -> Train:

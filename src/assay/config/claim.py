@@ -6,14 +6,20 @@ from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
-from assay.config.parsing import Section, suggestion
+from assay.config.parsing import LONGEST_NAME, Section, suggestion
 
 Measured = Literal["accuracy", "nll", "brier", "ece"]
-COUNTED = (
-    *("best_step", "best_step_accuracy", "steps_to_match", "train_samples", "forward_samples", "optimizer_steps"),
-    *("training_cost", "training_flops", "inference_cost", "inference_flops", "members", "density"),
-    *("disagreement", "total_variation"),
-)
+Basis = Literal["examples", "seeds", "exact"]
+# What the error of a metric is estimated from: seeds and test examples, or seeds alone. An exact metric is a count that
+# follows from params.yaml, so it has no error. That any other metric does not vary says nothing about its error.
+BASES: dict[str, Basis] = {
+    "accuracy": "examples", "nll": "examples", "brier": "examples", "ece": "examples",
+    "best_step": "seeds", "best_step_accuracy": "seeds", "steps_to_match": "seeds",
+    "train_samples": "exact", "forward_samples": "exact", "optimizer_steps": "exact",
+    "training_cost": "exact", "training_flops": "exact", "inference_cost": "exact", "inference_flops": "exact",
+    "members": "exact", "density": "exact",
+    "disagreement": "seeds", "total_variation": "seeds",
+}  # fmt: skip
 MEASURED: tuple[Measured, ...] = get_args(Measured)
 RECORD = "record."
 MORE_IS_BETTER = ("accuracy", "best_step_accuracy")
@@ -28,7 +34,7 @@ class Claim(Section):
         statement: what the paper says, in a sentence.
         arm: the variant that it is about: `line/midpoint`, or `cyclic` for an arm's first.
         against: its rival; a `ratio` without one is about the metric's own value.
-        metric: one of `MEASURED`, one of `COUNTED`, or `record.<key>`: what the method wrote down, a number a seed.
+        metric: one of `BASES`, or `record.<key>`: what the method wrote down, a number a seed.
         verdict: `better` than the rival by more than `margin`, `not_worse` by more than `margin`, or the `ratio` of
             the two, which must be `at_most` or `at_least` some number.
         margin: in the metric's own unit.
@@ -39,7 +45,7 @@ class Claim(Section):
         differs_from_paper: what is not the same as in the paper.
     """
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=LONGEST_NAME)
     paper: str
     statement: str
     arm: str | None = None
@@ -66,8 +72,8 @@ class Claim(Section):
         for key in ("arm", "metric", "verdict"):
             if getattr(self, key) is None:
                 raise ValueError(f"{where}.{key}: missing, and required (or name the `preset` that would test it)")
-        if self.metric not in (*MEASURED, *COUNTED) and not str(self.metric).startswith(RECORD):
-            known = suggestion(str(self.metric), [*MEASURED, *COUNTED, f"{RECORD}<key>"])
+        if self.metric not in BASES and not str(self.metric).startswith(RECORD):
+            known = suggestion(str(self.metric), [*BASES, f"{RECORD}<key>"])
             raise ValueError(f"{where}.metric: got {self.metric!r}; {known}")
         self._check_bounds(where)
         return self

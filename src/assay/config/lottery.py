@@ -57,7 +57,8 @@ class Lottery(Section):
         scope: `layerwise` prunes each layer by itself; `global` ranks all layers of one fraction together.
         rewind: the step of the dense training whose weights the survivors go back to; 0 is the initial weights.
         rounds: by number, in quotes: DVC makes no stage, and says nothing, of a key that is not text.
-        controls: the numbers of the rounds that train `reinit`, `random` and `one_shot` beside the ticket.
+        controls: the numbers of the rounds that train `reinit`, `random` and, from round 2, `one_shot` beside the
+            ticket.
     """
 
     prune_fraction: Annotated[dict[str, float], PlainValidator(fractions_of)]
@@ -102,15 +103,22 @@ class Lottery(Section):
         return [round_name(number) for number in self.numbers]
 
     def options(self, number: int) -> dict[str, Any]:
-        """What the method is told about a round: everything but the other rounds."""
+        """What the method is told about a round: everything but the other rounds.
+
+        In round 1, pruning the dense network once is what the ticket does, so that `one_shot` is left out.
+        """
+        controls = [name for name in CONTROLS if number > 1 or name != "one_shot"]
         return {
             "round": number,
             "after": round_name(number - 1),
             "prune_fraction": self.prune_fraction,
             "scope": self.scope,
             "rewind": self.rewind,
-            "controls": list(CONTROLS) if number in self.controls else [],
+            "controls": controls if number in self.controls else [],
         }
+
+
+NO_ROUNDS = Lottery(prune_fraction={"linear": 0.2}, scope="layerwise", rewind=0, rounds={}, controls=())
 
 
 def round_name(number: int) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from ruamel.yaml import YAML, YAMLError
 
 from assay.foundation import files
 from assay.foundation.errors import AssayError
@@ -16,12 +18,123 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 S = TypeVar("S", bound=BaseModel)
+LONGEST_NAME = 100  # files are named after arms, with suffixes; file systems allow 255 bytes
+LARGEST, DEEPEST = 2**63, 32  # of numbers, and levels of nesting
+UNSEEN = ("size", "nfiles")  # DVC's own names; its run-cache leaves out every parameter that is called so
+EVALUATION = "evaluation"  # see InList
 
 
 class Section(BaseModel):
     """A part of params.yaml: frozen, and an unknown key or a value of another type is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+
+class Digested(BaseModel):
+    """A record on disk that holds the SHA-256 of its own content.
+
+    Attributes:
+        digest: of all other fields; `signed` fills it in.
+    """
+
+    digest: str = ""
+
+    def signed(self) -> dict[str, Any]:
+        """The content for the file, with its digest."""
+        content = self.model_dump(mode="json", exclude={"digest"})
+        return {**content, "digest": files.content_digest(content)}
+
+    def verify(self, path: Path, damaged: str) -> None:
+        """Compare what was read from `path` with its digest; `damaged` says what to do if it is another.
+
+        Raises:
+            AssayError: it is another, or there is none.
+        """
+        if not self.digest:
+            raise AssayError(f"{path}: holds no digest, as older versions wrote it; run `dvc repro` to make it anew")
+        content = self.model_dump(mode="json", exclude_unset=True, exclude={"digest"})
+        if files.content_digest(content) != self.digest:
+            raise AssayError(f"{path}: damaged or altered: its content does not have its digest; {damaged}")
+
+
+def text_of(path: Path) -> str:
+    """The text of a YAML file; a byte-order mark at its start is left out.
+
+    Raises:
+        AssayError: it cannot be read, or is not UTF-8, the only encoding that DVC reads.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise AssayError(f"{path}: not found; run this in the folder that holds it") from None
+    except OSError as error:
+        raise AssayError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise AssayError(f"{path}: not UTF-8 text; save it with the encoding UTF-8") from None
+
+
+def yaml_of(text: str, where: str) -> Any:
+    """The content of a YAML file, by the parser that DVC uses, so that both read the same values (`1e-3` is a number).
+
+    Args:
+        text: of the file.
+        where: the file, for the message.
+
+    Raises:
+        AssayError: the text is not valid YAML.
+    """
+    try:
+        return YAML(typ="safe").load(text)
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date or a number that cannot be
+        raise AssayError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def unusable(value: Any, key: str = "", depth: int = 0) -> list[str]:
+    """One line for each value that no parameter may have, also where a section takes keys that it does not know.
+
+    Parameters are finite numbers that fit in 64 bits, texts, booleans, and lists and mappings of these: DVC records
+    them in dvc.lock, and PyTorch and MLflow take no others.
+
+    Args:
+        value: what YAML gave.
+        key: where it stands.
+        depth: how many lists and mappings it is in.
+    """
+    if depth > DEEPEST:  # also a list that holds itself, which an alias can make
+        return [f"{key}: lies more than {DEEPEST} levels deep"]
+    if isinstance(value, dict):
+        inside = f"{key}." if key else ""
+        unseen = [
+            f"{inside}{name}: DVC's run-cache ignores every parameter named {name} (dvc/stage/cache.py, "
+            "_get_cache_hash), so results of another value would be restored; rename the key"
+            for name in value
+            if name in UNSEEN
+        ]
+        return unseen + [
+            line for name, inner in value.items() for line in unusable(inner, f"{inside}{name}", depth + 1)
+        ]
+    if isinstance(value, list | tuple):
+        return [line for at, inner in enumerate(value) for line in unusable(inner, f"{key}.{at}", depth + 1)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return [f"{key}: got {value}; it should be a finite number"]
+    if isinstance(value, int) and not -LARGEST <= value < LARGEST:
+        return [f"{key}: the number does not fit in 64 bits; it should be less than 2^63"]
+    if value is None or isinstance(value, str | int | float):
+        return []
+    return [f"{key}: got a {type(value).__name__}; it should be a number or a text (put a text in quotes)"]
+
+
+class InList(BaseModel):
+    """A record that its file holds as `{"evaluation": [record]}`, beside a few numbers.
+
+    `dvc metrics` and `dvc exp show` show every number of a metrics file except those in lists: so they show the few.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, content: Any) -> Any:
+        found = content.get(EVALUATION) if isinstance(content, dict) else None
+        return found[0] if isinstance(found, list) and len(found) == 1 else content
 
 
 def parse(kind: type[S], content: Any, where: str, prefix: str = "", also_allowed: Iterable[str] = ()) -> S:

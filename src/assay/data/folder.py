@@ -1,12 +1,14 @@
 """A user's own images, `train/<class>/*.png` and `test/<class>/*.png`, checked and packed into a few files.
 
-The layout is that of torchvision's ImageFolder: the class folders, sorted by name, are the labels.
+What is found in the folder, what was done to it and what is odd about it is printed once it is packed.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from itertools import combinations, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +16,11 @@ import numpy as np
 
 from assay.config import PARAMS_FILE
 from assay.data import packed
+from assay.data.decoding import read_image, shown
 from assay.data.formats import idx_header
+from assay.data.listing import Tree, problems, raise_all, scan
 from assay.data.progress import progress
+from assay.data.sets.catalog import check_validation
 from assay.foundation import files
 from assay.foundation.errors import AssayError
 
@@ -24,24 +29,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "ASSAY_DATA_DIR"
 DEFAULT = Path("data/own")
-EXTENSIONS = frozenset((".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"))
-
-
-@dataclass(frozen=True)
-class Tree:
-    """What a user's folder holds.
-
-    Attributes:
-        root: the folder.
-        class_names: by label.
-        images: for each split, the path of every image below `root` and its label, sorted.
-        digest: of the paths and the files' bytes.
-    """
-
-    root: Path
-    class_names: tuple[str, ...]
-    images: dict[str, list[tuple[str, int]]]
-    digest: str
+_EXAMPLES = 3  # named where more are counted
 
 
 def obtain(data: Data, raw: Path, work: Path) -> bool:
@@ -58,86 +46,91 @@ def obtain(data: Data, raw: Path, work: Path) -> bool:
     Raises:
         AssayError: there are no images, or something about them is wrong; the line names the file or folder.
     """
-    root = Path(os.environ.get(VARIABLE) or DEFAULT).expanduser()
+    root = root_of_images()
     if not root.is_dir():
         return _kept(data, raw, root)
     tree = scan(root)
-    packed.check_digest(data, tree.digest, str(root))
-    if data.digest is None:
-        print(f"{root}: to pin these images, set data.digest: {tree.digest} in {PARAMS_FILE}")
+    packed.check_validation(data, {split: len(entries) for split, entries in tree.images.items()}, str(root))
+    check_validation(data, len(tree.images["train"]))
+    if not tree.unreadable:
+        packed.check_digest(data, tree.digest, str(root))
+    fresh = not _is_packed(tree, data, raw)
+    found = pack(tree, data, work) if fresh else []
+    pin = f"{root}: to pin these images, set data.digest: {tree.digest} in {PARAMS_FILE}"
+    print(*map(shown, [*table(tree), *found, *copies(tree), *([] if data.digest else [pin])]), sep="\n")
+    return fresh
+
+
+def _is_packed(tree: Tree, data: Data, raw: Path) -> bool:
+    """Whether `raw` holds what `tree` lists; where it holds something else, a line says so."""
     try:
-        if packed.verify(raw, data).digest == tree.digest:
-            return False
+        return packed.verify(raw, data).digest == tree.digest
     except AssayError as error:
         if raw.is_dir():
             print(f"{error}; packing again")
-    pack(tree, data, work)
-    return True
+        return False
+
+
+def root_of_images() -> Path:
+    """Where the user's images are: `ASSAY_DATA_DIR`, or data/own."""
+    return Path(os.environ.get(VARIABLE) or DEFAULT).expanduser()
 
 
 def _kept(data: Data, raw: Path, root: Path) -> bool:
     """Whether to go on with what `raw` holds, where the user's folder is not there: False, or an error."""
     try:
-        packed.verify(raw, data)
+        record = packed.verify(raw, data)
     except AssayError as error:
         named = f"{VARIABLE}={root}" if os.environ.get(VARIABLE) else f"{VARIABLE} is not set, and {root}"
         raise AssayError(
             f"data set folder: no images: {named}: no such folder; {error}\n"
             f"Set {VARIABLE} to a folder with train/<class>/*.png and test/<class>/*.png, or put it at {DEFAULT}."
         ) from None
+    check_validation(data, record.counts["train"])
     return False
 
 
-def scan(root: Path) -> Tree:
-    """List a user's images and take their digest.
-
-    Raises:
-        AssayError: a split is missing, the splits' classes differ, or a class is empty.
-    """
-    classes = {split: _classes(root / split) for split in packed.SPLITS}
-    for one, other in (packed.SPLITS, packed.SPLITS[::-1]):
-        for name in sorted(classes[one].keys() - classes[other].keys()):
-            raise AssayError(f"{root / other / name}: missing; {one} has the class {name}, so {other} must have it")
-    names = sorted(classes["train"])
-    if len(names) < 2:
-        raise AssayError(f"{root / 'train'}: a folder for each of two or more classes is needed; found {names}")
-    images = {
-        split: [(path, label) for label, name in enumerate(names) for path in _images(root, classes[split][name])]
-        for split in packed.SPLITS
-    }
-    paths = [path for split in packed.SPLITS for path, _ in images[split]]
-    digests = {}
-    with progress("reading images", len(paths), "images") as advance:
-        for path in paths:
-            digests[path] = files.file_digest(root / path)
-            advance(1)
-    both = {digests[path] for path, _ in images["train"]} & {digests[path] for path, _ in images["test"]}
-    if both:
-        print(f"{root}: warning: {len(both)} images stand in train and in test, byte for byte")
-    return Tree(root, tuple(names), images, files.content_digest(sorted(digests.items())))
-
-
-def pack(tree: Tree, data: Data, out: Path) -> None:
+def pack(tree: Tree, data: Data, out: Path) -> list[str]:
     """Write images, labels and their record into the folder `out`: the same images give the same bytes.
 
-    Each image is turned as its EXIF says, converted to RGB, scaled until it covers a square of `data.side` pixels,
-    and cut to it from its centre.
+    Each image is brought to a square of `data.side` pixels as `decoding.read_image` says.
+
+    Returns:
+        Lines about what was done to the images, and about those that show nothing.
 
     Raises:
-        AssayError: an image cannot be read; the line names it.
+        AssayError: images cannot be read; a line names each.
     """
     side = data.side
     if side is None:
         raise ValueError("a folder without a side does not pass the configuration's checks")
+    wrong = problems(tree.root, tree.unreadable)
+    notes: defaultdict[str, list[str]] = defaultdict(list)
+    flat: set[str] = set()
+    looks: defaultdict[tuple[str, int], set[int]] = defaultdict(set)  # hashes of pixels, by split and label
     with progress("packing images", sum(map(len, tree.images.values())), "images") as advance:
         for split, entries in tree.images.items():
             with (out / packed.images_name(split)).open("wb") as stream:
                 stream.write(idx_header((len(entries), 3, side, side)))
-                for path, _ in entries:
-                    stream.write(read_image(tree.root / path, side).tobytes())
+                for path, label in entries:
                     advance(1)
+                    if path in tree.unreadable:
+                        continue
+                    try:
+                        image = read_image(tree.root / path, side)
+                    except AssayError as error:
+                        wrong.append(str(error))
+                        continue
+                    pixels = image.pixels.tobytes()
+                    stream.write(pixels)
+                    for note in image.notes:
+                        notes[note].append(path)
+                    looks[split, label].add(hash(pixels))
+                    if (image.pixels == image.pixels[:, :1, :1]).all():
+                        flat.add(path)
             labels = np.array([label for _, label in entries], dtype=">i4")
             (out / packed.labels_name(split)).write_bytes(idx_header(labels.shape, 0x0C) + labels.tobytes())
+    raise_all(wrong)
     record = packed.Record(
         class_names=list(tree.class_names),
         side=side,
@@ -146,37 +139,68 @@ def pack(tree: Tree, data: Data, out: Path) -> None:
         files={path.name: files.file_digest(path) for path in sorted(out.iterdir())},
     )
     files.write_json(out / packed.RECORD, record.model_dump())
+    said = [f"{tree.root}: {_images(len(paths))} {note}: {_some(paths)}" for note, paths in notes.items()]
+    return said + [f"{tree.root}: warning: {line}" for line in _constant(tree, flat, looks)]
 
 
-def read_image(path: Path, side: int) -> np.ndarray:
-    """An image as bytes `(3, side, side)`.
-
-    Raises:
-        AssayError: it cannot be read, or has more than 8 bits a channel; the line names it.
-    """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):
-                raise AssayError(f"{path}: more than 8 bits a channel (mode {image.mode}); save it with 8")
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-            square = ImageOps.fit(upright, (side, side), method=Image.Resampling.BILINEAR)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise AssayError(f"{path}: not a readable image: {error}") from None
-    return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
+def table(tree: Tree) -> list[str]:
+    """The number of images of each class and split, and what was passed over, by reason."""
+    counts = {split: Counter(label for _, label in entries) for split, entries in tree.images.items()}
+    rows = [[name, *(own[label] for own in counts.values())] for label, name in enumerate(tree.class_names)]
+    rows = [["class", *counts], *rows, ["all", *(own.total() for own in counts.values())]]
+    width = max(len(str(row[0])) for row in rows)
+    lines = [f"{tree.root}: images by class and split"]
+    lines += [f"  {row[0]:{width}}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
+    for reason, paths in sorted(tree.passed_over.items()):
+        lines.append(f"{tree.root}: {len(paths)} passed over ({reason}): {_some(paths)}")
+    return lines
 
 
-def _classes(split: Path) -> dict[str, Path]:
-    if not split.is_dir():
-        raise AssayError(f"{split}: no such folder; images belong in {split}/<class>/")
-    return {path.name: path for path in split.iterdir() if path.is_dir() and not path.name.startswith(".")}
+def copies(tree: Tree) -> list[str]:
+    """Warnings for images that stand in two splits or under two classes, byte for byte."""
+    lines = []
+    for one, other in combinations(tree.images, 2):
+        first = {tree.digests[path]: path for path, _ in reversed(tree.images[one])}
+        same = [(path, first[own]) for path, _ in tree.images[other] if (own := tree.digests[path]) in first]
+        if same:
+            lines.append(
+                f"of the {len(tree.images[other])} {other} images, {len(same)} stand in {one} too, byte for byte: "
+                f"{_some([f'{path} of {original}' for path, original in same])}"
+            )
+    by_digest: defaultdict[str, dict[int, str]] = defaultdict(dict)
+    for entries in tree.images.values():
+        for path, label in entries:
+            by_digest[tree.digests[path]].setdefault(label, path)
+    several = [" and ".join(paths.values()) for paths in by_digest.values() if len(paths) > 1]
+    if several:
+        lines.append(f"{_images(len(several))} under more than one class, byte for byte: {_some(several)}")
+    return [f"{tree.root}: warning: {line}" for line in lines]
 
 
-def _images(root: Path, folder: Path) -> list[str]:
-    """The images of a class, in folders below it too, as paths from `root`, sorted."""
-    paths = [path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file()]
-    found = sorted(path.relative_to(root).as_posix() for path in paths if not path.name.startswith("."))
-    if not found:
-        raise AssayError(f"{folder}: no image in it ({', '.join(sorted(EXTENSIONS))})")
-    return found
+def _constant(tree: Tree, flat: set[str], looks: dict[tuple[str, int], set[int]]) -> list[str]:
+    """What is of a single colour, or always the same: the data set, classes of a split, or images."""
+    every = sum(map(len, tree.images.values()))
+    if len(set().union(*looks.values())) == 1:
+        return [f"all {every} images are the same at this side"]
+    if len(flat) == every:
+        return [f"each of the {every} images is of a single colour"]
+    lines: list[str] = []
+    covered: set[str] = set()
+    for split, entries in tree.images.items():
+        for label, group in groupby(entries, key=itemgetter(1)):
+            own, name = {path for path, _ in group}, tree.class_names[label]
+            if len(own) > 1 and own <= flat:
+                lines.append(f"each of the {len(own)} {split} images of class {name} is of a single colour")
+                covered |= own
+            elif len(own) > 1 and len(looks[split, label]) == 1:
+                lines.append(f"the {len(own)} {split} images of class {name} are all the same at this side")
+    rest = sorted(flat - covered)
+    return lines + ([f"{_images(len(rest))} of a single colour: {_some(rest)}"] if rest else [])
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'s' * (count != 1)}"
+
+
+def _some(items: list[str]) -> str:
+    return ", ".join(items[:_EXAMPLES]) + ", ..." * (len(items) > _EXAMPLES)

@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict
 from assay.config import PARAMS_FILE, parsing
 from assay.data import formats
 from assay.foundation import files
-from assay.foundation.errors import AssayError
+from assay.foundation.errors import AssayError, again
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from assay.config import Data
 
 RECORD = "folder.json"
-SPLITS = ("train", "test")
+SPLITS = ("train", "validation", "test")
+NEEDED = ("train", "test")
 AGAIN = "run `dvc repro --force download`"
 
 
@@ -35,7 +37,7 @@ class Record(BaseModel):
         class_names: by label: the names of the class folders, sorted.
         side: height and width in pixels.
         digest: of the user's files, their places in the tree and their bytes.
-        counts: of images, by split.
+        counts: of images, by split; without a validation split, it is held out of the training images.
         files: the SHA-256 of each packed file, by name.
     """
 
@@ -46,6 +48,11 @@ class Record(BaseModel):
     digest: str
     counts: dict[str, int]
     files: dict[str, str]
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that are there."""
+        return [split for split in SPLITS if split in NEEDED or split in self.counts]
 
 
 def images_name(split: str) -> str:
@@ -69,12 +76,13 @@ def verify(folder: Path, data: Data) -> Record:
     if record.side != data.side:
         raise AssayError(f"{path}: images with a side of {record.side}; {PARAMS_FILE} asks for {data.side}; {AGAIN}")
     check_digest(data, record.digest, str(path))
-    for split in SPLITS:
+    check_validation(data, record.counts, str(path))
+    for split in record.splits:
         for name in (images_name(split), labels_name(split)):
             if not (folder / name).is_file():
                 raise AssayError(f"{folder / name}: not there; {AGAIN}")
             if files.file_digest(folder / name) != record.files.get(name):
-                raise AssayError(f"{folder / name}: damaged or altered: not the SHA-256 in {RECORD}; {AGAIN}")
+                raise AssayError(f"{folder / name}: damaged or altered: not the SHA-256 in {RECORD}; {again(folder)}")
     return record
 
 
@@ -88,6 +96,19 @@ def check_digest(data: Data, digest: str, where: str) -> None:
         raise AssayError(
             f"{where}: the images' digest is {digest}; {PARAMS_FILE} asks for data.digest: {data.digest}; "
             "restore those images, or change the key if the new ones are meant"
+        )
+
+
+def check_validation(data: Data, counts: Mapping[str, int], where: str) -> None:
+    """Refuse to hold images out for validation where the user's folder has a split for it.
+
+    Raises:
+        AssayError: `data.validation` is not 0.
+    """
+    if "validation" in counts and data.validation:
+        raise AssayError(
+            f"{PARAMS_FILE}: data.validation: got {data.validation}; {where} has a validation split of its own "
+            f"({counts['validation']} images), which is used: set data.validation: 0, or rename that folder"
         )
 
 

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from assay.config import PARAMS_FILE
 from assay.data import raw
 from assay.data.sets import prepared
 from assay.data.sets.catalog import check_validation
 from assay.data.sets.images import Images
 from assay.data.sets.prepared import Prepared, Split
+from assay.foundation.errors import AssayError
 from assay.foundation.runtime import generator
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from jaxtyping import UInt8
+    from jaxtyping import Int64, UInt8
 
     from assay.config import Data
 
@@ -27,8 +30,8 @@ _IMAGES_AT_ONCE = 1024
 def prepare(source: Path, data: Data, out: Path) -> None:
     """Write data/prepared: train, validation and test as tensors, and what a reader must know of them.
 
-    The validation set is the first `data.validation` of a permutation of the training set that depends on
-    `data.split_seed` alone; within the splits, examples keep their published order.
+    The validation set is the data set's own, or `held_out` of the training set. Within the splits, examples keep their
+    published order.
 
     Args:
         source: data/raw; every file of it is verified again.
@@ -36,13 +39,14 @@ def prepare(source: Path, data: Data, out: Path) -> None:
         out: data/prepared.
 
     Raises:
-        AssayError: a raw file is missing or altered, or the validation set is not smaller than the training set.
+        AssayError: a raw file is missing or altered, or the validation set would leave a class
+            nothing to train on.
     """
     content = raw.read(source, data)
     images, labels = content.train
-    check_validation(data, len(labels))
-    order = torch.randperm(len(labels), generator=generator(data.split_seed, "validation split")).numpy()
-    held_out, kept = np.sort(order[: data.validation]), np.sort(order[data.validation :])
+    chosen = held_out(labels, data, content.class_names)
+    kept = np.setdiff1d(np.arange(len(labels)), chosen)
+    validation = content.validation or (images[chosen], labels[chosen])
     _, channels, height, width = images.shape
     mean, std = moments(images[kept])
     prepared.write(
@@ -56,10 +60,60 @@ def prepare(source: Path, data: Data, out: Path) -> None:
             augment=data.augment,
             digest="",
             train=Split(torch.from_numpy(images[kept]), torch.from_numpy(labels[kept])),
-            validation=Split(torch.from_numpy(images[held_out]), torch.from_numpy(labels[held_out])),
+            validation=Split(*map(torch.from_numpy, validation)),
             test=Split(*map(torch.from_numpy, content.test)),
         ),
     )
+
+
+def held_out(labels: Int64[np.ndarray, " n"], data: Data, class_names: Sequence[str]) -> Int64[np.ndarray, " v"]:
+    """Choose the validation set, stratified by class.
+
+    `data.validation` is divided among the classes in proportion to their training images, by largest remainders (of
+    equal ones, the lower label first), with at least one image left to train on. Which images of a class are taken
+    depends on `data.split_seed` and on the class's label and size alone.
+
+    Args:
+        labels: of the training set.
+        data: how many to hold out, and the seed.
+        class_names: by label.
+
+    Returns:
+        The positions of the chosen images, sorted.
+
+    Raises:
+        AssayError: so many cannot be held out.
+    """
+    check_validation(data, len(labels))
+    sizes = np.bincount(labels, minlength=len(class_names))
+    most = np.maximum(sizes - 1, 0)
+    if data.validation > most.sum():
+        smallest = int(sizes.argmin())
+        raise AssayError(
+            f"{PARAMS_FILE}: data.validation: got {data.validation}; at most {most.sum()} of the {len(labels)} "
+            f"training images can be held out, as each of the {len(sizes)} classes keeps one to train on (the "
+            f"smallest, {class_names[smallest]}, has {sizes[smallest]})"
+        )
+    shares, remainders = np.divmod(sizes * data.validation, len(labels))
+    by_remainder = np.argsort(-remainders, kind="stable").tolist()
+    while missing := data.validation - int(shares.sum()):  # a second time only where a class has none to spare
+        shares[[label for label in by_remainder if shares[label] < most[label]][:missing]] += 1
+    without = [f"{name} ({size})" for name, size, share in zip(class_names, sizes, shares, strict=True) if not share]
+    if data.validation and without:
+        print(
+            f"data.validation: {data.validation}: these classes are too small for a validation image (training "
+            f"images): {', '.join(without[:20])}{', ...' * (len(without) > 20)}"
+        )
+    chosen = [
+        np.flatnonzero(labels == label)[_permutation(data.split_seed, label, size)[:share]]
+        for label, (size, share) in enumerate(zip(sizes.tolist(), shares.tolist(), strict=True))
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+def _permutation(seed: int, label: int, size: int) -> Int64[np.ndarray, " size"]:
+    order: np.ndarray = torch.randperm(size, generator=generator(seed, "validation split", label)).numpy()
+    return order
 
 
 def moments(images: UInt8[np.ndarray, "n c h w"]) -> tuple[tuple[float, ...], tuple[float, ...]]:

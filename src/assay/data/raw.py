@@ -11,7 +11,7 @@ from assay.data import formats, packed
 from assay.data.pickles import read_cifar_batch
 from assay.data.sets.catalog import DATA_SETS, DataSet
 from assay.foundation import files
-from assay.foundation.errors import AssayError
+from assay.foundation.errors import AssayError, again
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,14 +29,16 @@ class Raw:
     """A data set as published.
 
     Attributes:
-        train: images and labels, those for validation included.
+        train: images and labels; those for validation are among them unless they are a split of their own.
         test: likewise.
         class_names: by label.
+        validation: images and labels; None where the data set has no such split.
     """
 
     train: Examples
     test: Examples
     class_names: tuple[str, ...]
+    validation: Examples | None = None
 
 
 def verify(folder: Path, data_set: DataSet) -> None:
@@ -65,13 +67,13 @@ def read(folder: Path, data: Data) -> Raw:
     """
     if data.name not in DATA_SETS:
         record = packed.verify(folder, data)
-        train, test = (packed.read(folder, split, record) for split in packed.SPLITS)
-        return Raw(train, test, tuple(record.class_names))
+        splits = {split: packed.read(folder, split, record) for split in record.splits}
+        return Raw(class_names=tuple(record.class_names), **splits)
     data_set = DATA_SETS[data.name]
     try:
         verify(folder, data_set)
     except AssayError as error:
-        raise AssayError(f"{error}; `dvc repro download` obtains it again") from None
+        raise AssayError(f"{error}; {again(folder)}") from None
     train, test = _READERS[data_set.layout](folder, data_set)
     for (images, labels), count in ((train, data_set.train), (test, data_set.test)):
         if images.shape != (count, *data_set.images.shape) or labels.shape != (count,):

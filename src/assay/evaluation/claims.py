@@ -3,7 +3,8 @@
 A claim names a region: `better` says that the arm is better than its rival by more than the margin, `not_worse` that it
 is worse by no more than the margin (non-inferiority), `ratio` that the ratio of the two lies on one side of a bound.
 Where the whole interval lies in the region the claim is reproduced, where none of it does it is refuted, and otherwise
-it is undecided. Intervals are as wide as the number of claims demands (Holm 1979).
+it is undecided. Intervals are as wide as the number of claims demands (Holm 1979). Counts that follow from params.yaml
+are exact; any other number that happens not to vary has no interval, and so decides nothing.
 """
 
 from __future__ import annotations
@@ -145,7 +146,8 @@ def _decide(one: _Measured, p_value: float | None, confidence: float) -> ClaimRe
     claim, interval = one.claim, one.found.interval(confidence)
     decided, reason = verdict(region(claim), interval), one.found.reason
     if one.late:
-        reason = f"{one.late} of {len(one.found.seeds)} seeds never get there, and count as their last step"
+        late = f"{one.late} of {len(one.found.seeds)} seeds never get there, and count as their last step"
+        reason = f"{late}; {reason}" if reason else late
         decided = "undecided" if decided == "reproduced" else decided
     return ClaimRecord(
         **claim.model_dump(include={"id", "paper", "statement", "margin", "at_most", "at_least", "differs_from_paper"}),

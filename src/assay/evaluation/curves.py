@@ -58,18 +58,16 @@ def read(path: Path) -> Curves:
     Raises:
         AssayError: it is missing, lacks a column, or seeds were evaluated at different steps.
     """
-    try:
-        lines = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
-    except FileNotFoundError:
-        raise AssayError(f"{path}: not found; `dvc repro` writes it") from None
     points: dict[str, dict[str, dict[tuple[int, int], tuple[float, float]]]] = {}
     try:
-        for line in lines:
+        for line in csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))):
             where = int(line["seed"]), int(line["step"])
             of_split = points.setdefault(line["arm"], {}).setdefault(line["split"], {})
             of_split[where] = float(line["loss"]), float(line["accuracy"])
         return {arm: {split: _curve(found) for split, found in splits.items()} for arm, splits in points.items()}
-    except (KeyError, TypeError, ValueError) as error:
+    except FileNotFoundError:
+        raise AssayError(f"{path}: not found; `dvc repro` writes it") from None
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise AssayError(f"{path}: not a table of curves ({error}); delete it and run `dvc repro`") from None
 
 

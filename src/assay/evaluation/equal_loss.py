@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+Point = dict[str, float]
 INTERPOLATED = ("moves", "forward_samples", "batch_a_test", "sigma", "s", "acceptance")
 
 
@@ -46,29 +47,45 @@ def at_equal_loss(records: Mapping[str, Mapping[str, Any]]) -> tuple[float, dict
         records: by arm.
 
     Raises:
-        ValueError: there are no records.
+        ValueError: there are no records, or one is not `comparable`.
     """
-    losses = {arm: list(zip(*record["series"]["loss"], strict=True)) for arm, record in records.items()}
-    level = max(min(seed) for seeds in losses.values() for seed in seeds)
-    return level, {arm: _reached(records[arm]["series"], losses[arm], level) for arm in records}
+    points = {arm: _points(record["series"]) for arm, record in records.items()}
+    level = max(min(point["loss"] for point in chain) for chains in points.values() for chain in chains)
+    return level, {arm: _reached(chains, level) for arm, chains in points.items()}
 
 
-def _reached(series: Mapping[str, Any], losses: Sequence[Sequence[float]], level: float) -> Reached:
-    points = [_crossing(series, seed, loss, level) for seed, loss in enumerate(losses)]
+def comparable(record: Mapping[str, Any]) -> bool:
+    """Whether each chain has a point of the series at which every number of it is known."""
+    chains = _points(record["series"])
+    return bool(chains) and all(chains)
+
+
+def _points(series: Mapping[str, Any]) -> list[list[Point]]:
+    """For each chain the points of the series at which all numbers are known, in their order."""
+
+    def value(key: str, index: int, chain: int) -> Any:
+        entry = series[key][index] if key in series else None
+        return entry[chain] if isinstance(entry, list) else entry
+
+    chains: list[list[Point]] = [[] for _ in (series["loss"] or [[]])[0]]
+    for index in range(len(series["loss"])):
+        for chain, points in enumerate(chains):
+            found = {key: value(key, index, chain) for key in ("loss", *INTERPOLATED)}
+            known = {key: float(one) for key, one in found.items() if one is not None}
+            if len(known) == len(found) and known["sigma"] > 0:
+                points.append(known)
+    return chains
+
+
+def _reached(chains: Sequence[Sequence[Point]], level: float) -> Reached:
+    points = [_crossing(chain, level) for chain in chains]
     means = {key: fmean(point[key] for point in points) for key in INTERPOLATED}
     return Reached(**means, batch_a_test_by_variance=fmean(p["batch_a_test"] / p["sigma"] ** 2 for p in points))
 
 
-def _crossing(series: Mapping[str, Any], seed: int, loss: Sequence[float], level: float) -> dict[str, float]:
-    """The series of a seed, interpolated to where its loss first comes down to the level."""
-    place = next(index for index, value in enumerate(loss) if value <= level)
-    share = 0.0
-    if place:
-        share = (loss[place - 1] - level) / (loss[place - 1] - loss[place])
-    before = max(0, place - 1)
-
-    def value(key: str, index: int) -> float:
-        entry = series[key][index]
-        return float(entry[seed] if isinstance(entry, list) else entry)
-
-    return {key: value(key, before) + share * (value(key, place) - value(key, before)) for key in INTERPOLATED}
+def _crossing(points: Sequence[Point], level: float) -> Point:
+    """The numbers of a chain, interpolated to where its loss first comes down to the level."""
+    place = next(index for index, point in enumerate(points) if point["loss"] <= level)
+    before, after = points[max(0, place - 1)], points[place]
+    share = (before["loss"] - level) / (before["loss"] - after["loss"]) if place else 0.0
+    return {key: before[key] + share * (after[key] - before[key]) for key in INTERPOLATED}

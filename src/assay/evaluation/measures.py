@@ -6,12 +6,12 @@ is a number a seed: a count, a step read off the curves, or what the method wrot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assay.config.claim import MEASURED, RECORD
+from assay.config.claim import BASES, MEASURED, RECORD
 from assay.config.parsing import suggestion
 from assay.evaluation import curves as curves_
 from assay.evaluation import statistics
@@ -64,6 +64,8 @@ class Values:
 def estimate(claim: Claim, arm: Side, against: Side | None, curves: Curves) -> tuple[Estimate, int]:
     """What was found, and how many seeds of the arm never reached what `steps_to_match` asks for.
 
+    An exact metric (`BASES`) has the error 0, whatever the number of seeds; no other metric has.
+
     Raises:
         AssayError: a side does not have the metric; the line names it.
     """
@@ -74,16 +76,25 @@ def estimate(claim: Claim, arm: Side, against: Side | None, curves: Curves) -> t
         )
         return found, 0
     own = values(metric, arm, against, curves)
-    if against is None:
-        return statistics.mean_of(own.numbers[:, None], own.seeds), own.late
-    rival = values(metric, against, against, curves)
+    found = _estimate(claim, own, values(metric, against, against, curves) if against else None)
+    if BASES.get(metric) == "exact" and found.value is not None:
+        found = replace(found, error=0.0, reason="")
+    elif metric in MEASURED and arm.record.test_examples < 2:
+        found = statistics.without_error(found, statistics.ONE_EXAMPLE)
+    return found, own.late if found.seeds else 0
+
+
+def _estimate(claim: Claim, own: Values, rival: Values | None) -> Estimate:
+    if rival is None:
+        return statistics.mean_of(own.numbers[:, None], own.seeds)
     seeds, rows, rival_rows = statistics.common(own.seeds, rival.seeds)
     if not seeds:
-        return Estimate(None, reason="no seed is common to both"), 0
+        return Estimate(None, reason="no seed is common to both")
     sides = own.numbers[rows], rival.numbers[rival_rows]
     if claim.verdict == "ratio":
-        return statistics.ratio_of(*sides, seeds), own.late
-    return statistics.mean_of((sides[0] - sides[1])[:, None], seeds), own.late
+        return statistics.ratio_of(*sides, seeds)
+    with np.errstate(invalid="ignore"):  # infinity minus infinity: mean_of refuses what is not finite
+        return statistics.mean_of((sides[0] - sides[1])[:, None], seeds)
 
 
 def values(metric: str, side: Side, against: Side | None, curves: Curves) -> Values:
@@ -107,9 +118,10 @@ def values(metric: str, side: Side, against: Side | None, curves: Curves) -> Val
         found = {**costs(side.record, variant)._asdict(), **dict(variant)}.get(metric)
     if isinstance(found, int | float):
         found = [found] * len(seeds)
-    if not isinstance(found, list) or len(found) != len(seeds):
+    known = isinstance(found, list) and all(isinstance(one, int | float | None) for one in found)
+    if not known or len(found) != len(seeds):
         raise AssayError(f"{side.key}: {side.name} has no {metric} for each seed; choose another metric")
-    return Values(seeds, np.array(found, dtype=np.float64))
+    return Values(seeds, np.array(found, dtype=np.float64))  # None becomes NaN
 
 
 def _recorded(side: Side, path: str) -> Any:

@@ -10,7 +10,7 @@ Statistics in Medicine 26). How often such an interval holds the truth is measur
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from assay.evaluation.scoring.predictions import Array, Predictions
 
 CONFIDENCE = 0.95
+LARGEST = 1e100  # a greater number counts as infinite: its square must be finite
+LEAST_ERROR = 1e-12  # of the numbers themselves; below it, an error is what rounding left of 0
 MOST_DEGREES = 1e6  # a t distribution of more is the normal one
+ONE_EXAMPLE = "one test example; an interval needs two or more"
 Interval = tuple[float, float]
 
 
@@ -38,7 +41,8 @@ class Estimate:
     Attributes:
         value: the mean over the common seeds; None where there is none.
         seeds: the common seeds, on which it stands.
-        error: its standard error, of a ratio that of its logarithm; None where it cannot be had.
+        error: its standard error, of a ratio that of its logarithm; None where it cannot be estimated, 0 only where
+            the value is exact by construction.
         degrees: of freedom of the t distribution.
         ratio: whether it is a ratio: interval and p value are then those of its logarithm.
         reason: why there is no interval; empty where there is one.
@@ -55,9 +59,12 @@ class Estimate:
         """The interval that holds the truth with this confidence; None where there is no error."""
         if self.value is None or self.error is None:
             return None
-        reach = float(stdtrit(self.degrees, (1 + confidence) / 2)) * self.error if self.error else 0.0
+        if not self.error:
+            return self.value, self.value
+        reach = float(stdtrit(self.degrees, (1 + confidence) / 2)) * self.error
         if self.ratio:
-            return self.value * math.exp(-reach), self.value * math.exp(reach)
+            middle = math.log(self.value)
+            return _exp(middle - reach), _exp(middle + reach)
         return self.value - reach, self.value + reach
 
     def p_value(self, edge: float) -> float | None:
@@ -79,7 +86,8 @@ def paired_difference(
     """The difference `arm` minus `against` in a metric of the test set.
 
     Networks are compared with the network of the same seed, so only the seeds that both have count. With fewer than
-    two of them there is no interval: one seed says nothing of how seeds vary. Swapping the sides mirrors everything.
+    two of them, or of test examples, there is no interval: one says nothing of how they vary. Swapping the sides
+    mirrors everything.
 
     Args:
         metric: what is compared.
@@ -96,8 +104,10 @@ def paired_difference(
     seeds, rows, rival_rows = common(arm_seeds, against_seeds)
     if not seeds:
         return Estimate(None, reason="no seed is common to both")
-    table = per_example(metric, arm.of_seeds(rows)) - per_example(metric, against.of_seeds(rival_rows))
-    return mean_of(table, seeds)
+    with np.errstate(invalid="ignore"):  # infinity minus infinity: mean_of refuses what is not finite
+        table = per_example(metric, arm.of_seeds(rows)) - per_example(metric, against.of_seeds(rival_rows))
+    found = mean_of(table, seeds)
+    return found if table.shape[1] > 1 else without_error(found, ONE_EXAMPLE)
 
 
 def common(arm_seeds: Sequence[int], against_seeds: Sequence[int]) -> tuple[tuple[int, ...], list[int], list[int]]:
@@ -107,20 +117,51 @@ def common(arm_seeds: Sequence[int], against_seeds: Sequence[int]) -> tuple[tupl
 
 
 def mean_of(table: Float64[Array, "seed example"], seeds: tuple[int, ...]) -> Estimate:
-    """The mean of a table of seeds by examples, both drawn at random; one column is a number a seed."""
+    """The mean of a table of seeds by examples, both drawn at random; one column is a number a seed.
+
+    Where the estimated error is 0 there is none: numbers that happen not to vary are not exact.
+    """
+    if reason := _not_finite(table, seeds):
+        return Estimate(None, seeds, reason=reason)
     value = float(table.mean())
     if len(seeds) < 2:
         return Estimate(value, seeds, reason="one common seed; an interval needs two or more")
     error, degrees = crossed_error(table)
+    if error <= LEAST_ERROR * float(np.abs(table).max()):
+        examples = f" and {table.shape[1]} test examples" if table.shape[1] > 1 else ""
+        return Estimate(
+            value,
+            seeds,
+            reason=f"no variance between {len(seeds)} seeds{examples}: nothing to estimate an error from",
+        )
     return Estimate(value, seeds, error, degrees)
+
+
+def without_error(found: Estimate, reason: str) -> Estimate:
+    """The same value without an interval; a reason that there was already stays."""
+    return replace(found, error=None, reason=found.reason or reason)
+
+
+def _not_finite(table: Float64[Array, "seed example"], seeds: tuple[int, ...]) -> str:
+    """The seeds that have a number that is not finite, as a reason; empty where all are finite."""
+    finite = [bool((np.abs(row) <= LARGEST).all()) for row in table]
+    named = ", ".join(str(seed) for seed, fine in zip(seeds, finite, strict=True) if not fine)
+    return f"not a finite number (seed {named})" if named else ""
+
+
+def _exp(power: float) -> float:
+    """Exponential function, kept between 1e-200 and 1e200 so that no interval ends at infinity."""
+    return math.exp(min(460.0, max(-460.0, power)))
 
 
 def ratio_of(arm: Float64[Array, " seed"], against: Float64[Array, " seed"], seeds: tuple[int, ...]) -> Estimate:
     """The geometric mean over seeds of `arm / against`, paired: its logarithm has the t interval of a mean."""
+    if reason := _not_finite(np.stack([arm, against], 1), seeds):
+        return Estimate(None, seeds, ratio=True, reason=reason)
     if min(arm.min(), against.min()) <= 0:
         return Estimate(None, seeds, ratio=True, reason="a ratio needs numbers above 0 on both sides")
     logarithm = mean_of(np.log(arm / against)[:, None], seeds)
-    value = None if logarithm.value is None else math.exp(logarithm.value)
+    value = None if logarithm.value is None else _exp(logarithm.value)
     return Estimate(value, seeds, logarithm.error, logarithm.degrees, ratio=True, reason=logarithm.reason)
 
 
@@ -131,7 +172,7 @@ def crossed_error(table: Float64[Array, "seed example"]) -> tuple[float, float]:
     the bound at 0, by (seeds + max(examples - rest, 0)) / (S N); Satterthwaite's formula gives the degrees of freedom,
     S - 1 where seeds are all that varies and more as examples count (Hillis 2007).
     """
-    if np.ptp(table) == 0:  # exact: sums of equal numbers differ in their last bits
+    if np.ptp(table) == 0:  # sums of equal numbers differ in their last bits
         return 0.0, MOST_DEGREES
     seeds, examples = table.shape
     of_seeds = examples * float(table.mean(1).var(ddof=1))

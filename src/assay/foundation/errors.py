@@ -3,25 +3,66 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
+import os
+import re
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+ALLOW = "allow this user to read and write it"
+SYSTEM = {  # errors of the file system that the user can mend: what is wrong, and what to do
+    errno.ENOSPC: ("no space left on the device", "free some"),
+    errno.EDQUOT: ("disk quota exceeded", "free some"),
+    errno.EFBIG: ("file larger than this system allows", "raise the limit (`ulimit -f`)"),
+    errno.EROFS: ("read-only file system", "make it writable"),
+    errno.EACCES: ("no permission", ALLOW),
+    errno.EPERM: ("operation not permitted", ALLOW),
+    errno.EIO: ("the device cannot read or write", "check the disk"),
+}
 
 
 class AssayError(Exception):
     """Something that the user can mend: the message says what was wrong, where, and what to do, on one line each."""
 
 
+def again(path: Path) -> str:
+    """What to do about a damaged output of a stage.
+
+    DVC restores an output from its cache without reading what it restores, so the damage may be there too. It hashes
+    cached files that are writable, and drops those that are damaged.
+    """
+    return (
+        f'run `rm -r {path}; chmod -R u+w "$(dvc cache dir)/files"; dvc repro`, which also drops damaged cached copies'
+    )
+
+
+def system_error(error: BaseException | None) -> OSError | None:
+    """The error of the file system that `error` is or comes of, if it is one that the user can mend.
+
+    torch names such an error only as the context of its own, and safetensors only in words.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in SYSTEM:
+            return error
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number and int(number[1]) in SYSTEM:
+            return OSError(int(number[1]), os.strerror(int(number[1])))
+        error = error.__cause__ or error.__context__
+    return None
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn an `AssayError` into its message on stderr and exit code 2; any other exception keeps its traceback.
 
-    A GPU whose memory is full is the user's to mend as well. Whoever ends a command by Ctrl-C knows why it ended: one
-    line, and the exit code that a shell gives it.
+    A GPU whose memory is full, a full disk and a missing permission are the user's to mend as well. Whoever ends a
+    command by Ctrl-C knows why it ended: one line, and the exit code that a shell gives it.
     """
     atexit.register(gc.freeze)  # else the last collection walks 200,000 objects of torch: a second for each stage
     try:
@@ -29,8 +70,11 @@ def one_line_errors() -> Iterator[None]:
     except AssayError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except RuntimeError as error:
-        full = _out_of_memory(error)
+    except (OSError, RuntimeError) as error:
+        full, failed = _out_of_memory(error), system_error(error)
+        if failed:
+            print(f"error: {_said(failed)}", file=sys.stderr)
+            sys.exit(2)
         if not full:
             raise
         said = ". ".join(str(full).split(". ")[:2])
@@ -43,6 +87,12 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         print("interrupted: what is done is kept; run it again to go on", file=sys.stderr)
         sys.exit(130)
+
+
+def _said(error: OSError) -> str:
+    what, remedy = SYSTEM[error.errno or 0]
+    path = error.filename2 or error.filename or "a file that the system does not name"
+    return f"{what}: {path}; {remedy} and run it again: what is done is kept"
 
 
 def _out_of_memory(error: BaseException | None) -> BaseException | None:

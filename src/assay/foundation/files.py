@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
+
+from assay.foundation.errors import system_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,18 +22,40 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a fresh path beside `path`; what is written there takes `path`'s place when the block ends without error.
 
     Works for a file and for a directory (an old directory at `path` is removed first). After an error nothing of the
-    new content is left and the old content is untouched.
+    new content is left and the old content is untouched. What a killed process left of `path` is removed.
+
+    Raises:
+        OSError: the file system refuses it; the error names `path`, whatever library wrote.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    _remove(temporary)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        if left == temporary or not _runs(left.suffixes[-2][1:]):
+            _remove(left)
     try:
         yield temporary
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         temporary.replace(path)
+    except Exception as error:
+        failed = system_error(error)
+        if failed is None or not str(failed.filename or temporary).startswith(str(temporary)):
+            raise
+        raise OSError(failed.errno, failed.strerror, str(path)) from error
     finally:
-        _remove(temporary)
+        with suppress(OSError):  # a read-only file system refuses it even where there is nothing to remove
+            _remove(temporary)
+
+
+def _runs(pid: str) -> bool:
+    """Whether a process of this number runs."""
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError, ValueError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def _remove(path: Path) -> None:

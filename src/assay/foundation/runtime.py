@@ -8,14 +8,42 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import math
 import os
+import platform
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
+
+
+CHECKPOINT_SECONDS = 30.0
+MOST = 4096  # threads or jobs
+
+
+def check() -> None:
+    """Check the environment variables that decide where and how a run goes, before it begins.
+
+    Raises:
+        AssayError: one of them has a value that cannot be had; a line each.
+    """
+    lines = []
+    asked: list[Callable[[], object]] = [threads, jobs, checkpoint_seconds]
+    if os.environ.get("ASSAY_DEVICE") not in (None, "", "cpu"):  # to ask for another takes PyTorch
+        asked.append(device)
+    for ask in asked:
+        try:
+            ask()
+        except AssayError as error:
+            lines.append(str(error))
+    if lines:
+        raise AssayError("\n".join(lines))
 
 
 def set_up() -> torch.device:
@@ -32,13 +60,7 @@ def set_up() -> torch.device:
     from torch.utils import deterministic
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
-    name = device_name()
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise AssayError(f"ASSAY_DEVICE={name}: {reason}; name a device of this machine, such as cpu or cuda") from None
+    chosen = device()
     _keep_memory()
     torch.set_num_threads(threads())
     torch.set_flush_denormal(True)  # moments of dead units decay into numbers that a CPU adds a hundred times slower
@@ -47,7 +69,25 @@ def set_up() -> torch.device:
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False  # float32 is float32: 10 bits of mantissa are asked for by name
-    return device
+    return chosen
+
+
+def device() -> torch.device:
+    """The device that `device_name` names, tried out.
+
+    Raises:
+        AssayError: this machine does not have it, or it holds no numbers (PyTorch's device `meta`).
+    """
+    import torch
+
+    name = device_name()
+    try:
+        found = torch.device(name)
+        torch.zeros(1, device=found).item()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise AssayError(f"ASSAY_DEVICE={name}: {reason}; name a device of this machine, such as cpu or cuda") from None
+    return found
 
 
 def _keep_memory() -> None:
@@ -72,6 +112,14 @@ def beside() -> int:
     return count("ASSAY_BESIDE", "stages") or 1
 
 
+def processor() -> str:
+    """The CPU's model name as the system reports it, else its architecture."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
+
+
 def count(variable: str, what: str) -> int | None:
     """A whole number from the environment; None where it is not set.
 
@@ -83,9 +131,30 @@ def count(variable: str, what: str) -> int | None:
         AssayError: it is no whole number, or less than 1.
     """
     text = os.environ.get(variable)
-    if text and (not text.isdigit() or int(text) < 1):
-        raise AssayError(f"{variable}={text}: give a whole number of {what}, 1 or more")
+    if text and not (text.isascii() and text.isdigit() and 1 <= int(text[:10]) <= MOST):
+        raise AssayError(f"{variable}={text}: give a whole number of {what}, from 1 to {MOST}")
     return int(text) if text else None
+
+
+def jobs() -> int | None:
+    """How many stages may run at a time, if `ASSAY_JOBS` says it."""
+    return count("ASSAY_JOBS", "jobs")
+
+
+def checkpoint_seconds() -> float:
+    """The seconds between two checkpoints: `ASSAY_CHECKPOINT_SECONDS`, 30 unless given; 0 saves at every step.
+
+    Raises:
+        AssayError: it is no number, or less than 0.
+    """
+    text = os.environ.get("ASSAY_CHECKPOINT_SECONDS") or str(CHECKPOINT_SECONDS)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise AssayError(f"ASSAY_CHECKPOINT_SECONDS={text}: give a number of seconds; 0 saves at every step")
+    return seconds
 
 
 def device_name() -> str:

@@ -2,9 +2,10 @@
 
 A method is a module of this package with `Options` (a pydantic section: what its arms may set) and
 `update(task, options)` (the state and the rule that moves it); it may also have `check(run, options, images, examples)`
-(refuses options that do not fit the budget, the model or the data) and `budget(train, options)` (an arm's own budget in
-place of the shared one). Modules are imported by name, when an arm asks for
-them: a stage depends on the file of its own method, and a new method reruns nothing.
+(refuses options that do not fit the budget, the model or the data, or leave the method nothing to do),
+`budget(train, options)` (an arm's own budget in place of the shared one), `variants(options)` and
+`record_keys(run, options)` (what a claim may name of its arms, where that is more than `last`). Modules are imported by
+name, when an arm asks for them: a stage depends on the file of its own method, and a new method reruns nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from assay.config import ARM_KEYS, PARAMS_FILE, Params, Section, Train
 from assay.config.parsing import parse, suggestion
 from assay.data.sets import catalog
 from assay.foundation.errors import AssayError
+from assay.methods import _claims
+from assay.methods._claims import Product
+from assay.training.checkpoint import UnusableCheckpointError
 from assay.training.loop import train as run_loop
 from assay.training.task import Task
 
@@ -47,7 +51,11 @@ class Checking(Protocol):
     """What a module of this package may hold beside it, where options must fit the budget, the data or the model."""
 
     def check(self, run: Run, options: Any, images: Images, examples: int) -> None:
-        """Refuse, in one line that names the key, what cannot be trained with so many examples of such images."""
+        """Refuse, in one line that names the key, what cannot be trained with so many examples of such images.
+
+        Refuse also what would train, but never do what the method is about, such as choosing among one batch: its
+        results would carry a verdict on the method.
+        """
         ...
 
 
@@ -56,6 +64,22 @@ class Budgeting(Protocol):
 
     def budget(self, train: Train, options: Any) -> Train:
         """The shared budget with the arm's own in place of it."""
+        ...
+
+
+class Producing(Protocol):
+    """What a module of this package may hold beside it, where its arms leave more than the variant `last`."""
+
+    def variants(self, options: Any) -> dict[str, int]:
+        """The variants in their order, with the number of members of each."""
+        ...
+
+
+class Recording(Protocol):
+    """What a module of this package may hold beside it, where its record has numbers for claims."""
+
+    def record_keys(self, run: Run, options: Any) -> tuple[str, ...]:
+        """The keys of the record, deeper ones as `a.b`, that hold a number, or a list with one for each seed."""
         ...
 
 
@@ -88,7 +112,11 @@ def train(
     _check_options(run, data.images, len(data.train.labels))
     task = Task(run, data, ancestors or {}, watched)
     update = make_update(task)
-    trained = run_loop(update, task.plan(update), data, scratch)
+    try:
+        trained = run_loop(update, task.plan(update), data, scratch)
+    except UnusableCheckpointError:  # the checkpoint is dropped
+        update = make_update(task)
+        trained = run_loop(update, task.plan(update), data, scratch)
     return task.artifact(update, trained.curves), trained
 
 
@@ -107,14 +135,21 @@ def options(run: Run) -> Section:
     return parse(kind, run.options, str(PARAMS_FILE), f"arms.{run.arm}.", also_allowed=ARM_KEYS)
 
 
-def check(params: Params) -> None:
+def check(params: Params, own: tuple[Images, int] | None = None) -> None:
     """Check all that can be known before any byte of data is there, for every arm, so that nothing trains in vain.
 
+    Args:
+        params: all of params.yaml.
+        own: of a folder of the user's own images, where it is there: their shape, and how many are left to train on.
+
     Raises:
-        AssayError: a method or option is wrong, or a model or batch does not fit the data.
+        AssayError: a method or option is wrong, a model or batch does not fit the data, or a claim names what its arms
+            will not have.
     """
     catalog.check(params.data)
     images, examples = catalog.images_of(params.data), catalog.training_examples(params.data)
+    if own is not None:
+        images, examples = own
     fitting: list[Model] = []
     for run in params.runs():
         options(run)
@@ -122,18 +157,30 @@ def check(params: Params) -> None:
             _check_model(run, images)
             fitting.append(run.model)
         if examples is not None and run.train.batch_size > examples:
-            key = _key(run, "batch_size")
+            key = run.place("batch_size")
             raise AssayError(f"{key}: {run.train.batch_size} is more than the {examples} examples to train on")
         if images is not None and examples is not None:
             _check_options(run, images, examples)
+    _claims.check(params, {run.arm: product(run) for run in params.runs()})
+
+
+def product(run: Run) -> Product:
+    """What an arm's training will leave for claims to name."""
+    run, method, own = _with_budget(run), _method(run.method, run.arm), options(run)
+    variants = cast("Producing", method).variants(own) if hasattr(method, "variants") else {"last": 1}
+    keys = cast("Recording", method).record_keys(run, own) if hasattr(method, "record_keys") else ()
+    return Product(run, variants, keys)
 
 
 def _check_model(run: Run, images: Images) -> None:
-    models.check(run.model.name, images, run.model.arguments, _key(run, "model"))
+    models.check(run.model.name, images, run.model.arguments, run.place("model"))
 
 
 def _check_options(run: Run, images: Images, examples: int) -> None:
-    """Let the method itself check an arm, where it has something to check."""
+    """Check an arm against the number of examples; the method itself has its say, where it has something to check."""
+    if run.label_noise and not int(run.label_noise * examples):
+        key = f"{PARAMS_FILE}: arms.{run.arm}.label_noise"
+        raise AssayError(f"{key}: {run.label_noise} of {examples} training examples is none; set it to 0 or higher")
     method = _method(run.method, run.arm)
     if hasattr(method, "check"):
         cast("Checking", method).check(run, options(run), images, examples)
@@ -145,12 +192,6 @@ def _with_budget(run: Run) -> Run:
     if not hasattr(method, "budget"):
         return run
     return run.model_copy(update={"train": cast("Budgeting", method).budget(run.train, options(run))})
-
-
-def _key(run: Run, key: str) -> str:
-    """Where in params.yaml a value stands: under the arm, if it is the arm's own."""
-    shared = f"train.{key}" if key in Train.model_fields else key
-    return f"{PARAMS_FILE}: {f'arms.{run.arm}.{key}' if key in run.own else shared}"
 
 
 def _method(name: str, arm: str) -> Method:

@@ -17,6 +17,7 @@ from assay.training.parametrisation import Outcome
 from assay.training.update import GradientUpdate, Seen, UpdateAround
 
 if TYPE_CHECKING:
+    from assay.config import Run
     from assay.training.stack import Weights
     from assay.training.task import Task
     from assay.training.update import Update
@@ -30,6 +31,16 @@ class Options(Section):
     """
 
     members: int = Field(default=3, ge=2)
+
+
+def variants(options: Options) -> dict[str, int]:
+    """`members_<M>`, then the ensembles of fewer."""
+    return {f"members_{count}": count for count in range(options.members, 1, -1)}
+
+
+def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
+    """How many trainings each variant took."""
+    return tuple(f"trainings.{name}" for name in variants(options))
 
 
 def update(task: Task, options: Options) -> Update:

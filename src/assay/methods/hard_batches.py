@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 
 from assay.config import Section
+from assay.foundation.errors import AssayError
 from assay.foundation.runtime import generator
 from assay.training.batches import Batches, orders
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64
     from torch import Tensor
 
+    from assay.config import Run
+    from assay.data.sets.images import Images
     from assay.training.batches import Batch, Score
     from assay.training.task import Task
     from assay.training.update import Update
@@ -41,6 +44,31 @@ class Options(Section):
 
     delta: float = Field(default=0.5, gt=0, le=1)
     selection: Selection = "hardest"
+
+
+def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
+    """Refuse a training that never chooses between batches.
+
+    Raises:
+        AssayError: there is one batch, or the training ends within the first epoch, which visits all of them.
+    """
+    count = examples // run.train.batch_size
+    if count < 2:
+        raise AssayError(
+            f"{run.place('batch_size')}: {examples} training examples make one batch of {run.train.batch_size}, so "
+            f"{run.arm} has nothing to choose from; set it to {examples // 2} or less"
+        )
+    if run.train.steps <= count:
+        raise AssayError(
+            f"{run.place('steps')}: {run.train.steps} steps of {run.arm} are over before its first round, which "
+            f"follows an epoch of {count} batches; set it to {count + 1} or more, or batch_size higher"
+        )
+
+
+def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
+    """What `HardBatches.record` says in a number, or one for each seed."""
+    keys = ("batches", "batches_per_round", "rounds", "first_selection_among_the_earliest", "by_chance")
+    return tuple(f"hard_batches.{key}" for key in keys)
 
 
 def update(task: Task, options: Options) -> Update:

@@ -6,7 +6,8 @@ where asked for, its controls, each of which changes one thing about it:
 
 - `reinit`: the ticket's masks on fresh weights of the same distribution;
 - `random`: the ticket's weights to start from and its number of weights in each layer, at random places;
-- `one_shot`: masks of the same size, found by pruning the dense network once.
+- `one_shot`: masks of the same size, found by pruning the dense network once; from round 2, since in round 1 it is the
+  ticket.
 
 A round is no arm: its options come from the section `lottery`, and it starts from the round before.
 """
@@ -60,7 +61,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse a round that would leave a layer empty: plain arithmetic, known before anything trains.
+    """Refuse a round that would leave a layer empty, or prune nothing: arithmetic, known before anything trains.
 
     Raises:
         AssayError: it would, or the model has no layer of a kind that is pruned.
@@ -71,6 +72,7 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
     if not found:
         kinds = ", ".join(options.prune_fraction)
         raise AssayError(f"{where}.prune_fraction: {run.model.name} has no layer of a kind that it names ({kinds})")
+    pruned = 0
     for pool, fraction in found:
         count = sum(network.get_parameter(name).numel() for name in pool)
         left = left_after(count, fraction, options.round)
@@ -79,6 +81,22 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
                 f"{where}.rounds.{options.round}: would leave {left} of {count} weights in {', '.join(pool)}; ask for "
                 "fewer rounds, or for a smaller lottery.prune_fraction"
             )
+        pruned += left_after(count, fraction, options.round - 1) - left
+    if not pruned:
+        raise AssayError(
+            f"{where}.rounds.{options.round}: would prune no weight, since the share of what is left rounds to none; "
+            "ask for fewer rounds, or for a larger lottery.prune_fraction"
+        )
+
+
+def variants(options: Options) -> dict[str, int]:
+    """The ticket, then its controls."""
+    return dict.fromkeys(("ticket", *options.controls), 1)
+
+
+def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
+    """The numbers of `Round.record`; what it says of each layer is no number a seed that a claim could name."""
+    return ("round", *(f"trainings.{name}" for name in variants(options)), "dense_bytes", "sparse_bytes")
 
 
 class Round(GradientUpdate):

@@ -30,21 +30,22 @@ class Options(Section):
     """What an arm of this method may set beside the shared budget.
 
     Attributes:
-        q: how many examples of each batch are back-propagated; the batch size makes it ordinary training.
+        q: how many examples of each batch are back-propagated; fewer than the batch size.
     """
 
     q: int = Field(ge=1)
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse a q larger than the batch.
+    """Refuse a q that takes whole batches, which is ordinary training.
 
     Raises:
-        AssayError: it is.
+        AssayError: it does.
     """
-    if options.q > run.train.batch_size:
+    if options.q >= run.train.batch_size:
         raise AssayError(
-            f"{PARAMS_FILE}: arms.{run.arm}.q: {options.q} is more than the {run.train.batch_size} examples of a batch"
+            f"{PARAMS_FILE}: arms.{run.arm}.q: {options.q} leaves out none of the {run.train.batch_size} examples of a "
+            "batch, which is ordinary training; set it lower, or batch_size higher"
         )
 
 

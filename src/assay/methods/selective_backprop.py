@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 
 from assay.config import Section
+from assay.foundation.errors import AssayError
 from assay.foundation.runtime import generator
 from assay.training.batches import EpochBatches
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64
     from torch import Tensor
 
+    from assay.config import Run
+    from assay.data.sets.images import Images
     from assay.training.batches import Batch, Score
     from assay.training.task import Task
     from assay.training.update import Update
@@ -36,6 +39,16 @@ class Options(Section):
 
     beta: float = Field(default=1.0, ge=0)
     history: int = Field(default=1024, ge=1)
+
+
+def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
+    """Refuse batches of one example, which is always back-propagated: of each batch, at least the hardest one is.
+
+    Raises:
+        AssayError: a batch has one example.
+    """
+    if run.train.batch_size < 2:
+        raise AssayError(f"{run.place('batch_size')}: of one example, {run.arm} selects none; set it to 2 or more")
 
 
 def update(task: Task, options: Options) -> Update:

@@ -9,8 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from assay.config import Section
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
+    from assay.config import Run
+    from assay.data.sets.images import Images
     from assay.training.task import Task
     from assay.training.update import Update
 
@@ -23,6 +26,20 @@ class Options(Section):
     """
 
     batches: Literal["reshuffled", "fixed"] = "reshuffled"
+
+
+def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
+    """Refuse fixed batches that never come a second time: up to there, they are the baseline's.
+
+    Raises:
+        AssayError: the training ends within its first epoch.
+    """
+    epoch = examples // run.train.batch_size
+    if options.batches == "fixed" and run.train.steps <= epoch:
+        raise AssayError(
+            f"{run.place('steps')}: {run.train.steps} steps of {run.arm} are over before a batch comes a second time, "
+            f"so `batches: fixed` changes nothing; an epoch has {epoch} batches: set it to {epoch + 1} or more"
+        )
 
 
 def update(task: Task, options: Options) -> Update:

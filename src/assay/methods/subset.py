@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from assay.training.update import Update
 
 PRETRAINING, FINE_TUNING, FROM_SCRATCH = "pretraining", "fine-tuning", "from scratch"
+TERMS = ("k", "K", "M", "P", "Q")
 
 
 class Options(Section):
@@ -56,7 +57,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:
-    """Refuse a subset smaller than a batch and a share that leaves a phase without a step.
+    """Refuse a subset smaller than a batch, a phase without a step, and a pretraining of an epoch or less.
 
     Raises:
         AssayError: the line names the key.
@@ -80,6 +81,13 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:
         raise AssayError(
             f"{where}.pretrain: {options.pretrain} of {steps} steps leaves no step for {starved}; {remedy} it"
         )
+    epoch = size // run.train.batch_size
+    if options.pretrain_with == "optimizer" and pretraining <= epoch:
+        raise AssayError(
+            f"{where}.pretrain: {options.pretrain} of {steps} steps is {pretraining}, over before an example of the "
+            f"subset comes a second time, as in training on everything; {epoch + 1} steps or more are needed: raise "
+            "pretrain, steps or k"
+        )
     if options.pretrain_with == "lbfgs":
         network = models.blueprint(run.model.name, images, run.model.arguments)
         if draws_random_numbers(network) or any(True for _ in network.buffers()):
@@ -87,6 +95,11 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:
                 f"{where}.pretrain_with: lbfgs needs an exact gradient, and {run.model.name} has batch norm or "
                 "dropout; choose another model or pretrain_with: optimizer"
             )
+
+
+def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
+    """The terms of Q, each a number; the phases are a list."""
+    return tuple(f"subset.{term}" for term in TERMS)
 
 
 def update(task: Task, options: Options) -> Update:
@@ -101,7 +114,7 @@ def update(task: Task, options: Options) -> Update:
     yardstick = Yardstick(task.data, batches.labels(everything), batches.subset)
     size, outputs, parameters = batches.subset.shape[1], task.data.images.classes, models.parameter_count(inner.network)
     q = round(overdetermination(size, outputs, parameters), 6)
-    terms = {"k": options.k, "K": size, "M": outputs, "P": parameters, "Q": q}
+    terms = dict(zip(TERMS, (options.k, size, outputs, parameters, q), strict=True))
     return MeasuredPhases(moved, ends, yardstick, about={"subset": terms})
 
 

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field, ValidationInfo, field_validator
 
-from assay.config import Section
+from assay import models
+from assay.config import PARAMS_FILE, Section
+from assay.foundation.errors import AssayError
 from assay.foundation.runtime import key
-from assay.training.endpoints import Endpoints, Points
+from assay.training.endpoints import Endpoints, Points, layers
 from assay.training.subspace import Shape  # noqa: TC001 (pydantic reads annotations at run time)
 
 if TYPE_CHECKING:
+    from assay.config import Run
+    from assay.data.sets.images import Images
     from assay.training.task import Task
     from assay.training.update import Update
 
@@ -46,11 +50,42 @@ class Options(Section):
             raise ValueError(f"only a simplex takes it, not a {shape}")
         return value
 
+    @field_validator("pair")
+    @classmethod
+    def _of_two_networks(cls, value: float) -> float:
+        if value == 0.5:
+            raise ValueError("at 0.5 both networks of the pair are the midpoint; choose another")
+        return value
+
     @property
     def points(self) -> Points:
         """The subspace."""
         count = {"line": 2, "curve": 3, "simplex": self.endpoints or 3}[self.shape]
         return Points(self.shape, count, self.beta, self.layerwise, self.pair)
+
+
+def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
+    """Refuse to draw layer by layer where there is one layer.
+
+    Raises:
+        AssayError: the model has one.
+    """
+    if options.layerwise and len(layers(models.blueprint(run.model.name, images, run.model.arguments))) < 2:
+        raise AssayError(
+            f"{PARAMS_FILE}: arms.{run.arm}.layerwise: {run.model.name} has one layer, for which it changes nothing; "
+            "leave it out, or choose another model"
+        )
+
+
+def variants(options: Options) -> dict[str, int]:
+    """The midpoint, the ensemble of the ends, and of a line or curve also a pair in between."""
+    found = {"midpoint": 1, "ensemble": options.points.ends}
+    return found if options.shape == "simplex" else {**found, "pair": 2}
+
+
+def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
+    """How far apart the endpoints are."""
+    return ("squared_cosine", "distance")
 
 
 def update(task: Task, options: Options) -> Update:

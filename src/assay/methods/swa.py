@@ -51,15 +51,15 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
     """Refuse what leaves nothing to average.
 
     Raises:
-        AssayError: no cycle ends before the training does, the schedule still warms up when averaging begins, or it
-            ends at a rate of 0.
+        AssayError: fewer than two cycles end before the training does, the schedule still warms up when averaging
+            begins, or it ends at a rate of 0.
     """
     train, where = run.train, f"{PARAMS_FILE}: arms.{run.arm}"
     first, cycle = first_step(train, options), steps_of_cycle(train, options, examples)
-    if first + cycle > train.steps:
+    if first + 2 * cycle > train.steps:
         raise AssayError(
-            f"{where}.cycle_steps: {cycle} steps from step {first} (start: {options.start}) end after the last of "
-            f"{train.steps} steps; choose fewer"
+            f"{where}.cycle_steps: two cycles of {cycle} steps from step {first} (start: {options.start}) end after "
+            f"the last of {train.steps} steps, and the average needs two networks; lower cycle_steps or start"
         )
     if train.schedule.warmup_steps >= first:
         raise AssayError(
@@ -68,6 +68,16 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
         )
     if options.lr is None and not rate_factor(train.schedule, first, first):
         raise AssayError(f"{where}.lr: missing; the schedule ends at a rate of 0, at which nothing is left to average")
+
+
+def variants(options: Options) -> dict[str, int]:  # noqa: ARG001
+    """The average, and the last weights."""
+    return {"average": 1, "last": 1}
+
+
+def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
+    """What `WeightAveraging.record` says."""
+    return ("averaged", "averaged_from_step")
 
 
 def update(task: Task, options: Options) -> Update:

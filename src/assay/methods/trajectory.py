@@ -85,12 +85,12 @@ def budget(train: Train, options: Options) -> Train:
     return train if options.moves is None else train.model_copy(update={"steps": -(-options.moves // options.tau)})
 
 
-def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
+def check(run: Run, options: Options, images: Images, examples: int) -> None:
     """Refuse what sampling can't do with this model and budget.
 
     Raises:
-        AssayError: the model has batch norm, cannot be centred, or lacks a layer that is scaled; or losses would be
-            rounded.
+        AssayError: the model has batch norm, cannot be centred, or lacks a layer that is scaled; losses would be
+            rounded; or the test or the burn-in could not do what is asked of them.
     """
     where = f"{PARAMS_FILE}: arms.{run.arm}"
     if run.train.precision != "float32":
@@ -101,6 +101,52 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
     if options.centre and split_prefix(network) is None:
         raise AssayError(f"{where}.centre: {run.model.name} is no chain of linear layers and ReLUs; leave centre out")
     check_scales(dict(network.named_parameters()), options.layer_scale, f"{where}.layer_scale")
+    _check_test(options, examples, where)
+    _check_burn_in(options, budget(run.train, options).steps, where)
+
+
+def _check_test(options: Options, examples: int, where: str) -> None:
+    """Refuse a mini-batch test that is none, and a mean batch that no σ brings about."""
+    if options.test == "minibatch" and options.block >= examples:
+        raise AssayError(
+            f"{where}.block: {options.block} is not less than the {examples} training examples, so that no test would "
+            "be on a mini-batch; set it lower, or `test: full`"
+        )
+    if options.target_batch is None:
+        return
+    if options.test == "full":
+        raise AssayError(f"{where}.target_batch: `test: full` runs all examples whatever σ is; leave target_batch out")
+    if not options.block < options.target_batch < examples:
+        raise AssayError(
+            f"{where}.target_batch: got {options.target_batch}; it must lie between block ({options.block}) and the "
+            f"{examples} training examples"
+        )
+
+
+def _check_burn_in(options: Options, sweeps: int, where: str) -> None:
+    """Refuse a schedule of s or σ that has no sweep to run in."""
+    asked = [key for key in ("s_start", "target_batch") if getattr(options, key) is not None]
+    if asked and not int(options.burn_in * sweeps):
+        raise AssayError(
+            f"{where}.{asked[0]}: has no effect, since {options.burn_in} (burn_in) of {sweeps} sweeps is none; raise "
+            f"burn_in, or the number of {'moves' if options.moves else 'steps'}"
+        )
+
+
+def variants(options: Options) -> dict[str, int]:
+    """The chain as an ensemble and as a vote, and its last model."""
+    return {"ensemble": options.tau, "vote": options.tau, "last": 1}
+
+
+def record_keys(run: Run, options: Options) -> tuple[str, ...]:
+    """The costs and diagnostics of `TrajectoryUpdate.record` that are a number, or one for each seed."""
+    sweeps = budget(run.train, options).steps
+    has_halves = sweeps - int(options.burn_in * sweeps) > 1
+    counts = ("tau", "parameters", "block", "moves", "burn_in_moves", "forward_samples", "examples")
+    means = ("batch_a_test", "batch_a_test_whole_run", "saving", "acceptance", "mean_loss", "mean_accuracy")
+    decisions = ("accepted", "rejected", "accepted_exactly", "rejected_exactly")
+    drift = ("loss_drift",) if has_halves else ()
+    return (*counts, *means, *drift, *(f"decisions.{key}" for key in decisions), "reference_distance")
 
 
 def update(task: Task, options: Options) -> TrajectoryUpdate:

@@ -52,12 +52,14 @@ def gathering(stages: Sequence[Any]) -> list[Any]:
 
 
 def git(root: Path, *arguments: str) -> str:
-    """What a git command prints.
+    """What a git command prints; bytes that are not UTF-8, as an old commit's subject may have, are replaced.
 
     Raises:
         AssayError: it fails; the line holds git's own reason.
     """
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", *arguments], cwd=root, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     if done.returncode:
         reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
         raise AssayError(f"git {' '.join(arguments)}: {reason}")

@@ -161,6 +161,13 @@ def is_tracked(root: Path, store: str) -> bool:
 
 
 def read_done(root: Path) -> dict[str, Any] | None:
-    """What `write_done` kept; None where the last run was elsewhere."""
+    """What `write_done` kept; None where the last run was elsewhere.
+
+    Raises:
+        AssayError: the file is damaged.
+    """
     path = root / DONE_FILE
-    return dict(files.read_json(path)) if path.is_file() else None
+    try:
+        return dict(files.read_json(path)) if path.is_file() else None
+    except (ValueError, TypeError) as error:
+        raise AssayError(f"{DONE_FILE}: not JSON ({error}); delete it and run `make ci-repro`") from None

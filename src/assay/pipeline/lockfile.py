@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML, YAMLError
 
+from assay.foundation import files
 from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
@@ -22,7 +25,20 @@ def read(root: Path) -> dict[str, Any]:
         AssayError: it is not YAML, as after a merge with conflicts.
     """
     path = root / NAME
-    return parse(path.read_text(encoding="utf-8"), NAME) if path.is_file() else {}
+    return parse(path.read_bytes().decode(errors="replace"), NAME) if path.is_file() else {}
+
+
+def digest(path: Path) -> str:
+    """The MD5 of an output as dvc.lock records it: of a file, or of the list of a folder's files, ending in `.dir`."""
+    if not path.is_dir():
+        return files.file_digest(path, "md5")
+    listed = [
+        {"md5": files.file_digest(file, "md5"), "relpath": file.relative_to(path).as_posix()}
+        for file in path.rglob("*")
+        if file.is_file()
+    ]
+    text = json.dumps(sorted(listed, key=lambda one: one["relpath"]))
+    return f"{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}.dir"
 
 
 def parse(text: str, where: str) -> dict[str, Any]:
@@ -36,7 +52,7 @@ def parse(text: str, where: str) -> dict[str, Any]:
         AssayError: it is not YAML.
     """
     try:
-        content = YAML(typ="safe").load(text)
-    except YAMLError:
+        content = YAML(typ="safe").load(text) or {}
+        return dict(content.get("stages") or {})
+    except (YAMLError, AttributeError, TypeError, ValueError):
         raise AssayError(f"{where}: not valid YAML, as after a merge with conflicts; {RESOLVE}") from None
-    return dict((content or {}).get("stages", {}))

@@ -6,7 +6,8 @@ upper bound: a stage that reruns and writes the bytes that it wrote before leave
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import sys
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from assay.pipeline.reasons import Reason
 
 TIMINGS = "metrics/timings/"
+SCAN = "scan"  # the stage that takes the digest of the user's own images
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def _steps(
     steps = []
     for stage in stages:
         why = reasons.own(stage, entries.get(stage.addressing), made, results_count)
+        why += _images(stage, results_count)
         before = _upstream(stage, written)
         why = [one for one in why if one.kind != "file" or not _touches(one.what, written)]  # said by what follows
         why += [reasons.Reason("upstream", name) for name in before]
@@ -138,6 +141,21 @@ def _steps(
         written |= {out.def_path: (stage.addressing, digests.get(out.def_path)) for out in stage.outs}
         steps.append(Step(stage.addressing, tuple(why), found.source if found else None, seconds))
     return steps
+
+
+def _images(stage: Any, results_count: bool) -> list[reasons.Reason]:
+    """Whether the user's own images changed: no file that DVC knows, and in the past only their digest is known."""
+    if stage.addressing != SCAN or not stage.cmd.endswith(" folder"):
+        return []
+    (out,) = stage.outs
+    if results_count:
+        from assay.data import watched  # with NumPy, which a plan needs for nothing else
+
+        with redirect_stdout(sys.stderr):  # its warnings are no part of the plan
+            changed = watched.stale("folder", Path(stage.repo.root_dir)) is not None
+    else:
+        changed = reasons.altered(out)
+    return [reasons.Reason("images", out.def_path)] if changed else []
 
 
 def _upstream(stage: Any, written: Mapping[str, tuple[str, str | None]]) -> list[str]:

@@ -20,14 +20,14 @@ class Reason:
     """One thing that makes a stage stale.
 
     Attributes:
-        kind: what it is: the stage is new, its command changed, a parameter, a file it reads, a stage before it, or
-            a file it wrote.
-        what: the parameter, file or stage.
+        kind: what it is: the stage is new, its command changed, a parameter, a file it reads, the user's own images, a
+            stage before it, or a file it wrote.
+        what: the parameter, file or stage; of the images the file with their digest.
         old: a parameter's value when the stage ran last; else empty.
         new: its value now; else empty.
     """
 
-    kind: Literal["new", "command", "parameter", "file", "upstream", "output"]
+    kind: Literal["new", "command", "parameter", "file", "images", "upstream", "output"]
     what: str
     old: str = ""
     new: str = ""
@@ -38,6 +38,7 @@ class Reason:
             "command": f"its command is now `{self.what}`",
             "parameter": str(values.Change(self.what, self.old, self.new)),
             "file": f"{self.what} changed",
+            "images": f"your images are not those of {self.what}",
             "upstream": f"{self.what} reruns",
             "output": f"{self.what} is not what it wrote",
         }[self.kind]
@@ -68,7 +69,7 @@ def own(
             found += [Reason("parameter", one.name, one.old, one.new) for one in differs]
         elif (results_count or not made[dep.fs_path]) and _differs(dep, made[dep.fs_path]):
             found.append(Reason("file", dep.def_path))
-    return found + [Reason("output", out.def_path) for out in stage.outs if results_count and _altered(out)]
+    return found + [Reason("output", out.def_path) for out in stage.outs if results_count and altered(out)]
 
 
 def _differs(dep: Any, made: Sequence[tuple[Any, Any]]) -> bool:
@@ -81,5 +82,6 @@ def _differs(dep: Any, made: Sequence[tuple[Any, Any]]) -> bool:
     return not holds_others or all(out.exists for out, _ in made)  # a folder with holes says nothing
 
 
-def _altered(out: Any) -> bool:
+def altered(out: Any) -> bool:
+    """Whether an output is here and is not what is recorded of it."""
     return out.exists and out.status().get(str(out)) in ("modified", "new")

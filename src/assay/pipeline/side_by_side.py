@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 
 from assay.foundation import runtime
 from assay.foundation.errors import AssayError
-from assay.pipeline import dag, plan
+from assay.pipeline import dag, plan, recovery
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
 MOST_JOBS = 4  # each holds a data set and a stack of networks in memory
-FIRST = ("download", "prepare")  # every arm rests on them
+FIRST = ("scan", "download", "prepare")  # every arm rests on them
 DVC = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
 REASON = re.compile(r"error: ", re.IGNORECASE)
 ADVICE = re.compile(r"To track the changes|\tgit add|To enable auto staging|\tdvc config|Use `dvc push`|Updating lock")
@@ -36,7 +36,7 @@ def most_jobs() -> int:
     Raises:
         AssayError: `ASSAY_JOBS` or `ASSAY_THREADS` is no number.
     """
-    return runtime.count("ASSAY_JOBS", "jobs") or min(runtime.threads(), MOST_JOBS)
+    return runtime.jobs() or min(runtime.threads(), MOST_JOBS)
 
 
 def jobs() -> int:
@@ -52,6 +52,8 @@ def jobs() -> int:
 def reproduce(root: Path) -> None:
     """Bring the pipeline up to date: arms side by side, longest first; then a plain `dvc repro` for whatever is left.
 
+    What a kill left of DVC's own files is repaired first.
+
     Args:
         root: the repository's root.
 
@@ -59,6 +61,7 @@ def reproduce(root: Path) -> None:
         AssayError: a number of jobs or threads is none, or a stage failed. Those that ran beside it were finished, and
             none was begun after it.
     """
+    recovery.recover(root)
     seconds = _ahead(root) if most_jobs() > 1 else {}
     at_a_time = jobs() if seconds else 1  # to ask for a GPU takes PyTorch: two seconds, saved where nothing is to do
     if at_a_time > 1:

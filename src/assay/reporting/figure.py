@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from assay.reporting import numbers, svg
@@ -25,7 +25,7 @@ class Figure:
         name: of its file, and of its place in the page.
         title: what it is about.
         caption: how to read it.
-        panels: its charts.
+        panels: its charts; without any, there is a caption that says why, or tables alone.
         tables: the same in numbers, each under its own heading.
         columns: charts in a row of the file.
         notes: sentences that a reader must not miss, such as flags.
@@ -63,14 +63,15 @@ def spread(
     Args:
         name: in the legend and in what a point says.
         x: of each point.
-        by_point: for each point the seeds' values.
+        by_point: for each point the seeds' values; a point with a value that is not finite has no mean.
         unit: of the values, for what a point says.
         scale: what the values are multiplied by there; the line shows them as they are.
         places: decimals there.
         where: what x is, for what a point says.
         look: colour, dashed, marks, as in `Series`.
     """
-    means, lows, highs = [[how(own) for own in by_point] for how in (fmean, min, max)]
+    known = [own if all(map(math.isfinite, own)) else [math.nan] for own in by_point]
+    means, lows, highs = [[how(own) for own in known] for how in (_mean, min, max)]
     tips = [
         f"{name}{f', {where} {numbers.plain(at)}' if where else ''}: {numbers.fixed(scale * mean, places)}{unit} "
         f"({numbers.span(scale * low, scale * high, places)})"
@@ -80,8 +81,10 @@ def spread(
 
 
 def span_cell(values: Sequence[float], scale: float = 1, places: int = 2) -> Cell:
-    """The mean of seeds, with the least and the greatest below it."""
-    shown = numbers.fixed(scale * fmean(values), places)
+    """The mean of seeds, with the least and the greatest below it; without a mean, how many seeds are not finite."""
+    if lost := sum(not math.isfinite(value) for value in values):
+        return Cell(numbers.MISSING, f"{lost} of {len(values)} not finite")
+    shown = numbers.fixed(scale * _mean(values), places)
     return Cell(shown, numbers.span(scale * min(values), scale * max(values), places) if len(values) > 1 else "")
 
 
@@ -89,3 +92,8 @@ def table(heading: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple
     """A table: what its first column holds, then the heading and the note of every other."""
     names, notes = zip(*columns, strict=True)
     return Table((heading, *names), ("", *notes), tuple((name, tuple(cells)) for name, cells in rows))
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean; each value is divided first, so that the sum of finite values is finite."""
+    return math.fsum(value / len(values) for value in values)

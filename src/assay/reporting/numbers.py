@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 MISSING = "\N{EM DASH}"
+INFINITE = "\N{INFINITY}"
 PERCENT = ("accuracy", "ece", "best_step_accuracy", "disagreement", "total_variation")  # metrics shown in per cent
 
 
@@ -23,24 +24,29 @@ def decimals(uncertainties: Iterable[float], default: int, most: int = 5) -> int
         default: for a column without uncertainty, such as one of a single seed.
         most: never more than this.
     """
-    known = [value for value in uncertainties if value > 0]
+    known = [value for value in uncertainties if 0 < value < math.inf]
     if not known:
         return default
     return min(most, max(0, 1 - math.floor(math.log10(median(known)))))
 
 
 def fixed(value: float | None, places: int) -> str:
-    """`-0.0312` at 2 places as `−0.03`; zero never has a sign."""
-    if value is None:
-        return MISSING
-    text = f"{value:.{places}f}"
+    """`-0.0312` at 2 places as `−0.03`; zero never has a sign, and a number beyond a trillion has an exponent."""
+    if value is None or not math.isfinite(value):
+        return MISSING if value is None else not_finite(value)
+    text = f"{value:.{places}f}" if abs(value) < 1e12 else f"{value:.3g}"
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", MINUS)
 
 
 def signed(value: float | None, places: int) -> str:
     """Like `fixed`, with a plus sign before positive numbers."""
     text = fixed(value, places)
-    return text if value is None or text.startswith(MINUS) or float(text) == 0 else f"+{text}"
+    return text if not value or text in (MISSING, INFINITE) or text.startswith(MINUS) or not float(text) else f"+{text}"
+
+
+def not_finite(value: float) -> str:
+    """NaN or infinity."""
+    return MISSING if math.isnan(value) else INFINITE if value > 0 else MINUS + INFINITE
 
 
 def span(low: float, high: float, places: int) -> str:
@@ -55,11 +61,11 @@ def interval(low: float, high: float, places: int) -> str:
 
 def count(value: float | None) -> str:
     """`180000.0` as `180,000`; a count that is a mean over seeds keeps one decimal, if it has any."""
-    if value is None:
-        return MISSING
+    if value is None or not math.isfinite(value):
+        return MISSING if value is None else not_finite(value)
     return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
 
 
 def plain(value: float) -> str:
     """As short as it can be said: `1`, `0.512`, `2.5`."""
-    return f"{value:.4g}"
+    return f"{value:.4g}" if math.isfinite(value) else not_finite(value)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import math
+from dataclasses import dataclass, field, replace
+from itertools import compress
+from typing import TYPE_CHECKING, Any
 
 from assay.reporting import svg
-from assay.reporting.scales import Kind, Scale, scale
+from assay.reporting.scales import Kind, Scale, between, scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,13 +66,16 @@ class Axis:
     ends: tuple[float, float] | None = None
 
     def scale(self, values: Sequence[float]) -> Scale:
-        """The scale that holds the values."""
-        return Scale(self.kind, *self.ends, self.falling) if self.ends else scale(values, self.kind, self.falling)
+        """The scale that holds the values; ends that coincide are values like others."""
+        return between(self.kind, *self.ends, self.falling) if self.ends else scale(values, self.kind, self.falling)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A pair of axes with what is drawn between them; the size is in pixels."""
+    """A pair of axes with what is drawn between them; the size is in pixels.
+
+    A point that has NaN for a number is not drawn, and the panel says how many there are. Infinity is at the edge.
+    """
 
     title: str
     x: Axis
@@ -105,24 +110,27 @@ class Panel:
         """The panel as an `<svg>` element."""
         places, _ = self._legend()
         top, bottom, right = 30 + self._head(), self.height + self._head() - BOTTOM, self.width - RIGHT
-        across = self.x.scale([x for one in self.series for x in one.x])
-        along = self.y.scale([y for one in self.series for ys in (one.y, one.low, one.high) for y in ys])
+        series = [_known(one) for one in self.series]
+        across = self.x.scale([x for one in series for x in one.x])
+        along = self.y.scale([y for one in series for ys in (one.y, one.low, one.high) for y in ys])
 
         def place(x: float, y: float) -> tuple[float, float]:
-            up = min(1.02, max(-0.02, along.place(y)))
-            return LEFT + (right - LEFT) * across.place(x), bottom - (bottom - top) * up
+            return LEFT + (right - LEFT) * across.place(x), bottom - (bottom - top) * along.place(y)
 
         content = [svg.text(2, 16, self.title, "title"), *self._axes(across, along, top, bottom, right)]
         if self.y.label:
             content.append(svg.text(2, 33, self.y.label))
         for x, y, one in places:
             content += [*_key(x, y, one), svg.text(x + 22, y + 4, one.name)]
-        for one in self.series:
+        for one in series:
             content += _drawn(one, place)
-        content += _labels(self.series, place, (LEFT, top, right, bottom))
+        content += _labels(series, place, (LEFT, top, right, bottom))
+        if lost := sum(len(old.x) - len(new.x) for old, new in zip(self.series, series, strict=True)):
+            points = "point is" if lost == 1 else "points are"
+            content.append(svg.text(LEFT + 4, top + 12, f"{lost} {points} not a finite number"))
         content += [
             svg.hit(*place(x, y), tip)
-            for one in self.series
+            for one in series
             for x, y, tip in zip(one.x, one.y, one.tips or ("",) * len(one.x), strict=True)
             if tip
         ]
@@ -144,6 +152,15 @@ class Panel:
                 last = x
         content.append(svg.line(LEFT, bottom, right, bottom, "grid"))
         return [*content, svg.text(right, bottom + 33, self.x.label, anchor="end")]
+
+
+def _known(one: Series) -> Series:
+    """The points whose numbers all are such: not NaN."""
+    columns = [name for name in ("x", "y", "low", "high", "tips", "labels") if getattr(one, name)]
+    numeric = [getattr(one, name) for name in columns if name not in ("tips", "labels")]
+    keep = [not any(map(math.isnan, point)) for point in zip(*numeric, strict=True)]
+    kept: dict[str, Any] = {name: list(compress(getattr(one, name), keep)) for name in columns}
+    return replace(one, **kept)
 
 
 def _key(x: float, y: float, one: Series) -> list[str]:

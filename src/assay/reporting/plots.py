@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,17 @@ FOLDER = Path("metrics/plots")
 def write(root: Path, rows: Sequence[Row], curves: Curves) -> None:
     """Write `results.csv`, a line a variant in per cent, and `curves.csv`, a line an arm and step, means over seeds."""
     results = [
-        (label(rows, row), _percent(row.accuracy), _percent(row.ece), f"{row.nll:.6f}", f"{row.training_cost or 0:.0f}")
+        (
+            label(rows, row),
+            _percent(row.accuracy),
+            _percent(row.ece),
+            _cell(row.nll, 6),
+            _cell(row.training_cost or 0, 0),
+        )
         for row in rows
     ]
     points = [
-        (arm, step, f"{curve.loss[:, i].mean():.6f}", _percent(float(curve.accuracy[:, i].mean())))
+        (arm, step, _cell(float(curve.loss[:, i].mean()), 6), _percent(float(curve.accuracy[:, i].mean())))
         for arm, splits in curves.items()
         if (curve := splits.get("validation") or splits.get("train")) is not None
         for i, step in enumerate(curve.steps)
@@ -38,7 +45,12 @@ def write(root: Path, rows: Sequence[Row], curves: Curves) -> None:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.4f}"
+    return _cell(100 * value, 4)
+
+
+def _cell(value: float, places: int) -> str:
+    """A number; what is not finite is an empty cell, since the charts take JSON."""
+    return f"{value:.{places}f}" if math.isfinite(value) else ""
 
 
 def _write(path: Path, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:

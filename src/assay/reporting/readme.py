@@ -26,10 +26,11 @@ from typing import TYPE_CHECKING, Any
 from assay.config import BASELINE
 from assay.config.parsing import parse
 from assay.evaluation import claims
+from assay.evaluation.equal_loss import comparable
 from assay.evaluation.scoring import record
 from assay.foundation import files
 from assay.foundation.errors import AssayError, one_line_errors
-from assay.reporting import summary, tables, verdicts
+from assay.reporting import classes, summary, tables, verdicts
 from assay.reporting.figure import table
 from assay.reporting.figures import pruning, sampling
 from assay.reporting.report import SPARSITY, templates
@@ -67,6 +68,7 @@ def results(root: Path, arms: str | None, where: str) -> str:
         "topics": verdicts.topics(decided, rows),
         "results": tables.results(shown),
         "costs": tables.costs(shown) if costly else None,
+        "majority": classes.no_better_than_majority(shown),
     }
     return templates().get_template("results.md.j2").render(values)
 
@@ -155,11 +157,11 @@ def equal_loss(root: Path) -> str:
         AssayError: an evaluation is missing, or there are not two such arms.
     """
     names = dict.fromkeys(row.arm for row in _summary(root))
-    found = {name: _written(root / record.RECORDS / f"{name}.json", "make repro") for name in names}
+    found = {name: record.read_record(root, name) for name in names}
     alike = {
-        name: one["record"]
+        name: one.record
         for name, one in found.items()
-        if one["method"] == "trajectory" and sampling.by_mini_batches(one["parameters"])
+        if one.method == "trajectory" and sampling.by_mini_batches(one.parameters) and comparable(one.record)
     }
     if len(alike) < 2:
         raise AssayError(f"{root / summary.PATH}: fewer than two trajectory arms, so nothing to show at equal loss")

@@ -14,7 +14,8 @@ from assay.config import BASELINE
 from assay.evaluation.scoring.metrics import ECE_BINS
 from assay.evaluation.statistics import CONFIDENCE
 from assay.foundation import files
-from assay.reporting import figures, svg, tables, verdicts
+from assay.foundation.errors import AssayError
+from assay.reporting import classes, figures, svg, tables, verdicts
 from assay.reporting.content import Content, groups
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def write(root: Path, content: Content) -> None:
     environment = templates()
     with files.replacing(root / FOLDER) as folder:
         folder.mkdir()
-        for figure in drawn:
+        for figure in (one for one in drawn if one.panels):
             files.write_text(folder / f"{figure.name}.svg", figure.file())
         for template, name in (("page.html.j2", "index.html"), ("report.md.j2", "report.md")):
             files.write_text(folder / name, environment.get_template(template).render(values))
@@ -51,10 +52,16 @@ def read_sparsity(root: Path, dense: Record) -> list[dict[str, Any]]:
     Args:
         root: of the repository.
         dense: what the baseline's evaluation says; entries of another model or other data are left out.
+
+    Raises:
+        AssayError: the file is damaged.
     """
     own = (dense.model.name, dense.data_digest)
-    measured = files.read_json(root / SPARSITY) if (root / SPARSITY).exists() else []
-    return [one for one in measured if (one["model"], one["data_digest"]) == own]
+    try:
+        measured = files.read_json(root / SPARSITY) if (root / SPARSITY).exists() else []
+        return [one for one in measured if (one["model"], one["data_digest"]) == own]
+    except (ValueError, TypeError, KeyError) as error:
+        raise AssayError(f"{SPARSITY}: damaged ({error!r}); delete it, or run `make bench-sparse`") from None
 
 
 def templates() -> Environment:
@@ -89,6 +96,8 @@ def _values(content: Content, drawn: Sequence[Figure]) -> dict[str, Any]:
         "headline": verdicts.headline(content.claims),
         "seeds": baseline.seeds,
         "examples": baseline.test_examples,
+        "classes": classes.sentences(baseline),
+        "majority": classes.no_better_than_majority(content.rows),
         "digest": baseline.data_digest,
         "topics": verdicts.topics(content.claims, content.rows),
         "corrected": any(claim.confidence > CONFIDENCE for claim in content.claims),

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from assay.config import BASELINE
 from assay.config.parsing import parse
 from assay.evaluation.cost import costs
-from assay.evaluation.statistics import paired_difference
+from assay.evaluation.scoring.metrics import per_example
+from assay.evaluation.statistics import mean_of, paired_difference
 from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PATH = Path("metrics/summary.csv")
 DECIMALS = 6
+ROUNDING = 1e-9  # sums of equal numbers differ in their last bits
 
 
 class Row(BaseModel):
@@ -50,6 +52,10 @@ class Row(BaseModel):
         training_flops: floating-point operations of the same; None where nobody counted.
         inference_flops: operations of one prediction.
         total_variation: of members' probabilities; None where there is one.
+        balanced_accuracy: mean recall of the classes; None in files from before it was measured, as all that follow.
+        macro_f1: mean F1 of the classes.
+        majority_share: share of the test set that is of its most frequent class.
+        above_majority: whether the 95 % interval of the accuracy, without one the accuracy, lies above that share.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -87,6 +93,14 @@ class Row(BaseModel):
     training_flops: float | None = None
     inference_flops: float | None = None
     total_variation: float | None = None
+    balanced_accuracy: float | None = None
+    balanced_accuracy_min: float | None = None
+    balanced_accuracy_max: float | None = None
+    macro_f1: float | None = None
+    macro_f1_min: float | None = None
+    macro_f1_max: float | None = None
+    majority_share: float | None = None
+    above_majority: bool | None = None
 
 
 def rows(evaluations: Mapping[str, Evaluation]) -> list[Row]:
@@ -127,7 +141,7 @@ def _row(evaluations: Mapping[str, Evaluation], arm: str, variant: str) -> Row:
     record = evaluations[arm].record
     found = record.variants[variant]
     spreads: dict[str, float] = {}
-    for metric in ("accuracy", "nll", "brier", "ece"):
+    for metric in ("accuracy", "nll", "brier", "ece", "balanced_accuracy", "macro_f1"):
         values = getattr(found, metric)
         spreads |= {metric: _mean(values), f"{metric}_min": _round(min(values)), f"{metric}_max": _round(max(values))}
     estimate, interval = _difference(evaluations, arm, variant)
@@ -155,6 +169,8 @@ def _row(evaluations: Mapping[str, Evaluation], arm: str, variant: str) -> Row:
         training_flops=_whole(cost.training_flops),
         inference_flops=_whole(cost.inference_flops),
         total_variation=_mean(found.total_variation) if found.total_variation else None,
+        majority_share=_round(record.majority_share),
+        above_majority=_above_majority(evaluations[arm], variant),
     )
 
 
@@ -176,6 +192,14 @@ def _difference(
     estimate, interval = found.value, found.interval()
     rounded = interval and (_round(interval[0]), _round(interval[1]))
     return None if estimate is None else _round(estimate), rounded
+
+
+def _above_majority(evaluation: Evaluation, variant: str) -> bool:
+    record = evaluation.record
+    found = mean_of(per_example("accuracy", evaluation.predictions[variant]), tuple(record.seeds))
+    interval = found.interval()
+    low = interval[0] if interval else found.value
+    return low is not None and low > record.majority_share + ROUNDING
 
 
 def _whole(value: float | None) -> float | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from assay.evaluation.scoring.record import Record
     from assay.reporting.summary import Row
 
-Measured = Literal["accuracy", "nll", "brier", "ece"]
+Measured = Literal["accuracy", "nll", "brier", "ece", "balanced_accuracy", "macro_f1"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ def results(rows: Sequence[Row]) -> Table:
         ("Brier", "0 to 2", _spread(rows, "brier", 1, 4)),
         ("ECE", "%", _spread(rows, "ece", 100, 2)),
     ]
+    if all(row.balanced_accuracy is not None for row in rows):
+        columns[2:2] = [
+            ("Balanced accuracy", "%", _spread(rows, "balanced_accuracy", 100, 2)),
+            ("Macro F1", "%", _spread(rows, "macro_f1", 100, 2)),
+        ]
     if any(row.disagreement is not None for row in rows):
         cells = [Cell(_scaled(row.disagreement, 100, 2)) for row in rows]
         columns.append(("Disagreement", "of members, %", cells))

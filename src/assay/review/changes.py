@@ -22,8 +22,10 @@ def headline(failed: Sequence[Regression], moved: Sequence[Moved]) -> str:
     """`1 claim regressed`, or that none did and how many verdicts changed."""
     if failed:
         return f"{len(failed)} claim{'' if len(failed) == 1 else 's'} regressed"
-    changed = f"{len(moved)} verdict{'' if len(moved) == 1 else 's'} changed" if moved else "no verdict changed"
-    return f"No claim regressed; {changed}"
+    own = sum(one.confidences is None for one in moved)
+    changed = f"{own} verdict{'' if own == 1 else 's'} changed" if own else "no verdict changed"
+    others = f", {len(moved) - own} moved without a change of their arms" if len(moved) > own else ""
+    return f"No claim regressed; {changed}{others}"
 
 
 def describe(one: Regression) -> str:
@@ -34,22 +36,23 @@ def describe(one: Regression) -> str:
     return "; ".join(parts)
 
 
-def moved(one: Moved) -> dict[str, str]:
-    """The cells of a verdict that changed."""
-    claim, interval = one.claim, ""
-    if one.new and claim.difference is not None:
-        if claim.asks == "ratio":
-            ends = f" [{numbers.span(*claim.interval, 3)}]" if claim.interval else ""
-            interval = f"{numbers.fixed(claim.difference, 3)}{ends}"
-        else:
-            interval = _signed(claim.metric, claim.difference, claim.interval)
-    return {
-        "id": claim.id,
-        "statement": claim.statement,
-        "old": one.old or f"{numbers.MISSING} (new)",
-        "new": one.new or f"{numbers.MISSING} (removed)",
-        "interval": interval,
-    }
+def interval(one: Moved) -> str:
+    """The difference or ratio that a claim's verdict rests on, with its interval."""
+    claim = one.claim
+    if not one.new or claim.difference is None:
+        return ""
+    if claim.asks != "ratio":
+        return _signed(claim.metric, claim.difference, claim.interval)
+    ends = f" [{numbers.span(*claim.interval, 3)}]" if claim.interval else ""
+    return f"{numbers.fixed(claim.difference, 3)}{ends}"
+
+
+def because(one: Moved) -> str:
+    """Why a verdict moved although the branch changed nothing that its claim is about."""
+    old, new = one.confidences or (None, None)
+    if old is None or new is None or old == new:
+        return "the code that decides it changed"
+    return f"confidence {100 * old:.3f} → {100 * new:.3f} %"
 
 
 def row(branch: Side, base: Side, name: str) -> list[tuple[str, str]]:

@@ -1,26 +1,31 @@
-"""The one comment that a pull request gets: what changed, what it did to the results, what ran and why, in Markdown."""
+"""The one comment that a pull request gets: what changed, what it did to the results, what ran and why, in Markdown.
+
+Sections stand in order of importance. Where the whole is longer than GitHub takes, statements are shortened first, then
+the last sections are cut (`markdown.fit`).
+"""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from assay.evaluation.scoring.metrics import METRICS
 from assay.pipeline import values, wording
-from assay.review import changes, differences, verdicts
+from assay.review import changes, differences, machines, verdicts
+from assay.review.markdown import Section, code, fit, row, table, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from assay.pipeline.plan import Plan
+    from assay.review.base import Base
     from assay.review.side import Side
     from assay.review.verdicts import Moved, Regression
 
 MARKER = "<!-- assay: the one comment of this pull request -->"
-MOST_VARIANTS = 60
-MOST_CHARACTERS = 65_000  # GitHub refuses more than 65,536
+FEW_VARIANTS = 12  # so many are listed whatever changed them
+MOST_NAMES = 40
 
 
 @dataclass(frozen=True)
@@ -59,48 +64,54 @@ class Results:
         return changes.headline(self.failed, self.moved)
 
 
-def of_plan(base: str, parameters: Sequence[values.Change], plan: Plan) -> str:
+def of_plan(base: Base, parameters: Sequence[values.Change], plan: Plan) -> str:
     """The comment before anything ran.
 
     Args:
-        base: what to call the base.
+        base: what the branch is compared with.
         parameters: those that differ from it.
         plan: what will run.
     """
-    return _render(base, parameters, plan, {"mark": "…", "headline": wording.headline(plan), "plan_only": True})
+    return fit(
+        [
+            Section(f"{MARKER}\n## … {wording.headline(plan)}\n\n{base.text(code)}\n"),
+            _parameters(base, parameters, share=0.5),
+            Section(
+                f"### The plan\n\n{wording.headline(plan)}.\n\n",
+                [(1.0, _steps(plan))],
+                rest="stages; `make plan` lists them.",
+            ),
+        ]
+    )
 
 
-def of_results(base: str, plan: Plan, results: Results) -> str:
+def of_results(base: Base, plan: Plan, results: Results) -> str:
     """The comment when the results are there.
 
     Args:
-        base: what to call the base.
+        base: what the branch is compared with.
         plan: what differs from the base's dvc.lock: why stages ran.
         results: both sides, and what belongs beside them.
     """
-    parameters = values.changes(results.base.params, results.branch.params)
-    names = differences.changed(results.branch, results.base)
-    content = {
-        "mark": "✗" if results.failed else "✓",
-        "headline": results.headline,
-        "plan_only": False,
-        "regressions": [{"id": one.claim.id, "text": changes.describe(one)} for one in results.failed],
-        "moved": [changes.moved(one) for one in results.moved],
-        "claims": len(results.branch.claims),
-        "metric_names": [changes.NAMES[metric] for metric in METRICS],
-        "metrics": [(name, changes.row(results.branch, results.base, name)) for name in names[:MOST_VARIANTS]],
-        "cut": max(0, len(names) - MOST_VARIANTS),
-        "ran": ran(results.done),
-        "plots": results.plots,
-        "report": results.report,
-        "tracked": results.tracked,
-    }
-    text = _render(base, parameters, plan, content)
-    if len(text) > MOST_CHARACTERS:  # the reasons and plots go first: the report has the plots, `make plan` the reasons
-        text = re.sub(r"<details>.*?</details>\n", "", text, flags=re.DOTALL)
-    if len(text) > MOST_CHARACTERS:
-        text = text[: MOST_CHARACTERS - 40] + "\n\n(cut; the report has the rest)\n"
-    return text
+    machine = machines.elsewhere(results.branch, results.base, code)
+    mark = "✗" if results.failed else "✓"
+    head = f"{MARKER}\n## {mark} {results.headline}\n\n{base.text(code)}\n"
+    return fit(
+        [
+            Section(f"{head}\n{machine}\n" if machine else head),
+            *_verdicts(base, results),
+            _parameters(base, values.changes(results.base.params, results.branch.params), share=0.3),
+            *_metrics(base, plan, results),
+            Section(f"### What ran\n\n{ran(results.done)}\n"),
+            Section(
+                f"<details><summary>Why: {wording.headline(plan)}</summary>\n\n",
+                [(0.7, _steps(plan))],
+                "\n</details>\n",
+                f"stages; `make plan` and the lock file of {code(base.name)} have the reasons.",
+            ),
+            *_links(results),
+        ]
+    )
 
 
 def ran(done: Mapping[str, Any] | None) -> str:
@@ -109,30 +120,134 @@ def ran(done: Mapping[str, Any] | None) -> str:
         return "What ran is not known here."
     if not done["ran"] and not done["restored"]:
         return "Nothing: every result was there already."
-    parts = [f"{', '.join(f'`{name}`' for name in done['ran'])}" if done["ran"] else "Nothing"]
+    parts = [_names(done["ran"]) if done["ran"] else "Nothing"]
     if done["restored"]:
-        parts.append(f"restored, not run: {', '.join(f'`{name}`' for name in done['restored'])}")
+        parts.append(f"restored, not run: {_names(done['restored'])}")
     training = done["training_seconds"]
     return f"{'; '.join(parts)}. {done['seconds']:.0f} s, of which {training:.0f} s were training."
 
 
-def _render(base: str, parameters: Sequence[values.Change], plan: Plan, content: Mapping[str, Any]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def _verdicts(base: Base, results: Results) -> Iterable[Section]:
+    """Regressions, the other verdicts that changed, and those that moved though nothing of their claims did."""
+    if results.failed:
+        names = [code(one.claim.id) for one in results.failed]
+        full = [
+            f"- **Regression of {name}**: {changes.describe(one)}\n"
+            for name, one in zip(names, results.failed, strict=True)
+        ]
+        brief = [f"- **Regression of {name}**\n" for name in names]
+        yield Section("", [(0.4, full), (1.0, brief)], rest="regressions; `make ci-report` prints them.")
+    failed = {one.claim.id for one in results.failed}
+    moved = sorted(results.moved, key=lambda one: one.claim.id not in failed)
+    own = [one for one in moved if one.confidences is None]
+    other = [one for one in moved if one.confidences is not None]
+    rest = "claims; metrics/claims.json has them."
+    if own:
+        head = table("claim", code(base.name, 60, in_table=True), "this branch", "difference, interval")
+        yield Section(f"### Verdicts\n\n{head}", _claims(own, changes.interval), rest=rest)
+    else:
+        claims = len(results.branch.claims)
+        yield Section(f"### Verdicts\n\nNo verdict changed{f' (of {claims})' if claims and not other else ''}.\n")
+    if other:
+        head = table("claim", code(base.name, 60, in_table=True), "this branch", "because")
+        reason = (
+            "The branch changed neither the arms nor the definition of these claims, so they cannot fail the check. "
+            "Holm's correction sets the confidence of each claim by the results of all."
+        )
+        yield Section(
+            f"### Verdicts moved by the correction\n\n{reason}\n\n{head}", _claims(other, changes.because), rest=rest
+        )
 
-    environment = Environment(  # noqa: S701 (Markdown is not HTML: GitHub removes what is unsafe in it)
-        loader=PackageLoader("assay.review"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+
+def _claims(moved: Sequence[Moved], last: Any) -> list[tuple[float, list[str]]]:
+    """The rows of verdicts that changed, with the whole statement, a part of it, or none."""
+
+    def rows(most: int) -> list[str]:
+        found = []
+        for one in moved:
+            statement = f": {text(one.claim.statement, most)}" if most and one.claim.statement else ""
+            old, new = one.old or "— (new)", one.new or "— (removed)"
+            found.append(row(f"{code(one.claim.id, in_table=True)}{statement}", old, f"**{new}**", last(one)))
+        return found
+
+    return [(0.5, rows(400)), (0.5, rows(100)), (1.0, rows(0))]
+
+
+def _parameters(base: Base, parameters: Sequence[values.Change], share: float) -> Section:
+    if not parameters:
+        return Section(f"No parameter differs from {code(base.name)}.\n")
+    rows = [row(code(one.name, in_table=True), text(one.old, 160), text(one.new, 160)) for one in parameters]
+    head = table("parameter", code(base.name, 60, in_table=True), "this branch")
+    return Section(
+        f"### Parameters\n\n{head}", [(share, rows)], rest="parameters; `git diff` of params.yaml shows them."
     )
-    steps = [(step.stage, wording.note(step), [_code(line) for line in wording.because(step)]) for step in plan.steps]
-    always = {"marker": MARKER, "base": base, "parameters": parameters, "plan": steps, "cell": _cell}
-    text = environment.get_template("comment.md.j2").render(always, plan_headline=wording.headline(plan), **content)
-    return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
 
 
-def _cell(text: str) -> str:
-    """Text that stays inside its cell of a table."""
-    return text.replace("|", "\\|").replace("\n", " ")
+def _metrics(base: Base, plan: Plan, results: Results) -> Iterable[Section]:
+    """The variants that this branch is about, and folded those that differ for reasons that all arms share."""
+    branch = results.branch
+    names = differences.changed(branch, results.base)
+    if not names:
+        yield Section(f"### Metrics\n\nNo test result differs from {code(base.name)}.\n")
+        return
+    first, others = names, []
+    if len(names) > FEW_VARIANTS:
+        own = differences.with_own_cause(plan, branch.evaluations)
+        comparisons = len(names) * len(METRICS)
+        first = [
+            name
+            for name in names
+            if name.partition("/")[0] in own or differences.significant(branch, results.base, name, comparisons)
+        ]
+        others = [name for name in names if name not in first]
+    head = table(
+        "", *(cell for metric in METRICS for cell in (changes.NAMES[metric], "change, 95 % interval")), numbers=8
+    )
+    legend = (
+        f"Means over seeds; changes against {code(base.name)} are paired by seed, with Student's interval over seeds. "
+        "▲ better, ▼ worse: the interval excludes 0.\n"
+    )
+    rest = "variants differ; the report has them."
+    if first:
+        yield Section(f"### Metrics\n\n{head}", [(0.6, _rows(results, first))], f"\n{legend}", rest)
+    else:
+        yield Section(f"### Metrics\n\nNo arm has a change of its own, or differs significantly.\n\n{legend}")
+    if others:
+        count = f"{len(others)}{' more' if first else ''} variants differ"
+        why = "for reasons that most arms share (see below); taken together, none of them significantly"
+        fold = f"<details><summary>{count}, {why}</summary>\n\n{head}"
+        yield Section(fold, [(0.5, _rows(results, others))], "\n</details>\n", rest)
 
 
-def _code(text: str) -> str:
-    """Text whose characters Markdown takes as they are."""
-    return re.sub(r"([\\`*_<>\[\]|])", r"\\\1", text)
+def _rows(results: Results, names: Sequence[str]) -> list[str]:
+    found = []
+    for name in names:
+        cells = (part for pair in changes.row(results.branch, results.base, name) for part in pair)
+        found.append(row(text(name), *cells))
+    return found
+
+
+def _steps(plan: Plan) -> list[str]:
+    found = []
+    for step in plan.steps:
+        note = wording.note(step)
+        reasons = "; ".join(text(line, 200) for line in wording.because(step))
+        found.append(f"- **{text(step.stage)}**{f', {note}' if note else ''}: {reasons}\n")
+    return found
+
+
+def _links(results: Results) -> Iterable[Section]:
+    if results.plots:
+        plots = [f"![{text(title)}]({link})\n\n" for title, link in results.plots]
+        yield Section(
+            "<details><summary>Plots</summary>\n\n", [(1.0, plots)], "</details>\n", "plots; the report has them."
+        )
+    links = [f"[The whole report]({results.report})"] if results.report else []
+    links += [f"tracked in {results.tracked}"] if results.tracked else []
+    if links:
+        yield Section(f"{' · '.join(links)}\n")
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(code(name) for name in names[:MOST_NAMES])
+    return f"{shown} and {len(names) - MOST_NAMES} more stages" if len(names) > MOST_NAMES else shown

@@ -6,17 +6,20 @@ speaks of seeds alone, on this test set; the page of the report has those over s
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assay.evaluation.scoring.metrics import METRICS
 from assay.evaluation.statistics import CONFIDENCE, mean_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from assay.pipeline.plan import Plan
     from assay.review.side import Evaluation, Side
 
 FEWEST_SEEDS = 3
@@ -57,9 +60,77 @@ def changed(branch: Side, base: Side) -> list[str]:
         f"{arm}/{variant}"
         for arm, one in branch.evaluations.items()
         for variant in one.variants
-        if arm not in base.evaluations or one.variants[variant] != base.evaluations[arm].variants.get(variant)
+        if arm not in base.evaluations or not _same(one.variants[variant], base.evaluations[arm].variants.get(variant))
     ]
     return sorted(names, key=lambda name: not name.startswith("baseline/"))
+
+
+def altered(branch: Side, base: Side, name: str, metric: str = "") -> bool:
+    """Whether anything that a claim can read of a variant differs from the base: not its test results alone.
+
+    Args:
+        branch: one side.
+        base: the other.
+        name: `<arm>/<variant>`.
+        metric: of the claim; `steps_to_match` is read off the curves.
+    """
+    arm, _, variant = name.partition("/")
+    ours, theirs = branch.evaluations.get(arm), base.evaluations.get(arm)
+    if ours is None or theirs is None:
+        return ours is not theirs
+    if not _same(ours.variants.get(variant), theirs.variants.get(variant)):
+        return True
+    if not _same(*(one.model_dump(exclude={"variants"}) for one in (ours, theirs))):
+        return True
+    return metric == "steps_to_match" and branch.curves(arm) != base.curves(arm)
+
+
+def with_own_cause(plan: Plan, arms: Iterable[str]) -> set[str]:
+    """The arms that reran for a reason of their own, and those that start from such an arm.
+
+    A reason is an arm's own if at most half of the arms share it. Of an arm that reruns anyway, for a reason
+    that most share (a change of the engine or of the budget), only its own parameters count, not its method's code.
+
+    Args:
+        plan: why stages rerun, against the base's dvc.lock.
+        arms: those of the branch, with the baseline and the pruning rounds.
+    """
+    stages = {stage: arm for arm in arms for stage in _stages(arm)}
+    why = [
+        (stages[step.stage], step.stage, (reason.kind, reason.what if reason.kind != "command" else ""))
+        for step in plan.steps
+        for reason in step.reasons
+        if step.stage in stages
+    ]
+    sharing = Counter(reason for _, reason in {(arm, reason) for arm, _, reason in why if reason[0] != "upstream"})
+    common = {reason for reason, count in sharing.items() if 2 * count > len(set(stages.values()))}
+    anyway = {arm for arm, _, reason in why if reason in common}
+    found: dict[str, str] = {}  # by stage
+    for arm, stage, (kind, what) in why:  # stages come after those that they depend on
+        if kind == "upstream":
+            own = what in found
+        else:
+            own = (kind, what) not in common and (kind in ("parameter", "new") or arm not in anyway)
+        if own:
+            found[stage] = arm
+    return set(found.values())
+
+
+def _stages(arm: str) -> tuple[str, str]:
+    """The stages of dvc.yaml that train and evaluate an arm."""
+    if arm == "baseline":
+        return "baseline", "evaluate_baseline"
+    if arm.startswith("round-"):
+        number = arm.removeprefix("round-")
+        return f"prune@{number}", f"evaluate_round@{number}"
+    return f"train@{arm}", f"evaluate@{arm}"
+
+
+def _same(ours: Any, theirs: Any) -> bool:
+    """Whether two results are equal in all that both have: a key that newer code adds changes no result."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return all(_same(value, theirs[key]) for key, value in ours.items() if key in theirs)
+    return bool(ours == theirs)
 
 
 def between(
@@ -95,7 +166,14 @@ def between(
         return Difference(metric, mean, found.value, reason=f"fewer than {FEWEST_SEEDS} common seeds")
     rises = metric == "accuracy" if more_is_better is None else more_is_better
     interval = found.interval(1 - (1 - CONFIDENCE) / comparisons)
-    return Difference(metric, mean, found.value, interval, more_is_better=rises)
+    reason = found.reason if found.value else ""  # that equal numbers are equal needs none
+    return Difference(metric, mean, found.value, interval, reason, more_is_better=rises)
+
+
+def significant(branch: Side, base: Side, name: str, comparisons: int) -> bool:
+    """Whether a variant differs in any metric of the test set by more than chance does in so many comparisons."""
+    found = (between(branch, base, name, metric, comparisons) for metric in METRICS)
+    return any(one is not None and one.direction != 0 for one in found)
 
 
 def _by_seed(evaluation: Evaluation | None, variant: str, metric: str) -> Mapping[int, float]:

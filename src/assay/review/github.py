@@ -46,7 +46,7 @@ class PullRequest:
             made = self._ask("POST", f"issues/{self.number}/comments", {"body": body})
         else:
             made = self._ask("PATCH", f"issues/comments/{found['id']}", {"body": body})
-        return str(made.json()["html_url"])
+        return str(made["html_url"])
 
     def status(self, commit: str, passed: bool, description: str) -> None:
         """Put the verdict on a commit: that of a bot starts no workflow, so nothing else would check it.
@@ -62,7 +62,7 @@ class PullRequest:
         found: list[Mapping[str, Any]] = []
         page = 1
         while True:
-            part = self._ask("GET", f"issues/{self.number}/comments?per_page=100&page={page}").json()
+            part = self._ask("GET", f"issues/{self.number}/comments?per_page=100&page={page}")
             found += part
             if len(part) < 100:
                 return found
@@ -82,12 +82,29 @@ class PullRequest:
             )
         except requests.RequestException as error:
             raise AssayError(f"{self.api}: {type(error).__name__}; GitHub does not answer, run the job again") from None
-        if not answer.ok:
-            raise AssayError(
-                f"{self.api}: {method} {path}: {answer.status_code} {answer.reason}; the job needs the permissions "
-                "pull-requests: write and statuses: write"
-            )
-        return answer
+        try:
+            said = answer.json()
+        except ValueError:
+            said = None
+        if answer.ok and said is not None:
+            return said
+        message = " ".join(str(said.get("message", "")).split()) if isinstance(said, dict) else ""
+        reason = f"{answer.reason}: {message}" if message else answer.reason
+        raise AssayError(f"{self.api}: {method} {path}: {answer.status_code} {reason}; {_remedy(answer)}")
+
+
+def _remedy(answer: Any) -> str:
+    """What to do about an answer that is none."""
+    limited = answer.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in answer.headers
+    if answer.status_code == 429 or (answer.status_code == 403 and limited):
+        seconds = answer.headers.get("retry-after")
+        wait = f"in {seconds} s" if seconds else "within an hour"
+        return f"GitHub's rate limit is used up, run the job again {wait}"
+    return {
+        401: "GITHUB_TOKEN is not valid, or has expired; run the job again",
+        403: "the job needs the permissions pull-requests: write and statuses: write",
+        404: "GITHUB_TOKEN cannot see this repository or pull request; check the job's permissions",
+    }.get(answer.status_code, "GitHub did not do it; run the job again")
 
 
 def from_environment() -> PullRequest | None:

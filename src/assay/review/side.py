@@ -6,14 +6,14 @@ The base's files were written by the base's code, so only the keys that the desi
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 from ruamel.yaml import YAML, YAMLError
 
-from assay.config.parsing import parse
+from assay.config.parsing import InList, parse
 from assay.foundation.errors import AssayError
 from assay.pipeline import dag, lockfile
 
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PARAMS, CLAIMS, RECORDS = "params.yaml", "metrics/claims.json", "metrics/evaluate/"
+TIMINGS, CURVES = "metrics/timings/", "metrics/curves/"
+
+
+def _no_file(name: str) -> str | None:  # noqa: ARG001 (a side without files)
+    return None
 
 
 class Claim(BaseModel):
@@ -34,20 +39,31 @@ class Claim(BaseModel):
     metric: str = ""
     asks: str = ""
     more_is_better: bool | None = None
+    margin: float = 0.0
+    at_most: float | None = None
+    at_least: float | None = None
     arm: str = ""
+    against: str = ""
     difference: float | None = None
     interval: tuple[float, float] | None = None
+    confidence: float | None = None
     verdict: str
 
 
-class Evaluation(BaseModel):
-    """An arm's test results; variants hold lists with a number a seed, among numbers of other kinds."""
+class Evaluation(InList, BaseModel):
+    """An arm's test results; variants hold lists with a number a seed, among numbers of other kinds.
+
+    `model` and `record` are what claims on costs and on `record.<key>` read.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     arm: str
     seeds: list[int] = []
     data_digest: str = ""
+    test_examples: int = 0
+    model: Any = None
+    record: Any = None
     variants: dict[str, dict[str, Any]]
 
 
@@ -60,12 +76,14 @@ class Side:
         claims: by id.
         evaluations: by arm.
         lock_text: dvc.lock, and what to call it in an error.
+        text: gives the content of a file of this side by its path; None where there is no such file.
     """
 
     params: Any
     claims: Mapping[str, Claim]
     evaluations: Mapping[str, Evaluation]
     lock_text: tuple[str, str] = ("", lockfile.NAME)
+    text: Callable[[str], str | None] = field(default=_no_file, compare=False)
 
     @cached_property
     def lock(self) -> Mapping[str, Any]:
@@ -75,6 +93,20 @@ class Side:
             AssayError: it is not YAML.
         """
         return lockfile.parse(*self.lock_text)
+
+    def timings(self, arm: str) -> Mapping[str, Any]:
+        """What `metrics/timings/<arm>.json` says of the machine that trained an arm; empty where nothing is known.
+
+        Raises:
+            AssayError: the file is not JSON.
+        """
+        name = f"{TIMINGS}{arm}.json"
+        content = _json(self.text(name), name)
+        return content if isinstance(content, dict) else {}
+
+    def curves(self, arm: str) -> str | None:
+        """The content of `metrics/curves/<arm>.csv`; None where there is no such file."""
+        return self.text(f"{CURVES}{arm}.csv")
 
 
 def of_tree(root: Path) -> Side:
@@ -87,7 +119,10 @@ def of_tree(root: Path) -> Side:
 
     def text(name: str) -> str | None:
         path = root / name
-        return path.read_text(encoding="utf-8") if path.is_file() else None
+        try:
+            return path.read_text(encoding="utf-8") if path.is_file() else None
+        except UnicodeDecodeError:
+            raise AssayError(f"{name}: not UTF-8 text; take it from git again, or run `dvc repro --pull`") from None
 
     return _read(names, text, "")
 
@@ -98,10 +133,11 @@ def of_revision(root: Path, revision: str) -> Side:
     Raises:
         AssayError: there is no such revision, or a file in it is damaged.
     """
-    listed = dag.git(root, "ls-tree", "--name-only", revision, PARAMS, CLAIMS, lockfile.NAME, RECORDS).splitlines()
+    names = (PARAMS, CLAIMS, lockfile.NAME, RECORDS, TIMINGS, CURVES)
+    listed = dag.git(root, "ls-tree", "--name-only", revision, *names).splitlines()
 
     def text(name: str) -> str | None:
-        return dag.git(root, "show", f"{revision}:{name}") if name in listed else None
+        return dag.git(root, "show", f"{revision}:./{name}") if name in listed else None
 
     return _read([name for name in listed if name.startswith(RECORDS)], text, f" of {revision}")
 
@@ -116,6 +152,7 @@ def _read(names: Iterable[str], text: Callable[[str], str | None], of: str) -> S
         claims={claim.id: claim for claim in claims},
         evaluations={one.arm: one for one in evaluations},
         lock_text=(text(lockfile.NAME) or "", lockfile.NAME + of),
+        text=text,
     )
 
 

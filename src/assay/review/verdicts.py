@@ -3,6 +3,9 @@
 A claim regresses where its verdict moves to `refuted`, or where the arm that it is about is significantly worse than it
 was on the base. All claims whose arm changed are tested at once, at 5 % together, so noise fails one branch in twenty
 at most (one in forty, since only the bad side counts).
+
+A verdict can also move although nothing that the claim is about did: Holm's correction sets the confidence of each
+claim by the p values of all. Such a move is shown, and cannot fail the check.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ if TYPE_CHECKING:
     from assay.review.differences import Difference
     from assay.review.side import Claim, Side
 
-REFUTED = "refuted"
+REFUTED, UNTESTED = "refuted", "not tested here"
+DEFINITION = frozenset({"metric", "asks", "more_is_better", "margin", "at_most", "at_least", "arm", "against"})
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,13 @@ class Moved:
         claim: the branch's, or the base's where the branch has it no more.
         old: the base's verdict; None where it has no such claim.
         new: the branch's.
+        confidences: the base's and the branch's, if the branch changed nothing that the claim is about; else None.
     """
 
     claim: Claim
     old: str | None
     new: str | None
+    confidences: tuple[float | None, float | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -48,20 +54,37 @@ def moved(branch: Side, base: Side) -> list[Moved]:
     found = []
     for name, claim in {**base.claims, **branch.claims}.items():
         old, new = (side.claims[name].verdict if name in side.claims else None for side in (base, branch))
-        if old != new:
-            found.append(Moved(claim, old, new))
+        if old == new:
+            continue
+        both = None if touched(branch, base, claim) else (base.claims[name].confidence, claim.confidence)
+        found.append(Moved(claim, old, new, both))
     return found
 
 
+def touched(branch: Side, base: Side, claim: Claim) -> bool:
+    """Whether a claim's results on either side, or its own definition, are not those of the base.
+
+    A claim that only one side has is touched. Keys that only newer code writes are no change of a definition.
+    """
+    old, new = (side.claims.get(claim.id) for side in (base, branch))
+    if old is None or new is None:
+        return True
+    fields = DEFINITION & old.model_fields_set & new.model_fields_set
+    if any(getattr(old, field) != getattr(new, field) for field in fields):
+        return True
+    return any(differences.altered(branch, base, name, claim.metric) for name in (new.arm, new.against) if name)
+
+
 def regressions(branch: Side, base: Side) -> list[Regression]:
-    """The claims that fail the check; one that the base does not have cannot."""
+    """The claims that fail the check; one that the base does not have, or does not test, cannot."""
     altered = set(differences.changed(branch, base))
     known = [claim for claim in branch.claims.values() if claim.id in base.claims]
     tested = sum(claim.arm in altered for claim in known)
     found = []
     for claim in known:
         old, worse = base.claims[claim.id].verdict, None
-        was = old if claim.verdict == REFUTED != old else None
+        fails = claim.verdict == REFUTED and old not in (REFUTED, UNTESTED) and touched(branch, base, claim)
+        was = old if fails else None
         if claim.arm in altered:
             worse = differences.between(branch, base, claim.arm, claim.metric, tested, claim.more_is_better)
         if worse and worse.direction >= 0:

@@ -87,37 +87,52 @@ def crown(store: Store, experiment: str, name: str, champion: Champion | None, r
         champion: as `choose` gives it.
         run: the id of its arm's run.
     """
-    aliases = _aliases(store, name)
+    registered = _registered(store, name)
     if champion is None or run is None:
-        if ALIAS in aliases:
+        if registered is not None and ALIAS in registered.aliases:
             store.client.delete_registered_model_alias(name, ALIAS)
         return
+    about = _about(store, name, champion.arm.manifest.images)
+    if registered is None:
+        registered = store.client.create_registered_model(name, description=about)
+    elif registered.description != about:
+        store.client.update_registered_model(name, about)
     models = runs.models_of(store, experiment, run)
     model = next(model for model in models if model.tags.get(tags.VARIANT) == champion.variant)
     version = _version_of(store, name, model) or _new_version(store, name, model, champion, run)
     link = json.dumps([{"name": name, "version": version}])
     if model.tags.get(tags.VERSIONS) != link:  # what the model's own page has of its registration
         store.client.set_logged_model_tags(model.model_id, {tags.VERSIONS: link})
-    if aliases.get(ALIAS) != version:
+    if str(registered.aliases.get(ALIAS)) != version:
         store.client.set_registered_model_alias(name, ALIAS, version)
 
 
-def _aliases(store: Store, name: str) -> dict[str, str]:
-    """The aliases of the registered model, which is created where there is none."""
+def _registered(store: Store, name: str) -> Any:
+    """The registered model; None where there is none."""
     from mlflow.exceptions import MlflowException
 
     try:
-        registered = store.client.get_registered_model(name)
+        return store.client.get_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        about = (
-            f"The best model by validation, under the alias `{ALIAS}`: from raw uint8 images to probabilities.\n\n"
-            f'```python\nmodel = mlflow.pytorch.load_model("models:/{name}@{ALIAS}")\n```\n\n'
-            "A version for each model that has been the best; each version's description says which it is."
-        )
-        registered = store.client.create_registered_model(name, description=about)
-    return {alias: str(version) for alias, version in registered.aliases.items()}
+        return None
+
+
+def _about(store: Store, name: str, images: dict[str, int]) -> str:
+    """The description of the registered model: Markdown."""
+    shape = f"5, {images['channels']}, {images['height']}, {images['width']}"
+    return (
+        f"The best model by validation, under the alias `{ALIAS}`: from raw uint8 images to probabilities.\n\n"
+        "```python\n"
+        "import mlflow, torch\n\n"
+        f'mlflow.set_tracking_uri("{store.bare}")\n'
+        f'model = mlflow.pytorch.load_model("models:/{name}@{ALIAS}")\n'
+        f"images = torch.zeros({shape}, dtype=torch.uint8)\n"
+        f"probabilities = model(images)  # (5, {images['classes']})\n"
+        "```\n\n"
+        "A version for each model that has been the best; each version's description says which it is."
+    )
 
 
 def _version_of(store: Store, name: str, model: Any) -> str | None:

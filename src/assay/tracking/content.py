@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from assay.tracking.records import ArmRecord, Meta, Scores
 
-QUALITY = ("accuracy", "nll", "brier", "ece")
+QUALITY = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "brier", "ece")
 COST = ("train_samples", "forward_samples", "optimizer_steps", "members", "density")
 DECIMALS = 8  # 0.9775, not 0.9774999999999999
 LONGEST_PARAMETER = 6000  # MLflow refuses a longer one
@@ -88,6 +88,9 @@ def description(arm: ArmRecord, meta: Meta) -> str:
         lines.append(
             f"The arm predicts in {1 + len(others)} ways. Plain names are its `{arm.first}`; see also {shown}."
         )
+    if arm.no_better_than_majority:
+        shown = ", ".join(f"`{variant}`" for variant in arm.no_better_than_majority)
+        lines.append(f"Its accuracy is no better than always answering the largest class of the test set: {shown}.")
     return "\n\n".join(lines)
 
 

@@ -52,7 +52,8 @@ class Exporter:
         traced, program = self._traced[form]
         shutil.copytree(traced, folder)
         _put_weights(network, program)
-        torch.export.save(program, _program(folder))
+        with _program(folder).open("wb") as stream:  # a full disk is then Python's error, which has a number
+            torch.export.save(program, stream)
         _put_ids(folder, model, run)
         return folder
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.config import BASELINE
 from assay.foundation import files
-from assay.foundation.errors import AssayError
+from assay.foundation.errors import AssayError, again
 from assay.pipeline import lockfile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 LAYOUT = 2
 """Raised whenever a change of this package logs something else: then every run is made anew, beside the old one."""
@@ -55,5 +55,7 @@ def key(root: Path, lock: dict[str, Any], stages: Iterable[str], read: Iterable[
 def _refuse_other_files(root: Path, entry: dict[str, Any], read: list[Path]) -> None:
     for out in entry.get("outs", []):
         path = root / out["path"]
-        if path in read and out.get("md5") not in (None, files.file_digest(path, "md5")):
-            raise AssayError(f"{out['path']}: not the file that {lockfile.NAME} records; run `dvc repro`")
+        if not any(one.is_relative_to(path) for one in read):
+            continue
+        if out.get("md5") not in (None, lockfile.digest(path)):
+            raise AssayError(f"{out['path']}: not what {lockfile.NAME} records; {again(Path(out['path']))}")

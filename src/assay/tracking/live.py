@@ -24,7 +24,7 @@ def stages_running(root: Path) -> dict[str, Path]:
 
 def live_run(store: Store, experiment: str, arm: str, folder: str) -> str:
     """The id of the live run of a training, which is created where there is none."""
-    with lock.exclusive(store.root):
+    with lock.exclusive(store.home):
         for run in runs.search(store, experiment, tags.LIVE, arm):
             if run.data.tags.get(tags.SCRATCH) == folder:
                 return str(run.info.run_id)

@@ -10,9 +10,12 @@ from assay import artifact
 from assay.tracking import content, tags
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from assay.tracking.export import Exporter
     from assay.tracking.records import ArmRecord, Meta
     from assay.tracking.runs import Draft
+    from assay.tracking.store import Store
 
 MODEL_TYPE = "image classifier"
 
@@ -47,11 +50,20 @@ def log_models(draft: Draft, exporter: Exporter, arm: ArmRecord, meta: Meta, dig
     ]
 
 
+def write_again(store: Store, exporter: Exporter, arm: ArmRecord, meta: Meta, run: str, models: Iterable[Any]) -> None:
+    """Write the files of models that a run has already, as `log_models` wrote them.
+
+    Raises:
+        AssayError: the weights are missing or damaged.
+    """
+    trained = artifact.read(arm.files.model)
+    for model in models:
+        _write(store, exporter, trained, arm, model.tags[tags.VARIANT], meta, model.model_id, run)
+
+
 def _log_one(
     draft: Draft, exporter: Exporter, trained: artifact.Artifact, arm: ArmRecord, variant: str, meta: Meta
 ) -> str:
-    from assay.tracking.predictor import predictor
-
     manifest = trained.manifest
     record = manifest.variants[variant]
     index = arm.best_seed(variant)
@@ -59,7 +71,12 @@ def _log_one(
         draft.experiment,
         name=f"{manifest.arm}-{variant}",
         source_run_id=draft.id,
-        tags={tags.ARM: manifest.arm, tags.VARIANT: variant, tags.CURRENT: "true", tags.NOTE: _note(arm, variant)},
+        tags={
+            tags.ARM: manifest.arm,
+            tags.VARIANT: variant,
+            tags.CURRENT: draft.store.current,
+            tags.NOTE: _note(arm, variant),
+        },
         params={
             "arm": manifest.arm,
             "variant": variant,
@@ -73,13 +90,31 @@ def _log_one(
         model_type=MODEL_TYPE,
     )
     model = str(logged.model_id)
-    network = predictor(trained, variant, index, meta.mean, meta.std)
-    form = json.dumps([manifest.model.model_dump(), record.members, record.combine], sort_keys=True)
-    folder = exporter.write(network, form, manifest.images, model, draft.id)
-    draft.store.client.log_model_artifacts(model, str(folder))
+    _write(draft.store, exporter, trained, arm, variant, meta, model, draft.id)
     draft.store.client.finalize_logged_model(model, "READY")
-    shutil.rmtree(folder)
     return model
+
+
+def _write(
+    store: Store,
+    exporter: Exporter,
+    trained: artifact.Artifact,
+    arm: ArmRecord,
+    variant: str,
+    meta: Meta,
+    model: str,
+    run: str,
+) -> None:
+    """Write the files of one model."""
+    from assay.tracking.predictor import predictor
+
+    manifest = trained.manifest
+    record = manifest.variants[variant]
+    network = predictor(trained, variant, arm.best_seed(variant), meta.mean, meta.std)
+    form = json.dumps([manifest.model.model_dump(), record.members, record.combine], sort_keys=True)
+    folder = exporter.write(network, form, manifest.images, model, run)
+    store.client.log_model_artifacts(model, str(folder))
+    shutil.rmtree(folder)
 
 
 def _note(arm: ArmRecord, variant: str) -> str:

@@ -39,16 +39,17 @@ def read_points(path: Path, first: str | None = None) -> list[Point]:
         AssayError: a row is not of this form.
     """
     sums: dict[tuple[int, str], list[float]] = defaultdict(list)
-    with path.open(newline="", encoding="utf-8") as stream:
-        for number, row in enumerate(csv.DictReader(stream), start=2):
-            try:
+    number = 1
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            for number, row in enumerate(csv.DictReader(stream), start=2):  # noqa: B007 (for the message)
                 variant = row["arm"].partition("/")[2]
                 first = first or variant
                 suffix = f".{variant}" if variant not in ("", first) else ""
                 for quantity in QUANTITIES:
                     if row[quantity]:
                         sums[int(row["step"]), f"{row['split']}_{quantity}{suffix}"].append(float(row[quantity]))
-            except (KeyError, TypeError, ValueError) as error:
-                shown = "/".join(path.parts[-3:])
-                raise AssayError(f"{shown}: line {number}: {error!r}; delete the file and run `dvc repro`") from None
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        shown = "/".join(path.parts[-3:])
+        raise AssayError(f"{shown}: line {number}: {error!r}; delete the file and run `dvc repro`") from None
     return [Point(series, step, sum(values) / len(values)) for (step, series), values in sorted(sums.items())]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 from dataclasses import dataclass
@@ -11,9 +13,9 @@ from pydantic import Field
 
 from assay import artifact
 from assay.artifact import Manifest, Record
-from assay.config.parsing import parse
+from assay.config.parsing import InList, parse
 from assay.foundation import files
-from assay.foundation.errors import AssayError
+from assay.foundation.errors import AssayError, again
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,12 +55,14 @@ class Scores(Record):
     nll: list[float]
     brier: list[float]
     ece: list[float]
+    balanced_accuracy: list[float]
+    macro_f1: list[float]
     train_samples: float
     forward_samples: float
     optimizer_steps: float
 
 
-class Evaluation(Record):
+class Evaluation(InList, Record):
     """`metrics/evaluate/<arm>.json`."""
 
     arm: str
@@ -118,12 +122,14 @@ class ArmRecord:
         manifest: what the networks are.
         evaluation: their scores.
         timings: `seconds` and the like; empty where the file is absent.
+        no_better_than_majority: the variants whose accuracy does not lie above the share of the largest class.
     """
 
     files: ArmFiles
     manifest: Manifest
     evaluation: Evaluation
     timings: dict[str, Any]
+    no_better_than_majority: tuple[str, ...] = ()
 
     @property
     def first(self) -> str:
@@ -154,13 +160,19 @@ def read_meta(root: Path) -> Meta:
     """Read what is known of the data.
 
     Raises:
-        AssayError: the file is missing or holds something else.
+        AssayError: the file is missing or damaged, or holds something else.
     """
-    return _read(Meta, root / "data/prepared/meta.json", root)
+    path = root / "data/prepared/meta.json"
+    meta = _read(Meta, path, root)
+    content = meta.model_dump(mode="json", exclude_unset=True, exclude={"name", "augment", "digest"})
+    if meta.digest != files.content_digest(content):  # as `prepared.Meta.content_digest`
+        shown = path.relative_to(root)
+        raise AssayError(f"{shown}: damaged or altered: its content does not have its digest; {again(shown.parent)}")
+    return meta
 
 
 def read_arm(root: Path, name: str, meta: Meta) -> ArmRecord:
-    """Read the small files of an arm; its weights are only looked for.
+    """Read the small files of an arm; its weights are compared with their digest, not loaded.
 
     Raises:
         AssayError: a file is missing, holds something else, or belongs to other data or another training.
@@ -168,7 +180,7 @@ def read_arm(root: Path, name: str, meta: Meta) -> ArmRecord:
     places = ArmFiles(root, name)
     for path in (places.model / artifact.MANIFEST, places.weights, places.curves):
         _there(path, root)
-    manifest = artifact.read_manifest(places.model)
+    manifest = artifact.verified(places.model)
     evaluation = _read(Evaluation, places.evaluation, root)
     if manifest.data_digest != meta.digest:
         raise AssayError(f"models/{name}: trained on other data than is in data/prepared; run `dvc repro`")
@@ -179,7 +191,16 @@ def read_arm(root: Path, name: str, meta: Meta) -> ArmRecord:
             f"{', '.join(manifest.variants)}; run `dvc repro`"
         )
     timings = load_json(places.timings, root) if places.timings.is_file() else {}
-    return ArmRecord(places, manifest, evaluation, timings)
+    return ArmRecord(places, manifest, evaluation, timings, _no_better_than_majority(places))
+
+
+def _no_better_than_majority(places: ArmFiles) -> tuple[str, ...]:
+    """What `metrics/summary.csv` says of the arm's variants; nothing where there is no such file."""
+    path = places.root / "metrics/summary.csv"
+    lines = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))) if path.is_file() else ()
+    return tuple(
+        line["variant"] for line in lines if line.get("arm") == places.name and line.get("above_majority") == "False"
+    )
 
 
 def _read(kind: type[R], path: Path, root: Path) -> R:

@@ -10,7 +10,7 @@ from assay.tracking.records import load_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from assay.tracking.runs import Draft
+    from assay.tracking.store import Store
 
 NAME = "report"
 STAGE = "compare"
@@ -31,12 +31,17 @@ def read_report(root: Path) -> list[Path]:
     return [*sorted(path for path in page.rglob("*") if path.is_file()), root / CLAIMS, root / SUMMARY]
 
 
-def log_report(draft: Draft, root: Path) -> None:
+def report_names(root: Path) -> list[str]:
+    """The artifacts of the report's run."""
+    page = (root / PAGE).parent
+    return [str(path.relative_to(page.parent if page in path.parents else path.parent)) for path in read_report(root)]
+
+
+def log_report(store: Store, run: str) -> None:
     """Attach the page under `report/`, claims and summary beside it."""
-    client = draft.store.client
-    client.log_artifacts(draft.id, str((root / PAGE).parent), "report")
+    store.client.log_artifacts(run, str((store.root / PAGE).parent), "report")
     for name in (CLAIMS, SUMMARY):
-        client.log_artifact(draft.id, str(root / name))
+        store.client.log_artifact(run, str(store.root / name))
 
 
 def note(root: Path) -> str:

@@ -65,8 +65,8 @@ def log_points(store: Store, run: str, points: Sequence[Point], when: Callable[[
         store.client.log_batch(run, metrics=batch)
 
 
-def find(store: Store, experiment: str, key: str) -> str | None:
-    """The id of the finished run with this key.
+def find(store: Store, experiment: str, key: str) -> Any:
+    """The finished run with this key; None where there is none.
 
     Unfinished runs with the key (a kill left them) and twins of the first (two hosts made them at once) are deleted.
     """
@@ -75,14 +75,17 @@ def find(store: Store, experiment: str, key: str) -> str | None:
     for run in found:
         if run not in finished[:1]:
             delete(store, experiment, run.info.run_id)
-    return finished[0].info.run_id if finished else None
+    return finished[0] if finished else None
 
 
-def search(store: Store, experiment: str, tag: str, value: str) -> list[Any]:
-    """All runs of an experiment with this value of a tag."""
+def search(store: Store, experiment: str, tag: str, value: str, *, deleted: bool = False) -> list[Any]:
+    """All runs of an experiment with this value of a tag, or those of them that are in MLflow's bin."""
+    from mlflow.entities import ViewType
+
+    view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
     found, token = [], None
     while True:
-        page = store.client.search_runs([experiment], tags.filter_of(tag, value), max_results=500, page_token=token)
+        page = store.client.search_runs([experiment], tags.filter_of(tag, value), view, 500, page_token=token)
         found += page
         token = page.token
         if not token:
@@ -123,11 +126,24 @@ def delete(store: Store, experiment: str, run: str) -> None:
 
 def models_of(store: Store, experiment: str, run: str) -> list[Any]:
     """The models that a run logged."""
-    return list(store.client.search_logged_models([experiment], filter_string=f"source_run_id = '{run}'"))
+    return _models(store, experiment, f"source_run_id = '{run}'")
+
+
+def _models(store: Store, experiment: str, which: str) -> list[Any]:
+    found, token = [], None
+    while True:
+        page = store.client.search_logged_models([experiment], filter_string=which, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
 
 
 def mark_current(store: Store, experiment: str, current: Iterable[str]) -> None:
-    """Tag these runs, with their models, as the current ones of the experiment, and all others as history."""
+    """Tag these runs, with their models, as the current ones of the experiment, and all others as history.
+
+    Models whose run somebody deleted in MLflow are deleted too, as `delete` would have.
+    """
     current = set(current)
     marked = {run.info.run_id for run in search(store, experiment, tags.CURRENT, "true")}
     for ids, value in ((marked - current, "false"), (current - marked, "true")):
@@ -135,6 +151,15 @@ def mark_current(store: Store, experiment: str, current: Iterable[str]) -> None:
             for model in models_of(store, experiment, run):
                 store.client.set_logged_model_tags(model.model_id, {tags.CURRENT: value})
             store.client.set_tag(run, tags.CURRENT, value)
+    left = [
+        model
+        for model in _models(store, experiment, tags.filter_of(tags.CURRENT, "true"))
+        if model.source_run_id not in current
+    ]
+    deleted = search(store, experiment, tags.CURRENT, "true", deleted=True) if left else []
+    for model in left:
+        if model.source_run_id in {run.info.run_id for run in deleted}:  # another host may be writing the others
+            store.client.delete_logged_model(model.model_id)
 
 
 def _metrics(points: Iterable[Point], when: Callable[[int], int]) -> list[Any]:

@@ -8,18 +8,18 @@ import platform
 import re
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.foundation.errors import AssayError
-from assay.tracking import lock, tags
+from assay.tracking import failures, location, lock, tags
+from assay.tracking.failures import URI_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-URI_VARIABLE = "MLFLOW_TRACKING_URI"
-DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
+DATABASE = "mlflow.db"
 # Each may be set otherwise by the user. Unless told, MLflow retries for minutes, reports its use to its makers, and
 # prints two lines a run.
 DEFAULTS = {
@@ -44,14 +44,19 @@ class Store:
     """An open store.
 
     Attributes:
-        root: the repository's root.
+        root: the folder with the results that are tracked.
         uri: the tracking URI, as MLflow takes it.
         client: MLflow's own client of it.
+        home: the repository's root, which has the default database and the tracker's lock. It is `root`, except in an
+            experiment that DVC runs in a temporary folder.
+        dvc_experiment: the name of that experiment; empty where the results are those of the workspace.
     """
 
     root: Path
     uri: str
     client: Any
+    home: Path
+    dvc_experiment: str = ""
 
     @property
     def shown(self) -> str:
@@ -59,29 +64,42 @@ class Store:
         return re.sub(r"//[^@/]*@", "//***@", self.uri)
 
     @property
+    def bare(self) -> str:
+        """The URI without user and password, for others to use."""
+        return self.shown.replace("//***@", "//")
+
+    @property
     def is_server(self) -> bool:
         """Whether it speaks HTTP, and decides for itself where artifacts go."""
         return _is_server(self.uri)
 
+    @property
+    def current(self) -> str:
+        """The value of the tag `assay.current` for a new run: only the workspace's results are current."""
+        return "false" if self.dvc_experiment else "true"
+
     def experiment(self, name: str) -> str:
         """The id of the experiment of this name, which is created, or restored after a deletion, where needed.
 
-        A database gets its artifacts under `mlartifacts/`; a server decides for itself.
+        Raises:
+            AssayError: its artifacts cannot be written from here.
         """
         from mlflow.exceptions import MlflowException
 
         found = self.client.get_experiment_by_name(name)
+        created = found is None
         if found is None:
-            location = None if self.is_server else str(self.root / ARTIFACTS)
+            place = location.of_new_experiment(self)
             about = {tags.NOTE: HOW_TO_READ, tags.EXPERIMENT_KIND: "custom_model_development"}
             try:
-                return str(self.client.create_experiment(name, artifact_location=location, tags=about))
+                self.client.create_experiment(name, artifact_location=place, tags=about)
             except MlflowException:  # another host was faster, or the name is refused
-                found = self.client.get_experiment_by_name(name)
-                if found is None:
+                if self.client.get_experiment_by_name(name) is None:
                     raise
+            found = self.client.get_experiment_by_name(name)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
+        location.require(self, name, found.artifact_location, created=created)
         return str(found.experiment_id)
 
 
@@ -90,24 +108,29 @@ def identity(root: Path) -> str:
 
     A server goes by its address without the password, a database by the machine too. Nothing is asked of either.
     """
-    uri = _uri(root)
-    if _is_server(uri):
-        return Store(root, uri, None).shown
-    file = root / uri.removeprefix("sqlite:///")
-    return f"{platform.node()}: {file}" if uri.startswith("sqlite:///") and file.is_file() else ""
+    store = _unopened(root)
+    if store.is_server:
+        return store.shown
+    file = location.database_file(store.uri)
+    return f"{platform.node()}: {file}" if file and file.is_file() else ""
 
 
 @contextmanager
 def opened(root: Path) -> Iterator[Store]:
     """Open the store of the repository at `root`; a database that is not there yet is created, once.
 
+    In an experiment that DVC runs in a temporary folder (`dvc exp run --temp` or `--queue`), it is the store of the
+    repository that the experiment belongs to.
+
     Raises:
         AssayError: it cannot be reached, or it fails while it is in use.
     """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
-    uri = _uri(root)
-    store = Store(root, uri, None)
+    store = _unopened(root)
+    if not store.is_server and location.database_file(store.uri) is None and store.uri.startswith("sqlite"):
+        raise AssayError(f"{URI_VARIABLE}={store.uri}: names no file; write sqlite:////path/mlflow.db")
+    import alembic.util
     import mlflow
     import requests
     import sqlalchemy
@@ -118,20 +141,35 @@ def opened(root: Path) -> Iterator[Store]:
         with warnings.catch_warnings():
             # MLflow warns of itself: of what it calls that SQLAlchemy and pandas will drop, of its own type hints
             warnings.filterwarnings("ignore", module=r"mlflow\.")
-            with lock.exclusive(root), _environment(FIRST_REQUEST):
-                mlflow.set_tracking_uri(uri)
-                store = Store(root, uri, _reached(uri))
+            with lock.exclusive(store.home), _environment(FIRST_REQUEST):
+                mlflow.set_tracking_uri(store.uri)
+                store = replace(store, client=_reached(store.uri))
             yield store
-    except (mlflow.MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError) as error:
-        raise AssayError(f"{URI_VARIABLE}={store.shown}: {_reason(error)}; {_advice(uri)}") from None
+    except (
+        mlflow.MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError, alembic.util.CommandError
+    ) as error:  # fmt: skip
+        raise failures.failure(store.shown, error, is_server=store.is_server) from None
+    except ModuleNotFoundError as error:
+        raise AssayError(f"{URI_VARIABLE}: this kind of store needs {error.name}; pip install it") from None
+    except OSError as error:
+        raise failures.file_failure(error) from None
     finally:
         mlflow.set_tracking_uri(None)
         if before is not None:
             os.environ[URI_VARIABLE] = before
 
 
-def _uri(root: Path) -> str:
-    return os.environ.get(URI_VARIABLE) or f"sqlite:///{root / DATABASE}"
+def _unopened(root: Path) -> Store:
+    """The store of the repository at `root`, of which nothing has been asked yet.
+
+    DVC runs some experiments in a clone under `.dvc/tmp`, which it deletes afterwards. The stages then find the
+    repository in DVC_ROOT and the experiment's name in DVC_EXP_NAME.
+    """
+    home, name = Path(os.environ.get("DVC_ROOT") or root), os.environ.get("DVC_EXP_NAME", "")
+    if not name or not (home / ".dvc").is_dir() or home.resolve() == root.resolve():
+        home, name = root, ""
+    uri = os.environ.get(URI_VARIABLE) or f"sqlite:///{DATABASE}"
+    return Store(root, location.absolute(uri, home), None, home, name)
 
 
 def _reached(uri: str) -> Any:
@@ -140,14 +178,15 @@ def _reached(uri: str) -> Any:
     import sqlalchemy
 
     if not _is_server(uri) and "://" in uri and not uri.startswith("file:"):
-        try:
-            engine = sqlalchemy.create_engine(uri)  # MLflow itself would try ten times
-        except ModuleNotFoundError as error:
-            raise AssayError(f"{URI_VARIABLE}: this kind of database needs {error.name}; pip install it") from None
+        engine = sqlalchemy.create_engine(uri)  # MLflow itself would try ten times
         sqlalchemy.inspect(engine).get_table_names()
         engine.dispose()
     client = mlflow.MlflowClient(tracking_uri=uri)
     client.search_experiments(max_results=1)
+    if (file := location.database_file(uri)) is not None:
+        engine = sqlalchemy.create_engine(uri)
+        location.follow_the_database(engine, file)
+        engine.dispose()
     return client
 
 
@@ -155,29 +194,13 @@ def _is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://", "databricks"))
 
 
-def _reason(error: Exception) -> str:
-    """The innermost cause that says something, on one line and without the wrappings of retries and pools."""
-    text = " ".join(str(getattr(error, "orig", None) or error).split())
-    for pattern, meaning in (
-        (r"Connection refused", "connection refused"),
-        (r"NameResolution|Name or service|getaddrinfo", "no host of this name"),
-        (r"timed out|Timeout", "no answer in time"),
-    ):
-        if re.search(pattern, text):
-            return meaning
-    return text if len(text) <= 300 else f"{text[:297]}..."
-
-
-def _advice(uri: str) -> str:
-    if _is_server(uri):
-        return f"start the server, or unset {URI_VARIABLE} to use {DATABASE} in this repository"
-    return "check that it is a database of this MLflow and can be written, or name another"
-
-
 def _quieten() -> None:
-    """Say only what went wrong: MLflow tells of each table it makes, and of each retry."""
+    """Say nothing: MLflow tells of each table it makes and of each retry, and of an error with its whole traceback.
+
+    What goes wrong is raised as well, and is told in one line.
+    """
     for name in ("mlflow", "alembic", "urllib3"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 @contextmanager

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from assay.config import BASELINE
 from assay.foundation import files
 from assay.pipeline import lockfile
-from assay.tracking import champion, content, keys, live, lock, runs, tags, view
+from assay.tracking import artifacts, champion, content, keys, live, lock, runs, tags, view
 from assay.tracking.dataset import dataset_input, digest_of
 from assay.tracking.export import Exporter
 from assay.tracking.models import log_models
 from assay.tracking.records import ArmRecord, Meta, read_arm, read_meta
 from assay.tracking.report import NAME as REPORT
 from assay.tracking.report import STAGE as REPORT_STAGE
-from assay.tracking.report import log_report, note, read_report
+from assay.tracking.report import log_report, note, read_report, report_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +38,7 @@ class Synced:
         page: its table of runs, as MLflow's pages address it.
         keys: of each run, by name.
         made: the runs that were not there before.
+        healed: the runs that had lost artifacts or models, which were written again.
     """
 
     experiment: str
@@ -46,6 +47,7 @@ class Synced:
     page: str = ""
     keys: dict[str, str] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
+    healed: list[str] = field(default_factory=list)
 
 
 def experiment_name(data: str, model: str) -> str:
@@ -58,6 +60,9 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
 
     All small files are read and checked before anything is written. `metrics/mlflow.json` is written at the end:
     names and keys, nothing that varies from store to store.
+
+    The results of an experiment that DVC runs in a temporary folder become runs that carry its name. They do not become
+    the current ones and the alias of the champion does not move, until `dvc exp apply` brings them to the workspace.
 
     Args:
         store: an open store; its root is the repository's.
@@ -76,7 +81,7 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
         read = [*arm.files.logged, arm.files.weights]
         done.keys[arm.files.name] = keys.key(store.root, locked, keys.stages_of(arm.files.name), read)
     report_key = keys.key(store.root, locked, [REPORT_STAGE], report)
-    with lock.exclusive(store.root):
+    with lock.exclusive(store.home):
         experiment = store.experiment(done.experiment)
         done.page = view.page(experiment)
         view.save(store, experiment)
@@ -90,10 +95,13 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
             }
         done.made.reverse()
         best = champion.choose(records)
-        champion.crown(store, experiment, done.registered, best, current.get(best.arm.files.name) if best else None)
         done.champion = best.name if best else ""
-        runs.mark_current(store, experiment, [*current.values(), _report_run(store, experiment, report_key, done)])
-        live.remove_finished(store, experiment, done.keys)
+        report_run = _report_run(store, experiment, report_key, done)
+        if not store.dvc_experiment:
+            crowned = current.get(best.arm.files.name) if best else None
+            champion.crown(store, experiment, done.registered, best, crowned)
+            runs.mark_current(store, experiment, [*current.values(), report_run])
+            live.remove_finished(store, experiment, done.keys)
     by_name = {name: {"name": name, "key": key} for name, key in done.keys.items()}
     content_ = {
         "experiment": done.experiment,
@@ -111,15 +119,21 @@ def _arm_run(
     name, key = arm.files.name, done.keys[arm.files.name]
     found = runs.find(store, experiment, key)
     if found is not None:
-        return found
+        whole = artifacts.complete(store, experiment, found, arm, meta, exporter)
+        if not whole:
+            done.healed.append(name)
+        if whole is not None:
+            return str(found.info.run_id)
+        runs.delete(store, experiment, found.info.run_id)
     arm_tags = {
-        **_tags("arm", key, keys.stages_of(name)[0], content.description(arm, meta)),
+        **_tags(store, "arm", key, keys.stages_of(name)[0], content.description(arm, meta)),
         tags.ARM: name,
         tags.VARIANT: arm.first,
     }
     with runs.drafted(store, experiment, name, arm_tags, start, arm.seconds) as draft:
         _log_arm(draft, exporter, arm, meta)
-    done.made.append(name)
+    if name not in done.healed:
+        done.made.append(name)
     return draft.id
 
 
@@ -130,27 +144,32 @@ def _log_arm(draft: runs.Draft, exporter: Exporter, arm: ArmRecord, meta: Meta) 
     client.log_inputs(draft.id, datasets=[dataset_input(meta)])
     scores = log_models(draft, exporter, arm, meta, digest_of(meta)) + draft.scores(content.metrics(arm))
     draft.log(content.parameters(arm, meta), draft.curves(read_points(arm.files.curves, arm.first)) + scores)
-    client.log_table(draft.id, content.table_of_seeds(arm), "seeds.json")
-    for path in arm.files.logged:
-        client.log_artifact(draft.id, str(path), f"files/{path.relative_to(draft.store.root).parent}")
+    artifacts.write(draft.store, draft.id, arm, artifacts.names_of(arm))
 
 
 def _report_run(store: Store, experiment: str, key: str, done: Synced) -> str:
     found = runs.find(store, experiment, key)
     if found is not None:
-        return found
-    report_tags = _tags("report", key, REPORT_STAGE, note(store.root))
+        run = str(found.info.run_id)
+        if artifacts.absent(
+            found.info.artifact_uri, report_names(store.root), lambda: store.client.list_artifacts(run)
+        ):
+            log_report(store, run)
+            done.healed.append(REPORT)
+        return run
+    report_tags = _tags(store, "report", key, REPORT_STAGE, note(store.root))
     with runs.drafted(store, experiment, REPORT, report_tags, int(time.time() * 1000)) as draft:
-        log_report(draft, store.root)
+        log_report(store, draft.id)
     done.made.append(REPORT)
     return draft.id
 
 
-def _tags(kind: str, key: str, stage: str, description: str) -> dict[str, str]:
+def _tags(store: Store, kind: str, key: str, stage: str, description: str) -> dict[str, str]:
     return {
+        **({tags.DVC_EXPERIMENT: store.dvc_experiment} if store.dvc_experiment else {}),
         tags.KIND: kind,
         tags.KEY: key,
-        tags.CURRENT: "true",
+        tags.CURRENT: store.current,
         tags.NOTE: description,
         tags.SOURCE_NAME: stage,
         tags.SOURCE_TYPE: "LOCAL",

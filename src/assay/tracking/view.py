@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 from assay.tracking import tags
@@ -10,6 +11,7 @@ from assay.tracking import tags
 if TYPE_CHECKING:
     from assay.tracking.store import Store
 
+HOST = "127.0.0.1"
 NAME, SHARE = "Results", "results"
 METRICS = ("members", "test_accuracy", "test_accuracy_std", "test_ece", "test_nll", "train_samples")  # as MLflow sorts
 COLUMNS = [*(f"metrics.`{name}`" for name in METRICS), "params.`method`"]
@@ -20,6 +22,16 @@ STATE = {
     "lifecycleFilter": "Active",
     "selectedColumns": COLUMNS,
 }
+
+
+def port() -> str:
+    """The port at which `make ui` opens MLflow's pages: that of the variable PORT, or 5000."""
+    return os.environ.get("PORT") or "5000"
+
+
+def address() -> str:
+    """Where `make ui` opens MLflow's pages."""
+    return f"http://{HOST}:{port()}"
 
 
 def page(experiment: str) -> str:

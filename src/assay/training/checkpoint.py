@@ -2,28 +2,38 @@
 
 It lives in an untracked folder named after the stage and a digest of everything that decides its result (DVC would
 switch its run-cache off for a stage with persistent outputs), is written atomically, and goes when the stage is done.
+A checkpoint begins with its SHA-256. A damaged one is dropped, and the training starts over.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
+import pickle
 import shutil
+import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import torch
 
 import assay
-from assay.foundation import files
-from assay.foundation.errors import AssayError
+from assay.foundation import files, runtime
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 ROOT = Path(".assay/scratch")
 STATE, CURVES = "checkpoint.pt", "curves.csv"
-DEFAULT_SECONDS = 30.0
+DIGEST_BYTES = 32
+UNUSABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, EOFError, pickle.UnpicklingError)
+"""What reading or restoring a checkpoint raises when its content is not that of the training."""
+
+
+class UnusableCheckpointError(Exception):
+    """A checkpoint was dropped after a part of it was restored: the training must be set up anew."""
 
 
 class Scratch:
@@ -43,7 +53,7 @@ class Scratch:
         self.folder = root / f"{stage}-{files.content_digest([inputs, surroundings])[:16]}"
         self._device = device
         self._stage = stage
-        self._interval = _interval()
+        self._interval = runtime.checkpoint_seconds()
         self._last = time.monotonic()
 
     def __enter__(self) -> Scratch:
@@ -65,34 +75,63 @@ class Scratch:
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint in place of the one before, so that a kill at any moment leaves one of the two."""
-        with files.replacing(self.folder / STATE) as temporary:
-            torch.save(state, temporary)
-            with temporary.open("rb") as stream:
-                os.fsync(stream.fileno())
+        with files.replacing(self.folder / STATE) as temporary, temporary.open("wb") as stream:
+            stream.write(bytes(DIGEST_BYTES))  # its place
+            hashing = _Hashing(stream)
+            torch.save(state, cast("BinaryIO", hashing))
+            stream.seek(0)
+            stream.write(hashing.digest.digest())
+            stream.flush()
+            os.fsync(stream.fileno())
         self._last = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """The last checkpoint, or None where there is none."""
+        """The last checkpoint; None where there is none, or where it was damaged and is dropped."""
         path = self.folder / STATE
         if not path.exists():
             return None
-        state: dict[str, Any] = torch.load(path, map_location=self._device, weights_only=True)
+        content = path.read_bytes()
+        digest, content = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+        if digest != hashlib.sha256(content).digest():
+            self.drop("damaged: its content does not have its digest")
+            return None
+        try:
+            state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=self._device, weights_only=True)
+        except torch.OutOfMemoryError:
+            raise
+        except UNUSABLE as error:
+            self.drop(repr(error))
+            return None
         return state
+
+    def drop(self, reason: str) -> None:
+        """Remove the checkpoint and say why, in a line."""
+        path = self.folder / STATE
+        path.unlink()
+        said = " ".join(reason.split())[:200]
+        print(f"{path}: {said}; the checkpoint is dropped and {self._stage} starts over", file=sys.stderr)
 
     def write_curves(self, csv: str) -> None:
         """Show the curves so far to whoever follows the run."""
         files.write_text(self.folder / CURVES, csv)
 
 
+class _Hashing:
+    """A stream that hashes what goes through it, so that no checkpoint is read again or held in memory twice."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.digest = hashlib.sha256()
+        self._stream = stream
+
+    def write(self, content: bytes) -> int:
+        self.digest.update(content)
+        return self._stream.write(content)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
 def source_digest() -> str:
     """A digest of the library's source."""
     root = Path(assay.__file__).parent
     return files.content_digest({str(p.relative_to(root)): files.file_digest(p) for p in sorted(root.rglob("*.py"))})
-
-
-def _interval() -> float:
-    text = os.environ.get("ASSAY_CHECKPOINT_SECONDS", str(DEFAULT_SECONDS))
-    try:
-        return float(text)
-    except ValueError:
-        raise AssayError(f"ASSAY_CHECKPOINT_SECONDS={text}: give a number of seconds; 0 saves at every step") from None

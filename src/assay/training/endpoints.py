@@ -62,6 +62,11 @@ class Points:
         return subspace.along(self.shape, torch.tensor(alphas, dtype=torch.float64))
 
 
+def layers(network: nn.Module) -> list[str]:
+    """The modules that own parameters, in their order: with `layerwise`, each has a point of its own."""
+    return list(dict.fromkeys(name.rpartition(".")[0] for name, _ in network.named_parameters()))
+
+
 class Endpoints(Parametrisation):
     """Stored tensors are `(copy, endpoint, *shape)`; each step runs a point, and moves the endpoints that make it.
 
@@ -87,8 +92,7 @@ class Endpoints(Parametrisation):
     ) -> None:
         self._points, self._network, self._buffers, self._seeds = points, network, buffers, tuple(seeds)
         self._data, self._batch_size = data, batch_size
-        owners = [name.rpartition(".")[0] for name, _ in network.named_parameters()]
-        self._layers = list(dict.fromkeys(owners)) if points.layerwise else [""]
+        self._layers = layers(network) if points.layerwise else [""]
         self._weight_names = list(weight_names(network))
         self._pairs = list(combinations(range(points.endpoints), 2))
         self._step, self._drawn = -1, (torch.empty(0), torch.empty(0))

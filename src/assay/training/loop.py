@@ -9,6 +9,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from assay.training.checkpoint import UNUSABLE, UnusableCheckpointError
 from assay.training.curves import Curves, Running
 from assay.training.progress import StepProgress
 from assay.training.stack import example_losses, predict
@@ -69,10 +72,11 @@ def train(update: Update, plan: Plan, data: Prepared, scratch: Scratch) -> Train
 
     Raises:
         AssayError: the training diverged.
+        UnusableCheckpointError: the checkpoint does not fit and is dropped; the update must be made anew.
     """
     curves = Curves(plan.copies)
     running = Running(len(plan.copies), data.train.images.device)
-    start, seconds_before = _resume(update, curves, running, scratch.load()) or (plan.first_step, 0.0)
+    start, seconds_before = _resume(update, curves, running, scratch) or (plan.first_step, 0.0)
     began = time.monotonic()
     with StepProgress(plan.title, plan.steps, start) as progress:
         for step in range(start, plan.steps):
@@ -113,11 +117,18 @@ def _checkpoint(done: int, seconds: float, update: Update, curves: Curves, runni
     }
 
 
-def _resume(update: Update, curves: Curves, running: Running, state: dict[str, Any] | None) -> tuple[int, float] | None:
+def _resume(update: Update, curves: Curves, running: Running, scratch: Scratch) -> tuple[int, float] | None:
     """Put everything back as the checkpoint has it; gives the steps done and the seconds they took, if there is one."""
+    state = scratch.load()
     if state is None:
         return None
-    update.restore(state["update"])
-    curves.rows = [tuple(row) for row in state["curves"]]
-    running.restore(state["running"])
-    return state["done"], state["seconds"]
+    try:
+        update.restore(state["update"])
+        curves.rows = [tuple(row) for row in state["curves"]]
+        running.restore(state["running"])
+        return int(state["done"]), float(state["seconds"])
+    except torch.OutOfMemoryError:
+        raise
+    except UNUSABLE as error:
+        scratch.drop(repr(error))
+        raise UnusableCheckpointError from error

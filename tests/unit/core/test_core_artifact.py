@@ -44,7 +44,7 @@ def test_the_format_on_disk(line, tmp_path):
 def test_it_comes_back_as_it_was(line, tmp_path):
     artifact.write(tmp_path / "line", line)
     back = artifact.read(tmp_path / "line")
-    assert back.manifest == line.manifest
+    assert back.manifest.model_copy(update={"weights_sha256": "", "digest": ""}) == line.manifest
     for variant, state in line.weights.items():
         for name, tensor in state.items():
             assert torch.equal(back.weights[variant][name], tensor)
@@ -63,7 +63,10 @@ def test_weights_and_manifest_that_do_not_belong_together_are_refused(line, tmp_
     with pytest.raises(AssayError, match=r"ensemble/1.bias has shape \(2, 3, 3\).*2 seeds, 2 members"):
         artifact.write(tmp_path / "line", line)
     assert not (tmp_path / "line").exists()
-    del line.weights["ensemble"]
+    line.weights["curve"] = {"1.weight": torch.zeros(2, 1, 3)}
+    with pytest.raises(AssayError, match=r"curve: its variant is not in the manifest \(midpoint, ensemble"):
+        artifact.write(tmp_path / "line", line)
+    del line.weights["curve"], line.weights["ensemble"]
     with pytest.raises(AssayError, match="'ensemble' of the manifest has no weights"):
         artifact.write(tmp_path / "line", line)
 
@@ -73,9 +76,25 @@ def truncate(folder):
     path.write_bytes(path.read_bytes()[:-10])
 
 
-def stranger(folder):
+def zero(folder):
+    """A quarter of the file, behind its header, as a bad disk does."""
     path = folder / artifact.WEIGHTS
-    save_file({**load_file(path), "curve/1.weight": torch.zeros(2, 1, 3)}, path)
+    content = path.read_bytes()
+    path.write_bytes(content[: -len(content) // 4].ljust(len(content), b"\0"))
+
+
+def swap(folder):
+    """Weights of the right shapes, whole, but of another training."""
+    path = folder / artifact.WEIGHTS
+    save_file({name: tensor + 1 for name, tensor in load_file(path).items()}, path)
+
+
+def change(**changes):
+    def write(folder):
+        content = files.read_json(folder / artifact.MANIFEST) | changes
+        files.write_json(folder / artifact.MANIFEST, {key: v for key, v in content.items() if v is not None})
+
+    return write
 
 
 def without(name):
@@ -85,8 +104,12 @@ def without(name):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (truncate, r"weights\.safetensors: .*delete .* and run `dvc repro`"),
-        (stranger, r"curve/1\.weight: its variant is not in the manifest \(midpoint, ensemble"),
+        (truncate, r"weights\.safetensors: damaged .*rm -r .*; dvc repro`"),
+        (zero, r"weights\.safetensors: damaged or altered: not the SHA-256 in manifest\.json; .*rm -r .*; dvc repro`"),
+        (swap, r"weights\.safetensors: damaged or altered"),
+        (change(method="sgd"), r"manifest\.json: damaged or altered: .*rm -r .*; dvc repro`"),
+        (change(weights_sha256="0" * 64), r"manifest\.json: damaged or altered"),
+        (change(digest=None), r"manifest\.json: holds no digest, as older versions wrote it; run `dvc repro`"),
         (without(artifact.WEIGHTS), r"weights\.safetensors: "),
         (without(artifact.MANIFEST), r"manifest\.json: not found"),
         (lambda folder: (folder / artifact.MANIFEST).write_text("{"), r"manifest\.json: not JSON"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from assay import config
 from assay.config.parsing import parse
@@ -92,6 +94,27 @@ def test_a_stage_sees_only_what_it_asked_for(params_file):
         ("claims:\n", "claim:\n", "claim: unknown key; did you mean claims? allowed: arms, claims, data"),
         ("seeds: [0, 1]\n", "", "seeds: missing, and required"),
         ("seeds: [0, 1]", "seeds: [0, 1]\nseeds: [2]", "not valid YAML: "),
+        ("lr: 1e-3", "lr: .inf", "train.optimizer.lr: got inf; it should be a finite number"),
+        ("lr: 1e-3", "lr: 1e999", "train.optimizer.lr: got inf; it should be a finite number"),
+        ("hidden: [32]", "hidden: [32, .nan]", "model.hidden.1: got nan; it should be a finite number"),
+        ("batches: fixed", "delta: -.Inf", "arms.cyclic.delta: got -inf; it should be a finite number"),
+        ("verdict: better", "verdict: better, margin: .inf", "claims.0.margin: got inf; it should be a finite number"),
+        ("arms:\n", "lottery: {prune_fraction: {conv: .nan}}\narms:\n", "lottery.prune_fraction.conv: got nan; it"),
+        ("[0, 1]", "[0, 9223372036854775808]", "seeds.1: the number does not fit in 64 bits"),
+        ("hidden: [32]", "hidden: [0x1" + "0" * 4000 + "]", "model.hidden.0: the number does not fit in 64 bits"),
+        ("hidden: [32]", "hidden: [1" + "0" * 5000 + "]", "not valid YAML: Exceeds the limit"),
+        ("statement: s", "statement: 2020-01-01", "claims.0.statement: got a date; it should be a number or a text"),
+        ("statement: s", "statement: 2020-13-01", "not valid YAML: month must be in 1..12"),
+        ("hidden: [32]", "hidden: &h [*h]", "model.hidden.0.0"),
+        ("cyclic: {", "a" * 101 + ": {", f"arms.{'a' * 101}: got '{'a' * 101}'; it should have at most 100 characters"),
+        ("id: c1", "id: " + "c" * 101, f"claims.0.id: got '{'c' * 101}'; it should have at most 100 characters"),
+        ("cyclic: {", "1: {", "arms.1: got 1; it should be a valid string"),
+        ("cyclic: {", "true: {", "arms.1: got True; it should be a valid string"),
+        ("hidden: [32]", "1: 2", "model.1: got 1; it"),
+        ("seeds: [0, 1]", "seeds: [0, true]", "seeds.1: got True; it should be a valid integer"),
+        ("arms:\n", "lottery:\narms:\n", "lottery: got None; it should hold keys and values"),
+        ("seeds: [0, 1]", "seeds: [0,\t1]\n\tx: 1", "not valid YAML: "),
+        (TEXT, "- 1\n- 2\n", "the file must hold keys and values, not [1, 2]"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(params_file, old, new, line):
@@ -101,6 +124,38 @@ def test_what_is_wrong_is_said_in_one_line(params_file, old, new, line):
         config.load(params_file)
     lines = [each.removeprefix(f"{params_file}: ") for each in str(raised.value).splitlines()]
     assert any(each.startswith(line) for each in lines), lines
+
+
+@pytest.mark.parametrize("section", ["arms", "lottery", "claims"])
+def test_a_section_that_is_not_there_means_none_and_an_empty_one_is_an_error(params_file, section):
+    text = TEXT.partition("arms:")[0]
+    params_file.write_text(text)
+    params = config.load(params_file)
+    assert (params.arms, params.rounds(), params.claims) == ({}, [], ())
+    params_file.write_text(f"{text}{section}:\n")  # all below it commented out; DVC cannot read that
+    with pytest.raises(AssayError, match=rf"{section}: got None; it should (hold keys and values|be a list)"):
+        config.load(params_file)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "says"),
+    [("utf-8", None), ("utf-8-sig", None), ("utf-16", "not UTF-8 text; save it with"), ("latin-1", "not UTF-8 text")],
+)
+def test_the_file_is_utf_8(params_file, encoding, says):
+    params_file.write_bytes(TEXT.replace("statement: s", "statement: déjà vu").encode(encoding))
+    if says is None:
+        assert config.load(params_file).claims[0].statement == "déjà vu"
+        return
+    with pytest.raises(AssayError) as raised:
+        config.load(params_file)
+    assert str(raised.value).startswith(f"{params_file}: {says}")
+
+
+def test_a_file_that_cannot_be_read_is_one_line(params_file):
+    params_file.unlink()
+    params_file.mkdir()
+    with pytest.raises(AssayError, match=r"^.*params\.yaml: cannot be read: Is a directory$"):
+        config.load(params_file)
 
 
 def test_everything_wrong_is_said_at_once(params_file):
@@ -144,3 +199,31 @@ def test_no_content_whatever_escapes_as_another_error(key, inner, value):
         parse(config.Params, content, "params.yaml")
     except AssayError as error:
         assert str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("name", ["size", "nfiles"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "{}", "data.{}", "model.{}", "train.optimizer.{}", "arms.{}", "arms.long.{}", "arms.long.schedule.deep.{}",
+        "lottery.rounds.{}", "claims.0.{}",
+    ],
+)  # fmt: skip
+def test_a_key_that_dvcs_run_cache_does_not_see_is_refused_wherever_it_stands(path, name):
+    from dvc.stage.cache import _get_cache_hash
+
+    content: Any = 1
+    for key in reversed(path.format(name).split(".")):
+        content = [content] if key == "0" else {key: content}
+    with pytest.raises(AssayError) as error:
+        parse(config.Params, content, "params.yaml")
+    assert str(error.value).startswith(f"params.yaml: {path.format(name)}: DVC's run-cache ignores every parameter")
+    assert len(str(error.value).splitlines()) == 1
+    entry, other = ({"params": {"params.yaml": {"x": {"deep": [{name: value}]}}}} for value in (1, 2))
+    assert _get_cache_hash(entry) == _get_cache_hash(other)  # without which there would be no need
+
+
+def test_the_stage_scan_knows_every_data_set_and_is_never_done_with_a_folder():
+    found = YAML(typ="safe").load(Path(__file__).parents[3] / "stages/scan.yaml")["data"]["name"]
+    assert set(found) == set(get_args(config.Data.model_fields["name"].annotation))
+    assert [name for name, value in found.items() if value != value] == ["folder"]

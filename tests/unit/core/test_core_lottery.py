@@ -133,7 +133,7 @@ def test_a_file_without_rounds_asks_for_none(tmp_path):
         YAML().dump(PARAMS, stream)
     settings = config.read("seeds", "model", "train", "lottery", path=path)
     assert settings.rounds == []
-    with pytest.raises(AssayError, match=r"^params.yaml: lottery: missing"):
+    with pytest.raises(AssayError, match=r"^params.yaml: lottery.rounds: no round 1; 0 are named$"):
         settings.round(1)
 
 

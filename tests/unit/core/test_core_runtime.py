@@ -26,6 +26,42 @@ def test_bad_surroundings_are_named(monkeypatch, name, value, message):
         runtime.set_up()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("ASSAY_DEVICE", "gpu", "ASSAY_DEVICE=gpu: .*name a device of this machine"),
+        ("ASSAY_DEVICE", "cuda:97", "ASSAY_DEVICE=cuda:97: .*name a device of this machine"),
+        ("ASSAY_DEVICE", "meta", "ASSAY_DEVICE=meta: .*name a device of this machine"),
+        ("ASSAY_DEVICE", "mps", "ASSAY_DEVICE=mps: .*name a device of this machine"),
+        ("ASSAY_THREADS", "²", "ASSAY_THREADS=²: give a whole number of threads, from 1 to 4096"),
+        ("ASSAY_THREADS", "9" * 5000, "ASSAY_THREADS=9*: give a whole number of threads"),
+        ("ASSAY_JOBS", "-1", "ASSAY_JOBS=-1: give a whole number of jobs"),
+        ("ASSAY_CHECKPOINT_SECONDS", "nan", "ASSAY_CHECKPOINT_SECONDS=nan: give a number of seconds"),
+        ("ASSAY_CHECKPOINT_SECONDS", "-1", "ASSAY_CHECKPOINT_SECONDS=-1: give a number of seconds"),
+        ("ASSAY_CHECKPOINT_SECONDS", "soon", "ASSAY_CHECKPOINT_SECONDS=soon: give a number of seconds"),
+    ],
+)
+def test_bad_surroundings_are_found_before_anything_runs(monkeypatch, name, value, message):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(AssayError, match=rf"^{message}.*$"):
+        runtime.check()
+
+
+def test_good_surroundings_pass_and_all_bad_ones_are_named(monkeypatch):
+    for name, value in {"DEVICE": "cpu", "THREADS": "2", "JOBS": "1", "CHECKPOINT_SECONDS": "0.5"}.items():
+        monkeypatch.setenv(f"ASSAY_{name}", value)
+    runtime.check()
+    assert runtime.checkpoint_seconds() == 0.5
+    for name in ("DEVICE", "THREADS", "JOBS", "CHECKPOINT_SECONDS"):
+        monkeypatch.setenv(f"ASSAY_{name}", "")
+    runtime.check()
+    assert runtime.checkpoint_seconds() == 30
+    monkeypatch.setenv("ASSAY_JOBS", "none")
+    monkeypatch.setenv("ASSAY_DEVICE", "gpu")
+    with pytest.raises(AssayError, match=r"(?s)^ASSAY_JOBS=none: .*\nASSAY_DEVICE=gpu: "):
+        runtime.check()
+
+
 def test_set_up_fixes_threads_and_asks_for_determinism(monkeypatch):
     monkeypatch.setenv("ASSAY_DEVICE", "cpu")
     monkeypatch.setenv("ASSAY_THREADS", "1")
@@ -35,6 +71,16 @@ def test_set_up_fixes_threads_and_asks_for_determinism(monkeypatch):
     assert torch.get_num_threads() == 1
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.backends.cudnn.allow_tf32
+
+
+def test_the_processor_has_a_name_also_where_the_system_lists_none(monkeypatch):
+    named = runtime.processor()
+    assert named
+    monkeypatch.setattr(runtime.Path, "is_file", lambda path: False)
+    assert runtime.processor()
+    monkeypatch.setattr(runtime.platform, "processor", lambda: "")
+    monkeypatch.setattr(runtime.platform, "machine", lambda: "aarch64")
+    assert runtime.processor() == "aarch64"
 
 
 def test_keys_depend_on_each_argument_and_never_change():

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 
 from assay.config import Data
 from assay.data import packages
-from assay.data.preparation import moments, prepare
+from assay.data.preparation import held_out, moments, prepare
 from assay.data.sets import prepared
 from assay.data.sets.catalog import DATA_SETS
 from assay.data.sets.images import Images
@@ -50,15 +50,55 @@ def test_what_is_prepared_is_loaded(digits_raw, tmp_path):
     assert data.std == pytest.approx((pixels.std(correction=0).item(),), abs=1e-6)
 
 
-def test_the_validation_set_is_the_head_of_the_seeded_permutation(digits_raw, tmp_path):
+def test_the_validation_set_has_each_class_by_its_share(digits_raw, tmp_path):
     from sklearn.datasets import load_digits
 
     prepare(digits_raw, Data(name="digits", validation=50, split_seed=3), tmp_path / "out")
     data = prepared.load(tmp_path / "out", CPU)
-    order = torch.randperm(1437, generator=generator(3, "validation split"))
     labels = torch.from_numpy(load_digits().target)[:1437]
-    assert torch.equal(data.validation.labels, labels[order[:50].sort().values])
-    assert torch.equal(data.train.labels, labels[order[50:].sort().values])
+    shares = labels.bincount() * 50 / 1437
+    counts = data.validation.labels.bincount()
+    assert counts.sum() == 50
+    assert ((counts - shares).abs() < 1).all()
+    assert torch.equal(counts + data.train.labels.bincount(), labels.bincount())
+
+
+def test_within_a_class_the_head_of_a_seeded_permutation_is_taken():
+    labels = np.array([1, 0, 1, 1, 0, 1, 0, 1, 0, 1])
+    chosen = held_out(labels, Data(name="folder", side=8, validation=5, split_seed=7), ("cat", "dog"))
+    expected = []
+    for label, share in ((0, 2), (1, 3)):
+        own = np.flatnonzero(labels == label)
+        expected += own[torch.randperm(len(own), generator=generator(7, "validation split", label))[:share]].tolist()
+    assert chosen.tolist() == sorted(expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sizes=st.lists(st.integers(1, 40), min_size=2, max_size=12), part=st.floats(0, 1), seed=st.integers(0, 9))
+def test_every_class_keeps_an_image_to_train_on(sizes, part, seed):
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    count = int(part * (len(labels) - len(sizes)))
+    data = Data(name="folder", side=8, validation=count, split_seed=seed)
+    chosen = held_out(labels, data, [f"c{label}" for label in range(len(sizes))])
+    assert len(set(chosen.tolist())) == count
+    taken = np.bincount(labels[chosen], minlength=len(sizes))
+    assert (taken < np.array(sizes)).all()
+    shares = np.array(sizes) * count / len(labels)
+    spare = np.array(sizes) - 1 >= np.ceil(shares)
+    assert (taken >= np.minimum(np.floor(shares), np.array(sizes) - 1)).all()
+    if spare.all():  # no class is too small for its share: largest remainders
+        assert (np.abs(taken - shares) < 1).all()
+    assert np.array_equal(held_out(labels, data, [f"c{label}" for label in range(len(sizes))]), chosen)
+
+
+def test_what_would_leave_a_class_with_nothing_is_refused_by_name(capsys):
+    labels = np.repeat(np.arange(10), [4, 3, 3, 3, 3, 1, 3, 3, 3, 3])
+    names = [f"c{label}" for label in range(10)]
+    taken = held_out(labels, Data(name="folder", side=8, validation=19), names)
+    assert np.bincount(labels[taken]).tolist() == [3, 2, 2, 2, 2, 0, 2, 2, 2, 2]
+    assert capsys.readouterr().out.endswith("too small for a validation image (training images): c5 (1)\n")
+    with pytest.raises(AssayError, match=r"got 20; at most 19 of the 29 .* the 10 classes .*smallest, c5, has 1"):
+        held_out(labels, Data(name="folder", side=8, validation=20), names)
 
 
 def test_no_image_is_in_two_splits_and_none_is_lost(raw, tmp_path):
@@ -134,7 +174,7 @@ def test_a_damaged_split_is_named(name, raw, tmp_path):
     prepare(raw, tiny.MNIST, tmp_path / "out")
     path = tmp_path / "out" / name
     path.write_bytes(path.read_bytes()[:-1] + b"\x55")
-    with pytest.raises(AssayError, match=f"{path}: damaged or altered.*delete {path.parent}"):
+    with pytest.raises(AssayError, match=f"{path}: damaged or altered.*rm -r {path.parent}"):
         prepared.load(tmp_path / "out", CPU)
     path.unlink()
     with pytest.raises(AssayError, match=f"{path}: not found"):

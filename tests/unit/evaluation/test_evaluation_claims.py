@@ -1,5 +1,7 @@
 """Verdicts follow from the interval alone, in the direction of the metric, and claims name what exists."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -94,12 +96,14 @@ def evaluation(arm: str, share: float, seeds=(0, 1, 2), variants=("last",), samp
         ones = np.ones(correct.shape, dtype=np.float32)
         predictions[variant] = Predictions(correct, ones, ones - correct, 2 * (ones - correct))
     scores = VariantRecord(
-        members=1, combine="mean_probability", density=1, accuracy=[], nll=[], brier=[], ece=[],
-        train_samples=samples, forward_samples=500, optimizer_steps=1, best_step=[100 * (i + 3) for i in seeds],
+        members=1, combine="mean_probability", density=1, accuracy=[share - s / 200 for s in seeds], nll=[],
+        brier=[], ece=[], balanced_accuracy=[], macro_f1=[], train_samples=samples, forward_samples=500,
+        optimizer_steps=1, best_step=[100 * (i + 3) for i in seeds],
     )  # fmt: skip
     made = Record(
         arm=arm, method="sgd", seeds=list(seeds), model=ModelRecord(name="linear"), parameters={}, data="digits",
-        data_digest="0", test_examples=200, variants=dict.fromkeys(variants, scores), record=record,
+        data_digest="0", test_examples=200, class_counts={"a": 200},
+        variants=dict.fromkeys(variants, scores), record=record,
     )  # fmt: skip
     return Evaluation(made, predictions)
 
@@ -149,6 +153,52 @@ def test_costs_are_compared_as_ratios(evaluations):
     assert found.difference == pytest.approx((3 * 90 + 500) / (3 * 1000 + 500))
     assert (found.verdict, found.p_value) == ("reproduced", 0.0)
     assert one(evaluations, metric="train_samples", verdict="ratio", at_most=0.08).verdict == "refuted"
+
+
+def test_a_count_is_exact_and_decides_with_one_seed():
+    samples = {"baseline": 9000, "line": 9}
+    evaluations = {name: evaluation(name, 0.5, (0,), samples=count) for name, count in samples.items()}
+    found = one(evaluations, metric="training_cost", verdict="ratio", at_most=0.25)
+    assert (found.verdict, found.interval, found.reason) == ("reproduced", (found.difference,) * 2, "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "value"),
+    [
+        ({"against": "line", "verdict": "not_worse"}, 0.0),
+        ({"against": "line", "metric": "nll", "verdict": "not_worse"}, 0.0),
+        ({"against": "line", "metric": "best_step", "verdict": "not_worse"}, 0.0),
+        ({"against": "line", "metric": "best_step", "verdict": "ratio", "at_most": 2.0}, 1.0),
+        ({"against": None, "metric": "record.equal", "verdict": "ratio", "at_least": 100.0}, 150.0),
+        ({"against": "line", "metric": "record.equal", "verdict": "better", "more_is_better": True}, 0.0),
+    ],
+)
+def test_what_is_measured_and_happens_not_to_vary_decides_nothing_and_is_no_test(evaluations, changes, value):
+    evaluations["line"] = evaluation("line", 0.9, equal=[150.0, 150.0, 150])
+    found, other = judge([claim(**changes), claim(id="b")], evaluations, {})
+    assert (found.verdict, found.interval, found.p_value) == ("undecided", None, None)
+    assert found.difference == pytest.approx(value)
+    assert found.reason.startswith("no variance between 3 seeds")
+    assert other.confidence == 0.95  # as if it were alone
+
+
+@pytest.mark.parametrize("bad", [None, float("nan"), float("inf")])
+def test_a_seed_that_diverged_is_named(evaluations, bad):
+    evaluations["line"] = evaluation("line", 0.9, saving=[150, bad, 155.0])
+    for changes in ({"against": None, "verdict": "ratio", "at_least": 100.0}, {"more_is_better": True}):
+        against = {"against": "line"} | changes
+        found = one(evaluations, metric="record.saving", **against)
+        assert (found.verdict, found.difference) == ("undecided", None)
+        assert found.reason == "not a finite number (seed 1)"
+
+
+def test_a_ratio_of_accuracies_on_one_test_example_decides_nothing(evaluations):
+    ratio = {"verdict": "ratio", "at_least": 1.0}
+    assert one(evaluations, **ratio).interval is not None
+    tiny = evaluations["line"].record.model_copy(update={"test_examples": 1})
+    found = one(evaluations | {"line": replace(evaluations["line"], record=tiny)}, **ratio)
+    assert (found.verdict, found.interval) == ("undecided", None)
+    assert "one test example" in found.reason
 
 
 def test_what_a_method_recorded_can_be_claimed_without_a_rival(evaluations):

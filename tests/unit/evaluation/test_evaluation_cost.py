@@ -27,6 +27,7 @@ def test_batch_norm_and_convolutions_count_too():
 def variant(**changes) -> VariantRecord:
     return VariantRecord(**{
         "members": 2, "combine": "mean_probability", "density": 0.25, "accuracy": [], "nll": [], "brier": [],
+        "balanced_accuracy": [], "macro_f1": [],
         "ece": [], "train_samples": 1000, "forward_samples": 500, "optimizer_steps": 10,
     } | changes)  # fmt: skip
 
@@ -38,7 +39,7 @@ def test_a_backward_pass_counts_twice_a_forward_pass(known, training, inference)
     model = ModelRecord(name="linear", flops_per_sample=known[0], flops_per_train_sample=known[1])
     record = Record(
         arm="a", method="sgd", seeds=[0], model=model, parameters={}, data="d", data_digest="0",
-        test_examples=1, variants={},
+        test_examples=1, class_counts={"x": 1}, variants={},
     )  # fmt: skip
     found = costs(record, variant())
     assert found.training_cost == 3 * 1000 + 500

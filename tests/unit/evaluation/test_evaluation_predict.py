@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 from torch import nn
 
 from assay.artifact import Artifact, Manifest, ModelRecord, Variant
@@ -65,7 +66,7 @@ def logits_of(artifact: Artifact, images: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("members", [1, 3])
 def test_a_variant_is_its_members_combined(network, images, labels, members, how):
     artifact = make(members, how)
-    found, _ = predict.of_variant(artifact, "ensemble", network, images, labels, [100.0], [50.0])
+    found, *_ = predict.of_variant(artifact, "ensemble", network, images, labels, [100.0], [50.0])
     expected = predict.score(combine(logits_of(artifact, images).double(), how), labels, how)
     assert (found.correct == expected.correct).all()
     assert found.confidence == pytest.approx(expected.confidence, abs=1e-6)
@@ -74,9 +75,28 @@ def test_a_variant_is_its_members_combined(network, images, labels, members, how
     assert found.correct.shape == (SEEDS, EXAMPLES)
 
 
+@pytest.mark.parametrize("present", [CLASSES, CLASSES - 1, 1])
+def test_metrics_by_class_are_scikit_learns_over_the_classes_of_the_test_set(network, images, labels, present):
+    labels = labels % present
+    _, found, _ = predict.of_variant(make(3), "ensemble", network, images, labels, [100.0], [50.0])
+    predicted = logits_of(make(3), images).double().softmax(-1).mean(1).argmax(-1)
+    there = {"labels": list(range(present)), "zero_division": 0}
+    for metric, scikit_learns in (("balanced_accuracy", recall_score), ("macro_f1", f1_score)):
+        expected = [scikit_learns(labels, own, average="macro", **there) for own in predicted]
+        assert getattr(found, metric) == pytest.approx(expected)
+    if present == CLASSES:
+        assert found.balanced_accuracy == pytest.approx([balanced_accuracy_score(labels, own) for own in predicted])
+
+
+def test_who_always_answers_the_largest_class_has_a_balanced_accuracy_of_one_over_the_classes():
+    confusion = np.array([[[95, 0], [5, 0]]])
+    found = metrics.by_class(confusion)
+    assert found == {"balanced_accuracy": [0.5], "macro_f1": [pytest.approx(95 / 195)]}
+
+
 def test_disagreement_is_the_mean_over_pairs_of_members(network, images, labels):
     artifact = make(4)
-    _, found = predict.of_variant(artifact, "ensemble", network, images, labels, [100.0], [50.0])
+    *_, found = predict.of_variant(artifact, "ensemble", network, images, labels, [100.0], [50.0])
     predicted = logits_of(artifact, images).argmax(-1)
     pairs = list(itertools.combinations(range(4), 2))
     expected = [np.mean([(row[i] != row[j]).float().mean() for i, j in pairs]) for row in predicted]
@@ -85,7 +105,7 @@ def test_disagreement_is_the_mean_over_pairs_of_members(network, images, labels)
 
 
 def test_one_member_has_nobody_to_disagree_with(network, images, labels):
-    _, found = predict.of_variant(make(1), "ensemble", network, images, labels, [100.0], [50.0])
+    *_, found = predict.of_variant(make(1), "ensemble", network, images, labels, [100.0], [50.0])
     assert found == MemberRecord()
 
 
@@ -110,8 +130,8 @@ def test_a_part_at_a_time_gives_what_all_at_once_does(network, images, labels, m
     def run():
         return predict.of_variant(make(3), "ensemble", network, images, labels, [100.0], [50.0])
 
-    (whole, about_whole), _ = run(), monkeypatch.setattr(predict, "CELLS", SEEDS * 3 * CLASSES * 7)
-    parts, about_parts = run()
+    (whole, *about_whole), _ = run(), monkeypatch.setattr(predict, "CELLS", SEEDS * 3 * CLASSES * 7)
+    parts, *about_parts = run()
     assert (whole.correct == parts.correct).all()
     assert parts.nll == pytest.approx(whole.nll, abs=1e-6)
     assert about_parts == about_whole

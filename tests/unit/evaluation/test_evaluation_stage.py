@@ -1,15 +1,16 @@
 """`python -m stages.evaluate`: from a trained artifact on disk to its record and predictions, and back."""
 
 import json
-import shutil
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
 from assay import artifact, models
 from assay.data.sets import prepared
-from assay.evaluation.scoring import record
+from assay.evaluation.scoring import metrics, record
 from assay.foundation.errors import AssayError
 from stages import evaluate
 
@@ -58,14 +59,24 @@ def write_model(data, digest: str, name: str = "probe") -> artifact.Artifact:
 def test_the_record_has_the_designs_form(data, digest):
     write_model(data, digest)
     evaluate.main("probe")
-    found = json.loads(Path("metrics/evaluate/probe.json").read_text())
+    content = json.loads(Path("metrics/evaluate/probe.json").read_text())
+    (found,) = content.pop("evaluation")
+    assert content == {
+        **{
+            f"test_{name}": pytest.approx(fmean(found["variants"]["last"][name]), abs=1e-6)
+            for name in ("accuracy", "nll", "ece")
+        },
+        "training_cost": 240.0,
+    }  # all that DVC shows of an arm: it drops lists
     assert found["arm"] == "probe"
     assert (found["method"], found["seeds"], found["data"]) == ("sgd", [3, 1, 4], "synthetic")
     assert (found["data_digest"], found["model"]["name"]) == (digest, "linear")
+    assert list(found["class_counts"]) == list(data.class_names)
+    assert list(found["class_counts"].values()) == data.test.labels.bincount(minlength=data.images.classes).tolist()
     assert list(found["variants"]) == ["last", "ensemble"]
     last, ensemble = found["variants"].values()
     for variant in (last, ensemble):
-        assert all(len(variant[metric]) == 3 for metric in ("accuracy", "nll", "brier", "ece"))
+        assert all(len(variant[metric]) == 3 for metric in (*metrics.METRICS, "balanced_accuracy", "macro_f1"))
     assert (last["members"], last["train_samples"], last["best_step"]) == (1, 80, [5, 4, 5])
     assert (ensemble["members"], ensemble["density"]) == (2, 0.5)
     assert last["disagreement"] == []
@@ -125,9 +136,26 @@ def test_a_file_of_an_arm_or_round_that_is_gone_is_not_read(evaluated):
 
 def test_evaluations_of_different_data_are_refused(evaluated):
     path = Path("metrics/evaluate/arm.json")
-    path.write_text(path.read_text().replace('"data_digest": "', '"data_digest": "x'))
+    other = record.read_record(evaluated, "arm").model_copy(update={"data_digest": "x" * 64})
+    path.write_text(json.dumps({"evaluation": [other.signed()]}))
     with pytest.raises(AssayError, match=r"^metrics/evaluate/arm.json: evaluated on data x.*, baseline on "):
         record.read_all(evaluated, ["arm"])
+
+
+def zero(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: -len(content) // 4].ljust(len(content), b"\0"))
+
+
+def reverse(path: Path) -> None:
+    """A whole file of the same shapes that holds other predictions."""
+    save_file({name: array[:, ::-1].copy() for name, array in load_file(path).items()}, path)
+
+
+def unsign(path: Path) -> None:
+    """As versions without digests wrote it."""
+    (found,) = json.loads(path.read_text())["evaluation"]
+    path.write_text(json.dumps({"evaluation": [{key: value for key, value in found.items() if key != "digest"}]}))
 
 
 @pytest.mark.parametrize(
@@ -142,18 +170,17 @@ def test_evaluations_of_different_data_are_refused(evaluated):
             lambda: Path("metrics/evaluate/arm.json").write_text(
                 Path("metrics/evaluate/arm.json").read_text().replace('"test_examples": 32', '"test_examples": 33')
             ),
-            "data/predictions/arm.safetensors: last has 3 seeds and 32 examples, .* says 3 and 33",
+            "metrics/evaluate/arm.json: damaged or altered: .*rm -r metrics/evaluate/arm.json",
         ),
+        (lambda: zero(Path("data/predictions/arm.safetensors")), "data/predictions/arm.safetensors: damaged .*rm -r"),
         (
-            lambda: shutil.copy("data/predictions/other.safetensors", "data/predictions/arm.safetensors"),
-            "data/predictions/arm.safetensors: holds no 'last/correct'",
+            lambda: reverse(Path("data/predictions/arm.safetensors")),
+            "data/predictions/arm.safetensors: damaged or altered: not the SHA-256 in metrics/evaluate/arm.json",
         ),
+        (lambda: unsign(Path("metrics/evaluate/arm.json")), "metrics/evaluate/arm.json: holds no digest.*`dvc repro`"),
     ],
 )
 def test_damaged_files_are_named(evaluated, damage, message):
-    from safetensors.numpy import save_file
-
-    save_file({}, "data/predictions/other.safetensors")
     damage()
     with pytest.raises(AssayError, match=f"^{message}"):
         record.read_all(evaluated, ["arm"])

@@ -88,15 +88,74 @@ def test_a_ratio_to_nothing_is_refused():
     assert "above 0" in found.reason
 
 
-def test_exact_numbers_have_no_width_and_no_doubt():
+def same(seeds: int, examples: int, right: int) -> Predictions:
+    """Every network answers every example alike."""
+    table = np.full((seeds, examples), right, dtype=np.uint8)
+    return Predictions(table, *(table.astype(np.float32) for _ in range(3)))
+
+
+# each table varies too little for its error to be estimated: nothing, or only in parts that cancel
+WITHOUT_SPREAD = {
+    "all right": np.ones((2, 4)),
+    "no difference": np.zeros((3, 5)),
+    "rounding alone": np.full((3, 5), 0.1) + np.array([[0, 1, 0, 1, 0]]) * 1e-17,
+    "each seed has another example": np.array([[1, 0, 0, 0], [0, 1, 0, 0]]),
+    "a number a seed": np.full((3, 1), 0.7),
+}
+
+
+@pytest.mark.parametrize("table", WITHOUT_SPREAD.values(), ids=WITHOUT_SPREAD)
+def test_numbers_that_happen_not_to_vary_have_no_interval(table):
+    found = statistics.mean_of(table.astype(float), tuple(range(len(table))))
+    assert found.value == pytest.approx(table.mean())
+    assert (found.interval(), found.p_value(0.5)) == (None, None)
+    assert found.reason.startswith(f"no variance between {len(table)} seeds")
+    assert ("test examples" in found.reason) == (table.shape[1] > 1)
+
+
+def test_spread_in_seeds_alone_or_in_examples_alone_is_enough():
+    ramp = np.arange(4.0)
+    for table in (ramp[:, None] + np.zeros((4, 3)), ramp[None] + np.zeros((3, 4))):
+        low, high = statistics.mean_of(table, tuple(range(len(table)))).interval()
+        assert low < 1.5 < high
+
+
+def test_a_ratio_of_equal_numbers_decides_nothing():
     found = statistics.ratio_of(np.full(3, 18.0), np.full(3, 180.0), (0, 1, 2))
-    assert found.interval() == pytest.approx((0.1, 0.1))
-    assert found.p_value(0.2) == 0.0
+    assert (found.value, found.interval()) == (pytest.approx(0.1), None)
 
 
-def test_a_variant_does_not_differ_from_itself():
-    found = compare("accuracy", made(0), made(0))
-    assert (found.value, found.interval()) == (0.0, (0.0, 0.0))
+def test_four_examples_that_all_answer_right_decide_nothing():
+    found = compare("accuracy", same(2, 4, 1), same(2, 4, 1), (0, 1), (0, 1))
+    reason = "no variance between 2 seeds and 4 test examples: nothing to estimate an error from"
+    assert (found.value, found.interval(), found.reason) == (0.0, None, reason)
+
+
+def test_one_example_has_no_interval_however_many_seeds():
+    arm = Predictions(*(np.array([[1], [0], [1]]).astype(kind) for kind in (np.uint8, *[np.float32] * 3)))
+    found = compare("accuracy", arm, same(3, 1, 0))
+    assert (found.value, found.interval()) == (pytest.approx(2 / 3), None)
+    assert "one test example" in found.reason
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e200])
+def test_what_is_not_finite_is_named_by_its_seed(bad):
+    numbers = np.array([1.0, bad, 2.0])
+    of_arm = Predictions(*(np.full((3, 4), 1).astype(kind) for kind in (np.uint8, *[np.float32] * 3)))
+    of_arm.nll[1, 2] = math.inf if bad == 1e200 else bad  # float32 has no 1e200
+    for found in (
+        statistics.mean_of(numbers[:, None], (4, 5, 6)),
+        statistics.ratio_of(numbers, numbers, (4, 5, 6)),
+        compare("nll", of_arm, of_arm, (4, 5, 6), (4, 5, 6)),
+    ):
+        assert (found.value, found.interval(), found.p_value(1.0)) == (None, None, None)
+        assert found.reason == "not a finite number (seed 5)"
+
+
+def test_the_interval_of_a_ratio_is_finite_however_wide_it_is():
+    found = statistics.ratio_of(np.array([1.0, 1e6]), np.array([1.0, 1.0]), (0, 1))
+    low, high = found.interval(0.9999)
+    assert 0 < low < 1e-100 < 1e100 < high < math.inf
 
 
 def test_seeds_are_paired_whatever_their_order():

@@ -78,7 +78,7 @@ def test_a_variant_s_members_differ_by_total_variation_and_add_up(trained, data)
     one = trained("deep_ensemble", members=3)
     network = models.build("vgg", data.images, **CNN.arguments)
     test = (network, data.test.images, data.test.labels, data.mean, data.std)
-    _, found = predict.of_variant(one, "members_3", *test)
+    *_, found = predict.of_variant(one, "members_3", *test)
     labels = data.test.labels.numpy()
     assert found.ensemble_sizes == [1, 2, 3]
     for seed in (0, 1):
@@ -88,7 +88,7 @@ def test_a_variant_s_members_differ_by_total_variation_and_add_up(trained, data)
         for position in range(3):
             together = sum(own[: position + 1])
             assert found.ensemble_accuracy[position][seed] == pytest.approx((together.argmax(1) == labels).mean())
-    assert predict.of_variant(trained(), "midpoint", *test)[1].total_variation == []
+    assert predict.of_variant(trained(), "midpoint", *test)[2].total_variation == []
 
 
 def test_total_variation_is_from_zero_to_one():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,11 @@ import numpy as np
 import pytest
 
 from assay.artifact import Cost, Manifest, ModelRecord, Variant
+from assay.evaluation import curves
 from assay.evaluation.scoring import record
 from assay.evaluation.scoring.predictions import Predictions
+from assay.reporting import summary
+from assay.reporting.content import Content
 from stages import compare
 
 if TYPE_CHECKING:
@@ -31,6 +35,21 @@ CLAIMS = """
   - {id: open, paper: three2022, statement: "Unclear.", arm: baseline, against: cyclic, metric: nll, verdict: better}
 """
 TRAIN = {"steps": 3000, "batch_size": 60, "optimizer": {"name": "adam", "lr": 0.0012, "betas": [0.9, 0.999]}}
+
+TRAJECTORY = {
+    "tau": 4, "saving": [120.0] * 3, "batch_a_test": [400.0] * 3, "acceptance": [0.4, 0.5, None],
+    "mean_loss": [0.3] * 3,
+    "batch_histogram": {"at_least": [128, 256], "tests": [[3, 1]] * 3},
+    "series": {"moves": [10, 20], "loss": [[2.0, 2.1, None], [1.0, 1.1, 1.2]], "acceptance": [[0.4] * 3] * 2,
+               "batch_a_test": [[128.0] * 3] * 2},
+    "flags": [["it does not mix"], [], ["it does not mix"]],
+    "neighbour_distance": [[0.9, 1.0, 1.1]] * 3, "reference_distance": [1.0] * 3,
+}  # fmt: skip
+SPARSITY = [
+    {"round": n, "density": 0.8**n, "dense_bytes": 1000, "sparse_bytes": 900,
+     "latency_ms": {"dense": {"1": 1.0, "256": 2.0}, "sparse": {"1": 0.5, "256": 4.0}}}
+    for n in (1, 2)
+]  # fmt: skip
 
 
 @dataclass
@@ -79,10 +98,16 @@ class Site:
         for variant, count in members.items():
             disagreement = [0.011 + 0.001 * seed for seed in range(len(self.seeds))] if count > 1 else []
             answers = self.predictions(rng, skill + 0.1 * (count > 1))
-            found[variant] = answers, record.MemberRecord(disagreement=disagreement)
-        made = record.make(manifest, "digits", found, {})
-        record.write(self.root, record.Evaluation(made, {name: one for name, (one, _) in found.items()}))
+            accuracy = answers.correct.mean(1).tolist()
+            classes = record.ClassRecord(balanced_accuracy=accuracy, macro_f1=accuracy)
+            found[variant] = answers, classes, record.MemberRecord(disagreement=disagreement)
+        made = record.make(manifest, "digits", self.class_counts(), found, {})
+        record.write(self.root, record.Evaluation(made, {name: one for name, (one, *_) in found.items()}))
         self.curves(name, rng, skill, steps)
+
+    def class_counts(self) -> dict[str, int]:
+        """Ten classes of as nearly equal size as can be."""
+        return {str(label): len(range(label, self.examples, 10)) for label in range(10)}
 
     def predictions(self, rng: np.random.Generator, skill: float) -> Predictions:
         """Networks of some skill: each has a little of its own, and errs mostly where the others do."""
@@ -132,3 +157,41 @@ def write_report(root: Path) -> Path:
         patch.chdir(root)
         compare.main()
     return root
+
+
+def variants_of(site: Site, arm: str) -> dict:
+    """The variants of an arm as its evaluation has them."""
+    content = json.loads((site.root / f"metrics/evaluate/{arm}.json").read_text())
+    return content["evaluation"][0]["variants"]
+
+
+def amend(site, arm: str, **changes) -> None:
+    path = site.root / f"metrics/evaluate/{arm}.json"
+    found = json.loads(path.read_text())["evaluation"][0]
+    for key, value in changes.items():
+        found[key] = found[key] | value if isinstance(found.get(key), dict) else value
+    path.write_text(json.dumps({"evaluation": [record.Record.model_validate(found).signed()]}))
+
+
+def every_kind(site: Site) -> Content:
+    """What a report is made of, with every kind of arm that a figure is about; the site has the first three."""
+    arms = ["cyclic", "line", "noisy", "chain", "round-1", "round-2"]
+    site.arm("noisy", 1.5)
+    amend(site, "noisy", parameters={"label_noise": 0.4})
+    site.arm("chain", 1.4, {"ensemble": 4, "vote": 4, "last": 1}, method="trajectory")
+    amend(site, "chain", record=TRAJECTORY)
+    sweep = {"axis": "alpha", "at": [0, 0.5, 1], "accuracy": [[0.9] * 3, [0.95] * 3, [0.9] * 3], "nll": [[0.2] * 3] * 3}
+    ensembles = {
+        "ensemble_sizes": [1, 3],
+        "ensemble_accuracy": [[0.95] * 3, [0.96] * 3],
+        "ensemble_nll": [[0.2] * 3] * 2,
+    }
+    amend(site, "line", sweeps={"line": sweep | ensembles})
+    for n, density in ((1, 0.8), (2, 0.64)):
+        site.arm(f"round-{n}", 2.0, {"ticket": 1, "reinit": 1} if n == 2 else {"ticket": 1}, method="lottery")
+        changes = {"density": density, "best_step_accuracy": [0.97, 0.98, 0.975]}
+        amend(
+            site, f"round-{n}", variants={name: one | changes for name, one in variants_of(site, f"round-{n}").items()}
+        )
+    evaluations = record.read_all(site.root, arms)
+    return Content(evaluations, summary.rows(evaluations), [], curves.read_all(site.root, evaluations), SPARSITY)

@@ -88,6 +88,9 @@ def test_the_page_says_what_was_found(page):
     assert "options.batches fixed" in text
     assert "ab" * 32 in text
     assert "3 seeds, 400 test examples" in text
+    assert "Test examples by class: 0 (40), 1 (40), " in text
+    assert "The largest class, 0, is 10.0 % of them." in text
+    assert {"Balanced accuracy", "Macro F1"} <= {part.strip() for part in Strict(page).text}
 
 
 def test_the_page_escapes_what_a_claim_says(page):

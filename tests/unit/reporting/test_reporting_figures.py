@@ -6,63 +6,22 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reporting_site import SPARSITY, every_kind
 from ruamel.yaml import YAML
 
-from assay.evaluation import claims, curves
+from assay.evaluation import claims
 from assay.evaluation.scoring import record
 from assay.reporting import figures, report, scales, summary
 from assay.reporting.content import Content, groups
 from assay.reporting.figures import calibration, equal_cost
 
 ROOT = Path(__file__).parents[3]
-TRAJECTORY = {
-    "tau": 4, "saving": [120.0] * 3, "batch_a_test": [400.0] * 3, "acceptance": [0.4, 0.5, None],
-    "mean_loss": [0.3] * 3,
-    "batch_histogram": {"at_least": [128, 256], "tests": [[3, 1]] * 3},
-    "series": {"moves": [10, 20], "loss": [[2.0, 2.1, None], [1.0, 1.1, 1.2]], "acceptance": [[0.4] * 3] * 2,
-               "batch_a_test": [[128.0] * 3] * 2},
-    "flags": [["it does not mix"], [], ["it does not mix"]],
-    "neighbour_distance": [[0.9, 1.0, 1.1]] * 3, "reference_distance": [1.0] * 3,
-}  # fmt: skip
-SPARSITY = [
-    {"round": n, "density": 0.8**n, "dense_bytes": 1000, "sparse_bytes": 900,
-     "latency_ms": {"dense": {"1": 1.0, "256": 2.0}, "sparse": {"1": 0.5, "256": 4.0}}}
-    for n in (1, 2)
-]  # fmt: skip
-
-
-def amend(site, arm: str, **changes) -> None:
-    path = site.root / f"metrics/evaluate/{arm}.json"
-    content = json.loads(path.read_text())
-    for key, value in changes.items():
-        content[key] = content[key] | value if isinstance(content.get(key), dict) else value
-    path.write_text(json.dumps(content))
 
 
 @pytest.fixture
 def content(site) -> Content:
     """Every kind of arm that a figure is about."""
-    arms = ["cyclic", "line", "noisy", "chain", "round-1", "round-2"]
-    site.arm("noisy", 1.5)
-    amend(site, "noisy", parameters={"label_noise": 0.4})
-    site.arm("chain", 1.4, {"ensemble": 4, "vote": 4, "last": 1}, method="trajectory")
-    amend(site, "chain", record=TRAJECTORY)
-    sweep = {"axis": "alpha", "at": [0, 0.5, 1], "accuracy": [[0.9] * 3, [0.95] * 3, [0.9] * 3], "nll": [[0.2] * 3] * 3}
-    ensembles = {
-        "ensemble_sizes": [1, 3],
-        "ensemble_accuracy": [[0.95] * 3, [0.96] * 3],
-        "ensemble_nll": [[0.2] * 3] * 2,
-    }
-    amend(site, "line", sweeps={"line": sweep | ensembles})
-    for n, density in ((1, 0.8), (2, 0.64)):
-        site.arm(f"round-{n}", 2.0, {"ticket": 1, "reinit": 1} if n == 2 else {"ticket": 1}, method="lottery")
-        path = site.root / f"metrics/evaluate/round-{n}.json"
-        found = json.loads(path.read_text())
-        for variant in found["variants"].values():
-            variant |= {"density": density, "best_step_accuracy": [0.97, 0.98, 0.975]}
-        path.write_text(json.dumps(found))
-    evaluations = record.read_all(site.root, arms)
-    return Content(evaluations, summary.rows(evaluations), [], curves.read_all(site.root, evaluations), SPARSITY)
+    return every_kind(site)
 
 
 def test_every_figure_is_there_and_says_its_numbers(content):

@@ -8,7 +8,7 @@ import pytest
 
 from assay.evaluation.scoring import record
 from assay.foundation.errors import AssayError
-from assay.reporting import summary, tables
+from assay.reporting import classes, summary, tables
 
 
 @pytest.fixture
@@ -38,6 +38,8 @@ def test_the_columns_of_the_file(rows):
         *("nll", "nll_min", "nll_max", "brier", "brier_min", "brier_max", "ece", "ece_min", "ece_max"),
         *("disagreement", "train_samples", "forward_samples", "optimizer_steps", "inference_cost", "best_step"),
         *("combine", "label_noise", "training_cost", "training_flops", "inference_flops", "total_variation"),
+        *("balanced_accuracy", "balanced_accuracy_min", "balanced_accuracy_max"),
+        *("macro_f1", "macro_f1_min", "macro_f1_max", "majority_share", "above_majority"),
     ]
     baseline, _, _, ensemble = (dict(zip(header, line, strict=True)) for line in lines)
     assert (baseline["difference"], baseline["disagreement"]) == ("", "")
@@ -61,6 +63,50 @@ def test_the_file_is_read_back(rows, tmp_path):
     assert summary.read(path) == rows
 
 
+def test_a_file_from_before_metrics_by_class_is_read_and_shown_without_them(rows, tmp_path):
+    path = tmp_path / "summary.csv"
+    header, *lines = csv.reader(io.StringIO(summary.csv_text(rows)))
+    old = header.index("balanced_accuracy")
+    path.write_text("\n".join(",".join(line[:old]) for line in (header, *lines)))
+    found = summary.read(path)
+    assert (found[1].macro_f1, found[1].above_majority) == (None, None)
+    assert "Macro F1" not in tables.results(found).columns
+    assert classes.no_better_than_majority(found) == ""
+
+
+def test_an_arm_whose_interval_reaches_the_majority_share_is_named(site):
+    site.arm("chance", -1.45)
+    evaluations = record.read_all(site.root, ["cyclic", "chance"])
+    chance = evaluations["chance"].record
+    assert 0.05 < np.mean(chance.variants["last"].accuracy) < 0.2  # ten classes of equal size
+    rows = summary.rows(evaluations)
+    assert [row.above_majority for row in rows] == [True, True, False]
+    expected = "No better than always answering the largest class (10.0 %): chance."
+    assert classes.no_better_than_majority(rows) == expected
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        (
+            {"a": 95, "b": 5},
+            ["by class: a (95), b (5). The largest class, a, is 95.0 % of them.", "unequal"],
+        ),
+        (
+            {"a": 10, "b": 12, "c": 0},
+            ["by class: a (10), b (12), c (0). The largest class, b, is 54.5 %"],
+        ),
+        ({"a": 7}, ["by class: a (7). The largest class, a, is 100.0 % of them.", "unequal"]),
+        ({f"c{i}": 9 + i % 2 for i in range(20)} | {"d": 0}, ["9 to 10 in each of 20 classes, none in 1 more"]),
+    ],
+)
+def test_the_sizes_of_classes_are_told(evaluations, counts, expected):
+    update = {"class_counts": counts, "test_examples": sum(counts.values())}
+    found = classes.sentences(evaluations["baseline"].record.model_copy(update=update))
+    assert len(found) == len(expected)
+    assert all(part in sentence for part, sentence in zip(expected, found, strict=True))
+
+
 def test_a_damaged_file_is_named(tmp_path):
     path = tmp_path / "summary.csv"
     with pytest.raises(AssayError, match=r"summary.csv: not found"):
@@ -79,7 +125,7 @@ def test_columns_share_their_decimals(rows):
 
 def test_results_show_value_and_uncertainty(rows):
     table = tables.results(rows)
-    assert table.columns[1:4] == ("Accuracy", "Difference to baseline", "NLL")
+    assert table.columns[1:4] == ("Accuracy", "Difference to baseline", "Balanced accuracy")
     assert [name for name, _ in table.rows] == ["baseline", "cyclic", "line/midpoint", "line/ensemble"]
     _, cells = table.rows[1]
     assert float(cells[0].value) == pytest.approx(100 * rows[1].accuracy, abs=0.06)

@@ -130,7 +130,7 @@ def test_the_loaded_champion_has_the_accuracy_that_the_evaluation_says(root, how
     path = root / "metrics/evaluate/line.json"
     evaluation = files.read_json(path)
     for name in LINE:
-        found, _ = predict.of_variant(trained, name, network, images, labels, meta.mean, meta.std)
+        found, *_ = predict.of_variant(trained, name, network, images, labels, meta.mean, meta.std)
         evaluation["variants"][name]["accuracy"] = found.correct.mean(1).tolist()
     files.write_json(path, evaluation)
     write_lock(root)

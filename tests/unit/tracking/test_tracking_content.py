@@ -11,7 +11,7 @@ from assay.foundation.errors import AssayError
 from assay.models.combine import combine
 from assay.pipeline import lockfile
 from assay.tracking import keys
-from assay.tracking.content import parameters
+from assay.tracking.content import description, metrics, parameters
 from assay.tracking.points import Point, read_points
 from assay.tracking.predictor import Predictor
 from assay.tracking.records import read_arm, read_meta
@@ -28,6 +28,17 @@ from assay.tracking.records import read_arm, read_meta
 )
 def test_stages_of_an_arm(arm, stages):
     assert keys.stages_of(arm) == stages
+
+
+def test_metrics_by_class_are_logged_and_an_arm_at_the_majority_share_says_so(root):
+    summary = root / "metrics/summary.csv"
+    summary.write_text("arm,variant,above_majority\nline,midpoint,True\nline,ensemble,False\nbaseline,last,\n")
+    meta = read_meta(root)
+    line, baseline = (read_arm(root, name, meta) for name in ("line", "baseline"))
+    assert (metrics(line)["test_balanced_accuracy"], metrics(line)["test_macro_f1"]) == (0.7, 0.6)
+    sentence = "Its accuracy is no better than always answering the largest class of the test set: `ensemble`."
+    assert sentence in description(line, meta)
+    assert "largest class" not in description(baseline, meta)
 
 
 def test_a_key_depends_on_the_entries_and_on_nothing_else(tmp_path):
@@ -118,3 +129,10 @@ def test_an_arm_trained_on_other_data_is_refused(root):
         AssayError, match=r"^models/line: trained on other data than is in data/prepared; run `dvc repro`$"
     ):
         read_arm(root, "line", meta)
+
+
+def test_data_that_is_damaged_is_refused(root):
+    path = root / "data/prepared/meta.json"
+    path.write_text(path.read_text().replace("70.0", "7.0"))  # of the normalisation, which goes into the models
+    with pytest.raises(AssayError, match=r"^data/prepared/meta.json: damaged or altered: .*rm -r data/prepared; "):
+        read_meta(root)

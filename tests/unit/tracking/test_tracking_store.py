@@ -5,6 +5,7 @@ import pytest
 
 from assay.foundation.errors import AssayError
 from assay.tracking.store import identity, opened
+from stages import ui
 
 
 @pytest.fixture
@@ -72,3 +73,32 @@ def test_a_deleted_experiment_comes_back(root):
         store.client.delete_experiment(first)
         assert store.experiment("digits: linear") == first
         assert store.client.get_experiment(first).lifecycle_stage == "active"
+
+
+@pytest.mark.parametrize("uri", ["", "sqlite:///mlflow.db"])  # make exports the second
+def test_an_experiment_of_dvc_in_a_temporary_folder_uses_the_repositorys_database(tmp_path, monkeypatch, uri):
+    temporary = tmp_path / ".dvc/tmp/exps/tmpabc"
+    temporary.mkdir(parents=True)
+    for folder in (tmp_path, temporary):
+        (folder / "mlflow.db").touch()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert identity(temporary).endswith(f": {temporary}/mlflow.db")
+    monkeypatch.setenv("DVC_EXP_NAME", "puffy-seal")
+    assert identity(temporary).endswith(f": {tmp_path}/mlflow.db")
+
+
+def test_the_ui_opens_the_database_with_its_artifacts_at_the_port_that_was_asked_for(
+    root, monkeypatch, free_port, capsys
+):
+    started = []
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("PORT", str(free_port))
+    monkeypatch.setattr("os.execve", lambda *arguments: started.append(arguments))
+    ui.main()  # there are no results here, which is no reason not to show what was tracked before
+    ((_, command, environment),) = started
+    assert command[-4:] == ["--port", str(free_port), "--artifacts-destination", str(root / "mlartifacts")]
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{root}/mlflow.db"
+    shown = capsys.readouterr()
+    assert f"http://127.0.0.1:{free_port}" in shown.out
+    assert shown.err.startswith("error: params.yaml: ")

@@ -170,9 +170,40 @@ def test_a_sync_that_was_killed_is_recovered(root, monkeypatch, moment):
     assert sorted(model.name for model in models) == ["baseline-last", "line-ensemble", "line-midpoint"]
 
 
-def test_a_failed_run_leaves_nothing(root):
-    (root / "models/line/weights.safetensors").write_bytes(b"damaged")
-    with opened(root) as store, pytest.raises(AssayError, match=r"models/line/weights.safetensors"):
+def zero_weights(root):
+    path = root / "models/line/weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-40].ljust(path.stat().st_size, b"\0"))
+
+
+def retrain_by_hand(root):
+    """Manifest and weights fit each other, but are not those that dvc.lock records."""
+    trained = artifact.read(root / "models/line")
+    trained.weights["midpoint"] = {name: tensor + 1 for name, tensor in trained.weights["midpoint"].items()}
+    artifact.write(root / "models/line", trained)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (zero_weights, r"models/line/weights.safetensors: damaged or altered: .*rm -r .*models/line; .*dvc repro"),
+        (retrain_by_hand, r"^models/line: not what dvc.lock records; .*rm -r models/line; .*dvc repro"),
+    ],
+)
+def test_damaged_models_are_refused_before_anything_is_written(root, damage, message):
+    damage(root)
+    with opened(root) as store:
+        with pytest.raises(AssayError, match=message):
+            sync(store, ARMS)
+        assert store.client.get_experiment_by_name("digits: linear") is None
+    assert not (root / RECORD).exists()
+
+
+def test_a_failed_run_leaves_nothing(root, monkeypatch):
+    def fail(*_arguments, **_options):
+        raise AssayError("broken")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_table", fail)
+    with opened(root) as store, pytest.raises(AssayError, match="broken"):
         sync(store, ARMS)
     assert not (root / RECORD).exists()
     with opened(root) as store:
@@ -243,7 +274,7 @@ def test_a_file_that_the_lock_does_not_know_is_refused(root):
     (root / "metrics/evaluate/line.json").write_text((root / "metrics/evaluate/line.json").read_text() + "\n")
     with (
         opened(root) as store,
-        pytest.raises(AssayError, match=r"^metrics/evaluate/line.json: not the file .*dvc repro"),
+        pytest.raises(AssayError, match=r"^metrics/evaluate/line.json: not what dvc.lock records; .*dvc repro"),
     ):
         sync(store, ARMS)
 

@@ -10,19 +10,22 @@ from assay.artifact import Artifact, Manifest
 from assay.data.sets.images import Images
 from assay.foundation import files
 from assay.models import build
+from assay.pipeline import lockfile
 
 IMAGES = {"channels": 1, "height": 4, "width": 4, "classes": 3}
 SEEDS = [0, 1]
-DIGEST = "d" * 64
+DATA = {
+    "images": IMAGES, "class_names": ["a", "b", "c"], "mean": [30.0], "std": [70.0],
+    "counts": {"train": 50, "validation": 10, "test": 20}, "files": {},
+}  # fmt: skip
+DIGEST = files.content_digest(DATA)
 SCORES = {"nll": [0.5, 0.7], "brier": [0.2, 0.3], "ece": [0.01, 0.03], "best_step": [100, 200]}
+SCORES |= {"balanced_accuracy": [0.6, 0.8], "macro_f1": [0.5, 0.7]}
 COST = {"train_samples": 6000, "forward_samples": 0, "optimizer_steps": 100}
 
 
 def write_repository(root: Path) -> None:
-    meta = {
-        "name": "digits", "images": IMAGES, "class_names": ["a", "b", "c"], "mean": [30.0], "std": [70.0],
-        "counts": {"train": 50, "validation": 10, "test": 20}, "augment": "none", "digest": DIGEST,
-    }  # fmt: skip
+    meta = {"name": "digits", **DATA, "augment": "none", "digest": DIGEST}
     files.write_json(root / "data/prepared/meta.json", meta)
     write_arm(root, "baseline", {"last": 1}, accuracy=[0.9, 0.8])
     write_arm(root, "line", {"midpoint": 1, "ensemble": 2}, accuracy=[0.95, 0.85])
@@ -118,10 +121,10 @@ def write_lock(root: Path) -> None:
         ("baseline", "baseline", "evaluate_baseline"),
         ("line", "train@line", "evaluate@line"),
     ):
-        stages[train] = entry(root, f"models/{arm}/manifest.json", f"metrics/curves/{arm}.csv")
+        stages[train] = entry(root, f"models/{arm}", f"metrics/curves/{arm}.csv")
         stages[evaluate] = entry(root, f"metrics/evaluate/{arm}.json")
     (root / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))
 
 
 def entry(root: Path, *outs: str) -> dict[str, object]:
-    return {"cmd": "c", "outs": [{"path": out, "md5": files.file_digest(root / out, "md5")} for out in outs]}
+    return {"cmd": "c", "outs": [{"path": out, "md5": lockfile.digest(root / out)} for out in outs]}

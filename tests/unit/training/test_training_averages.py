@@ -81,8 +81,8 @@ def test_the_average_has_statistics_of_its_own_and_they_are_billed(make):
         ({"start": 1.0}, {}, "start: got 1.0"),
         ({"cycle_steps": 0}, {}, "cycle_steps: got 0"),
         ({"lr": 0.0}, {}, "lr: got 0.0"),
-        ({}, {}, r"cycle_steps: 6 steps from step 9 \(start: 0.75\) end after the last of 12 steps"),  # an epoch is 6
-        ({"start": 0.9, "cycle_steps": 3}, {}, "cycle_steps: 3 steps from step 10"),
+        ({}, {}, r"cycle_steps: two cycles of 6 steps from step 9 \(start: 0.75\) end after the last of 12 steps"),
+        ({"start": 0.9, "cycle_steps": 2}, {}, "cycle_steps: two cycles of 2 steps from step 10"),  # one network
         (
             {"start": 0.5, "cycle_steps": 2},
             {"schedule": Cosine(name="cosine", warmup_steps=6, final=0.5)},

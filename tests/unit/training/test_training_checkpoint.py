@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
 from contextlib import suppress
 
 import pytest
 import torch
 
+from assay import methods
 from assay.foundation.errors import AssayError
 from assay.training import checkpoint
 from assay.training.checkpoint import Scratch
@@ -57,13 +61,13 @@ def test_a_failed_save_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     scratch.folder.mkdir()
     scratch.save({"done": 1})
 
-    def fail(state, path):
-        path.write_bytes(b"half")
-        raise OSError("disk full")
+    def fail(*_):
+        raise OSError(errno.EIO, "the disk is broken")
 
-    monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="the disk is broken") as error:
         scratch.save({"done": 2})
+    assert error.value.filename == str(scratch.folder / checkpoint.STATE)
     assert scratch.load() == {"done": 1}
     assert [path.name for path in scratch.folder.iterdir()] == [checkpoint.STATE]
 
@@ -72,3 +76,59 @@ def test_the_interval_is_a_number(monkeypatch):
     monkeypatch.setenv("ASSAY_CHECKPOINT_SECONDS", "often")
     with pytest.raises(AssayError, match="ASSAY_CHECKPOINT_SECONDS=often"):
         Scratch("baseline", {}, CPU)
+
+
+def zeroed(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes(600) + content[middle + 600 :]
+
+
+def signed(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest() + content
+
+
+DAMAGE = {
+    "zeroed": zeroed,
+    "truncated": lambda content: content[:-600],
+    "empty": lambda _: b"",
+    "shorter than a digest": lambda _: b"PK",
+    "no pickle": lambda _: signed(b"not a pickle"),
+    "half a pickle": lambda content: signed(content[32:-600]),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_checkpoint_is_dropped_in_a_line(tmp_path, capsys, how):
+    path = killed("train@line", {}, tmp_path, {"weights": torch.arange(1000)}).folder / checkpoint.STATE
+    path.write_bytes(DAMAGE[how](path.read_bytes()))
+    with Scratch("train@line", {}, CPU, tmp_path) as scratch:
+        assert scratch.load() is None
+        assert not path.exists()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{path}: ")
+    assert line.endswith("; the checkpoint is dropped and train@line starts over")
+
+
+@pytest.mark.parametrize("state", [{}, {"update": {}}, [1], "partly"])
+def test_after_a_checkpoint_of_something_else_the_training_is_as_if_there_was_none(
+    tmp_path, data, make_run, capsys, monkeypatch, state
+):
+    def train(folder):
+        with Scratch("probe", {}, CPU, tmp_path / folder) as scratch:
+            return methods.train(make_run(), data, scratch)[0]
+
+    whole = train("whole")
+    if state == "partly":  # what can be restored is, and the rest is missing
+        monkeypatch.setenv("ASSAY_CHECKPOINT_SECONDS", "0")
+        kept: list = []
+        with monkeypatch.context() as patch:
+            patch.setattr(Scratch, "save", lambda _, state: kept.append(state))
+            train("kept")
+        state = {**kept[0], "running": {}}
+        monkeypatch.delenv("ASSAY_CHECKPOINT_SECONDS")
+    killed("probe", {}, tmp_path / "other", state)
+    again = train("other")
+    assert "the checkpoint is dropped and probe starts over" in capsys.readouterr().err
+    for name, tensor in whole.weights["last"].items():
+        assert torch.equal(again.weights["last"][name], tensor)
+    assert again.manifest == whole.manifest

@@ -62,17 +62,18 @@ def test_a_q_below_one_is_refused_by_name(make_run, q):
         methods.options(make_run(method="ordered_sgd", options={"q": q}))
 
 
-def test_a_q_above_the_batch_is_refused_before_anything_trains():
+@pytest.mark.parametrize("q", [60, 61])
+def test_a_q_of_the_whole_batch_is_refused_before_anything_trains(q):
     params = config.Params.model_validate(
         {
             "seeds": [0],
             "data": {"name": "digits", "validation": 200},
             "model": {"name": "linear"},
             "train": {"steps": 9, "batch_size": 60, "optimizer": {"name": "adam", "lr": 0.1}, "evaluate_every": 9},
-            "arms": {"top": {"method": "ordered_sgd", "q": 61}},
+            "arms": {"top": {"method": "ordered_sgd", "q": q}},
         }
     )
-    with pytest.raises(AssayError, match=r"params\.yaml: arms\.top\.q: 61 is more than the 60 examples of a batch"):
+    with pytest.raises(AssayError, match=rf"params\.yaml: arms\.top\.q: {q} leaves out none of the 60 examples of a b"):
         methods.check(params)
 
 

@@ -122,7 +122,7 @@ def test_rewinding_goes_back_to_the_dense_networks_weights_at_that_step_bit_for_
     for step in range(5):
         dense.step(step)
     update = rounds.start(1)
-    assert (update.first_step, update.curve_names) == (5, ("ticket", *CONTROLS))
+    assert (update.first_step, update.curve_names) == (5, ("ticket", "reinit", "random"))
     masks = update.variants()["ticket"].masks
     for name, tensor in dense.stored.items():
         mask = masks[name][:, 0].bool() if name in masks else torch.ones_like(tensor, dtype=torch.bool)
@@ -132,7 +132,7 @@ def test_rewinding_goes_back_to_the_dense_networks_weights_at_that_step_bit_for_
     rows = [row for row in rounds.trained.curves.rows if row[3] == "validation"]
     assert sorted({row[2] for row in rows}) == [10, 12]  # evaluated every 5 steps, from step 5 on
     steps = {name: variant.cost.optimizer_steps for name, variant in result.manifest.variants.items()}
-    assert steps == {"ticket": 12 + 7, "reinit": 12 + 5 + 7, "random": 5 + 7, "one_shot": 12 + 7}
+    assert steps == {"ticket": 12 + 7, "reinit": 12 + 5 + 7, "random": 5 + 7}
 
 
 OPTIMIZERS = {
@@ -214,13 +214,13 @@ def test_random_masks_are_drawn_anew_for_each_seed_and_shrink_as_tickets_do(chai
 
 
 def test_all_variants_and_seeds_train_as_one_stack_with_curves_of_their_own(chain):
-    rounds = chain(controls=[1])
-    result = rounds.round(1)
+    rounds = chain(controls=[2])
+    result = rounds.round(2)
     names = {row[0] for row in rounds.trained.curves.rows}
-    assert names == {f"round-1/{variant}" for variant in ("ticket", *CONTROLS)}
+    assert names == {f"round-2/{variant}" for variant in ("ticket", *CONTROLS)}
     assert {row[3] for row in rounds.trained.curves.rows} == {"train", "validation", "test"}
     for name, variant in result.manifest.variants.items():
-        own = [row for row in rounds.trained.curves.rows if row[0] == f"round-1/{name}"]
+        own = [row for row in rounds.trained.curves.rows if row[0] == f"round-2/{name}"]
         for index, seed in enumerate((0, 1, 2)):
             validation = [(row[4], row[2]) for row in own if row[1] == seed and row[3] == "validation"]
             assert variant.best_step[index] == min(validation)[1]
@@ -342,8 +342,9 @@ def test_global_pruning_that_empties_a_layer_is_refused_by_name(chain):
         rounds.start(1)
 
 
-def test_warm_up_and_batches_are_those_of_the_dense_training(chain):
+def test_warm_up_and_batches_are_those_of_the_dense_training(chain, monkeypatch):
     """A ticket that keeps everything is the dense network: same batches, same schedule, same bytes."""
+    monkeypatch.delattr("assay.methods.lottery.check")  # which refuses a round that prunes nothing
     rounds = chain(prune_fraction={"output": 1e-9})
     kept, dense = rounds.round(1).weights["ticket"], rounds.done["baseline"].weights["last"]
     assert all(torch.equal(kept[name], tensor) for name, tensor in dense.items())

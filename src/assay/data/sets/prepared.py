@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from assay.config import parsing
 from assay.data.sets.images import Images  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.foundation import files
-from assay.foundation.errors import AssayError
+from assay.foundation.errors import AssayError, again
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -51,7 +51,7 @@ class Prepared:
         augment: what training does to its images: `none`, `crop` or `crop_flip`.
         digest: of everything above but the name and the augmentation, and of all images and labels.
         train: what networks learn from.
-        validation: what was held out of it; it may be empty.
+        validation: what was held out of it, or a split of the user's own; it may be empty.
         test: what verdicts are about.
     """
 
@@ -143,9 +143,9 @@ def _file(split: str) -> str:
 
 
 def _read_meta(path: Path) -> Meta:
-    meta = parsing.read(Meta, path, "`dvc repro prepare` writes it", _again(path))
+    meta = parsing.read(Meta, path, "`dvc repro prepare` writes it", again(path.parent))
     if meta.digest != meta.content_digest():
-        raise AssayError(f"{path}: altered: it does not have the digest that it names; {_again(path)}")
+        raise AssayError(f"{path}: altered: it does not have the digest that it names; {again(path.parent)}")
     return meta
 
 
@@ -153,14 +153,10 @@ def _load(path: Path, meta: Meta, device: torch.device) -> Split:
     if not path.is_file():
         raise AssayError(f"{path}: not found; `dvc repro prepare` writes it")
     if files.file_digest(path) != meta.files.get(path.name):
-        raise AssayError(f"{path}: damaged or altered: not the SHA-256 in {META}; {_again(path)}")
+        raise AssayError(f"{path}: damaged or altered: not the SHA-256 in {META}; {again(path.parent)}")
     return Split(**load_file(path, device=str(device)))
 
 
 def _empty(meta: Meta) -> Split:
     images = torch.empty((0, *meta.images.shape), dtype=torch.uint8)
     return Split(images, torch.empty(0, dtype=torch.int64))
-
-
-def _again(path: Path) -> str:
-    return f"delete {path.parent} and run `dvc repro prepare`"

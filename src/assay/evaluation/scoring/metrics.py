@@ -81,6 +81,23 @@ def reliability(predictions: Predictions) -> list[tuple[int, float, float]]:
     return list(zip(*columns, strict=True))
 
 
+def by_class(confusion: Int64[Array, "seed class class"]) -> dict[str, list[float]]:
+    """Balanced accuracy and macro F1 of each seed, as scikit-learn defines them, over the classes of the test set.
+
+    Balanced accuracy is the mean recall of the classes. Macro F1 is the mean of their F1 = 2 TP / (2 TP + FP + FN),
+    which is 0 for a class that is never predicted. A class without a test example counts in neither.
+
+    Args:
+        confusion: examples by their label, then by what was predicted.
+    """
+    right = np.diagonal(confusion, axis1=1, axis2=2)
+    labelled, predicted = confusion.sum(2), confusion.sum(1)
+    there = labelled[0] > 0
+    recall = right[:, there] / labelled[:, there]
+    f1 = 2 * right[:, there] / (labelled + predicted)[:, there]
+    return {"balanced_accuracy": recall.mean(1).tolist(), "macro_f1": f1.mean(1).tolist()}
+
+
 _PER_SEED: dict[Metric, Callable[[Predictions], Float64[Array, " seed"]]] = {
     "accuracy": accuracy,
     "nll": nll,

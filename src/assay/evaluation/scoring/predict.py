@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from assay.evaluation.scoring import members
+from assay.evaluation.scoring.metrics import by_class
 from assay.evaluation.scoring.predictions import Predictions
-from assay.evaluation.scoring.record import MemberRecord
+from assay.evaluation.scoring.record import ClassRecord, MemberRecord
 from assay.foundation.errors import AssayError
 from assay.models.combine import combine
 from assay.training.stack import predict
@@ -59,8 +60,8 @@ def of_variant(
     labels: Int64[Tensor, " example"],
     mean: Sequence[float],
     std: Sequence[float],
-) -> tuple[Predictions, MemberRecord]:
-    """Run a variant over images, once: its predictions, and how its members differ.
+) -> tuple[Predictions, ClassRecord, MemberRecord]:
+    """Run a variant over images, once: its predictions, its metrics by class, and how its members differ.
 
     Args:
         artifact: the trained networks.
@@ -86,7 +87,16 @@ def of_variant(
         if record.members > 1:
             sums.append(members.sums(logits, own, record.combine))
     about = members.describe(torch.stack(sums).sum(0), record.members, len(labels)) if sums else MemberRecord()
-    return score(torch.cat(shares, 1), labels, record.combine), about
+    together = torch.cat(shares, 1)
+    return score(together, labels, record.combine), ClassRecord(**by_class(_confusion(together, labels))), about
+
+
+def _confusion(probabilities: Float[Tensor, "seed example class"], labels: Int64[Tensor, " example"]) -> Array:
+    """How many examples of each label are put into each class, as `(seed, class, class)`."""
+    classes = probabilities.shape[-1]
+    cells = labels * classes + probabilities.max(-1).indices  # the same maximum as in `score`
+    counts = torch.stack([torch.bincount(own, minlength=classes**2) for own in cells])
+    return _numpy(counts.view(-1, classes, classes), torch.int64)
 
 
 def _refuse_non_finite(logits: Float[Tensor, "seed member example class"], artifact: Artifact, variant: str) -> None:

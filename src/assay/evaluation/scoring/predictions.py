@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from assay.foundation import files
-from assay.foundation.errors import AssayError
+from assay.foundation.errors import AssayError, again
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,25 +42,35 @@ class Predictions:
         return Predictions(*(getattr(self, field)[list(indices)] for field in FIELDS))
 
 
-def write(path: Path, predictions: Mapping[str, Predictions]) -> None:
-    """Write the predictions of an arm's variants as `<variant>/<field>`, atomically; equal ones give equal bytes."""
+def write(path: Path, predictions: Mapping[str, Predictions]) -> str:
+    """Write the predictions of an arm's variants as `<variant>/<field>`, atomically; equal ones give equal bytes.
+
+    Returns:
+        The SHA-256 of the file.
+    """
     tensors = {f"{name}/{field}": getattr(one, field) for name, one in predictions.items() for field in FIELDS}
     with files.replacing(path) as temporary:
         save_file(tensors, temporary)
+        return files.file_digest(temporary)
 
 
-def read(path: Path, variants: Sequence[str]) -> dict[str, Predictions]:
+def read(path: Path, variants: Sequence[str], digest: str, where: Path) -> dict[str, Predictions]:
     """Read the predictions of these variants.
 
+    Args:
+        path: the file.
+        variants: their names.
+        digest: the SHA-256 that the file should have; empty where the record is of an older version.
+        where: the record that holds the digest, for the message.
+
     Raises:
-        AssayError: the file is missing, damaged, or lacks a variant.
+        AssayError: the file is missing, or does not have the digest.
     """
-    try:
-        tensors = load_file(path)
-        return {name: Predictions(*(tensors[f"{name}/{field}"] for field in FIELDS)) for name in variants}
-    except FileNotFoundError:
-        raise AssayError(f"{path}: not found; `dvc repro` writes it, `dvc pull` fetches it") from None
-    except SafetensorError as error:
-        raise AssayError(f"{path}: {error}; delete it and run `dvc repro`") from None
-    except KeyError as error:
-        raise AssayError(f"{path}: holds no {error}; delete it and run `dvc repro`") from None
+    if not path.is_file():
+        raise AssayError(f"{path}: not found; `dvc repro` writes it, `dvc pull` fetches it")
+    if not digest:
+        raise AssayError(f"{where}: holds no digest of {path}, as older versions wrote it; run `dvc repro`")
+    if files.file_digest(path) != digest:
+        raise AssayError(f"{path}: damaged or altered: not the SHA-256 in {where}; {again(path)}")
+    tensors = load_file(path)
+    return {name: Predictions(*(tensors[f"{name}/{field}"] for field in FIELDS)) for name in variants}

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from assay.artifact import ModelRecord  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.config import BASELINE, parsing, split_variant
-from assay.config.parsing import suggestion
+from assay.config.parsing import InList, suggestion
+from assay.evaluation.cost import costs
 from assay.evaluation.scoring import predictions
 from assay.evaluation.scoring.metrics import METRICS, per_seed, reliability
 from assay.foundation import files
-from assay.foundation.errors import AssayError
+from assay.foundation.errors import AssayError, again
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from assay.evaluation.scoring.predictions import Predictions
 
 RECORDS, PREDICTIONS = Path("metrics/evaluate"), Path("data/predictions")
+SHOWN = ("accuracy", "nll", "ece")  # by DVC
+DECIMALS = 6
 
 
 class MemberRecord(BaseModel):
@@ -41,6 +45,20 @@ class MemberRecord(BaseModel):
     total_variation: list[float] = []
     ensemble_sizes: list[int] = []
     ensemble_accuracy: list[list[float]] = []
+
+
+class ClassRecord(BaseModel):
+    """Metrics in which each class of the test set counts the same, a number a seed.
+
+    Attributes:
+        balanced_accuracy: mean recall of the classes.
+        macro_f1: mean F1 of the classes.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    balanced_accuracy: list[float]
+    macro_f1: list[float]
 
 
 class SweepRecord(BaseModel):
@@ -68,7 +86,7 @@ class SweepRecord(BaseModel):
     ensemble_nll: list[list[float]] = []
 
 
-class VariantRecord(MemberRecord):
+class VariantRecord(ClassRecord, MemberRecord):
     """One variant: what it costs and, in lists with one number a seed, how good it is.
 
     Attributes:
@@ -104,12 +122,14 @@ class VariantRecord(MemberRecord):
     reliability: list[tuple[int, float, float]] = []
 
 
-class Record(BaseModel):
+class Record(InList, parsing.Digested):
     """One arm: where it comes from, and its variants in the order in which a reader should meet them.
 
     Attributes:
+        class_counts: test examples of each class, by label.
         record: what its method has to say of the training, as the manifest has it.
         sweeps: paths of networks that were evaluated point by point, by name.
+        predictions_sha256: of the file of predictions; `write` fills it in.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
@@ -122,9 +142,16 @@ class Record(BaseModel):
     data: str
     data_digest: str
     test_examples: int
+    class_counts: dict[str, int]
     variants: dict[str, VariantRecord]
-    record: dict[str, Any] = {}
-    sweeps: dict[str, SweepRecord] = {}
+    record: dict[str, Any] = Field(default_factory=dict)
+    sweeps: dict[str, SweepRecord] = Field(default_factory=dict)
+    predictions_sha256: str = ""
+
+    @property
+    def majority_share(self) -> float:
+        """The share of the test set that is of its most frequent class: the accuracy of always answering that class."""
+        return max(self.class_counts.values()) / self.test_examples
 
 
 @dataclass(frozen=True)
@@ -138,7 +165,8 @@ class Evaluation:
 def make(
     manifest: Manifest,
     data: str,
-    found: Mapping[str, tuple[Predictions, MemberRecord]],
+    class_counts: Mapping[str, int],
+    found: Mapping[str, tuple[Predictions, ClassRecord, MemberRecord]],
     sweeps: Mapping[str, SweepRecord],
 ) -> Record:
     """The record of an arm.
@@ -146,12 +174,14 @@ def make(
     Args:
         manifest: of the trained networks.
         data: the data set's name.
-        found: for every variant of the manifest, its predictions and what there is to say of its members.
+        class_counts: test examples of each class, by its name.
+        found: for every variant of the manifest, its predictions, its metrics by class, and how its members
+            differ.
         sweeps: the paths of the manifest, evaluated.
     """
     variants = {}
     for name, variant in manifest.variants.items():
-        answers, members = found[name]
+        answers, classes, members = found[name]
         variants[name] = VariantRecord(
             members=variant.members,
             combine=variant.combine,
@@ -163,6 +193,7 @@ def make(
             best_step=variant.best_step,
             best_step_accuracy=variant.best_step_accuracy,
             reliability=reliability(answers),
+            **dict(classes),
             **dict(members),
         )
     return Record(
@@ -174,17 +205,41 @@ def make(
         data=data,
         data_digest=manifest.data_digest,
         test_examples=next(iter(found.values()))[0].correct.shape[1],
+        class_counts=dict(class_counts),
         variants=variants,
         record=manifest.record,
         sweeps=dict(sweeps),
     )
 
 
+def shown(record: Record) -> dict[str, float]:
+    """What DVC shows of an arm: `test_accuracy` and the like of its first variant, means over seeds, and what it cost.
+
+    `training_cost` is that of one seed, in passes of one example through one network.
+    """
+    first = next(iter(record.variants.values()))
+    means = {f"test_{metric}": round(fmean(getattr(first, metric)), DECIMALS) for metric in SHOWN}
+    return {**means, "training_cost": round(costs(record, first).training_cost, DECIMALS)}
+
+
 def write(root: Path, evaluation: Evaluation) -> None:
     """Write the predictions, then the record, each atomically, where `read` looks for them."""
     arm = evaluation.record.arm
-    predictions.write(root / PREDICTIONS / f"{arm}.safetensors", evaluation.predictions)
-    files.write_json(root / RECORDS / f"{arm}.json", evaluation.record.model_dump(mode="json"))
+    digest = predictions.write(root / PREDICTIONS / f"{arm}.safetensors", evaluation.predictions)
+    record = evaluation.record.model_copy(update={"predictions_sha256": digest})
+    files.write_json(root / RECORDS / f"{arm}.json", {**shown(record), parsing.EVALUATION: [record.signed()]})
+
+
+def read_record(root: Path, name: str) -> Record:
+    """Read the record of `baseline`, an arm or a round, under the repository root.
+
+    Raises:
+        AssayError: it is missing or not what it should be.
+    """
+    path = root / RECORDS / f"{name}.json"
+    record = parsing.read(Record, path, "`dvc repro` writes it", again(path))
+    record.verify(path, again(path))
+    return record
 
 
 def read(root: Path, name: str) -> Evaluation:
@@ -193,18 +248,9 @@ def read(root: Path, name: str) -> Evaluation:
     Raises:
         AssayError: a file is missing or not what it should be.
     """
-    path = root / RECORDS / f"{name}.json"
-    record = parsing.read(Record, path, "`dvc repro` writes it", "delete it and run `dvc repro`")
+    path, record = root / RECORDS / f"{name}.json", read_record(root, name)
     where = root / PREDICTIONS / f"{name}.safetensors"
-    answers = predictions.read(where, list(record.variants))
-    expected = len(record.seeds), record.test_examples
-    for variant, one in answers.items():
-        if one.correct.shape != expected:
-            raise AssayError(
-                f"{where}: {variant} has {one.correct.shape[0]} seeds and {one.correct.shape[1]} examples, "
-                f"{path} says {expected[0]} and {expected[1]}; delete both and run `dvc repro`"
-            )
-    return Evaluation(record, answers)
+    return Evaluation(record, predictions.read(where, list(record.variants), record.predictions_sha256, path))
 
 
 def read_all(root: Path, arms: Iterable[str]) -> dict[str, Evaluation]:

@@ -29,21 +29,25 @@ def figure(content: Content) -> Figure | None:
     """A panel a group; the baseline is in each of them."""
     clean = [row for row in content.clean() if content.variant(row).reliability]
     reference = [row for row in clean if row.arm == BASELINE][:1]
-    panels, tables = [], {}
+    panels, tables, undrawn = [], {}, []
     for group in groups(content.rows, content.claims):
         own = [row for row in clean if row.arm in group.arms and row.arm != BASELINE]
         shown = [*reference, *thinned(own, MOST)]
         if own or (len(clean) == len(reference) and reference):
-            panels.append(_panel(content, group.title, shown))
             tables[group.title] = _table(content, shown)
-    if not panels:
+            if any(count >= FEWEST for row in shown for count, _, _ in content.variant(row).reliability):
+                panels.append(_panel(content, group.title, shown))
+            else:
+                undrawn.append(group.title)
+    if not tables:
         return None
+    left_out = f" So there is no chart of: {', '.join(undrawn)}." if undrawn else ""
     return Figure(
         "calibration",
         "Calibration",
         f"Predictions fall into {ECE_BINS} equal bins of confidence, all seeds together; on the dashed line a network "
         "is right as often as it says. Below it, it is too sure. Bins with fewer than "
-        f"{FEWEST} examples are left out of the charts.",
+        f"{FEWEST} examples are left out of the charts.{left_out}",
         panels,
         tables,
     )
@@ -71,7 +75,7 @@ def _panel(content: Content, title: str, rows: Sequence[Row]) -> Panel:
         points = [sure for sure, _, _ in bins], [right for _, right, _ in bins]
         series.append(Series(name, *points, tips, colour=colour, marks=True))
     low = min((value for one in series[1:] for value in (*one.x, *one.y)), default=0.0)
-    ends = math.floor(10 * low) / 10, 1.0
+    ends = min(0.9, math.floor(10 * low) / 10), 1.0
     series[0] = replace(series[0], x=ends, y=ends)
     return Panel(title, Axis("confidence", ends=ends), Axis("share that is right", ends=ends), series, height=290)
 

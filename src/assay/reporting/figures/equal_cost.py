@@ -35,9 +35,11 @@ LABELLED = {
 }
 
 
-def figure(content: Content) -> Figure:
+def figure(content: Content) -> Figure | None:
     """Accuracy against each cost, and the table sorted by what is not dominated."""
     rows = content.clean()
+    if not rows:
+        return None
     known = [cost for cost in COSTS if all(getattr(row, cost[0]) is not None for row in rows)]
     one_network = len({content.record(row.arm).model.flops_per_sample for row in rows}) == 1
     if one_network:  # operations would show the same again
@@ -62,7 +64,7 @@ def dominators(rows: Sequence[Row]) -> list[Row | None]:
     train, infer = ("training_flops", "inference_flops") if flops else ("training_cost", "inference_cost")
 
     def qualities(row: Row) -> tuple[float, float, float]:
-        return row.accuracy, -getattr(row, train), -getattr(row, infer)
+        return row.accuracy, -(getattr(row, train) or 0.0), -(getattr(row, infer) or 0.0)
 
     found = []
     for row in rows:
@@ -113,7 +115,7 @@ def _panel(content: Content, rows: Sequence[Row], cost: Cost) -> Panel:
     accuracies = [row.accuracy for row in rows]
     floor = max(min(accuracies) - 0.1 * (max(accuracies) - min(accuracies)), 1 - FARTHEST * (1 - max(accuracies)))
     ceiling = 1 - 0.9 * (1 - max(accuracies))
-    y = Axis("test accuracy, %", "accuracy", ends=(floor, ceiling) if floor < ceiling else None)
+    y = Axis("test accuracy, %", "accuracy", ends=(floor, ceiling) if min(accuracies) < max(accuracies) else None)
     return Panel(f"{title}, {unit}", Axis(LABELLED[key], "log"), y, series, height=300)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MOST_POINTS = 30
 
 
-def figure(content: Content) -> Figure:
+def figure(content: Content) -> Figure | None:
     """Accuracy on the validation set (without one, on the training set) while training."""
     split = "validation" if any("validation" in splits for splits in content.curves.values()) else "train"
     shown = [arm for group in groups(content.rows, content.claims) for arm in group.arms if arm != BASELINE] or [
@@ -41,6 +41,8 @@ def figure(content: Content) -> Figure:
         if own is not None:
             series.append(_line(own, arm, 1))
             panels.append(Panel(arm, Axis("step"), Axis("", "accuracy"), series, width=280, height=190))
+    if not panels:
+        return None
     return Figure(
         "learning_curves",
         "Learning curves",

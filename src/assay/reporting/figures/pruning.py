@@ -77,7 +77,7 @@ def sparsity_panels(rounds: Sequence[Mapping[str, Any]]) -> list[Panel]:
             one["latency_ms"]["sparse"][batch] / one["latency_ms"]["dense"][batch] for one in rounds
         ]
     series = [
-        Series(name, at, values, [f"{name}: {value:.2f} of dense" for value in values], colour=i + 1, marks=True)
+        Series(name, at, values, [f"{name}: {value:.2f} of dense" for value in values], colour=1 + i % 7, marks=True)
         for i, (name, values) in enumerate(shares.items())
     ]
     series.append(Series("", [min(at), max(at)], [1.0, 1.0], colour=0, dashed=True))
@@ -108,7 +108,7 @@ def _panel(
             values = list(known.values())
             unit, places = (" %", 2) if scale == 100 else (" steps", 0)
             left = [100 * density for density in known]
-            series.append(spread(name, left, values, unit, scale, places, "% left", colour=i + 1, marks=True))
+            series.append(spread(name, left, values, unit, scale, places, "% left", colour=1 + i % 7, marks=True))
     kind = "accuracy" if scale == 100 else "linear"
     return Panel(title, _left(), Axis(label, kind), series) if series else None  # type: ignore[arg-type]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from assay.evaluation.equal_loss import at_equal_loss
+from assay.evaluation.equal_loss import at_equal_loss, comparable
 from assay.reporting import numbers
 from assay.reporting.figure import Figure, span_cell, spread, table
 from assay.reporting.plot import Axis, Panel, Series
@@ -29,7 +29,11 @@ def figure(content: Content) -> Figure | None:
         return None
     colours = {arm: 1 + i % 7 for i, arm in enumerate(found)}
     tables = {"Trajectories": _table(content, found)}
-    alike = {arm: record for arm, record in found.items() if by_mini_batches(content.record(arm).parameters)}
+    alike = {
+        arm: record
+        for arm, record in found.items()
+        if by_mini_batches(content.record(arm).parameters) and comparable(record)
+    }
     if len(alike) > 1:
         tables["At equal mean loss"] = equal_loss(alike)
     moves = Axis("moves", "linear")
@@ -95,7 +99,7 @@ def _distances(found: Mapping[str, Any], colours: Mapping[str, int]) -> Panel | 
         chains = record.get("neighbour_distance", [])
         if chains and chains[0]:
             relative = [
-                [one / reference for one in chain]
+                [one / reference if reference else math.nan for one in chain]
                 for chain, reference in zip(chains, record["reference_distance"], strict=True)
             ]
             at = [(t + 0.5) / len(relative[0]) for t in range(len(relative[0]))]
@@ -115,7 +119,7 @@ def _length(content: Content, found: Mapping[str, Any]) -> Panel | None:
     for i, (variant, points) in enumerate(by_variant.items()):
         ordered = sorted(points, key=lambda point: point[0])
         at, values = [tau for tau, _ in ordered], [own for _, own in ordered]
-        series.append(spread(variant, at, values, " %", 100, where="tau", colour=1 + i, line=False, marks=True))
+        series.append(spread(variant, at, values, " %", 100, where="tau", colour=1 + i % 7, line=False, marks=True))
     y = Axis("test accuracy, %", "accuracy")
     return Panel("Accuracy and length", Axis("models in the chain, tau", "log"), y, series) if series else None
 

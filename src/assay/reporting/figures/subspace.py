@@ -16,7 +16,7 @@ def figure(content: Content) -> Figure | None:
     """Two panels for each arm that was swept: accuracy and loss, with the baseline's mean beside them."""
     panels, tables = [], {}
     for arm, evaluation in content.evaluations.items():
-        sweeps = evaluation.record.sweeps
+        sweeps = {name: sweep for name, sweep in evaluation.record.sweeps.items() if sweep.at}
         for name, sweep in sweeps.items():
             title = arm if len(sweeps) == 1 else f"{arm}, {name}"
             where = f"position along it, {sweep.axis}"

@@ -1,0 +1,278 @@
+"""`python -m benchmarks.fuzz_images`: damaged images of many formats, each of them read or refused in one line.
+
+An escape is a damaged file that raises anything but an AssayError of one line with its name, that gives an array of
+another shape, or that ends or stops the process. Files are damaged by a seeded generator and numbered: an escape is
+reproduced by its number. The command ends with 1 where there is an escape.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import multiprocessing
+import os
+import sys
+import tempfile
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import ExifTags, Image
+from rich.console import Console
+from rich.table import Table
+
+from assay.data import decoding
+from assay.foundation.errors import AssayError
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    Case = tuple[int, str, str, str]  # number, ending, damage, outcome
+
+SIDE = 16
+SECONDS_AN_IMAGE = 30
+READ, REFUSED = "read", "refused"
+# ending, format, modes, and how to write it
+_FORMATS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+    ("png", "PNG", "RGB L P 1 LA RGBA I;16", {}),
+    ("jpg", "JPEG", "RGB L CMYK", {"exif": True}),
+    ("gif", "GIF", "P L", {"save_all": True}),
+    ("bmp", "BMP", "RGB L P 1 RGBA", {}),
+    ("tif", "TIFF", "RGB L P 1 LA RGBA CMYK I;16 F", {"exif": True}),
+    ("tif", "TIFF", "RGB L RGBA", {"compression": "tiff_lzw"}),
+    ("tif", "TIFF", "RGB L", {"compression": "jpeg"}),
+    ("tif", "TIFF", "RGB", {"compression": "tiff_adobe_deflate", "save_all": True}),
+    ("tif", "TIFF", "1", {"compression": "group4"}),
+    ("webp", "WEBP", "RGB RGBA", {"exif": True}),
+    ("webp", "WEBP", "RGB", {"lossless": True, "save_all": True}),
+    ("ppm", "PPM", "RGB L 1 I;16", {}),
+    ("tga", "TGA", "RGB L LA RGBA P", {"compression": "tga_rle"}),
+    ("jp2", "JPEG2000", "RGB L RGBA I;16", {}),
+    ("avif", "AVIF", "RGB RGBA", {"exif": True}),
+    ("ico", "ICO", "RGB RGBA", {"sizes": [(24, 24)]}),
+    ("ico", "ICO", "RGBA", {"sizes": [(24, 24)], "bitmap_format": "bmp"}),
+    ("dds", "DDS", "RGB L LA RGBA", {}),
+    ("dds", "DDS", "RGBA", {"pixel_format": "DXT5"}),
+    ("icns", "ICNS", "RGBA", {}),
+    ("pcx", "PCX", "RGB L P 1", {}),
+    ("sgi", "SGI", "RGB L RGBA", {}),
+    ("im", "IM", "RGB L P", {}),
+    ("msp", "MSP", "1", {}),
+    ("xbm", "XBM", "1", {}),
+    ("blp", "BLP", "P", {}),
+    ("mpo", "MPO", "RGB", {"save_all": True}),
+    ("qoi", "QOI", "RGB RGBA", {}),
+    ("apng", "PNG", "RGB P", {"save_all": True, "exif": True}),
+)
+
+
+def seeds() -> list[tuple[str, bytes]]:
+    """Whole images to be damaged: their ending and bytes, with EXIF data, palettes, transparency and several frames."""
+    grid = np.indices((24, 24, 3)).sum(axis=0)
+    picture = Image.fromarray((grid * 5 % 256).astype(np.uint8))
+    exif = Image.Exif()
+    exif.update({ExifTags.Base.Orientation: 6, ExifTags.Base.XResolution: 72.0, ExifTags.Base.Make: "camera"})
+    found = []
+    Image.init()
+    for ending, name, modes, options in _FORMATS:
+        for mode in modes.split() if name in Image.SAVE else ():
+            image = _in_mode(picture, mode)
+            chosen = dict(options)
+            if chosen.pop("exif", False):
+                chosen["exif"] = exif.tobytes()
+            if chosen.get("save_all"):
+                chosen["append_images"] = [image.transpose(Image.Transpose.ROTATE_90)] * 2
+            stream = io.BytesIO()
+            with warnings.catch_warnings(action="ignore"):  # some of the old formats are deprecated
+                image.save(stream, name, **chosen)
+            found.append((ending, stream.getvalue()))
+    return [*found, *_hand_made()]
+
+
+def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
+    if mode == "I;16":
+        return Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    image = picture.convert("L").convert(mode) if mode in ("F", "LA", "1") else picture.convert(mode)
+    if mode == "P":
+        image.info["transparency"] = 3
+    return image
+
+
+def _hand_made() -> list[tuple[str, bytes]]:
+    """Formats that Pillow reads and does not write."""
+    pixels = bytes(range(192))
+    psd = b"8BPS\0\1" + bytes(6) + b"\0\3" + b"\0\0\0\x08" * 2 + b"\0\x08\0\3" + bytes(14) + pixels
+    sun = b"\x59\xa6\x6a\x95" + b"".join(n.to_bytes(4) for n in (8, 8, 24, 192, 1, 0, 0)) + pixels
+    fits = b"".join(card.ljust(80) for card in (b"SIMPLE  = T", b"BITPIX  = 8", b"NAXIS   = 2", b"NAXIS1  = 8"))
+    fits = (fits + b"NAXIS2  = 8".ljust(80) + b"END").ljust(2880) + pixels[:64]
+    xpm = b'/* XPM */\nstatic char *x[] = {\n"4 2 2 1",\n"a c #ff0000",\n"b c #00ff00",\n"abab",\n"baba"\n};\n'
+    plain = b"P3\n4 2\n4095\n" + b" ".join(str(n * 170).encode() for n in range(24)) + b"\n"
+    return [("psd", psd), ("ras", sun), ("fits", fits), ("xpm", xpm), ("ppm", plain)]
+
+
+def damaged(number: int, originals: list[tuple[str, bytes]]) -> tuple[str, str, bytes]:
+    """The damaged file of a number: its ending, what was done to it, and its bytes."""
+    random = np.random.default_rng(number)
+    ending, whole = originals[number % len(originals)]
+    content = bytearray(whole)
+    names = list(_DAMAGES)
+    done = [names[int(random.integers(len(names)))] for _ in range(int(random.integers(1, 4)))]
+    for name in done:
+        if content:
+            content = _DAMAGES[name](content, random, originals)
+    shown = random.random()  # under its own ending, another's, or none
+    ending = originals[int(random.integers(len(originals)))][0] if shown > 0.95 else "" if shown > 0.9 else ending
+    return ending, done[0], bytes(content)
+
+
+def _flip(content: bytearray, random: np.random.Generator, _: list[tuple[str, bytes]]) -> bytearray:
+    for place in random.integers(0, 8 * len(content), int(random.integers(1, 9))):
+        content[place // 8] ^= 1 << int(place) % 8
+    return content
+
+
+def _header(content: bytearray, random: np.random.Generator, _: list[tuple[str, bytes]]) -> bytearray:
+    for place in random.integers(0, min(len(content), 96), int(random.integers(1, 5))):
+        content[place] = int(random.choice((0, 1, 2, 16, 127, 128, 255, int(random.integers(256)))))
+    return content
+
+
+def _cut(content: bytearray, random: np.random.Generator, _: list[tuple[str, bytes]]) -> bytearray:
+    return content[: int(random.integers(0, len(content)))]
+
+
+def _drop(content: bytearray, random: np.random.Generator, _: list[tuple[str, bytes]]) -> bytearray:
+    start = int(random.integers(0, len(content)))
+    return content[:start] + content[start + int(random.integers(1, 64)) :]
+
+
+def _zero(content: bytearray, random: np.random.Generator, _: list[tuple[str, bytes]]) -> bytearray:
+    start = int(random.integers(0, len(content)))
+    length = min(int(random.integers(1, 600)), len(content) - start)
+    return content[:start] + bytes(length) + content[start + length :]
+
+
+def _repeat(content: bytearray, random: np.random.Generator, _: list[tuple[str, bytes]]) -> bytearray:
+    start, place = (int(random.integers(0, len(content))) for _ in range(2))
+    return content[:place] + content[start : start + int(random.integers(1, 200))] + content[place:]
+
+
+def _splice(content: bytearray, random: np.random.Generator, originals: list[tuple[str, bytes]]) -> bytearray:
+    other = originals[int(random.integers(len(originals)))][1]
+    return content[: int(random.integers(0, len(content)))] + other[int(random.integers(0, len(other))) :]
+
+
+def _integer(content: bytearray, random: np.random.Generator, _: list[tuple[str, bytes]]) -> bytearray:
+    size = int(random.choice((2, 4)))
+    value: int = int(random.choice((0, 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1))) % 256**size
+    start = int(random.integers(0, len(content)))
+    written = value.to_bytes(size, "big" if random.random() < 0.5 else "little")
+    return content[:start] + written + content[start + size :]
+
+
+_DAMAGES = {
+    "bits flipped": _flip,
+    "header edited": _header,
+    "truncated": _cut,
+    "bytes dropped": _drop,
+    "bytes zeroed": _zero,
+    "bytes repeated": _repeat,
+    "spliced with another": _splice,
+    "integer overwritten": _integer,
+}
+
+
+def outcome(path: Path) -> str:
+    """What becomes of a file: `read`, `refused`, or how it escapes."""
+    try:
+        with warnings.catch_warnings(action="error"):
+            decoding.is_image(path)
+            pixels = decoding.read_image(path, SIDE).pixels
+    except AssayError as error:
+        return REFUSED if str(error).startswith(f"{path}: ") and len(str(error).splitlines()) == 1 else f"says {error}"
+    except BaseException as error:
+        return f"{type(error).__name__}: {error}"
+    fits = pixels.shape == (3, SIDE, SIDE) and pixels.dtype == np.uint8
+    return READ if fits else f"an array {pixels.dtype} {pixels.shape}"
+
+
+def case(number: int, originals: list[tuple[str, bytes]], folder: Path) -> Case:
+    """Damage one file, read it, and say what became of it."""
+    ending, damage, content = damaged(number, originals)
+    path = folder / (f"image.{ending}" if ending else "image")
+    path.write_bytes(content)
+    found = outcome(path)
+    path.unlink()
+    return number, ending or "none", damage, found
+
+
+def _work(numbers: range, folder: Path, results: Connection) -> None:
+    originals = seeds()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff prints what it finds
+    for number in numbers:
+        results.send(number)
+        results.send(case(number, originals, folder))
+
+
+def run(count: int, first: int = 0) -> list[Case]:
+    """Read `count` damaged files in another process; that it dies or hangs is an escape, and a new one goes on."""
+    context = multiprocessing.get_context("spawn")
+    done: list[Case] = []
+    while len(done) < count:
+        receiver, sender = context.Pipe(duplex=False)
+        with tempfile.TemporaryDirectory() as folder:
+            numbers = range(first + len(done), first + count)
+            process = context.Process(target=_work, args=(numbers, Path(folder), sender))
+            process.start()
+            sender.close()
+            ended = _collect(receiver, done)
+            process.kill()
+            process.join()
+            receiver.close()
+        if ended:
+            done.append((first + len(done), "?", "?", ended))
+        elif len(done) < count:
+            raise RuntimeError("the process that reads the images ended before it began")
+    return done
+
+
+def _collect(receiver: Connection, done: list[Case]) -> str | None:
+    """Receive results until the process ends; how it ended, where that was within a file."""
+    begun = False
+    try:
+        while receiver.poll(SECONDS_AN_IMAGE + 60 * (not begun)):  # a new process loads its modules first
+            received = receiver.recv()
+            begun = isinstance(received, int)
+            if not begun:
+                done.append(received)
+    except EOFError:
+        return "the process died" if begun else None
+    return f"not done after {SECONDS_AN_IMAGE} s"
+
+
+def main() -> None:
+    """Fuzz, and print a table of what became of the files, by format."""
+    parser = argparse.ArgumentParser(description="Read damaged images: each is to be read, or refused in one line.")
+    parser.add_argument("--count", type=int, default=16_000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first one")
+    chosen = parser.parse_args()
+    cases = run(chosen.count, chosen.first)
+    escapes = [found for found in cases if found[3] not in (READ, REFUSED)]
+    table = Table("ending", "files", READ, REFUSED, "escaped")
+    counts = Counter((ending, found if found in (READ, REFUSED) else "escaped") for _, ending, _, found in cases)
+    for ending in [*sorted({ending for ending, _ in counts}), None]:
+        own = [
+            sum(n for (its, found), n in counts.items() if found == column and ending in (its, None))
+            for column in (READ, REFUSED, "escaped")
+        ]
+        table.add_row(ending or "all", str(sum(own)), *map(str, own))
+    Console().print(table)
+    for number, ending, damage, found in escapes:
+        print(f"{number} ({ending}, {damage}): {found}")
+    sys.exit(bool(escapes))
+
+
+if __name__ == "__main__":
+    main()

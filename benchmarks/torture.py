@@ -1,0 +1,275 @@
+"""`make torture`: kill the pipeline at random moments, start it again, and compare with an undisturbed run.
+
+In a temporary clone of the working tree with small parameters, the commands of `make repro` run once undisturbed, then
+in passes. A pass starts from nothing: no outputs, no caches, no database. The whole process group gets SIGKILL after a
+random time, the commands are started again, and so on until they end. Then outputs, dvc.lock and MLflow's runs must be
+those of the undisturbed run, byte for byte except for timings and what is derived from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from assay.foundation import files
+from assay.foundation.errors import AssayError, one_line_errors
+
+ADAM = {"name": "adam", "lr": 0.01}
+CLAIM = {
+    "id": "a",
+    "paper": "none",
+    "statement": "Equal.",
+    "metric": "accuracy",
+    "verdict": "not_worse",
+    "margin": 0.02,
+}
+PARAMS = {
+    "seeds": [0, 1],
+    "data": {"name": "digits", "validation": 200},
+    "model": {"name": "mlp", "hidden": [16]},
+    "train": {"steps": 120, "batch_size": 32, "optimizer": ADAM, "evaluate_every": 40},
+    "arms": {
+        "hard": {"method": "hard_batches", "delta": 0.5},
+        "line": {"method": "subspace", "shape": "line", "beta": 1.0},
+    },
+    "lottery": {
+        "prune_fraction": {"linear": 0.2, "output": 0.1},
+        "scope": "layerwise",
+        "rewind": 0,
+        "rounds": {"1": {"after": "baseline"}, "2": {"after": "round-1"}},
+        "controls": [2],
+    },
+    "claims": [{**CLAIM, "arm": "hard", "against": "baseline"}],
+}
+COMMANDS = ("assay.check", "stages.repro", "stages.track")  # those of `make repro`
+STATE = ("data", "models", "metrics", ".assay", ".dvc/cache", ".dvc/tmp", "dvc.lock", "mlflow.db", "mlartifacts")
+OUTPUTS = ("data", "models", "metrics")
+TIMED = ("metrics/timings", "metrics/mlflow.json")  # the keys in the latter depend on the former
+KILLS_A_PASS = 6  # kills that would be dealt, on average, in the time of an undisturbed run
+MODELS = """
+import hashlib, json, sys, warnings
+import mlflow, torch
+warnings.simplefilter("ignore")
+client, found = mlflow.MlflowClient(), {}
+images = (torch.arange(10 * 64) % 17).reshape(10, 1, 8, 8).to(torch.uint8)
+ids = [one.experiment_id for one in client.search_experiments()]
+for model in client.search_logged_models(ids):
+    if model.tags.get("assay.current") == "true":
+        out = mlflow.pytorch.load_model(model.model_uri)(images)
+        found.setdefault(model.name, []).append(hashlib.sha256(out.detach().numpy().tobytes()).hexdigest())
+for registered in client.search_registered_models():
+    for alias, version in registered.aliases.items():
+        source = client.get_model_version(registered.name, version)
+        mlflow.pytorch.load_model(f"models:/{registered.name}@{alias}")
+        found[f"{registered.name}@{alias}"] = client.get_logged_model(source.model_id).name
+print(json.dumps(found, sort_keys=True))
+"""
+
+
+class Clone:
+    """A copy of the working tree with small parameters.
+
+    Args:
+        source: the repository.
+        folder: where the copy goes.
+    """
+
+    def __init__(self, source: Path, folder: Path) -> None:
+        self.folder, self.log = folder, folder.with_suffix(".log")
+        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+        names = subprocess.run(listed, cwd=source, capture_output=True, check=True, text=True).stdout
+        for name in filter(None, names.split("\0")):
+            if not name.startswith(("metrics/", "dvc.lock")) and (source / name).exists():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source / name, folder / name)
+        files.write_json(folder / "params.yaml", PARAMS)
+        subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "GIT_"))}
+        self.environment = {
+            **kept,
+            "PYTHONPATH": os.pathsep.join([str(folder / "src"), str(folder)]),
+            "DVC_NO_ANALYTICS": "1",
+            "ASSAY_DEVICE": "cpu",
+            "ASSAY_THREADS": "1",
+            "ASSAY_JOBS": "2",
+            "ASSAY_CHECKPOINT_SECONDS": "0.02",
+            "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+        }
+
+    def reset(self) -> None:
+        """Remove everything that a run left."""
+        for name in STATE:
+            path = self.folder / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def run(self, seconds: float | None = None) -> int | None:
+        """Run the pipeline; its exit code, or None where it was killed after `seconds`."""
+        script = " && ".join(f"{sys.executable} -m {module}" for module in COMMANDS)
+        with self.log.open("w") as log:
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", script], cwd=self.folder, env=self.environment, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+            try:
+                return process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                return None
+            finally:
+                kill_group(process.pid)
+                process.wait()
+
+    def state(self) -> dict[str, Any]:
+        """All that has to be equal: digests of the outputs, the entries of dvc.lock, MLflow's runs and models."""
+        found: dict[str, Any] = {}
+        for path in (path for name in OUTPUTS for path in sorted((self.folder / name).rglob("*")) if path.is_file()):
+            name = str(path.relative_to(self.folder))
+            if not name.startswith(TIMED):
+                found[name] = files.file_digest(path)
+        for stage, entry in YAML(typ="safe").load((self.folder / "dvc.lock").read_text())["stages"].items():
+            found[f"dvc.lock: {stage}"] = untimed(entry)
+        return {**found, **self._tracked(), "scratch": [path.name for path in self.folder.glob(".assay/scratch/*")]}
+
+    def _tracked(self) -> dict[str, Any]:
+        """MLflow's runs that are not deleted, and its models by what they answer."""
+        import sqlite3
+
+        found: dict[str, Any] = {}
+        noted = files.read_json(self.folder / "metrics/mlflow.json")
+        keys = {one["name"]: one["key"] for one in [*noted["runs"].values(), noted["report"]]}
+        with sqlite3.connect(self.folder / "mlflow.db") as database:
+            runs = database.execute("select run_uuid, name, status from runs where lifecycle_stage = 'active'")
+            for run, name, status in runs.fetchall():
+                own = {"run_uuid": run}
+                metrics = "select key, step, value from metrics where run_uuid = :run_uuid and key != 'seconds'"
+                tag = "select value from tags where run_uuid = :run_uuid and key = 'assay.key'"
+                about = {
+                    "status": status,
+                    "key as noted": [keys.get(name)] == [row[0] for row in database.execute(tag, own)],
+                    "metrics": sorted(map(list, database.execute(metrics, own)), key=str),
+                    "parameters": sorted(
+                        map(list, database.execute("select key, value from params where run_uuid = :run_uuid", own))
+                    ),
+                    "artifacts": sorted(
+                        str(path.relative_to(self.folder / "mlartifacts" / run))
+                        for path in (self.folder / "mlartifacts" / run).rglob("*")
+                    ),
+                }
+                found.setdefault(f"MLflow run: {name}", []).append(about)
+        command = [sys.executable, "-c", MODELS]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+        found["MLflow models"] = json.loads(done.stdout) if done.returncode == 0 else done.stderr.splitlines()[-1:]
+        return found
+
+
+def kill_group(group: int) -> None:
+    """Send SIGKILL to a process group and wait until all of it is gone."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+    while any(_group(stat) == group for stat in Path("/proc").glob("[0-9]*/stat")):
+        time.sleep(0.01)
+
+
+def _group(stat: Path) -> int | None:
+    """The process group of a process that is no zombie."""
+    try:
+        state, _, group = stat.read_text().rpartition(")")[2].split()[:3]
+    except (OSError, ValueError):
+        return None
+    return None if state == "Z" else int(group)
+
+
+def untimed(entry: Any) -> Any:
+    """An entry of dvc.lock without digests of what differs from run to run."""
+    if isinstance(entry, dict):
+        timed = str(entry.get("path", "")).startswith(TIMED)
+        return {key: untimed(one) for key, one in entry.items() if not (timed and key in ("md5", "size"))}
+    return [untimed(one) for one in entry] if isinstance(entry, list) else entry
+
+
+def differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """A line for each thing that is missing, not expected, or other than expected."""
+    lines = [f"{name}: missing" for name in expected if name not in found]
+    lines += [f"{name}: not in the undisturbed run" for name in found if name not in expected]
+    return lines + [f"{name}: other content" for name in expected if name in found and found[name] != expected[name]]
+
+
+def campaign(clone: Clone, kills: int, seed: int, minutes: float) -> list[str]:
+    """Deal the kills; gives what differs, and prints how it goes.
+
+    Args:
+        clone: where.
+        kills: how many.
+        seed: of the moments.
+        minutes: after which no further pass is begun.
+
+    Raises:
+        AssayError: the undisturbed run fails.
+    """
+    moments, began = random.Random(seed), time.monotonic()
+    start = time.monotonic()
+    if clone.run():
+        raise AssayError(f"the undisturbed run failed; {clone.log} says why")
+    duration = time.monotonic() - start
+    expected = clone.state()
+    print(f"undisturbed: {duration:.0f} s, {len(expected)} things to compare", flush=True)
+    dealt = passes = 0
+    while dealt < kills and time.monotonic() - began < 60 * minutes:
+        clone.reset()
+        before, start = dealt, time.monotonic()
+        while True:
+            moment = moments.expovariate(KILLS_A_PASS / duration) if dealt < kills else None
+            code = clone.run(moment)
+            if code is not None:
+                break
+            dealt += 1
+            print(f"kill {dealt} after {moment:.1f} s", flush=True)
+        passes += 1
+        found = [f"exit code {code}; {clone.log} says why"] if code else differences(expected, clone.state())
+        print(f"pass {passes}: {dealt - before} kills, {time.monotonic() - start:.0f} s", flush=True)
+        if found:
+            return [f"pass {passes}, kill {dealt}, seed {seed}: {line}" for line in found]
+    print(f"{dealt} kills, {passes} passes: every byte as undisturbed")
+    return []
+
+
+def main() -> int:
+    """Run the campaign in a temporary folder, which stays if something differs; gives the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=100, help="how many (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments (%(default)s)")
+    parser.add_argument("--minutes", type=float, default=60.0, help="begin no pass after so many (%(default)s)")
+    given = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="assay-torture-"))
+    try:
+        found = campaign(Clone(Path.cwd(), folder / "clone"), given.kills, given.seed, given.minutes)
+    except KeyboardInterrupt:
+        shutil.rmtree(folder)
+        raise
+    if found:
+        print("\n".join([*found, f"kept to look at: {folder}"]), file=sys.stderr)
+        return 1
+    shutil.rmtree(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        sys.exit(main())

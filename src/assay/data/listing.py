@@ -1,0 +1,253 @@
+"""Which files of a user's folder are its images, what was passed over and why, and a digest of it all.
+
+The layout is that of torchvision's ImageFolder, once for each split. Nothing is decoded here.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assay.data import decoding, packed
+from assay.data.decoding import shown
+from assay.data.progress import progress
+from assay.foundation import files
+from assay.foundation.errors import AssayError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# what a split's folder may be called
+SPLIT_FOLDERS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
+MOST_NAMED = 20  # problems in one message
+_TOOLS = frozenset(
+    ("__MACOSX", "__pycache__", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found")
+)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What a user's folder holds. Paths are relative to it, with forward slashes.
+
+    Attributes:
+        root: the folder.
+        class_names: by label.
+        images: for each split that is there, the path of every image and its label, sorted.
+        digests: the SHA-256 of every image's bytes, by path.
+        passed_over: the paths that are not used, by reason.
+        unreadable: why a file or folder could not be read, by path; nothing can be packed as long as there is one.
+        digest: of the images' paths and bytes.
+    """
+
+    root: Path
+    class_names: tuple[str, ...]
+    images: dict[str, list[tuple[str, int]]]
+    digests: dict[str, str]
+    passed_over: dict[str, list[str]]
+    unreadable: dict[str, str]
+    digest: str
+
+
+def scan(root: Path) -> Tree:
+    """List a user's images and take their digest; quiet where nothing is wrong.
+
+    Links are followed. Folders whose names are the same text in Unicode's form NFC are one class.
+
+    Raises:
+        AssayError: a split is missing, the splits' classes differ, or a class is empty: a line for each.
+    """
+    walk, names, images = _listed(root)
+    paths = [path for entries in images.values() for path, _ in entries]
+    digests = {}
+    with progress("reading images", len(paths), "images") as advance:
+        for path in paths:
+            try:
+                digests[path] = files.file_digest(root / path)
+            except OSError as error:
+                walk.unreadable[path] = error.strerror or type(error).__name__
+            advance(1)
+    digest = files.content_digest(sorted([*digests.items(), *walk.unreadable.items()]))
+    return Tree(root, tuple(names), images, digests, dict(walk.passed_over), walk.unreadable, digest)
+
+
+def labels(root: Path) -> tuple[list[str], dict[str, list[int]]]:
+    """The classes, and for each split the label of every image, by the files' names alone.
+
+    Raises:
+        AssayError: as `scan`.
+    """
+    _, names, images = _listed(root)
+    return names, {split: [label for _, label in entries] for split, entries in images.items()}
+
+
+def _listed(root: Path) -> tuple[_Walk, list[str], dict[str, list[tuple[str, int]]]]:
+    """The classes, and for each split the path of every image and its label, sorted; and what the walk met."""
+    walk = _Walk(root)
+    splits = _splits(walk)
+    classes = {split: _classes(walk, folder) for split, folder in splits.items()}
+    names = sorted(set().union(*classes.values()))
+    images: dict[str, list[tuple[str, int]]] = {split: [] for split in splits}
+    for label, name in enumerate(names):
+        there = [splits[split] for split in splits if name in classes[split]]
+        for split, folder in splits.items():
+            if name not in classes[split]:
+                missing = root / folder / name
+                said = "no folder" if os.path.lexists(missing) else "missing"
+                walk.problems.append(f"{missing}: {said}; {there[0]} has the class {name}, so {folder} must have it")
+                continue
+            found = sorted(walk.images(classes[split][name]))
+            images[split] += [(path, label) for path in found]
+            if not found:
+                walk.problems.append(walk.no_image(classes[split][name]))
+    if walk.problems:
+        raise_all(problems(root, walk.unreadable) + walk.problems)
+    if len(names) < 2:
+        raise AssayError(f"{root / 'train'}: a folder for each of two or more classes is needed; found {names}")
+    return walk, names, images
+
+
+def problems(root: Path, unreadable: dict[str, str]) -> list[str]:
+    """A line for each path that could not be read."""
+    return [f"{shown(root / path)}: {reason}" for path, reason in sorted(unreadable.items())]
+
+
+def raise_all(lines: list[str]) -> None:
+    """Raise one error with a line for each problem, if there are any; beyond MOST_NAMED they are counted.
+
+    Raises:
+        AssayError: there is a problem.
+    """
+    if lines:
+        more = len(lines) - MOST_NAMED
+        raise AssayError("\n".join(lines[:MOST_NAMED] + [f"and {more} more like these"] * (more > 0)))
+
+
+def _splits(walk: _Walk) -> dict[str, str]:
+    """The folder of each split, by the split's name; the validation split may be absent."""
+    known = {name: split for split, names in SPLIT_FOLDERS.items() for name in names}
+    found: dict[str, str] = {}
+    for path, name, entry in walk.entries(""):
+        split = known.get(name)
+        if split is None:
+            walk.pass_over(path, "outside the folders of the splits")
+        elif walk.is_folder(path, entry):
+            if split in found:
+                raise AssayError(f"{walk.root}: {found[split]} and {name} are both a {split} split; keep one")
+            found[split] = name
+    raise_all(problems(walk.root, walk.unreadable))
+    for split in packed.NEEDED:
+        if split not in found:
+            raise AssayError(f"{walk.root / split}: no such folder; images belong in {walk.root / split}/<class>/")
+    return {split: found[split] for split in packed.SPLITS if split in found}
+
+
+def _classes(walk: _Walk, split: str) -> dict[str, str]:
+    """The class folders of a split, by the class's name in NFC."""
+    found: dict[str, str] = {}
+    for path, raw, entry in walk.entries(split):
+        if not walk.is_folder(path, entry):
+            walk.pass_over(path, "outside the class folders")
+            continue
+        name = unicodedata.normalize("NFC", raw)
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+            walk.problems.append(
+                f"{shown(walk.root / path)}: a class needs a name in UTF-8 without control characters; rename it"
+            )
+        elif name in found:
+            walk.problems.append(
+                f"{walk.root / split}: two folders are named {name} and differ in Unicode normalisation alone: "
+                f"{Path(found[name]).name!a} and {raw!a}; merge them"
+            )
+        else:
+            found[name] = path
+    return found
+
+
+class _Walk:
+    """Reads folders, and keeps what is not used and why.
+
+    Attributes:
+        passed_over: paths that are no images, by reason.
+        unreadable: why a file or folder cannot be read, by path.
+        problems: lines about what makes the folder unusable as a data set.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.passed_over: defaultdict[str, list[str]] = defaultdict(list)
+        self.unreadable: dict[str, str] = {}
+        self.problems: list[str] = []
+
+    def pass_over(self, path: str, reason: str) -> None:
+        if path not in self.unreadable:
+            self.passed_over[reason].append(path)
+
+    def no_image(self, folder: str) -> str:
+        """The line about a class without an image, with what was passed over in it."""
+        below = {
+            reason: sum(path.startswith(f"{folder}/") for path in paths) for reason, paths in self.passed_over.items()
+        }
+        counted = "".join(f"; {count} passed over ({reason})" for reason, count in below.items() if count)
+        return f"{shown(self.root / folder)}: no image in it{counted}"
+
+    def entries(self, folder: str) -> Iterator[tuple[str, str, os.DirEntry[str]]]:
+        """The path, name and entry of what lies in a folder, sorted, but for what is hidden or a tool's."""
+        try:
+            with os.scandir(self.root / folder) as scanned:
+                entries = sorted(scanned, key=lambda entry: entry.name)
+        except OSError as error:
+            self.unreadable[folder or "."] = f"cannot be listed: {error.strerror}"
+            return
+        for entry in entries:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.name.startswith("."):
+                self.pass_over(path, "hidden")
+            elif entry.name in _TOOLS:
+                self.pass_over(path, "written by a tool or a system")
+            else:
+                yield path, entry.name, entry
+
+    def is_folder(self, path: str, entry: os.DirEntry[str]) -> bool:
+        """Whether an entry is a folder, or a link to one; a link that leads nowhere is unreadable."""
+        try:
+            if entry.is_symlink():
+                entry.stat()
+            return entry.is_dir()
+        except OSError as error:
+            self.unreadable[path] = error.strerror or type(error).__name__
+            return False
+
+    def images(self, folder: str, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+        """The images in a folder and in those below it; `above` identifies the folders that lead there."""
+        try:
+            status = (self.root / folder).stat()
+        except OSError as error:
+            self.unreadable[folder] = error.strerror or type(error).__name__
+            return
+        own = (status.st_dev, status.st_ino)
+        if own in above:
+            self.unreadable[folder] = "a link to a folder that it lies in, which has no end; remove it"
+            return
+        for path, name, entry in self.entries(folder):
+            if self.is_folder(path, entry):
+                yield from self.images(path, (*above, own))
+            elif path not in self.unreadable and self._is_image(path, name, entry):
+                yield path
+
+    def _is_image(self, path: str, name: str, entry: os.DirEntry[str]) -> bool:
+        ending = Path(name).suffix.lower()
+        if not entry.is_file():
+            self.pass_over(path, "no file, but a pipe, a socket or a device")
+        elif ending in decoding.extensions():
+            return True
+        elif ending:
+            self.pass_over(path, f"{shown(ending)} is the ending of no image")
+        elif decoding.is_image(self.root / path):
+            return True
+        else:
+            self.pass_over(path, "no ending, and no image by its first bytes")
+        return False

@@ -1,0 +1,66 @@
+"""Removes what the stages wrote of arms and pruning rounds that params.yaml no longer names.
+
+`compare` and `track` depend on whole folders, since DVC cannot make a dependency of each arm. A file that stays behind
+would count there: a clone that has it and one that does not would take turns in finding each other's results stale.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+import psutil
+
+from assay.artifact import MANIFEST
+from assay.config import BASELINE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+WRITTEN = {
+    "metrics/evaluate": ".json",
+    "metrics/curves": ".csv",
+    "metrics/timings": ".json",
+    "data/predictions": ".safetensors",
+}
+MODELS = "models"
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*|round-\d+")  # of an arm or a pruning round
+PART = re.compile(r"\..+\.(\d+)\.part")  # as `files.replacing` names what is half written; the number is the process
+
+
+def remove(root: Path, arms: Iterable[str]) -> None:
+    """Delete the results of all but the baseline and these arms, and what killed processes left half written.
+
+    Files of other names, folders without a manifest and what a living process writes are left alone. A line says what
+    was deleted; DVC's cache still holds its models and predictions.
+
+    Args:
+        root: the repository's root.
+        arms: their names, and those of the pruning rounds (`round-<n>`).
+    """
+    found = sorted(_leftovers(root, {BASELINE, *arms}))
+    for path in found:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    if found:
+        print(f"Removed what params.yaml no longer names: {', '.join(str(path.relative_to(root)) for path in found)}")
+
+
+def _leftovers(root: Path, names: set[str]) -> Iterator[Path]:
+    for folder, suffix in {**WRITTEN, MODELS: ""}.items():
+        for path in (root / folder).glob("*"):
+            part = PART.fullmatch(path.name)
+            if part:
+                if not psutil.pid_exists(int(part[1])):
+                    yield path
+            elif path.suffix == suffix and NAME.fullmatch(path.stem) and path.stem not in names and _is_ours(path):
+                yield path
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a path that has the name of an arm is a result of one: a file, or a folder with a manifest."""
+    return path.is_file() if path.suffix else (path / MANIFEST).is_file() and not path.is_symlink()

@@ -1,0 +1,117 @@
+"""What a store's failure means and what to do about it, in one line: MLflow's own messages are made for programmers."""
+
+from __future__ import annotations
+
+import errno
+import re
+from pathlib import Path
+
+from assay.foundation.errors import AssayError
+
+URI_VARIABLE = "MLFLOW_TRACKING_URI"
+CREDENTIALS = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+LONGEST = 300
+STATUS = re.compile(r"error code (\d{3})|too many (\d{3}) error|\b(\d{3}) (?:Client|Server) Error")
+FORMS = "write the address of a server (https://...) or of a database (sqlite:////path/mlflow.db)"
+OTHER_ADDRESS = "check the address"
+OTHER_DATABASE = f"name another database in {URI_VARIABLE}, or move this one away and `make track` creates it anew"
+START = f"start the server, or unset {URI_VARIABLE} to use mlflow.db in this repository"
+WRITABLE = "give this user the right to write the database and its folder"
+UPGRADE = "back it up, then run `mlflow db upgrade` on it"
+NEWER = "it was made by a newer MLflow: run `make install` in an up-to-date clone, or name another database"
+
+# (pattern, meaning, what to do); the first that matches counts. None as a meaning keeps the original words.
+SERVER = (
+    (r"certificate verify failed", "its TLS certificate is not trusted",
+     "set MLFLOW_TRACKING_SERVER_CERT_PATH to the certificate of its authority"),
+    (r"WRONG_VERSION_NUMBER|wrong version number|record layer failure", "it does not speak TLS",
+     "write http:// in place of https://"),
+    (r"SSLError|SSL:", "the TLS connection fails", OTHER_ADDRESS),
+    (r"Connection refused", "connection refused", START),
+    (r"NameResolution|Name or service|getaddrinfo", "no host of this name", f"{OTHER_ADDRESS} and the network"),
+    (r"timed out|Timeout", "no answer in time", START),
+    (r"Exceeded \d+ redirects|TooManyRedirects", "it redirects without end", OTHER_ADDRESS),
+    (r"valid JSON format|[Ii]nvalid ?([Uu]rl|URL|Schema)|Failed to parse|No host supplied|label (empty|too long)",
+     "this is not the address of an MLflow server", OTHER_ADDRESS),
+    (r"Connection aborted|Connection reset|RemoteDisconnected|BadStatusLine",
+     "it ends the connection without an answer", OTHER_ADDRESS),
+)  # fmt: skip
+DATABASE = (
+    (r"readonly database|read-only", "it cannot be written", WRITABLE),
+    (r"disk is full|No space left", "no space is left on its disk", "make space and run it again"),
+    (r"database is locked", "another process holds it", "wait until that has ended, and run it again"),
+    (r"unable to open database file", "unable to open database file",
+     "create its folder, and give this user the right to read and write both"),
+    (r"file is not a database|malformed", None, OTHER_DATABASE),
+    (r"no such (column|table)|already exists", "it is not a database of MLflow, or a damaged one", OTHER_DATABASE),
+    (r"Can't locate revision", "its schema is not known here", NEWER),
+    (r"Can't load plugin|Could not parse", "no kind of store has this form",
+     FORMS),
+    (r"maintenance mode|file store", "file stores are in maintenance mode",
+     f"unset {URI_VARIABLE}, or {FORMS}"),
+    (r"Connection refused|could not (connect|translate)|Can't connect|timed out|Timeout", None,
+     "start the database, or check the address"),
+    (r"authentication failed|Access denied", None, f"check user and password in {URI_VARIABLE}"),
+)  # fmt: skip
+STATUSES = {
+    "401": ("it asks for other credentials (401)", f"set {CREDENTIALS}"),
+    "403": ("it does not permit this (403)", f"ask for the right to write, or use another account: {CREDENTIALS}"),
+    "404": ("there is no MLflow server at this address (404)", f"{OTHER_ADDRESS}, with its path"),
+    "429": ("it refuses so many requests (429)", "run it again later"),
+}
+BROKEN = "look at the server's log, or run it again later"
+
+
+def failure(shown: str, error: Exception, *, is_server: bool) -> AssayError:
+    """The error that a user gets to see.
+
+    Args:
+        shown: the tracking URI without its password.
+        error: what MLflow, or a library under it, raised.
+        is_server: whether the store speaks HTTP.
+    """
+    text = " ".join(str(getattr(error, "orig", None) or error).split())
+    status = getattr(error, "get_http_status_code", int)()
+    if status in (401, 403):  # a server may answer in words alone
+        text = f"error code {status}: {text}"
+    meaning, advice = (_of_server if is_server else _of_database)(text)
+    short = text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+    return AssayError(f"{URI_VARIABLE}={shown}: {meaning or short}; {advice}")
+
+
+def file_failure(error: OSError) -> AssayError:
+    """The error for a file or folder that cannot be read or written, such as that of the artifacts."""
+    path = error.filename2 or error.filename or "a file of the results or artifacts"
+    advice = {
+        **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "give this user the right to read and write it"),
+        **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make space"),
+    }.get(error.errno or 0, "make it a file or folder that can be read and written")
+    return AssayError(f"{path}: {error.strerror or error}; {advice}, and run `make track` again")
+
+
+def _of_server(text: str) -> tuple[str | None, str]:
+    for pattern, meaning, advice in SERVER:
+        if re.search(pattern, text):
+            return meaning, advice
+    if found := STATUS.search(text):
+        status = next(filter(None, found.groups()))
+        if status >= "500":
+            return f"it fails ({status})", BROKEN
+        return STATUSES.get(status, (None, OTHER_ADDRESS))
+    return None, "check that it is an MLflow server of this version, and run it again"
+
+
+def _of_database(text: str) -> tuple[str | None, str]:
+    if schema := re.search(r"database schema \(found version (\w+)", text):
+        return "its schema is that of another version of MLflow", UPGRADE if _is_known(schema[1]) else NEWER
+    for pattern, meaning, advice in DATABASE:
+        if re.search(pattern, text):
+            return meaning, advice
+    return None, "check that it is a database of this MLflow and can be written, or name another"
+
+
+def _is_known(revision: str) -> bool:
+    """Whether the installed MLflow has a migration from this revision of its schema."""
+    import mlflow.store
+
+    return any((Path(mlflow.store.__path__[0]) / "db_migrations/versions").glob(f"{revision}_*.py"))

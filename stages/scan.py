@@ -1,0 +1,31 @@
+"""Write the digest of your own images to data/own.json, where DVC sees it change: `python -m stages.scan <data.name>`.
+
+Own images may lie anywhere (`ASSAY_DATA_DIR`), so DVC cannot depend on them; `download` depends on this file instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from assay.data import watched
+from assay.foundation import files
+from assay.foundation.errors import one_line_errors
+
+
+def main(name: str) -> None:
+    """Bring data/own.json up to date; a file that is right already is not touched.
+
+    Raises:
+        AssayError: the images are not laid out as they should be, or `ASSAY_DATA_DIR` names no folder.
+    """
+    text = watched.stale(name)
+    if text is not None:
+        files.write_text(Path(watched.RECORD), text)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="of the data set, as data.name in params.yaml has it")
+    with one_line_errors():
+        main(parser.parse_args().name)

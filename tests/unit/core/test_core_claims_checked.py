@@ -1,0 +1,137 @@
+"""A claim that could not be decided for want of a variant or of a number is refused before anything trains."""
+
+from __future__ import annotations
+
+import pytest
+
+from assay import config, methods
+from assay.foundation.errors import AssayError
+
+PARAMS = {
+    "seeds": [0, 1],
+    "data": {"name": "digits", "validation": 200},
+    "model": {"name": "mlp", "hidden": [16]},
+    "train": {"steps": 60, "batch_size": 32, "optimizer": {"name": "adam", "lr": 0.01}, "evaluate_every": 20},
+    "arms": {
+        "line": {"method": "subspace"},
+        "simplex": {"method": "subspace", "shape": "simplex"},
+        "hard": {"method": "hard_batches"},
+        "swa": {"method": "swa", "cycle_steps": 5},
+        "two": {"method": "deep_ensemble", "members": 2},
+        "chain": {"method": "trajectory", "tau": 4, "s": 50.0},
+        "single": {"method": "trajectory", "tau": 1, "s": 50.0, "burn_in": 0.99},
+        "others": {"method": "sgd", "seeds": [7, 8]},
+        "once": {"method": "sgd", "evaluate_every": 60},
+        "rare": {"method": "sgd", "evaluate_every": 40},
+    },
+    "lottery": {
+        "prune_fraction": 0.2,
+        "scope": "layerwise",
+        "rewind": 0,
+        "rounds": {"1": {"after": "baseline"}, "2": {"after": "round-1"}},
+        "controls": [1],
+    },
+}
+
+
+def check(arm, metric="accuracy", against="baseline", **changes):
+    verdict = {"verdict": "ratio", "at_most": 2} if against is None else {"verdict": "better", "more_is_better": True}
+    claim = {"id": "c", "paper": "p", "statement": "s", "arm": arm, "metric": metric, **verdict}
+    claim |= {} if against is None else {"against": against}
+    methods.check(config.Params.model_validate({**PARAMS, "claims": [claim], **changes}))
+
+
+@pytest.mark.parametrize(
+    ("claim", "line"),
+    [
+        (
+            ("line/midpont",),
+            ".arm: line has no variant 'midpont'; did you mean midpoint? allowed: midpoint, ensemble, pair",
+        ),
+        (("simplex/pair",), ".arm: simplex has no variant 'pair'; allowed: midpoint, ensemble"),
+        (
+            ("line", "accuracy", "swa/avrage"),
+            ".against: swa has no variant 'avrage'; did you mean average? allowed: av",
+        ),
+        (("two/members_3",), ".arm: two has no variant 'members_3'; did you mean members_2? allowed: members_2"),
+        (("round-2/reinit",), ".arm: round-2 has no variant 'reinit'; allowed: ticket"),
+        (("round-1/one_shot",), ".arm: round-1 has no variant 'one_shot'; allowed: ticket, reinit, random"),
+        (("baseline/midpoint", "accuracy", "hard"), ".arm: baseline has no variant 'midpoint'; allowed: last"),
+        (("line/midpoint", "accuracy", "line"), ".against: is line/midpoint, as arm is; name another variant"),
+        (("others",), ": others and baseline have no seed in common, so they cannot be paired"),
+        (
+            ("chain", "record.savng", None),
+            ".metric: the record of chain has no number 'savng' for each seed; did you mean",
+        ),
+        (
+            ("single", "record.loss_drift", None),
+            ".metric: the record of single has no number 'loss_drift' for each seed; ",
+        ),
+        (("chain", "record.batch_histogram.at_least", None), ".metric: the record of chain has no number 'batch_hist"),
+        (("hard", "record.hard_batches.rounds"), ".metric: the record of baseline has no number 'hard_batches.rounds'"),
+        (("line", "disagreement", "line/pair"), ".metric: disagreement is between members, and line/midpoint has one"),
+        (
+            ("chain", "total_variation", "single"),
+            ".metric: total_variation is between members, and single/ensemble has one",
+        ),
+        (
+            ("hard", "best_step_accuracy"),
+            ".metric: best_step_accuracy needs the curve of the test set, which only baseline",
+        ),
+        (
+            ("once", "best_step"),
+            ".metric: best_step is read off the validation curve, and that of once has one point; set ar",
+        ),
+        (
+            ("hard", "steps_to_match", "once"),
+            ".metric: steps_to_match is read off the validation curve, and that of once",
+        ),
+    ],
+)
+def test_what_it_lacks_is_named(claim, line):
+    with pytest.raises(AssayError) as raised:
+        check(*claim)
+    (said,) = str(raised.value).splitlines()
+    assert said.startswith(f"params.yaml: claims.c{line}")
+
+
+@pytest.mark.parametrize("metric", ["best_step", "best_step_accuracy", "steps_to_match"])
+def test_without_validation_there_is_no_early_stop(metric):
+    unvalidated = {"data": {"name": "digits", "validation": 0}, "arms": {"hard": {"method": "hard_batches"}}}
+    with pytest.raises(
+        AssayError, match=rf"^params.yaml: claims.c.metric: {metric} is read off .* is 0; set it higher$"
+    ):
+        check("round-1", metric, **unvalidated)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        ("line/pair", "disagreement", "two/members_2"),
+        ("simplex/ensemble", "density", "round-1/random"),
+        ("round-1/reinit", "best_step_accuracy"),
+        ("rare", "best_step"),
+        ("chain/vote", "total_variation", None),
+        ("chain", "record.decisions.accepted", "single"),
+        ("two", "record.trainings.members_2", None),
+        ("hard", "inference_flops", "once"),
+    ],
+)
+def test_what_it_will_have_is_accepted(claim):
+    check(*claim)
+
+
+def test_a_claim_of_a_preset_names_nothing_here():
+    claim = {"id": "c", "paper": "p", "statement": "s", "preset": "elsewhere"}
+    methods.check(config.Params.model_validate({**PARAMS, "claims": [claim]}))
+
+
+def test_all_claims_that_are_wrong_are_named_at_once():
+    claims = [
+        {"id": f"c{n}", "paper": "p", "statement": "s", "arm": arm, "against": "baseline", "metric": "accuracy"}
+        | {"verdict": "better"}
+        for n, arm in enumerate(("line/x", "line", "swa/x"))
+    ]
+    with pytest.raises(AssayError) as raised:
+        methods.check(config.Params.model_validate({**PARAMS, "claims": claims}))
+    assert [line.split(": ")[1] for line in str(raised.value).splitlines()] == ["claims.c0.arm", "claims.c2.arm"]

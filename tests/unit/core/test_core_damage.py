@@ -1,0 +1,47 @@
+"""Whatever stands in a file that is read, what comes of it is a line that names the file, never a traceback."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from assay.evaluation import curves
+from assay.foundation.errors import AssayError
+from assay.pipeline import dvc, lockfile
+from assay.reporting import report
+from assay.review import side
+from assay.tracking import points
+
+DENSE = SimpleNamespace(model=SimpleNamespace(name="mlp"), data_digest="d")
+READERS = {
+    "curves.csv": lambda root: curves.read(root / "curves.csv"),
+    "live.csv": lambda root: points.read_points(root / "live.csv"),
+    report.SPARSITY: lambda root: report.read_sparsity(root, DENSE),
+    dvc.DONE_FILE: dvc.read_done,
+    lockfile.NAME: lockfile.read,
+    "metrics/claims.json": side.of_tree,
+    "metrics/evaluate/line.json": side.of_tree,
+}
+CONTENT = {
+    "zeros": bytes(600),
+    "no UTF-8": b"a,b\n\xff\xfe,1\n",
+    "cut": b'{"a": {"pid": 1',
+    "another kind": b"[1, 2]\n",
+}
+
+
+@pytest.mark.parametrize("content", CONTENT.values(), ids=CONTENT)
+@pytest.mark.parametrize("name", READERS)
+def test_a_damaged_file_is_a_line_that_names_it(tmp_path, name, content):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    found, said = None, path.name
+    try:
+        found = READERS[name](tmp_path)
+    except AssayError as error:
+        said = str(error)
+    assert path.name in said
+    assert "\n" not in said
+    assert not found, "it is taken for a result"
