@@ -104,6 +104,9 @@ def test_the_whole_report_of_results_that_do_not_vary(tmp_path, monkeypatch, edg
     assert {claim["verdict"] for claim in decided} <= {"undecided"}
     assert all(claim["reason"] for claim in decided)
     assert page.count("<svg") >= 2
+    for name, heading in (("index.html", "<h2>Verdicts"), ("report.md", "## Verdicts")):
+        text = (tmp_path / "metrics/report" / name).read_text()
+        assert text.find("No better than") < text.index(heading)  # in the head, if anywhere
     assert not NOT_A_NUMBER.search((tmp_path / "metrics/plots/results.csv").read_text())
     (tmp_path / "README.md").write_text("<!-- results:begin arms=* -->\n<!-- results:end -->\n")
     assert "No better than" in readme.updated(tmp_path, tmp_path / "README.md") or edge.get("right", 1) > 0.4
