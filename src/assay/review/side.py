@@ -11,9 +11,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
-from ruamel.yaml import YAML, YAMLError
 
-from assay.config.parsing import InList, parse
+from assay.config.parsing import InList, parse, yaml_of
 from assay.foundation.errors import AssayError
 from assay.pipeline import dag, lockfile
 
@@ -148,7 +147,7 @@ def _read(names: Iterable[str], text: Callable[[str], str | None], of: str) -> S
         parse(Evaluation, _json(text(name), name + of), name + of) for name in sorted(names) if name.endswith(".json")
     ]
     return Side(
-        params=_yaml(text(PARAMS), PARAMS + of),
+        params=yaml_of(text(PARAMS) or "", PARAMS + of) or {},
         claims={claim.id: claim for claim in claims},
         evaluations={one.arm: one for one in evaluations},
         lock_text=(text(lockfile.NAME) or "", lockfile.NAME + of),
@@ -161,10 +160,3 @@ def _json(text: str | None, where: str) -> Any:
         return None if text is None else json.loads(text)
     except ValueError as error:
         raise AssayError(f"{where}: not JSON ({error}); delete it and run `dvc repro --pull`") from None
-
-
-def _yaml(text: str | None, where: str) -> Any:
-    try:
-        return {} if text is None else YAML(typ="safe", pure=True).load(text) or {}
-    except YAMLError as error:
-        raise AssayError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None

@@ -163,3 +163,11 @@ def test_a_side_is_read_beside_its_own_params_where_the_repository_is_a_folder_o
     repository.git("add", "-A")
     repository.commit("both")
     assert side.of_revision(inner, "HEAD").params == {"which": "inner"}
+
+
+@pytest.mark.parametrize("text", ["a: 2026-13-45", "a: [", "a: " + 2000 * "["])
+def test_a_params_yaml_of_the_base_that_is_no_yaml_is_one_line(tmp_path, text):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(AssayError, match=r"params\.yaml: not valid YAML: .+") as caught:
+        side.of_tree(tmp_path)
+    assert "\n" not in str(caught.value)
