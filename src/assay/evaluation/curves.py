@@ -56,19 +56,28 @@ def read(path: Path) -> Curves:
     """The curves of one file, by what its column `arm` says, then by split.
 
     Raises:
-        AssayError: it is missing, lacks a column, or seeds were evaluated at different steps.
+        AssayError: it is missing, cut off or lacks a column, or seeds were evaluated at different steps.
     """
-    points: dict[str, dict[str, dict[tuple[int, int], tuple[float, float]]]] = {}
     try:
-        for line in csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))):
-            where = int(line["seed"]), int(line["step"])
-            of_split = points.setdefault(line["arm"], {}).setdefault(line["split"], {})
-            of_split[where] = float(line["loss"]), float(line["accuracy"])
-        return {arm: {split: _curve(found) for split, found in splits.items()} for arm, splits in points.items()}
+        return _parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise AssayError(f"{path}: not found; `dvc repro` writes it") from None
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise AssayError(f"{path}: not a table of curves ({error}); delete it and run `dvc repro`") from None
+
+
+def _parse(text: str) -> Curves:
+    points: dict[str, dict[str, dict[tuple[int, int], tuple[float, float]]]] = {}
+    if not text.endswith("\n"):
+        raise ValueError("it is cut off: its last line has no end")
+    for line in csv.DictReader(io.StringIO(text)):
+        where = int(line["seed"]), int(line["step"])
+        of_split = points.setdefault(line["arm"], {}).setdefault(line["split"], {})
+        of_split[where] = float(line["loss"]), float(line["accuracy"])
+    for arm, splits in points.items():
+        if len({max(step for _, step in found) for found in splits.values()}) > 1:
+            raise ValueError(f"it is cut off: the splits of {arm} end at different steps")
+    return {arm: {split: _curve(found) for split, found in splits.items()} for arm, splits in points.items()}
 
 
 def of_variant(curves: Mapping[str, dict[str, Curve]], arm: str, variant: str) -> dict[str, Curve]:

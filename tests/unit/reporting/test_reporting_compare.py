@@ -223,3 +223,18 @@ def test_a_damaged_curve_is_named(tmp_path, text, message):
 def test_a_curve_that_is_not_there_is_named(tmp_path):
     with pytest.raises(AssayError, match=r"line.csv: not found; `dvc repro`"):
         curves.read(tmp_path / "line.csv")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="empty"),
+        pytest.param(f"{HEADER}a,0,1,train,1,0.81\na,0,1,validation,1,0.7", id="inside-a-number"),
+        pytest.param(f"{HEADER}a,0,1,train,1,1\na,0,1,validation,1,1\na,0,2,train,1,1\n", id="before-a-split"),
+    ],
+)
+def test_a_curve_that_was_cut_off_is_refused(tmp_path, text):
+    path = tmp_path / "line.csv"
+    path.write_text(text)
+    with pytest.raises(AssayError, match=r"line.csv: not a table of curves \(it is cut off.*run `dvc repro`"):
+        curves.read(path)
