@@ -12,7 +12,7 @@ from assay.data.sets import prepared
 from assay.data.sets.images import Images
 from assay.evaluation.scoring import predict, record, sweeps
 from assay.foundation import runtime
-from assay.foundation.errors import AssayError, one_line_errors
+from assay.foundation.errors import AssayError, again, one_line_errors
 
 ROOT = Path()
 PREPARED = Path("data/prepared")
@@ -27,6 +27,8 @@ def main(name: str) -> None:
     device = runtime.set_up()
     trained = artifact.read(Path("models") / name)
     manifest = trained.manifest
+    if manifest.arm != name:
+        raise AssayError(f"models/{name}: holds the networks of {manifest.arm}; {again(Path('models') / name)}")
     data = prepared.load(PREPARED, device, splits=("test",))
     if manifest.data_digest != data.digest:
         raise AssayError(

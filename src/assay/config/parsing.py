@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 
 from assay.foundation import files
 from assay.foundation.errors import AssayError
@@ -86,7 +87,14 @@ def yaml_of(text: str, where: str) -> Any:
     try:
         return YAML(typ="safe").load(text)
     except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date or a number that cannot be
-        raise AssayError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise AssayError(f"{where}: not valid YAML: {_problem(error)}") from None
+
+
+def _problem(error: Exception) -> str:
+    """What is wrong and in which line; without the parser's advice to programmers."""
+    if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: {error.problem.partition(' with value ')[0]}"
+    return " ".join(str(error).split())
 
 
 def unusable(value: Any, key: str = "", depth: int = 0) -> list[str]:

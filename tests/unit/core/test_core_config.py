@@ -93,7 +93,7 @@ def test_a_stage_sees_only_what_it_asked_for(params_file):
         ("verdict: better", "verdict: better, margn: 1", "claims.0.margn: unknown key; did you mean margin? allowed: "),
         ("claims:\n", "claim:\n", "claim: unknown key; did you mean claims? allowed: arms, claims, data"),
         ("seeds: [0, 1]\n", "", "seeds: missing, and required"),
-        ("seeds: [0, 1]", "seeds: [0, 1]\nseeds: [2]", "not valid YAML: "),
+        ("seeds: [0, 1]", "seeds: [0, 1]\nseeds: [2]", "not valid YAML: line 2: found duplicate key"),
         ("lr: 1e-3", "lr: .inf", "train.optimizer.lr: got inf; it should be a finite number"),
         ("lr: 1e-3", "lr: 1e999", "train.optimizer.lr: got inf; it should be a finite number"),
         ("hidden: [32]", "hidden: [32, .nan]", "model.hidden.1: got nan; it should be a finite number"),

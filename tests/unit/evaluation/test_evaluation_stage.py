@@ -134,6 +134,14 @@ def test_a_file_of_an_arm_or_round_that_is_gone_is_not_read(evaluated):
     assert list(record.read_all(evaluated, ["round-2"])) == ["baseline", "round-2"]
 
 
+def test_the_networks_of_another_arm_are_refused(data, digest):
+    write_model(data, digest)
+    Path("models/probe").rename("models/other")
+    with pytest.raises(AssayError, match=r"^models/other: holds the networks of probe; .*dvc repro"):
+        evaluate.main("other")
+    assert not Path("metrics").exists()
+
+
 def test_evaluations_of_different_data_are_refused(evaluated):
     path = Path("metrics/evaluate/arm.json")
     other = record.read_record(evaluated, "arm").model_copy(update={"data_digest": "x" * 64})
