@@ -55,7 +55,10 @@ PARAMS = {
     "claims": [{**CLAIM, "arm": "hard", "against": "baseline"}],
 }
 COMMANDS = ("assay.check", "stages.repro", "stages.track")  # those of `make repro`
-STATE = ("data", "models", "metrics", ".assay", ".dvc/cache", ".dvc/tmp", "dvc.lock", "mlflow.db", "mlartifacts")
+STATE = (
+    *("data/raw", "data/.raw.kept", "data/prepared", "data/predictions", "models", "metrics", ".assay"),
+    *(".dvc/cache", ".dvc/tmp", "dvc.lock", "mlflow.db", "mlartifacts"),
+)
 OUTPUTS = ("data", "models", "metrics")
 TIMED = ("metrics/timings", "metrics/mlflow.json")  # the keys in the latter depend on the former
 KILLS_A_PASS = 6  # kills that would be dealt, on average, in the time of an undisturbed run
