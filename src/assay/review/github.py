@@ -94,7 +94,7 @@ class PullRequest:
 
 
 def _remedy(answer: Any) -> str:
-    """What to do about an answer that is none."""
+    """What to do about an answer that refuses the request."""
     limited = answer.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in answer.headers
     if answer.status_code == 429 or (answer.status_code == 403 and limited):
         seconds = answer.headers.get("retry-after")
