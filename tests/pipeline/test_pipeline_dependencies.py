@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parents[2]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 SEARCH = {"assay": ROOT / "src", "stages": ROOT}
+FINDS_THE_LIBRARY = ROOT / "stages/__init__.py"  # what it finds is under the deps itself
 
 
 def template(name: str) -> dict:
@@ -89,7 +90,7 @@ def is_empty(file: Path) -> bool:
 @pytest.mark.parametrize("name", STAGES)
 def test_every_imported_file_is_a_dependency(name):
     deps = [ROOT / dep for dep in template(name)["deps"]]
-    imported = {file for file in imported_by(name) if not is_empty(file)}
+    imported = {file for file in imported_by(name) if not is_empty(file) and file != FINDS_THE_LIBRARY}
     uncovered = sorted(
         str(file.relative_to(ROOT)) for file in imported if not any(file.is_relative_to(dep) for dep in deps)
     )

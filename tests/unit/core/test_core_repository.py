@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,3 +29,15 @@ def test_no_data_and_no_model_is_tracked(tracked):
 
 def test_what_is_tracked_is_small(tracked):
     assert not [path for path in tracked if path.is_file() and path.stat().st_size > MOST_BYTES]
+
+
+def test_a_copy_of_the_repository_runs_its_own_library(tmp_path):
+    """As DVC's experiments do, with the environment of the clone that they were copied from."""
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    (tmp_path / "src/assay").mkdir(parents=True)
+    (tmp_path / "src/assay/__init__.py").write_text("")
+    code = "import stages, assay; print(assay.__file__)"
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(tmp_path / "src/assay/__init__.py")
