@@ -157,6 +157,11 @@ def cut_lock_early(tiny) -> None:
     path.write_text(path.read_text().partition("    outs:\n")[0] + "    outs:\n    - pa")
 
 
+def empty_lock(tiny) -> None:
+    """Truncated, and killed before the first byte was written."""
+    (tiny.folder / lockfile.NAME).write_text("")
+
+
 def cut_commands(tiny) -> None:
     (tiny.folder / ".dvc/tmp/rwlock").write_text('{"write": {"/a": {"pid": 1')
 
@@ -167,7 +172,7 @@ def number_of_another(tiny) -> None:
     (tiny.folder / ".dvc/tmp/rwlock").write_text(locked)
 
 
-@pytest.mark.parametrize("damage", [cut_lock, cut_lock_early, cut_commands, number_of_another])
+@pytest.mark.parametrize("damage", [cut_lock, cut_lock_early, empty_lock, cut_commands, number_of_another])
 def test_what_a_kill_leaves_of_dvcs_own_files_is_repaired(tiny, damage):
     before = lockfile.read(tiny.folder)
     damage(tiny)

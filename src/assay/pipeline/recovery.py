@@ -9,6 +9,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ruamel.yaml import YAML, YAMLError
+
 from assay.foundation import files
 from assay.foundation.errors import AssayError
 from assay.pipeline import dag, lockfile
@@ -35,15 +37,17 @@ def recover(root: Path) -> None:
 
 
 def _is_whole(text: str) -> bool:
-    """Whether this is a dvc.lock as DVC writes it, or one with a merge's conflicts, which a person must solve."""
-    if not text or "<<<<<<<" in text:
+    """Whether this is a dvc.lock that DVC reads, or one with a merge's conflicts, which a person must solve."""
+    if "<<<<<<<" in text:
         return True
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
     try:
-        stages = lockfile.parse(text, lockfile.NAME).values()
-        listed = [one for stage in stages for kind in ("deps", "outs") for one in stage.get(kind, [])]
-    except (AssayError, AttributeError, TypeError):
+        COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(text))
+    except (YAMLError, Invalid):
         return False
-    return text.endswith("\n") and all("cmd" in stage for stage in stages) and all("path" in one for one in listed)
+    return text.endswith("\n")
 
 
 def _drop_dead_commands(root: Path) -> None:
