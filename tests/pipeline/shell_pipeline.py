@@ -103,9 +103,8 @@ def create(folder: Path, remote: str, *settings: str, **environment: str) -> tup
     tiny.run("git", "init", "-q", "-b", "main")
     for name, text in {"params.yaml": PARAMS, "dvc.yaml": PIPELINE, "raw.txt": "2\n1\n", "code.txt": "x\n"}.items():
         (work / name).write_text(text)
-    (work / ".gitignore").write_text("/models/\n/metrics/mlflow.json\n/.assay/\n")
+    (work / ".gitignore").write_text("/models/\n/data/*\n!/data/own.json\n/metrics/mlflow.json\n/.assay/\n")
     (work / "data").mkdir()
-    (work / "data/.gitignore").write_text("*\n!/.gitignore\n!/own.json\n")
     (work / "data/own.json").write_text("{}\n")
     tiny.run("dvc", "init", "-q")
     tiny.run("dvc", "remote", "add", "--default", "team", remote)

@@ -119,4 +119,4 @@ def test_a_published_data_set_has_no_scan_after_the_first(clone):
 
 def test_git_has_the_folder_of_data_and_the_digest_and_nothing_else_of_it(clone):
     clone.run("git", "add", "-A")
-    assert clone.run("git", "ls-files", "data").stdout.split() == ["data/.gitignore", "data/own.json"]
+    assert clone.run("git", "ls-files", "data").stdout.split() == ["data/own.json"]
