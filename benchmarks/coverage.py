@@ -1,155 +1,278 @@
-"""How often a 95 % interval holds the truth, where the truth is known: `python -m benchmarks.coverage`.
+"""How often the rule errs, and what it finds, where the truth is known: `python -m benchmarks.coverage`.
 
-A difference is mu + seed + example + interaction, all independent; a scenario says how the variance of the mean splits
-over the three, and how seeds are distributed. Beside the interval that `compare` uses stands the percentile bootstrap
-of seeds and examples (the pigeonhole bootstrap; Owen 2007, Annals of Applied Statistics 1(2)). Two more scenarios make
-predictions of real networks' kind, for accuracy and for calibration error, whose truth is the mean over 4,000 pairs of
-networks. Writes benchmarks/coverage.json, which docs/evaluation.md shows.
+A file has 31 claims, whose arms share the rival and the test set, and is decided by the functions that decide
+params.yaml, at the levels of the section `rule` as it is by default. A verdict is wrong if it says something that is
+not true: reproduced or negligible where the truth is at the edge a, refuted or negligible where it is at δ, the
+smallest difference that matters. Writes benchmarks/coverage.json, which docs/evaluation.md shows.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import ndtri
 
-from assay.evaluation.scoring.metrics import per_example
-from assay.evaluation.scoring.predictions import Predictions
-from assay.evaluation.statistics import Estimate, mean_of, paired_difference
+from assay.config.claim import Rule
+from assay.evaluation import rule as rules
+from assay.evaluation.rule import OUTCOMES, Evidence
+from assay.evaluation.statistics import Answers, Moments, answers, moments
 from assay.foundation import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from assay.evaluation.scoring.metrics import Metric
+    from assay.evaluation.rule import Decision
     from assay.evaluation.scoring.predictions import Array
 
 RESULTS = Path("benchmarks/coverage.json")
-TRUTH, EXAMPLES, TRIALS, SEEDS = 0.3, 100, 2000, (2, 3, 5, 10)
-BOOTSTRAP_TRIALS, RESAMPLES, BOOTSTRAP_SEEDS = 1000, 400, 5
+FILES, CLAIMS, BATCH = 10000, 31, 500
+RULE = Rule()
+LOOKS = np.array(RULE.looks)
+LEVELS = np.array([RULE.level(look) for look in range(len(LOOKS))])
+MATTERS = RULE.matters
+FAILURE = 10.0  # how far an arm that fails falls, in SDs of the others
+SPREADS = (0.0008, 0.0015, 0.0025, 0.004)  # SDs of the paired difference over seeds
+TEST_ERROR = 0.0002  # what test examples leave of the error, in the tables of power and of forecasts
+BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+REPRODUCED, REFUTED, NEGLIGIBLE = (OUTCOMES.index(one) for one in ("reproduced", "refuted", "negligible"))
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """Shares of the mean's variance, and how seeds are distributed (mean 0, variance 1)."""
+    """How seeds are distributed, and the share of the test examples in the variance at ten seeds.
+
+    Attributes:
+        name: as the table has it.
+        seeds: the distribution of each arm's seeds.
+        of_examples: the share.
+        failing: the chance that a seed of the arm, and not of its rival, fails.
+        alone: whether only the arm is so distributed, its rival being normal.
+    """
 
     name: str
-    of_seeds: float
-    of_examples: float
-    of_interaction: float
     seeds: str = "normal"
+    of_examples: float = 0.0
+    failing: float = 0.0
+    alone: bool = False
 
 
 SCENARIOS = (
-    Scenario("seeds alone", 1, 0, 0),
-    Scenario("examples alone", 0, 1, 0),
-    Scenario("seed × example alone", 0, 0, 1),
-    Scenario("seeds and examples, half each", 0.5, 0.5, 0),
-    Scenario("all three, a third each", 1 / 3, 1 / 3, 1 / 3),
-    Scenario("seeds alone, skewed (exponential)", 1, 0, 0, "exponential"),
-    Scenario("seeds alone, heavy tails (t with 3 degrees)", 1, 0, 0, "heavy"),
+    Scenario("normal seeds"),
+    Scenario("normal seeds, half of the variance from test examples", of_examples=0.5),
+    Scenario("heavy tails (t with 3 degrees)", "heavy"),
+    Scenario("skewed (exponential) in both arms alike", "skewed"),
+    Scenario("both arms fail alike, one seed in ten", "failing", failing=0.1),
+    Scenario("skewed (exponential) in one arm alone", "skewed", alone=True),
+    Scenario("one arm alone fails, one seed in fifty", "failing", failing=0.02, alone=True),
+    Scenario("one arm alone fails, one seed in twenty", "failing", failing=0.05, alone=True),
+    Scenario("one arm alone fails, one seed in ten", "failing", failing=0.1, alone=True),
 )
+TEST_SETS, MANY = (225, 1000), 10_000  # examples
+FEW_FILES = 32
 
 
-def table(rng: np.random.Generator, scenario: Scenario, seeds: int) -> Array:
-    """One experiment: the differences, `(seeds, EXAMPLES)`."""
-    draw = {
-        "normal": lambda size: rng.normal(size=size),
-        "exponential": lambda size: rng.exponential(size=size) - 1,
-        "heavy": lambda size: rng.standard_t(3, size=size) / np.sqrt(3),
-    }[scenario.seeds]
-    parts = (
-        np.sqrt(scenario.of_seeds * seeds) * draw((seeds, 1)),
-        np.sqrt(scenario.of_examples * EXAMPLES) * rng.normal(size=(1, EXAMPLES)),
-        np.sqrt(scenario.of_interaction * seeds * EXAMPLES) * rng.normal(size=(seeds, EXAMPLES)),
-    )
-    return TRUTH + sum(parts)  # type: ignore[no-any-return]
+def noise(rng: np.random.Generator, scenario: Scenario, shape: tuple[int, ...]) -> Array:
+    """Deviations of seeds from their arm's mean, failures included; they have the SD 1 but for the failures."""
+    if scenario.seeds == "heavy":
+        return rng.standard_t(3, size=shape) / np.sqrt(3)  # type: ignore[no-any-return]
+    if scenario.seeds == "skewed":
+        return 1 - rng.exponential(size=shape)
+    if scenario.seeds == "failing":
+        return rng.normal(size=shape) - FAILURE * ((rng.random(shape) < scenario.failing) - scenario.failing)
+    return rng.normal(size=shape)
 
 
-def coverage(scenario: Scenario, seeds: int, trials: int = TRIALS) -> float:
-    """The share of experiments whose interval holds the truth."""
-    rng = np.random.default_rng(20)
-    names = tuple(range(seeds))
-    return _held(lambda: mean_of(table(rng, scenario, seeds), names), TRUTH, trials)
+def evidence(
+    rng: np.random.Generator, scenario: Scenario, truth: Array, spread: Array | float, count: int, test_error: float = 0
+) -> Evidence:
+    """What `count` files show at each look, `(file, claim, look)`, of claims whose truth is known.
+
+    Args:
+        rng: the source of randomness.
+        scenario: how seeds are distributed.
+        truth: of each claim.
+        spread: SD of the paired difference, one or one for each claim.
+        count: files.
+        test_error: the part of test examples in the standard error, if the scenario does not name its share.
+    """
+    shape = (count, len(truth), LOOKS[-1])
+    rival = rng.normal(size=(count, 1, LOOKS[-1])) if scenario.alone else noise(rng, scenario, (count, 1, LOOKS[-1]))
+    spread = np.broadcast_to(np.asarray(spread, np.float64), truth.shape)[:, None]
+    table = spread / np.sqrt(2) * (noise(rng, scenario, shape) - rival)
+    share = scenario.of_examples
+    of_examples = (spread**2 / LOOKS[0] * share / (1 - share) if share else np.full_like(spread, test_error**2)).T
+    luck = rng.normal(size=(count, 1)) + rng.normal(size=(count, len(truth)))
+    table += (truth + np.sqrt(of_examples / 2) * luck)[..., None]
+    parts = [moments(table[..., :size, None]) for size in LOOKS]
+    found = Moments(*(np.stack(part, -1) for part in zip(*parts, strict=True)))
+    return Evidence(LOOKS, found._replace(of_examples=found.of_examples + of_examples[..., None]))
 
 
-def bootstrap_coverage(scenario: Scenario, seeds: int, trials: int = BOOTSTRAP_TRIALS) -> float:
-    """The same of the percentile bootstrap."""
+def wrong(found: Decision, at_edge: Array) -> float:
+    """The share of files with a wrong verdict; `at_edge` says of each claim whether its truth is a, or else δ."""
+    untrue = np.where(at_edge, found.outcome == REPRODUCED, found.outcome == REFUTED) | (found.outcome == NEGLIGIBLE)
+    return float(untrue.any(-1).mean())
+
+
+def errors(scenario: Scenario, count: int = FILES) -> dict[str, float]:
+    """The share of files with a wrong verdict: all truths at a, all at δ, and of either kind."""
+    edge = np.where(np.arange(CLAIMS) % 3 == 2, -MATTERS, 0.0)  # two `better`, then one `not_worse`
+    matters = np.where(edge < 0, edge, MATTERS)
+    found: dict[str, float] = {}
+    for name, at_edge in {"a": np.ones(CLAIMS), "δ": np.zeros(CLAIMS), "either": np.arange(CLAIMS) % 2}.items():
+        rng, shares = np.random.default_rng(20), []
+        for _ in range(max(1, count // BATCH)):
+            truth = np.where(at_edge, edge, matters)
+            seen = evidence(rng, scenario, truth, SPREADS[1], min(count, BATCH))
+            shares.append(wrong(rules.decide(seen, edge, matters, LEVELS), at_edge > 0))
+        found[name] = float(np.mean(shares))
+    return found
+
+
+def networks(rng: np.random.Generator, truth: Array, examples: int) -> Array:
+    """Differences of answers, `(claim, seed, example)`: all networks err mostly on the same examples."""
+    unlike, of_seeds = np.float32(0.4), np.float32(0.02)
+    scale = np.sqrt(1 + unlike**2 + of_seeds**2)
+    difficulty = rng.standard_normal(examples, dtype=np.float32)
+
+    def right(accuracy: Array) -> Array:
+        skill = (ndtri(accuracy) * scale).astype(np.float32)[:, None, None]
+        own = of_seeds * rng.standard_normal((len(accuracy), LOOKS[-1], 1), dtype=np.float32)
+        each = unlike * rng.standard_normal((len(accuracy), LOOKS[-1], examples), dtype=np.float32)
+        return skill + own > difficulty + each  # type: ignore[no-any-return]
+
+    return right(0.98 + truth).astype(np.float32) - right(np.array([0.98]))
+
+
+def rare(rng: np.random.Generator, truth: Array, examples: int) -> Array:
+    """Differences of answers where all seeds agree on the few examples that differ, and a little noise beside them."""
+    shape = (len(truth), LOOKS[-1], examples)
+    same = rng.random((len(truth), 1, examples))
+    chance = 0.002 + truth[:, None, None]  # of a gain; that of a loss is 0.002
+    differs = (same < chance).astype(np.float32) - (same > 1 - 0.002)
+    chatter = rng.random(shape, dtype=np.float32)
+    return np.clip(differs + (chatter < 0.001) - (chatter > 1 - 0.001), -1, 1).astype(np.float32)
+
+
+def answered(make: Callable[..., Array], truth: Array, examples: int, count: int) -> Evidence:
+    """What `count` files of answers to a test set show at each look, `(file, claim, look)`."""
     rng = np.random.default_rng(21)
-    held = 0
-    for _ in range(trials):
-        drawn = table(rng, scenario, seeds)
-        counts = rng.multinomial(EXAMPLES, np.full(EXAMPLES, 1 / EXAMPLES), RESAMPLES)
-        by_seed = counts @ drawn.T / EXAMPLES
-        chosen = rng.integers(0, seeds, (RESAMPLES, seeds))
-        low, high = np.quantile(np.take_along_axis(by_seed, chosen, 1).mean(1), (0.025, 0.975))
-        held += bool(low <= TRUTH <= high)
-    return held / trials
+    parts, sums, squares = [], [], []
+    for _ in range(count):
+        table = make(rng, truth, examples)
+        looks = [table[:, :size] for size in LOOKS]
+        parts.append(np.stack([np.stack(moments(one)) for one in looks], -1))
+        each = [answers(one) for one in looks]
+        sums.append(np.stack([one.sums for one in each], -1))
+        squares.append(np.stack([one.squares for one in each], -1))
+    few = Answers(np.stack(sums, 1).astype(np.float64), np.stack(squares, 1).astype(np.float64), examples)
+    return Evidence(LOOKS, Moments(*np.stack(parts, 1).astype(np.float64)), few)
 
 
-def networks(rng: np.random.Generator, skill: float, difficulty: Array, seeds: int) -> Predictions:
-    """Made-up networks: each of a skill of its own, erring mostly where the others do, and a little too sure."""
-    own = skill + 0.05 * rng.normal(size=(seeds, 1))
-    margin = own - difficulty - 0.4 * rng.normal(size=(seeds, len(difficulty)))
-    correct = margin > 0
-    confidence = np.clip(1 / (1 + np.exp(-2.2 * np.abs(margin))), 0.2, 1)
-    return Predictions(correct.astype(np.uint8), confidence.astype(np.float32), confidence, confidence)
+def answer_errors(make: Callable[..., Array], examples: int, count: int) -> tuple[float, float]:
+    """The share of files with a wrong verdict; then without the bound on answers that differ."""
+    at_edge = np.arange(CLAIMS) % 2 > 0
+    seen = answered(make, np.where(at_edge, 0.0, MATTERS), examples, count)
+    zero, matters = np.zeros(CLAIMS), np.full(CLAIMS, MATTERS)
+    bound, without = (rules.decide(one, zero, matters, LEVELS) for one in (seen, seen._replace(answers=None)))
+    return wrong(bound, at_edge), wrong(without, at_edge)
 
 
-def metric_coverage(metric: Metric, seeds: int, trials: int = 400, examples: int = 1000) -> float:
-    """The share of experiments, with test sets of their own, whose interval holds the expected difference."""
+def answer_power(truth: float, examples: int, count: int) -> tuple[float, float]:
+    """The share of claims on networks that are decided; then without the bound on answers that differ."""
+    seen = answered(networks, np.full(CLAIMS, truth), examples, count)
+    zero, matters = np.zeros(CLAIMS), np.full(CLAIMS, MATTERS)
+    bound, without = (rules.decide(one, zero, matters, LEVELS) for one in (seen, seen._replace(answers=None)))
+    return float((bound.outcome > 0).mean()), float((without.outcome > 0).mean())
+
+
+def power(spread: float, truth: float, count: int = FILES) -> list[float]:
+    """The share of claims that are decided by 10, 20 and 40 seeds, of a truth above δ as reproduced."""
     rng = np.random.default_rng(22)
-    names = tuple(range(seeds))
-
-    def pair(count: int) -> tuple[Predictions, Predictions]:
-        difficulty = rng.normal(size=examples)
-        return networks(rng, 1.65, difficulty, count), networks(rng, 1.6, difficulty, count)
-
-    gaps = [per_example(metric, a).mean() - per_example(metric, b).mean() for a, b in (pair(20) for _ in range(200))]
-    return _held(lambda: paired_difference(metric, *pair(seeds), names, names), float(np.mean(gaps)), trials)
-
-
-def _held(experiment: Callable[[], Estimate], truth: float, trials: int) -> float:
-    held = 0
-    for _ in range(trials):
-        interval = experiment().interval()
-        assert interval is not None
-        held += interval[0] <= truth <= interval[1]
-    return held / trials
+    seen = evidence(rng, SCENARIOS[0], np.array([truth]), spread, count, TEST_ERROR)
+    shares = []
+    for looks in range(1, len(LOOKS) + 1):
+        first = Evidence(LOOKS[:looks], Moments(*(part[..., :looks] for part in seen.found)))
+        outcome = rules.decide(first, np.zeros(1), np.full(1, MATTERS), LEVELS[:looks]).outcome
+        shares.append(float(((outcome == REPRODUCED) if truth > MATTERS else (outcome > 0)).mean()))
+    return shares
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
+def forecasts(count: int = FILES) -> list[dict[str, Any]]:
+    """Claims undecided at the first look: how often a later look decided them, by the chance forecast for it."""
+    rng = np.random.default_rng(23)
+    spread = np.tile(SPREADS, CLAIMS // len(SPREADS) + 1)[:CLAIMS]
+    truth = rng.uniform(-0.5, 1.5, CLAIMS) * MATTERS
+    seen = evidence(rng, SCENARIOS[0], truth, spread, count, TEST_ERROR)
+    edge, matters = np.zeros(1), np.full(1, MATTERS)
+    decided = rules.decide(seen, np.zeros(CLAIMS), np.full(CLAIMS, MATTERS), LEVELS)
+    first = np.where(decided.outcome > 0, np.minimum(decided.above, decided.below), len(LOOKS))
+    now = Evidence(LOOKS[:1], Moments(*(part[..., :1] for part in seen.found)))
+    told = rules.chance(now, LOOKS[1:], LEVELS[1:], edge, matters)[first > 0]
+    came = (first[..., None] <= np.arange(1, len(LOOKS)))[first > 0]
+    rows = []
+    for low, high in pairwise(BINS):
+        own = (told >= low) & (told <= high if high == BINS[-1] else told < high)
+        rows.append({"from": low, "to": high, "told": float(told[own].mean()), "came": float(came[own].mean())})
+    return rows
+
+
+def markdown(found: dict[str, Any]) -> str:
     """The results as docs/evaluation.md shows them."""
-    heads = [*(f"{seeds} seeds" for seeds in SEEDS), f"{BOOTSTRAP_SEEDS} seeds, percentile bootstrap"]
-    lines = [f"| variance of the mean comes from | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
-    for row in rows:
-        cells = [f"{100 * value:.0f} %" for value in row["interval"].values()]
-        bootstrap = "" if row["bootstrap"] is None else f"{100 * row['bootstrap']:.0f} %"
-        lines.append(f"| {row['scenario']} | {' | '.join([*cells, bootstrap])} |")
+    lines = ["| any wrong verdict, % of files | truths at a | truths at δ | of either kind |", "|---|---:|---:|---:|"]
+    lines += [f"| {one['scenario']} | {' | '.join(map(_percent, one['wrong'].values()))} |" for one in found["errors"]]
+    lines += ["", "| the bound on answers that differ | with it | without it |", "|---|---:|---:|"]
+    lines += [
+        f"| {one['scenario']} | {_percent(one['with'])} | {_percent(one['without'])} |" for one in found["answers"]
+    ]
+    heads = [f"{size} seeds" for size in LOOKS]
+    lines += ["", f"| decided, % of claims | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
+    lines += [
+        f"| {one['scenario']} | {' | '.join(f'{100 * x:.0f}' for x in one['decided'])} |" for one in found["power"]
+    ]
+    told, came = (" | ".join(f"{one[key]:.2f}" for one in found["forecasts"]) for key in ("told", "came"))
+    lines += [
+        "",
+        f"| chance forecast | {told} |",
+        f"|---|{'---:|' * len(found['forecasts'])}",
+        f"| came out | {came} |",
+    ]
     return "\n".join(lines)
+
+
+def _pair(row: dict[str, Any], shares: tuple[float, float]) -> dict[str, Any]:
+    return row | {"with": shares[0], "without": shares[1]}
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
 
 
 def main() -> None:
     """Simulate, write, print."""
-    rows: list[dict[str, Any]] = [
-        {
-            "scenario": one.name,
-            "interval": {str(seeds): coverage(one, seeds) for seeds in SEEDS},
-            "bootstrap": bootstrap_coverage(one, BOOTSTRAP_SEEDS),
-        }
-        for one in SCENARIOS
-    ]
-    metrics: tuple[tuple[Metric, str], ...] = (
-        ("accuracy", "networks, accuracy"),
-        ("ece", "networks, calibration error"),
-    )
-    for metric, name in metrics:
-        found = {str(seeds): metric_coverage(metric, seeds) for seeds in SEEDS}
-        rows.append({"scenario": name, "interval": found, "bootstrap": None})
-    files.write_json(RESULTS, rows)
-    print(markdown(rows))
+    found: dict[str, Any] = {
+        "errors": [{"scenario": one.name, "wrong": errors(one)} for one in SCENARIOS],
+        "answers": [],
+        "power": [],
+        "forecasts": forecasts(),
+    }
+    for name, make in {"networks of 98 %": networks, "all seeds agree on what differs": rare}.items():
+        for examples in TEST_SETS:
+            row = {"scenario": f"{name}, {examples:,} test examples: any wrong verdict, % of files"}
+            found["answers"].append(_pair(row, answer_errors(make, examples, FILES // 5)))
+    for times in (0.0, 0.5, 1.5):
+        row = {"scenario": f"networks of 98 %, {MANY:,} test examples, truth {times:g} δ: decided, % of claims"}
+        found["answers"].append(_pair(row, answer_power(times * MATTERS, MANY, FEW_FILES)))
+    for truth, what in ((1.5, "reproduced"), (0.0, "decided")):
+        for spread in SPREADS:
+            name = f"truth {truth:g} δ ({what}), SD {100 * spread:.2f} points"
+            found["power"].append({"scenario": name, "decided": power(spread, truth * MATTERS)})
+    files.write_json(RESULTS, found)
+    print(markdown(found))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal, get_args
 
 from pydantic import Field, model_validator
@@ -14,7 +15,7 @@ Basis = Literal["examples", "seeds", "exact"]
 # follows from params.yaml, so it has no error. That any other metric does not vary says nothing about its error.
 BASES: dict[str, Basis] = {
     "accuracy": "examples", "nll": "examples", "brier": "examples", "ece": "examples",
-    "best_step": "seeds", "best_step_accuracy": "seeds", "steps_to_match": "seeds",
+    "best_step": "seeds", "best_step_accuracy": "seeds",
     "train_samples": "exact", "forward_samples": "exact", "optimizer_steps": "exact",
     "training_cost": "exact", "training_flops": "exact", "inference_cost": "exact", "inference_flops": "exact",
     "members": "exact", "density": "exact",
@@ -22,7 +23,39 @@ BASES: dict[str, Basis] = {
 }  # fmt: skip
 MEASURED: tuple[Measured, ...] = get_args(Measured)
 RECORD = "record."
+LEAST_SEEDS = 10  # of a look: with fewer the rule errs too often (benchmarks/coverage.py)
+SLACK = 1e-9  # of a sum that should be 1
 MORE_IS_BETTER = ("accuracy", "best_step_accuracy")
+
+
+class Rule(Section):
+    """The section `rule` of params.yaml: how claims are decided, fixed before results are seen.
+
+    Attributes:
+        alpha: the chance of any wrong verdict in the whole file.
+        looks: numbers of seeds at which a claim may be decided, rising; never fewer than `LEAST_SEEDS`.
+        shares: of alpha, the part that each look may spend; they add up to 1.
+        tests: m, among which alpha is divided: no fewer than the claims that are tested, with room for later ones.
+        matters: the smallest difference in accuracy that matters, for claims that do not name their own.
+    """
+
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    looks: tuple[int, ...] = Field(default=(10, 20, 40), min_length=1, strict=False)
+    shares: tuple[float, ...] = Field(default=(0.25, 0.25, 0.5), min_length=1, strict=False)
+    tests: int = Field(default=40, ge=1)
+    matters: float = Field(default=0.002, gt=0)
+
+    @model_validator(mode="after")
+    def _looks_and_shares(self) -> Rule:
+        if self.looks[0] < LEAST_SEEDS or any(later <= earlier for earlier, later in pairwise(self.looks)):
+            raise ValueError(f"rule.looks: got {list(self.looks)}; give rising numbers of seeds, from {LEAST_SEEDS} on")
+        if len(self.shares) != len(self.looks) or min(self.shares) <= 0 or abs(sum(self.shares) - 1) > SLACK:
+            raise ValueError(f"rule.shares: got {list(self.shares)}; give one above 0 for each look, which add up to 1")
+        return self
+
+    def level(self, look: int) -> float:
+        """The chance of an error that one claim may spend at the look of this index."""
+        return self.alpha * self.shares[look] / self.tests
 
 
 class Claim(Section):
@@ -38,6 +71,8 @@ class Claim(Section):
         verdict: `better` than the rival by more than `margin`, `not_worse` by more than `margin`, or the `ratio` of
             the two, which must be `at_most` or `at_least` some number.
         margin: in the metric's own unit.
+        matters: of `better`, the smallest difference that matters, in the metric's own unit and no less than the
+            margin; for accuracy that of the section `rule` unless given.
         at_most: the bound of a ratio.
         at_least: likewise.
         more_is_better: the direction of a `record.` metric; the others know their own.
@@ -53,6 +88,7 @@ class Claim(Section):
     metric: str | None = None
     verdict: Literal["better", "not_worse", "ratio"] | None = None
     margin: float = Field(default=0.0, ge=0)
+    matters: float | None = Field(default=None, gt=0)
     at_most: float | None = Field(default=None, gt=0)
     at_least: float | None = Field(default=None, gt=0)
     more_is_better: bool | None = None
@@ -79,6 +115,16 @@ class Claim(Section):
         return self
 
     def _check_bounds(self, where: str) -> None:
+        if self.matters is not None and (self.verdict != "better" or self.matters < self.margin):
+            reason = (
+                "must be no less than the margin" if self.verdict == "better" else "only `verdict: better` takes it"
+            )
+            raise ValueError(f"{where}.matters: {reason}")
+        if self.verdict == "better" and self.matters is None and self.metric != "accuracy" and not self.by_construction:
+            raise ValueError(
+                f"{where}.matters: missing; give the smallest difference in {self.metric} that matters (for accuracy, "
+                "`rule.matters` says it)"
+            )
         bounds = [key for key in ("at_most", "at_least") if getattr(self, key) is not None]
         if self.verdict == "ratio":
             if len(bounds) != 1:
@@ -94,6 +140,11 @@ class Claim(Section):
             raise ValueError(
                 f"{where}.more_is_better: missing; say whether more of {self.metric} is better, true or false"
             )
+
+    @property
+    def by_construction(self) -> bool:
+        """Whether its number follows from params.yaml alone, so that there is nothing to test."""
+        return BASES.get(str(self.metric)) == "exact"
 
     @property
     def rises(self) -> bool:

@@ -1,35 +1,76 @@
 """From the papers' claims to verdicts at these settings.
 
-A claim names a region: `better` says that the arm is better than its rival by more than the margin, `not_worse` that it
-is worse by no more than the margin (non-inferiority), `ratio` that the ratio of the two lies on one side of a bound.
-Where the whole interval lies in the region the claim is reproduced, where none of it does it is refuted, and otherwise
-it is undecided. Intervals are as wide as the number of claims demands (Holm 1979). Counts that follow from params.yaml
-are exact; any other number that happens not to vary has no interval, and so decides nothing.
+A claim has an edge a and a smallest difference that matters, δ: of `better` they are the margin and `matters`, of
+`not_worse` (non-inferiority) both are the margin, and of a `ratio` both are the bound, on logarithms. From them and the
+paired numbers of the seeds `assay.evaluation.rule` decides, at the looks that the section `rule` fixes beforehand.
+Numbers that follow from params.yaml alone are told and not tested.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from assay.config import PARAMS_FILE
-from assay.evaluation.measures import Side, estimate
+from assay.evaluation.looks import Test
+from assay.evaluation.measures import Side, sample
 from assay.evaluation.scoring.record import find
-from assay.evaluation.statistics import CONFIDENCE, Estimate, Interval, holm
+from assay.evaluation.statistics import CONFIDENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from assay.config.claim import Claim
-    from assay.evaluation.curves import Curves
+    from assay.config.claim import Claim, Rule
     from assay.evaluation.scoring.record import Evaluation
 
-Verdict = Literal["reproduced", "refuted", "undecided", "not tested here"]
+Verdict = Literal["reproduced", "refuted", "negligible", "undecided", "by construction", "not tested here"]
 PATH = Path("metrics/claims.json")
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+
+class Look(BaseModel):
+    """What the first S seeds of both arms say.
+
+    Attributes:
+        seeds: S.
+        difference: as in `ClaimRecord`, over these seeds.
+        error: its standard error, of a ratio that of its logarithm; None where it cannot be estimated.
+        degrees: of freedom of the t distribution.
+        above: p value of "the truth is at most a"; None without an error.
+        below: p value of "the truth is at least δ"; None without an error.
+        level: the p value at which a fact is shown at this look.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    seeds: int
+    difference: float | None = None
+    error: float | None = None
+    degrees: float | None = None
+    above: float | None = None
+    below: float | None = None
+    level: float
+
+
+class Forecast(BaseModel):
+    """What it would take to decide a claim that is undecided.
+
+    Attributes:
+        seeds: the first later look at which it is decided with a probability of a half or more; None if at none.
+        probability: that it is decided at that look, or where `seeds` is None at the last one.
+        seconds: of training that the seeds up to there cost here; None where nothing was timed.
+        test_examples: where the test set limits and not the seeds: how many would decide it at even odds, else None.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    seeds: int | None = None
+    probability: float = 0.0
+    seconds: float | None = None
+    test_examples: int | None = None
 
 
 class ClaimRecord(BaseModel):
@@ -42,13 +83,29 @@ class ClaimRecord(BaseModel):
         more_is_better: the direction in which the metric improves.
         arm: `<arm>/<variant>`, the side the claim is about.
         against: likewise, its rival.
-        difference: arm minus against in the metric's own unit, the mean over seeds; of a ratio the geometric mean of
-            arm / against, or the metric's own value where there is no rival. None where no seed is common.
-        interval: the one that decides, of the confidence that Holm's correction asks for; None where there is none.
-        confidence: that confidence, 0.95 or more.
-        interval_alone: 95 %, as if this claim were the only one.
-        p_value: two-sided, of the truth lying on the edge of the region, corrected for the number of claims.
-        seeds: how many are common.
+        edge: a, in the claim's direction and the metric's unit (of a ratio the ratio): beyond it the claim is true.
+        matters: δ, likewise: the smallest difference that matters; equal to the edge for `not_worse` and `ratio`.
+        difference: arm minus against in the metric's own unit, the mean over the seeds of `seeds`; of a ratio the
+            geometric mean of arm / against, or the metric's own value where there is no rival. None where no seed is
+            common.
+        interval: at the deciding look (undecided: at the last there is), of the confidence at which facts are shown
+            there; None where there is none.
+        confidence: that of the interval.
+        interval_alone: 95 %, as if this claim were the only one, over the same seeds.
+        seeds: how many the deciding look (else the last one, without a look the common ones) stands on.
+        all_seeds: how many are common.
+        difference_all_seeds: as `difference`, over all common seeds: estimates at stopping exaggerate.
+        by_seed: the paired differences (ratios, values) of all common seeds, in their order.
+        looks: every look that the seeds allow.
+        above: the look, in seeds, at which "the truth is beyond the edge" was first shown; None if it was not.
+        below: likewise "the truth is short of what matters".
+        harms: whether the whole interval lies on the wrong side of no difference.
+        seed_share: the part of the variance that comes from seeds; the rest comes from test examples.
+        sd_over_floor: the arm's SD of accuracy over seeds, divided by √(error rate / 2N), the least that independent
+            networks have (Jordan, arXiv 2304.01910); None for other metrics.
+        forecast: of an undecided claim.
+        changed_after_results: whether the claim was changed after results of its arms were there.
+        archived: the archived run that the verdict is taken from; empty where it is of this run.
         reason: what a reader must know of how it was decided; else empty.
     """
 
@@ -65,106 +122,101 @@ class ClaimRecord(BaseModel):
     at_least: float | None = None
     arm: str = ""
     against: str = ""
+    edge: float | None = None
+    matters: float | None = None
     difference: float | None = None
     interval: tuple[float, float] | None = None
     confidence: float = CONFIDENCE
     interval_alone: tuple[float, float] | None = None
-    p_value: float | None = None
     seeds: int = 0
+    all_seeds: int = 0
+    difference_all_seeds: float | None = None
+    by_seed: list[float] = []
+    looks: list[Look] = []
+    above: int | None = None
+    below: int | None = None
+    harms: bool = False
+    seed_share: float | None = None
+    sd_over_floor: float | None = None
+    forecast: Forecast | None = None
+    changed_after_results: bool = False
+    archived: str = ""
     verdict: Verdict
     reason: str = ""
     preset: str = ""
     differs_from_paper: str = ""
 
 
-@dataclass(frozen=True)
-class Region:
-    """The numbers for which a claim is true: on one side of `edge`, which belongs to it if `closed`."""
-
-    edge: float
-    above: bool
-    closed: bool
-
-    def __contains__(self, value: float) -> bool:
-        if value == self.edge:
-            return self.closed
-        return (value > self.edge) == self.above
+def sequence(seeds: Sequence[int], count: int) -> tuple[int, ...]:
+    """The first `count` seeds, or all of `seeds`: those of params.yaml, then the numbers after the greatest of them."""
+    following = range(max(seeds) + 1, max(seeds) + 1 + max(0, count - len(seeds)))
+    return (*seeds, *following)
 
 
-@dataclass(frozen=True)
-class _Measured:
-    claim: Claim
-    arm: Side
-    against: Side | None
-    found: Estimate
-    late: int
+def judge(
+    claims: Sequence[Claim],
+    evaluations: Mapping[str, Evaluation],
+    rule: Rule,
+    seeds: Sequence[int],
+    seconds: Mapping[str, float] | None = None,
+) -> list[ClaimRecord]:
+    """Decide all claims, in their order.
 
-
-def region(claim: Claim) -> Region:
-    """Where the claim is true, in the unit of its estimate."""
-    if claim.at_most is not None:
-        return Region(claim.at_most, above=False, closed=True)
-    if claim.at_least is not None:
-        return Region(claim.at_least, above=True, closed=True)
-    margin = claim.margin if claim.verdict == "better" else -claim.margin
-    return Region(margin if claim.rises else -margin + 0.0, above=claim.rises, closed=claim.verdict == "not_worse")
-
-
-def verdict(where: Region, interval: Interval | None) -> Verdict:
-    """Decide from the interval and nothing else; its end points are part of it."""
-    if interval is None:
-        return "undecided"
-    inside = {end in where for end in interval}
-    return "undecided" if len(inside) == 2 else "reproduced" if inside == {True} else "refuted"
-
-
-def judge(claims: Sequence[Claim], evaluations: Mapping[str, Evaluation], curves: Curves) -> list[ClaimRecord]:
-    """Decide all claims together, in their order.
+    Args:
+        claims: of params.yaml.
+        evaluations: of all arms that they name.
+        rule: the section of params.yaml.
+        seeds: likewise; they begin the sequence of which a look at S takes the first S.
+        seconds: what one more seed of an arm costs, by arm, for forecasts.
 
     Raises:
         AssayError: a claim names a variant that was not evaluated, or a metric that it does not have.
     """
-    measured = {claim.id: _measure(claim, evaluations, curves) for claim in claims if claim.preset is None}
-    p_values = [one.found.p_value(region(one.claim).edge) for one in measured.values()]
-    corrected = dict(zip(measured, zip(*holm(p_values), strict=True), strict=True))
+    order = sequence(seeds, rule.looks[-1])
     return [
-        _decide(measured[claim.id], *corrected[claim.id]) if claim.id in measured else _untested(claim)
+        _judge(claim, evaluations, rule, order, seconds or {}) if claim.preset is None else _untested(claim)
         for claim in claims
     ]
 
 
-def _measure(claim: Claim, evaluations: Mapping[str, Evaluation], curves: Curves) -> _Measured:
+def _judge(
+    claim: Claim,
+    evaluations: Mapping[str, Evaluation],
+    rule: Rule,
+    order: tuple[int, ...],
+    seconds: Mapping[str, float],
+) -> ClaimRecord:
     sides = {}
     for key, named in claim.arms.items():
         where = f"{PARAMS_FILE}: claims.{claim.id}.{key}"
         sides[key] = Side(*find(evaluations, named, where), where)
-    arm, against = sides["arm"], sides.get("against")
-    return _Measured(claim, arm, against, *estimate(claim, arm, against, curves))
+    found = sample(claim, sides["arm"], sides.get("against"), order)
+    edge, matters = _bounds(claim, rule)
+    told = claim.model_dump(include={"id", "paper", "statement", "margin", "at_most", "at_least", "differs_from_paper"})
+    told |= {"metric": str(claim.metric), "asks": claim.verdict or "", "more_is_better": claim.rises}
+    told |= {key: side.name for key, side in sides.items()} | {"edge": edge, "matters": matters}
+    alone = found.estimate()
+    told |= {"difference": alone.value, "difference_all_seeds": alone.value, "interval_alone": alone.interval()}
+    told |= {"seeds": len(found.seeds), "all_seeds": len(found.seeds)}
+    if found.reason:
+        unknown: Verdict = "by construction" if claim.by_construction else "undecided"
+        return ClaimRecord(**told, verdict=unknown, reason=found.reason)
+    by_seed = found.table.mean(1)
+    told["by_seed"] = (np.exp(by_seed) if found.ratio else by_seed).tolist()
+    if claim.by_construction:
+        return ClaimRecord(**told | {"interval_alone": None}, verdict="by construction")
+    return ClaimRecord(**told | Test(claim, sides, found, rule, order, (edge, matters)).result(seconds))
 
 
-def _decide(one: _Measured, p_value: float | None, confidence: float) -> ClaimRecord:
-    claim, interval = one.claim, one.found.interval(confidence)
-    decided, reason = verdict(region(claim), interval), one.found.reason
-    if one.late:
-        late = f"{one.late} of {len(one.found.seeds)} seeds never get there, and count as their last step"
-        reason = f"{late}; {reason}" if reason else late
-        decided = "undecided" if decided == "reproduced" else decided
-    return ClaimRecord(
-        **claim.model_dump(include={"id", "paper", "statement", "margin", "at_most", "at_least", "differs_from_paper"}),
-        metric=str(claim.metric),
-        asks=claim.verdict or "",
-        more_is_better=claim.rises,
-        arm=one.arm.name,
-        against=one.against.name if one.against else "",
-        difference=one.found.value,
-        interval=interval,
-        confidence=confidence,
-        interval_alone=one.found.interval(),
-        p_value=p_value,
-        seeds=len(one.found.seeds),
-        verdict=decided,
-        reason=reason,
-    )
+def _bounds(claim: Claim, rule: Rule) -> tuple[float, float]:
+    """The edge and the smallest difference that matters, in the claim's direction; of a ratio the ratio."""
+    if claim.verdict == "ratio":
+        bound = float(claim.at_most or claim.at_least or 1)
+        return bound, bound
+    if claim.verdict == "not_worse":
+        return -claim.margin + 0.0, -claim.margin + 0.0
+    own = rule.matters if claim.metric == "accuracy" else 0.0
+    return claim.margin, max(claim.margin, own if claim.matters is None else claim.matters)
 
 
 def _untested(claim: Claim) -> ClaimRecord:

@@ -1,4 +1,4 @@
-"""What a claim's metric means: for two variants the numbers of each seed, and the estimate of how they differ.
+"""What a claim's metric means: the paired numbers of two variants, by seed and where there are any by test example.
 
 Metrics of the test set are means over examples too, so their differences rest on both (`statistics`). Everything else
 is a number a seed: a count, a step read off the curves, or what the method wrote into its record.
@@ -6,28 +6,27 @@ is a number a seed: a count, a step read off the curves, or what the method wrot
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assay.config.claim import BASES, MEASURED, RECORD
+from assay.config.claim import MEASURED, RECORD
 from assay.config.parsing import suggestion
-from assay.evaluation import curves as curves_
 from assay.evaluation import statistics
 from assay.evaluation.cost import costs
-from assay.evaluation.statistics import Estimate
+from assay.evaluation.scoring.metrics import per_example
 from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from jaxtyping import Float64
 
     from assay.config.claim import Claim
-    from assay.evaluation.curves import Curve, Curves
     from assay.evaluation.scoring.predictions import Array, Predictions
     from assay.evaluation.scoring.record import Record
+    from assay.evaluation.statistics import Estimate
 
 
 @dataclass(frozen=True)
@@ -53,65 +52,75 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Values:
-    """A number for each seed of a side; `late` is how many of them are only known to be at least so great."""
+class Sample:
+    """The paired numbers that a claim stands on.
+
+    Attributes:
+        seeds: those that both sides have, in the order asked for.
+        table: for each seed the difference, arm minus rival, or of a ratio the logarithm of arm / rival, or of the
+            arm's own number where there is no rival; a column for each test example, or one for all.
+        ratio: whether it holds logarithms.
+        examples: whether the columns are test examples.
+        answer: the greatest difference that one right or wrong answer makes; None where the numbers are none.
+        reason: why there is nothing to decide from; empty where there is.
+    """
 
     seeds: tuple[int, ...]
-    numbers: Float64[Array, " seed"]
-    late: int = 0
+    table: Float64[Array, "seed example"]
+    ratio: bool = False
+    examples: bool = False
+    answer: float | None = None
+    reason: str = ""
+
+    def estimate(self, count: int | None = None) -> Estimate:
+        """The mean over all seeds, or the first `count`, with the 95 % interval of this claim alone."""
+        rows, seeds = self.table[:count], self.seeds[:count]
+        if self.reason:
+            return statistics.Estimate(None, seeds, ratio=self.ratio, reason=self.reason)
+        return (statistics.ratio_of if self.ratio else statistics.mean_of)(rows, seeds, self.examples)
 
 
-def estimate(claim: Claim, arm: Side, against: Side | None, curves: Curves) -> tuple[Estimate, int]:
-    """What was found, and how many seeds of the arm never reached what `steps_to_match` asks for.
-
-    An exact metric (`BASES`) has the error 0, whatever the number of seeds; no other metric has.
+def sample(claim: Claim, arm: Side, against: Side | None, order: Sequence[int]) -> Sample:
+    """The numbers of the seeds that both sides have: those of `order` first and as there, then the others.
 
     Raises:
         AssayError: a side does not have the metric; the line names it.
     """
-    metric = str(claim.metric)
-    if metric in MEASURED and against is not None and claim.verdict != "ratio":
-        found = statistics.paired_difference(
-            metric, arm.predictions, against.predictions, arm.record.seeds, against.record.seeds
-        )
-        return found, 0
-    own = values(metric, arm, against, curves)
-    found = _estimate(claim, own, values(metric, against, against, curves) if against else None)
-    if BASES.get(metric) == "exact" and found.value is not None:
-        found = replace(found, error=0.0, reason="")
-    elif metric in MEASURED and arm.record.test_examples < 2:
-        found = statistics.without_error(found, statistics.ONE_EXAMPLE)
-    return found, own.late if found.seeds else 0
+    place = {seed: at for at, seed in enumerate(order)}
+    own_seeds, rival_seeds = arm.record.seeds, (against or arm).record.seeds
+    seeds, *_ = statistics.common(sorted(own_seeds, key=lambda seed: place.get(seed, len(place))), rival_seeds)
+    metric, ratio = str(claim.metric), claim.verdict == "ratio"
+    sides = [_table(metric, side)[[side.record.seeds.index(seed) for seed in seeds]] for side in (arm, against) if side]
+    examples = metric in MEASURED
+    reason = statistics.not_finite(np.concatenate(sides, 1), seeds) if seeds else "no seed is common to both"
+    if ratio and not reason and min(side.mean(1).min() for side in sides) <= 0:
+        reason = "a ratio needs numbers above 0 on both sides" if against else "a ratio needs numbers above 0"
+    if reason:
+        return Sample(seeds, np.empty((0, 0)), ratio, examples, reason=reason)
+    answer = None if metric != "accuracy" else 1 / min(side.mean(1).min() for side in sides) if ratio else 1.0
+    own, *rivals = [_logarithms(side) for side in sides] if ratio else sides
+    return Sample(seeds, own - rivals[0] if rivals else own, ratio, examples, answer)
 
 
-def _estimate(claim: Claim, own: Values, rival: Values | None) -> Estimate:
-    if rival is None:
-        return statistics.mean_of(own.numbers[:, None], own.seeds)
-    seeds, rows, rival_rows = statistics.common(own.seeds, rival.seeds)
-    if not seeds:
-        return Estimate(None, reason="no seed is common to both")
-    sides = own.numbers[rows], rival.numbers[rival_rows]
-    if claim.verdict == "ratio":
-        return statistics.ratio_of(*sides, seeds)
-    with np.errstate(invalid="ignore"):  # infinity minus infinity: mean_of refuses what is not finite
-        return statistics.mean_of((sides[0] - sides[1])[:, None], seeds)
+def _logarithms(table: Float64[Array, "seed example"]) -> Float64[Array, "seed example"]:
+    """Numbers of each example whose mean is the logarithm of the seed's mean: its first-order expansion."""
+    means = table.mean(1, keepdims=True)
+    return np.log(means) + (table / means - 1)  # type: ignore[no-any-return]
 
 
-def values(metric: str, side: Side, against: Side | None, curves: Curves) -> Values:
-    """The numbers of each seed.
+def _table(metric: str, side: Side) -> Float64[Array, "seed example"]:
+    if metric in MEASURED:
+        return per_example(metric, side.predictions)
+    return values(metric, side)[:, None]
 
-    Args:
-        metric: any but `steps_to_match` needs no rival.
-        side: whose.
-        against: whose best validation accuracy is to be matched.
-        curves: by arm, then split.
+
+def values(metric: str, side: Side) -> Float64[Array, " seed"]:
+    """The number of each seed; NaN where the record has None.
 
     Raises:
         AssayError: there is no such number.
     """
-    seeds, variant = tuple(side.record.seeds), side.record.variants[side.variant]
-    if metric == "steps_to_match":
-        return _steps_to_match(side, against or side, curves)
+    seeds, variant = side.record.seeds, side.record.variants[side.variant]
     if metric.startswith(RECORD):
         found = _recorded(side, metric.removeprefix(RECORD))
     else:
@@ -121,7 +130,7 @@ def values(metric: str, side: Side, against: Side | None, curves: Curves) -> Val
     known = isinstance(found, list) and all(isinstance(one, int | float | None) for one in found)
     if not known or len(found) != len(seeds):
         raise AssayError(f"{side.key}: {side.name} has no {metric} for each seed; choose another metric")
-    return Values(seeds, np.array(found, dtype=np.float64))  # None becomes NaN
+    return np.array(found, dtype=np.float64)
 
 
 def _recorded(side: Side, path: str) -> Any:
@@ -133,18 +142,3 @@ def _recorded(side: Side, path: str) -> Any:
             raise AssayError(f"{side.key}: the record of {side.record.arm} has no {path}; {suggestion(key, there)}")
         found = found[key]
     return found
-
-
-def _steps_to_match(side: Side, against: Side, curves: Mapping[str, dict[str, Curve]]) -> Values:
-    """The first step at which the validation accuracy of a seed is the best that the rival of this seed ever has.
-
-    A seed that never gets there counts as its last step, and as late.
-    """
-    own, rival = (curves_.of_variant(curves, one.record.arm, one.variant).get("validation") for one in (side, against))
-    if own is None or rival is None:
-        raise AssayError(f"{side.key}: steps_to_match needs a curve of the validation accuracy; data.validation is 0")
-    best = dict(zip(rival.seeds, rival.accuracy.max(1), strict=True))
-    seeds = tuple(seed for seed in own.seeds if seed in best)
-    reached = np.array([own.accuracy[own.seeds.index(seed)] >= best[seed] for seed in seeds]).reshape(len(seeds), -1)
-    steps = np.where(reached.any(1), own.steps[reached.argmax(1)] if len(seeds) else 0, own.steps[-1])
-    return Values(seeds, steps.astype(np.float64), int((~reached.any(1)).sum()))

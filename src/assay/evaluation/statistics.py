@@ -1,20 +1,19 @@
-"""Differences and ratios, paired by seed, with intervals and p values over seeds and test examples.
+"""Means over seeds and test examples, the parts of their variance, and how far off a few test answers can be.
 
 Seeds and examples are crossed: every seed's network answers every example, and both are samples. That is the design of
-multi-reader studies in radiology, and their analysis is taken over: a two-way table of differences, its mean squares,
-and a t distribution whose degrees of freedom weigh how much of the uncertainty rests on the few seeds (Obuchowski and
-Rockette 1995; Hillis 2007, "A comparison of denominator degrees of freedom methods for multiple observer ROC analysis",
-Statistics in Medicine 26). How often such an interval holds the truth is measured by `benchmarks/coverage.py`.
+multi-reader studies in radiology, and their analysis is taken over: a two-way table of differences and its mean squares
+(Obuchowski and Rockette 1995; Hillis 2007, "A comparison of denominator degrees of freedom methods for multiple
+observer ROC analysis", Statistics in Medicine 26). `assay.evaluation.rule` decides claims with it.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import gammainccinv, gammaincinv, stdtrit
 
 from assay.evaluation.scoring.metrics import per_example
 
@@ -34,6 +33,41 @@ ONE_EXAMPLE = "one test example; an interval needs two or more"
 Interval = tuple[float, float]
 
 
+class Moments(NamedTuple):
+    """A mean over seeds and examples, and its variance in two parts; each an array of any one shape, or a number.
+
+    Attributes:
+        mean: of all entries.
+        of_seeds: the part of the mean's variance that more seeds make smaller.
+        of_examples: the part that more test examples make smaller.
+    """
+
+    mean: Array
+    of_seeds: Array
+    of_examples: Array
+
+    @property
+    def variance(self) -> Array:
+        """Of the mean."""
+        return self.of_seeds + self.of_examples
+
+
+class Answers(NamedTuple):
+    """Test answers that differ between two sides; each example counts by its mean over seeds.
+
+    Attributes:
+        sums: over the examples that the arm answers better, and over those that it answers worse, in examples.
+        squares: sums of the squares, likewise.
+        examples: in the test set.
+        largest: the greatest difference that one example can make.
+    """
+
+    sums: Float64[Array, "side ..."]
+    squares: Float64[Array, "side ..."]
+    examples: int
+    largest: float = 1.0
+
+
 @dataclass(frozen=True)
 class Estimate:
     """What was found of a difference or a ratio.
@@ -41,10 +75,9 @@ class Estimate:
     Attributes:
         value: the mean over the common seeds; None where there is none.
         seeds: the common seeds, on which it stands.
-        error: its standard error, of a ratio that of its logarithm; None where it cannot be estimated, 0 only where
-            the value is exact by construction.
+        error: its standard error, of a ratio that of its logarithm; None where it cannot be estimated.
         degrees: of freedom of the t distribution.
-        ratio: whether it is a ratio: interval and p value are then those of its logarithm.
+        ratio: whether it is a ratio: the interval is then that of its logarithm.
         reason: why there is no interval; empty where there is one.
     """
 
@@ -59,25 +92,11 @@ class Estimate:
         """The interval that holds the truth with this confidence; None where there is no error."""
         if self.value is None or self.error is None:
             return None
-        if not self.error:
-            return self.value, self.value
         reach = float(stdtrit(self.degrees, (1 + confidence) / 2)) * self.error
         if self.ratio:
             middle = math.log(self.value)
-            return _exp(middle - reach), _exp(middle + reach)
+            return exponential(middle - reach), exponential(middle + reach)
         return self.value - reach, self.value + reach
-
-    def p_value(self, edge: float) -> float | None:
-        """Two-sided, of the hypothesis that the truth is `edge`; None where there is no error.
-
-        The interval of confidence 1 - p ends at the edge. An exact number (its error is 0) has p = 0.
-        """
-        if self.value is None or self.error is None:
-            return None
-        if not self.error:
-            return 0.0
-        gap = math.log(self.value / edge) if self.ratio else self.value - edge
-        return float(2 * stdtr(self.degrees, -abs(gap) / self.error))
 
 
 def paired_difference(
@@ -102,12 +121,9 @@ def paired_difference(
     if arm.correct.shape[1] != against.correct.shape[1]:
         raise ValueError(f"{arm.correct.shape[1]} examples against {against.correct.shape[1]}: not the same test set")
     seeds, rows, rival_rows = common(arm_seeds, against_seeds)
-    if not seeds:
-        return Estimate(None, reason="no seed is common to both")
     with np.errstate(invalid="ignore"):  # infinity minus infinity: mean_of refuses what is not finite
         table = per_example(metric, arm.of_seeds(rows)) - per_example(metric, against.of_seeds(rival_rows))
-    found = mean_of(table, seeds)
-    return found if table.shape[1] > 1 else without_error(found, ONE_EXAMPLE)
+    return mean_of(table, seeds, examples=True)
 
 
 def common(arm_seeds: Sequence[int], against_seeds: Sequence[int]) -> tuple[tuple[int, ...], list[int], list[int]]:
@@ -116,95 +132,100 @@ def common(arm_seeds: Sequence[int], against_seeds: Sequence[int]) -> tuple[tupl
     return seeds, [list(arm_seeds).index(seed) for seed in seeds], [list(against_seeds).index(seed) for seed in seeds]
 
 
-def mean_of(table: Float64[Array, "seed example"], seeds: tuple[int, ...]) -> Estimate:
-    """The mean of a table of seeds by examples, both drawn at random; one column is a number a seed.
+def mean_of(table: Float64[Array, "seed example"], seeds: tuple[int, ...], examples: bool = False) -> Estimate:
+    """The mean of a table of seeds by examples, both drawn at random, with Satterthwaite's degrees of freedom.
 
     Where the estimated error is 0 there is none: numbers that happen not to vary are not exact.
+
+    Args:
+        table: with one column it holds a number a seed.
+        seeds: its rows'.
+        examples: whether the columns are test examples; of one such there is no interval.
     """
-    if reason := _not_finite(table, seeds):
+    if not seeds:
+        return Estimate(None, reason="no seed is common to both")
+    if reason := not_finite(table, seeds):
         return Estimate(None, seeds, reason=reason)
     value = float(table.mean())
     if len(seeds) < 2:
         return Estimate(value, seeds, reason="one common seed; an interval needs two or more")
-    error, degrees = crossed_error(table)
-    if error <= LEAST_ERROR * float(np.abs(table).max()):
-        examples = f" and {table.shape[1]} test examples" if table.shape[1] > 1 else ""
-        return Estimate(
-            value,
-            seeds,
-            reason=f"no variance between {len(seeds)} seeds{examples}: nothing to estimate an error from",
-        )
-    return Estimate(value, seeds, error, degrees)
+    found = moments(table)
+    if not found.variance:
+        return Estimate(value, seeds, reason=no_variance(table))
+    if examples and table.shape[1] == 1:
+        return Estimate(value, seeds, reason=ONE_EXAMPLE)
+    own = found.of_seeds**2 / (len(seeds) - 1) + found.of_examples**2 / max(1, table.shape[1] - 1)
+    degrees = min(MOST_DEGREES, float(found.variance**2 / own))
+    return Estimate(value, seeds, math.sqrt(found.variance), degrees)
 
 
-def without_error(found: Estimate, reason: str) -> Estimate:
-    """The same value without an interval; a reason that there was already stays."""
-    return replace(found, error=None, reason=found.reason or reason)
+def ratio_of(logarithms: Float64[Array, "seed example"], seeds: tuple[int, ...], examples: bool = False) -> Estimate:
+    """The geometric mean of ratios, given their logarithms: the logarithm has the interval of a mean."""
+    found = mean_of(logarithms, seeds, examples)
+    return replace(found, value=None if found.value is None else exponential(found.value), ratio=True)
 
 
-def _not_finite(table: Float64[Array, "seed example"], seeds: tuple[int, ...]) -> str:
+def exponential(power: float) -> float:
+    """Exponential function, kept between 1e-200 and 1e200 so that no interval ends at infinity."""
+    return math.exp(min(460.0, max(-460.0, power)))
+
+
+def not_finite(table: Float64[Array, "seed example"], seeds: Sequence[int]) -> str:
     """The seeds that have a number that is not finite, as a reason; empty where all are finite."""
     finite = [bool((np.abs(row) <= LARGEST).all()) for row in table]
     named = ", ".join(str(seed) for seed, fine in zip(seeds, finite, strict=True) if not fine)
     return f"not a finite number (seed {named})" if named else ""
 
 
-def _exp(power: float) -> float:
-    """Exponential function, kept between 1e-200 and 1e200 so that no interval ends at infinity."""
-    return math.exp(min(460.0, max(-460.0, power)))
+def no_variance(table: Float64[Array, "seed example"]) -> str:
+    """The reason for which numbers that do not vary between seeds decide nothing."""
+    examples = f" and {table.shape[1]} test examples" if table.shape[1] > 1 else ""
+    return f"no variance between {len(table)} seeds{examples}: nothing to estimate an error from"
 
 
-def ratio_of(arm: Float64[Array, " seed"], against: Float64[Array, " seed"], seeds: tuple[int, ...]) -> Estimate:
-    """The geometric mean over seeds of `arm / against`, paired: its logarithm has the t interval of a mean."""
-    if reason := _not_finite(np.stack([arm, against], 1), seeds):
-        return Estimate(None, seeds, ratio=True, reason=reason)
-    if min(arm.min(), against.min()) <= 0:
-        return Estimate(None, seeds, ratio=True, reason="a ratio needs numbers above 0 on both sides")
-    logarithm = mean_of(np.log(arm / against)[:, None], seeds)
-    value = None if logarithm.value is None else _exp(logarithm.value)
-    return Estimate(value, seeds, logarithm.error, logarithm.degrees, ratio=True, reason=logarithm.reason)
+def moments(table: Float64[Array, "... seed example"]) -> Moments:
+    """Mean and variance of tables whose rows (two or more) and columns are both samples.
 
-
-def crossed_error(table: Float64[Array, "seed example"]) -> tuple[float, float]:
-    """Standard error and degrees of freedom of the mean of a table whose rows and columns are both samples.
-
-    With mean squares of seeds, of examples and of what is left, the mean's variance is estimated, without bias but for
-    the bound at 0, by (seeds + max(examples - rest, 0)) / (S N); Satterthwaite's formula gives the degrees of freedom,
-    S - 1 where seeds are all that varies and more as examples count (Hillis 2007).
+    With mean squares of S seeds, of N examples and of what is left, the mean's variance is estimated, without bias but
+    for the bound at 0, by (seeds + max(examples - rest, 0)) / (S N). What rounding leaves of a variance of 0 is 0.
     """
-    if np.ptp(table) == 0:  # sums of equal numbers differ in their last bits
-        return 0.0, MOST_DEGREES
-    seeds, examples = table.shape
-    of_seeds = examples * float(table.mean(1).var(ddof=1))
-    of_examples = 0.0
+    seeds, examples = table.shape[-2:]
+    rows, columns, mean = table.mean(-1), table.mean(-2), table.mean((-2, -1))
+    of_seeds = rows.var(-1, ddof=1) / seeds
+    of_examples = np.zeros_like(mean)
     if examples > 1:
-        mean_square = seeds * float(table.mean(0).var(ddof=1))
-        total = float(np.square(table - table.mean()).sum())
-        rest = total - (seeds - 1) * of_seeds - (examples - 1) * mean_square
-        of_examples = max(0.0, mean_square - rest / ((seeds - 1) * (examples - 1)))
-    both = of_seeds + of_examples
-    own = of_seeds**2 / (seeds - 1) + of_examples**2 / max(1, examples - 1)
-    degrees = min(MOST_DEGREES, both**2 / own) if own else MOST_DEGREES
-    return math.sqrt(both / (seeds * examples)), degrees
+        mean_square = seeds * columns.var(-1, ddof=1)
+        total = np.square(table - mean[..., None, None]).sum((-2, -1))
+        rest = total - examples * seeds * (seeds - 1) * of_seeds - (examples - 1) * mean_square
+        of_examples = np.maximum(0, mean_square - rest / ((seeds - 1) * (examples - 1))) / (seeds * examples)
+    rounding = np.square(LEAST_ERROR * np.abs(table).max((-2, -1)))
+    return Moments(mean, *(np.where(part > rounding, part, 0.0) for part in (of_seeds, of_examples)))
 
 
-def holm(p_values: Sequence[float | None], alpha: float = 1 - CONFIDENCE) -> tuple[list[float | None], list[float]]:
-    """Correct for the number of tests (Holm 1979): adjusted p values, and the confidence at which each is tested.
+def answers(table: Float64[Array, "... seed example"], largest: float = 1.0) -> Answers:
+    """Sum up differences of answers, right (1) or wrong (0), for `example_reach`; `largest` is as in `Answers`."""
+    means = table.mean(-2)
+    sides = np.stack([np.maximum(means, 0), np.maximum(-means, 0)])
+    return Answers(sides.sum(-1), np.square(sides).sum(-1), table.shape[-1], largest)
 
-    Tests are taken from the least p value on, the k-th of m at the level alpha / (m - k + 1), until the first that is
-    not below its level; that one and all after it are tested at its level. So an interval of the confidence returned
-    has its edge outside exactly where the adjusted p value is at most alpha. Exact results (p = 0) and those without
-    a p value are no tests: they do not count.
+
+def example_reach(found: Answers, level: Array | float) -> tuple[Array, Array]:
+    """How far below, and how far above the difference found the truth may lie, for the test examples alone.
+
+    The normal distribution says nothing where a handful of answers differ: none of 50 does not mean that the truth is
+    0. So gains and losses each have the limits of a weighted sum of Poisson counts (Fay and Feuer 1997, Statistics in
+    Medicine 16), which are exact where all seeds agree on each example (Garwood 1936), and allow for an example unlike
+    all that were seen. The two are put together as in Newcombe 1998, Statistics in Medicine 17. Where many answers
+    differ, this is narrower than the interval from seeds and examples, and so without effect.
+
+    Args:
+        found: the answers that differ.
+        level: the chance that the truth lies further off, on either side; at most 1/2.
     """
-    adjusted: list[float | None] = [None if p is None else 0.0 for p in p_values]
-    confidences = [1 - alpha] * len(p_values)
-    order = sorted((p, i) for i, p in enumerate(p_values) if p)
-    least, level = 0.0, 0.0
-    stopped = False
-    for k, (p, i) in enumerate(order):
-        left = len(order) - k
-        least = max(least, min(1.0, left * p))
-        level = level if stopped else alpha / left
-        stopped = stopped or p > level
-        adjusted[i], confidences[i] = least, 1 - level
-    return adjusted, confidences
+    sums, squares = found.sums + found.largest, found.squares + found.largest**2
+    more = squares / sums * gammainccinv(sums**2 / squares, level) - found.sums
+    there = found.sums > 0
+    sums, squares = np.where(there, found.sums, 1.0), np.where(there, found.squares, 1.0)
+    fewer = np.where(there, sums - squares / sums * gammaincinv(sums**2 / squares, level), 0.0)
+    below, above = np.hypot(more[1], fewer[0]), np.hypot(more[0], fewer[1])
+    return below / found.examples, above / found.examples

@@ -23,6 +23,11 @@ PARAMS = {
         "others": {"method": "sgd", "seeds": [7, 8]},
         "once": {"method": "sgd", "evaluate_every": 60},
         "rare": {"method": "sgd", "evaluate_every": 40},
+        "decayed": {"method": "sgd", "schedule": {"name": "cosine"}},
+        "dropped": {"method": "sgd", "schedule": {"name": "step", "at": [30]}},
+        "level": {"method": "sgd", "schedule": {"name": "cosine", "final": 1.0}},
+        "later": {"method": "sgd", "schedule": {"name": "step", "at": [60]}},
+        "noisy": {"method": "sgd", "label_noise": 0.4},
     },
     "lottery": {
         "prune_fraction": 0.2,
@@ -38,6 +43,8 @@ def check(arm, metric="accuracy", against="baseline", **changes):
     verdict = {"verdict": "ratio", "at_most": 2} if against is None else {"verdict": "better", "more_is_better": True}
     claim = {"id": "c", "paper": "p", "statement": "s", "arm": arm, "metric": metric, **verdict}
     claim |= {} if against is None else {"against": against}
+    if verdict["verdict"] == "better" and metric != "accuracy":
+        claim["matters"] = 0.01
     methods.check(config.Params.model_validate({**PARAMS, "claims": [claim], **changes}))
 
 
@@ -76,16 +83,17 @@ def check(arm, metric="accuracy", against="baseline", **changes):
         ),
         (
             ("hard", "best_step_accuracy"),
-            ".metric: best_step_accuracy needs the curve of the test set, which only baseline",
+            ".metric: best_step_accuracy needs the curve of the test set, which only baseline, the",
         ),
         (
             ("once", "best_step"),
             ".metric: best_step is read off the validation curve, and that of once has one point; set ar",
         ),
         (
-            ("hard", "steps_to_match", "once"),
-            ".metric: steps_to_match is read off the validation curve, and that of once",
+            ("hard", "best_step", "decayed"),
+            ".metric: best_step says nothing of decayed, whose learning rate decays (arms.decayed.schedule): the least",
         ),
+        (("dropped", "best_step"), ".metric: best_step says nothing of dropped, whose learning rate decays (arms.drop"),
     ],
 )
 def test_what_it_lacks_is_named(claim, line):
@@ -95,7 +103,7 @@ def test_what_it_lacks_is_named(claim, line):
     assert said.startswith(f"params.yaml: claims.c{line}")
 
 
-@pytest.mark.parametrize("metric", ["best_step", "best_step_accuracy", "steps_to_match"])
+@pytest.mark.parametrize("metric", ["best_step", "best_step_accuracy"])
 def test_without_validation_there_is_no_early_stop(metric):
     unvalidated = {"data": {"name": "digits", "validation": 0}, "arms": {"hard": {"method": "hard_batches"}}}
     with pytest.raises(
@@ -111,6 +119,10 @@ def test_without_validation_there_is_no_early_stop(metric):
         ("simplex/ensemble", "density", "round-1/random"),
         ("round-1/reinit", "best_step_accuracy"),
         ("rare", "best_step"),
+        ("level", "best_step"),
+        ("later", "best_step"),
+        ("decayed", "accuracy"),
+        ("noisy", "best_step_accuracy"),
         ("chain/vote", "total_variation", None),
         ("chain", "record.decisions.accepted", "single"),
         ("two", "record.trainings.members_2", None),
@@ -135,3 +147,10 @@ def test_all_claims_that_are_wrong_are_named_at_once():
     with pytest.raises(AssayError) as raised:
         methods.check(config.Params.model_validate({**PARAMS, "claims": claims}))
     assert [line.split(": ")[1] for line in str(raised.value).splitlines()] == ["claims.c0.arm", "claims.c2.arm"]
+
+
+def test_the_shared_schedule_is_named_where_it_is_the_one_that_decays():
+    decayed = {"train": PARAMS["train"] | {"schedule": {"name": "cosine"}}, "arms": {}}
+    with pytest.raises(AssayError) as raised:
+        check("round-1/reinit", "best_step_accuracy", **decayed)
+    assert "learning rate decays (train.schedule)" in str(raised.value).splitlines()[0]
