@@ -1,8 +1,9 @@
 """`python -m benchmarks.trajectory_tuning`: what was tried for trajectory sampling, at an equal number of samples.
 
-Every configuration changes the arm `trajectory` of params.yaml in the few keys that its line names, and runs one seed
-for the same number of forward samples, so figures do not depend on how busy the machine is. One seed a line: small
-differences mean nothing. Accuracies are of the validation set, by which the arm was chosen. The results go to
+Every configuration changes a start in the few keys that its line names, and runs one seed for about the same number
+of forward samples, so figures do not depend on how busy the machine is. σ is steered, so the samples that a move
+takes are not known beforehand: they are taken to be `SAMPLES_A_MOVE` pilots. One seed a line: small differences mean
+nothing. Accuracies are of the validation set, by which the arm was chosen. The results go to
 docs/results/trajectory-tuning.json, one line of the table a configuration; lines that are there are not run again.
 """
 
@@ -27,35 +28,36 @@ if TYPE_CHECKING:
 
 RESULTS = Path("docs/results/trajectory-tuning.json")
 PREPARED = Path("data/prepared")
-SAMPLES = 15_000_000
-POOLED = {"name": "mlp", "hidden": [32], "pool": 4}
-BASE: dict[str, Any] = {"tau": 32, "sigma": 0.01, "s_start": 50.0, "s": 400.0, "target_batch": 400.0, "burn_in": 0.85}
-BASE |= {"centre": True, "layer_scale": {"output": 0.5}}
+SAMPLES = 5_000_000
+SAMPLES_A_MOVE = 15  # in pilots, as seen
+MODEL = {"name": "mlp", "hidden": [32], "pool": 4}
+BASE: dict[str, Any] = {"tau": 32, "sigma": 0.02, "s_start": 25.0, "s": 200.0, "steer": True, "block": 64}
+BASE |= {"burn_in": 0.85, "centre": True, "layer_scale": {"output": 0.5}}
 TRIED: dict[str, dict[str, Any]] = {
     "as a start": {},
     "inputs not centred": {"centre": False},
     "all layers one step": {"layer_scale": {}},
     "output layer moves 4 times as far": {"layer_scale": {"output": 4.0}},
     "output layer moves a quarter": {"layer_scale": {"output": 0.25}},
-    "s rises from half as much": {"s_start": 25.0},
-    "s ends at half as much": {"s": 200.0},
-    "s ends at twice as much": {"s": 800.0},
-    "larger steps: four times the batch": {"target_batch": 1600.0},
-    "smaller steps: half the batch, blocks of 64": {"target_batch": 200.0, "block": 64},
+    "s rises from half as much": {"s_start": 12.5},
+    "s ends at half as much": {"s": 100.0},
+    "s ends at twice as much": {"s": 400.0},
+    "pilots of 128": {"block": 128},
+    "pilots of 32": {"block": 32},
     "pCN, beta 0.5": {"beta": 0.5},
-    "a quarter of the coordinates a move": {"fraction": 0.25, "sigma": 0.02},
-    "images of 7×7": {"model": POOLED},
-    "images of 7×7, output layer a quarter": {"model": POOLED, "layer_scale": {"output": 0.25}},
-    "tau 8, s·tau as at the start": {"tau": 8, "s_start": 200.0, "s": 1600.0, "sigma": 0.004},
-    "tau 1, s·tau as at the start": {"tau": 1, "s_start": 1600.0, "s": 12800.0, "sigma": 0.001},
+    "a quarter of the coordinates a move": {"fraction": 0.25, "sigma": 0.04},
+    "images of 14×14": {"model": {**MODEL, "pool": 2}},
+    "16 hidden units": {"model": {**MODEL, "hidden": [16]}},
+    "tau 8, s·tau as at the start": {"tau": 8, "s_start": 100.0, "s": 800.0, "sigma": 0.01},
+    "tau 1, s·tau as at the start": {"tau": 1, "s_start": 800.0, "s": 6400.0, "sigma": 0.005},
 }
 
 
 def run_one(changes: dict[str, Any], data: prepared.Prepared, samples: int) -> dict[str, Any]:
     """Run a configuration until its forward samples are spent; gives its figures."""
     options = {**BASE, **{key: value for key, value in changes.items() if key != "model"}}
-    model = changes.get("model", {"name": "mlp", "hidden": [32], "pool": 2})
-    sweeps = round(samples / (2 * options["target_batch"] * options["tau"]))
+    model = changes.get("model", MODEL)
+    sweeps = round(samples / (SAMPLES_A_MOVE * options["block"] * options["tau"]))
     settings = config.read("train")
     run = config.Run(
         arm="tried",

@@ -11,6 +11,7 @@ takes no gradient. A step of the loop is a sweep: one proposal for each model of
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -18,7 +19,7 @@ from pydantic import Field, model_validator
 from assay import models
 from assay.config import PARAMS_FILE, Section
 from assay.foundation.errors import AssayError
-from assay.training.sampling.acceptance import decide, decide_exactly
+from assay.training.sampling.acceptance import decide, decide_exactly, fits
 from assay.training.sampling.bridge import Move
 from assay.training.sampling.chain import Centring, Chains, TrajectoryUpdate
 from assay.training.sampling.coordinates import Coordinates, check_scales
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from assay.config import Run, Train
     from assay.data.sets.images import Images
     from assay.training.task import Task
+    from assay.training.update import GradientUpdate
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -45,16 +47,18 @@ class Options(Section):
         s: the bias towards low loss, of each model, at which samples are kept.
         s_start: the bias at the start; it rises geometrically to `s` over the burn-in. Without it, s is constant.
         burn_in: the share of the sweeps in which s rises and σ is steered; what follows samples at fixed s and σ.
-        target_batch: the mean batch a test that σ is steered to while burning in; without it, σ is constant.
+        steer: whether σ is moved, while burning in, to where a forward sample is worth most to this kind of test;
+            otherwise σ is constant.
         moves: proposals for a chain, its budget; without it, `steps` sweeps of tau proposals.
-        block: b0, the examples by which a mini-batch grows; under 64 the test is biased.
-        test: `minibatch`, or `full` for the exact test over all examples.
+        block: b0, the examples of each of the two pilots, and the least of a mini-batch.
+        test: `minibatch`, or `full` for the exact test over all examples, which keeps the loss of each model.
         fraction: f, the share of coordinates that a proposal moves.
         beta: of the proposal; 1 is the paper's.
         start: `copies` of one network in a chain, or the paper's random `walk` away from it.
         layer_scale: step sizes of layers, as in `{output: 4}`; other layers have 1.
         centre: take each input's mean over the training set away while sampling; for networks of linear layers.
-        warm_start: gradient steps (with the shared optimizer and batch size) before the first move.
+        warm_start: gradient steps before the first move, with the shared optimizer and batch size, and the shared
+            schedule over these steps.
     """
 
     tau: int = Field(default=32, ge=1)
@@ -62,7 +66,7 @@ class Options(Section):
     s: float = Field(default=50.0, ge=0, allow_inf_nan=False)
     s_start: Positive | None = None
     burn_in: float = Field(default=0.85, ge=0, lt=1)
-    target_batch: Positive | None = None
+    steer: bool = False
     moves: int | None = Field(default=None, ge=1)
     block: int = Field(default=128, ge=2)
     test: Literal["minibatch", "full"] = "minibatch"
@@ -103,33 +107,35 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:
     check_scales(dict(network.named_parameters()), options.layer_scale, f"{where}.layer_scale")
     _check_test(options, examples, where)
     _check_burn_in(options, budget(run.train, options).steps, where)
+    _check_warm_start(run, options)
 
 
 def _check_test(options: Options, examples: int, where: str) -> None:
-    """Refuse a mini-batch test that is none, and a mean batch that no σ brings about."""
-    if options.test == "minibatch" and options.block >= examples:
+    """Refuse a mini-batch test that is none."""
+    if options.test == "minibatch" and not fits(options.block, examples):
         raise AssayError(
-            f"{where}.block: {options.block} is not less than the {examples} training examples, so that no test would "
-            "be on a mini-batch; set it lower, or `test: full`"
-        )
-    if options.target_batch is None:
-        return
-    if options.test == "full":
-        raise AssayError(f"{where}.target_batch: `test: full` runs all examples whatever σ is; leave target_batch out")
-    if not options.block < options.target_batch < examples:
-        raise AssayError(
-            f"{where}.target_batch: got {options.target_batch}; it must lie between block ({options.block}) and the "
-            f"{examples} training examples"
+            f"{where}.block: two pilots and a batch of {options.block} are more than the {examples} training examples, "
+            "so that no test would be on a mini-batch; set it lower, or `test: full`"
         )
 
 
 def _check_burn_in(options: Options, sweeps: int, where: str) -> None:
     """Refuse a schedule of s or σ that has no sweep to run in."""
-    asked = [key for key in ("s_start", "target_batch") if getattr(options, key) is not None]
+    asked = [key for key in ("s_start", "steer") if getattr(options, key)]
     if asked and not int(options.burn_in * sweeps):
         raise AssayError(
             f"{where}.{asked[0]}: has no effect, since {options.burn_in} (burn_in) of {sweeps} sweeps is none; raise "
             f"burn_in, or the number of {'moves' if options.moves else 'steps'}"
+        )
+
+
+def _check_warm_start(run: Run, options: Options) -> None:
+    """Refuse gradient steps whose rate never gets up."""
+    warm_up = run.train.schedule.warmup_steps
+    if options.warm_start and warm_up >= options.warm_start:
+        raise AssayError(
+            f"{PARAMS_FILE}: arms.{run.arm}.warm_start: {options.warm_start} gradient steps end within the schedule's "
+            f"warm-up of {warm_up} steps; set it above {warm_up}, or shorten schedule.warmup_steps"
         )
 
 
@@ -143,10 +149,11 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:
     sweeps = budget(run.train, options).steps
     has_halves = sweeps - int(options.burn_in * sweeps) > 1
     counts = ("tau", "parameters", "block", "moves", "burn_in_moves", "forward_samples", "examples")
-    means = ("batch_a_test", "batch_a_test_whole_run", "saving", "acceptance", "mean_loss", "mean_accuracy")
+    batches = ("batch_a_test", "batch_a_test_whole_run", "saving", "saving_passes", "skewness", "memory")
+    means = ("acceptance", "mean_loss", "mean_accuracy")
     decisions = ("accepted", "rejected", "accepted_exactly", "rejected_exactly")
     drift = ("loss_drift",) if has_halves else ()
-    return (*counts, *means, *drift, *(f"decisions.{key}" for key in decisions), "reference_distance")
+    return (*counts, *batches, *means, *drift, *(f"decisions.{key}" for key in decisions), "reference_distance")
 
 
 def update(task: Task, options: Options) -> TrajectoryUpdate:
@@ -161,10 +168,8 @@ def update(task: Task, options: Options) -> TrajectoryUpdate:
         Centring(networks.first, networks.centre) if isinstance(networks, DenseNetworks) and options.centre else None
     )
     coordinates = Coordinates(parameters, options.layer_scale)
-    warm = task.gradient_update(batches=task.batches()) if options.warm_start else None
+    warm = _warmed(task, options.warm_start) if options.warm_start else None
     if warm:
-        for step in range(options.warm_start):
-            warm.step(step)
         parameters = {name: tensor.detach() for name, tensor in warm.stored.items()}
     begin = centring.enter(parameters) if centring else parameters
     theta = starting_chains(coordinates.flat(begin), run.seeds, options.tau, options.sigma, options.start)
@@ -178,10 +183,20 @@ def update(task: Task, options: Options) -> TrajectoryUpdate:
         Move(options.fraction, options.beta),
         decide if options.test == "minibatch" else decide_exactly,
         Annealing(options.s_start or options.s, options.s, int(options.burn_in * sweeps)),
-        Steering(options.sigma, len(run.seeds), options.tau, options.target_batch, task.device),
+        Steering(options.sigma, len(run.seeds), options.tau, task.device, steer=options.steer),
         sweeps,
         options.block,
     )
     if warm:
         sampling.counters.restore(warm.counters.state())
     return sampling
+
+
+def _warmed(task: Task, steps: int) -> GradientUpdate:
+    """Gradient training over a budget of these steps, at its end."""
+    train = task.run.train.model_copy(update={"steps": steps})
+    own = replace(task, run=task.run.model_copy(update={"train": train}))
+    warm = own.gradient_update(batches=own.batches())
+    for step in range(steps):
+        warm.step(step)
+    return warm

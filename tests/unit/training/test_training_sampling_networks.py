@@ -59,17 +59,33 @@ def test_losses_are_those_of_the_plain_module(start, data, model, dense):
     expected = plain(network, weights, data, labels)
     networks = networks_of(network, data, dense=dense)
     pairs = NetworkPairs(networks, weights, labels, [generator(s, "x") for s in (0, 1)], 16)
-    exact = pairs.exact(torch.tensor([0, 1]))
-    torch.testing.assert_close(exact.old, expected[:, 0].double().mean(1), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(exact.new, expected[:, 1].double().mean(1), rtol=1e-5, atol=1e-6)
-    owners = torch.tensor([0, 0, 1])
-    sampled = pairs.sample(owners)
+    for side in (0, 1):
+        whole = pairs.whole(torch.tensor([0, 1]), side)[0]
+        torch.testing.assert_close(whole, expected[:, side].double().mean(1), rtol=1e-5, atol=1e-6)
+    tests, counts = torch.tensor([0, 0, 1]), torch.tensor([16, 8, 16])
+    found = pairs.sample(tests, counts)
     first, second = (
-        torch.randint(len(data.train.labels), (n, 16), generator=generator(c, "x")) for c, n in enumerate((2, 1))
+        torch.randint(len(data.train.labels), (n,), generator=generator(c, "x")) for c, n in ((0, 24), (1, 16))
     )
-    for side, losses in enumerate((sampled.old, sampled.new)):
-        drawn = torch.stack([expected[o, side][i] for o, i in zip(owners, torch.cat((first, second)), strict=True)])
-        torch.testing.assert_close(losses, drawn, rtol=1e-5, atol=1e-5)
+    for place, (test, drawn) in enumerate(zip((0, 0, 1), (first[:16], first[16:], second), strict=True)):
+        old, new = expected[test][:, drawn].double()
+        sums = torch.stack([(new - old).pow(power).sum() for power in (1, 2, 3)])
+        torch.testing.assert_close(found.change[:, place], sums, rtol=1e-4, atol=1e-4)
+        assert found.loss[place].item() == pytest.approx(old.sum().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_a_chain_gets_the_same_bits_in_any_company(start, data, dense):
+    _, network, weights = start()
+    labels, networks = labels_of(data), networks_of(network, data, dense=dense)
+    together = NetworkPairs(networks, weights, labels, [generator(s, "x") for s in (0, 1)], 16)
+    found = together.sample(torch.tensor([0, 0, 1, 1]), torch.tensor([16, 48, 16, 16]))
+    whole = together.whole(torch.tensor([0, 1]), 1)
+    for chain, places in ((0, [0, 1]), (1, [2, 3])):
+        own = {name: tensor[chain : chain + 1] for name, tensor in weights.items()}
+        alone = NetworkPairs(networks, own, labels[:1], [generator(chain, "x")], 16)
+        assert torch.equal(alone.sample(torch.tensor([0, 0]), found.count[places]).change, found.change[:, places])
+        assert torch.equal(alone.whole(torch.tensor([0]), 1), whole[:, chain : chain + 1])
 
 
 def test_accuracy_is_the_old_models(start, data):
@@ -78,7 +94,7 @@ def test_accuracy_is_the_old_models(start, data):
     inputs = normalise(data.train.images, data.mean, data.std)
     logits = functional_call(network, {n: w[1, 0] for n, w in weights.items()}, inputs)
     share = (logits.argmax(-1) == data.train.labels).double().mean()
-    assert pairs.exact(torch.tensor([0, 1])).correct[1].item() == pytest.approx(share.item())
+    assert pairs.whole(torch.tensor([0, 1]), 0)[1, 1].item() == pytest.approx(share.item())
 
 
 def test_no_mini_batch_is_used_twice(start, data):
@@ -95,7 +111,7 @@ def test_no_mini_batch_is_used_twice(start, data):
 
     pairs = NetworkPairs(Watching(), weights, labels_of(data), [generator(s, "x") for s in (0, 1)], 16)
     for owners in ([0, 1], [0, 0, 1], [0, 1]):
-        pairs.sample(torch.tensor(owners))
+        pairs.sample(torch.tensor(owners), torch.full((len(owners),), 16))
     assert len(set(seen)) == len(seen) == 7
 
 

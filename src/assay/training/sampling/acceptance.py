@@ -1,83 +1,113 @@
-"""Barker's acceptance test on as few examples as it takes, exact as long as a mini-batch mean is Gaussian.
+"""Barker's acceptance test on as few examples as it takes, exact but for what a mini-batch mean is not Gaussian.
 
 Barker's test accepts a change ΔL with probability 1 / (1 + exp(s ΔL)): it accepts iff -s ΔL + X > 0 with X logistic.
 The logistic is a scale mixture of normals (Andrews and Mallows 1974), X = N(0, T) with T = 2 Σ E_k / k², E_k
-exponential. So T is drawn first; then the mini-batch grows until the variance v of its estimate of s ΔL is at most T,
-and normal noise of variance T - v makes up the rest. The paper (arXiv 2306.13442) corrects by a table instead (Seita
-et al. 2018, arXiv 1610.06848), which has to reach v < 1 in every test.
+exponential. So T is drawn first, then a mini-batch whose estimate of s ΔL has a variance v below T, and noise of
+variance T - v makes up the rest. The paper (arXiv 2306.13442) corrects by a table instead (Seita et al. 2018, arXiv
+1610.06848), which has to reach v < 1 in every test.
+
+A mean and a variance of the same skewed examples are correlated, and a batch that stops growing when its own variance
+is small stops at a biased mean. So three sets of examples are drawn: a first pilot decides the size n of the batch, a
+second one estimates v, and the mean comes from the batch alone. A mean of n examples also keeps their skewness over √n;
+the noise is given the opposite third cumulant, ξ + a (ξ² - 1) in place of a normal ξ (Cornish and Fisher 1938).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Float64, Int64
+    from jaxtyping import Bool, Float64, Int64
     from torch import Tensor
 
 TERMS = 64
 WEIGHTS = 2 / torch.arange(1, TERMS + 1, dtype=torch.float64).square()
 TAIL = 2 * (math.pi**2 / 6 - sum(1 / k**2 for k in range(1, TERMS + 1)))
-MOST_GROWTH = 4  # the first blocks estimate the variance roughly: no round multiplies a mini-batch by more
-MARGIN = 1.05  # a little more than the estimate says, so that most tests end with the next round
+PILOTS = 2
+MARGIN = 1.25  # how much more examples than the first pilot asks for: a variance estimated too low makes too much noise
+LARGEST = 0.95  # share of T that the batch's own noise may have, by the second pilot
+STEEPEST = 0.3  # largest a of the skewed noise
+SIZES_LOG2 = 3  # eight batch sizes between a power of two and the next: tests of one size run as one product
 
 
 @dataclass(frozen=True)
-class Losses:
-    """What a pair of models (before and after the move) loses on the same examples.
+class Moments:
+    """Sums over the examples of a batch, in float64; δ is what an example loses by the move.
 
     Attributes:
-        old: before; of each example `(unit, block)`, or the mean over all examples `(test,)`.
-        new: after, likewise.
-        correct: how well the old model classifies: 1 or 0 for each example, or the mean.
+        count: n, of each batch.
+        change: Σδ, Σδ² and Σδ³.
+        loss: Σ of the loss before the move.
+        correct: how many examples the model before the move classifies rightly.
     """
 
-    old: Float[Tensor, "*example"]
-    new: Float[Tensor, "*example"]
-    correct: Float[Tensor, "*example"]
+    count: Int64[Tensor, " batch"]
+    change: Float64[Tensor, "3 batch"]
+    loss: Float64[Tensor, " batch"]
+    correct: Float64[Tensor, " batch"]
+
+    def central(self) -> tuple[Float64[Tensor, " batch"], Float64[Tensor, " batch"]]:
+        """Variance and third central moment of δ."""
+        mean, square, cube = self.change / self.count
+        variance = (square - mean**2).clamp_min(0) * self.count / (self.count - 1)
+        return variance, cube - 3 * mean * square + 2 * mean**3
 
 
 class Pairs(Protocol):
-    """The two models of each test, ready to be run.
+    """The two models of each test (before and after the move), ready to be run.
 
     Attributes:
         examples: N, how many there are in all.
-        block: b0, how many a unit of work holds.
+        block: b0, the examples of a pilot, and the least of a batch.
     """
 
     examples: int
     block: int
 
-    def sample(self, owners: Int64[Tensor, " unit"]) -> Losses:
-        """Both models of a test on `block` fresh examples, i.i.d. with replacement, for each unit's own test."""
+    def sample(self, tests: Int64[Tensor, " batch"], counts: Int64[Tensor, " batch"]) -> Moments:
+        """Both models of a test on fresh examples, i.i.d. with replacement; for each batch its test, ascending."""
         ...
 
-    def exact(self, tests: Int64[Tensor, " test"]) -> Losses:
-        """Mean losses over all examples, for these tests."""
+    def whole(self, tests: Int64[Tensor, " test"], side: int) -> Float64[Tensor, "2 test"]:
+        """Mean loss and accuracy over all examples of the model before (`side` 0) or after (1) the move."""
         ...
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What the tests decided.
+    """What the tests decided, `(test,)` each.
 
     Attributes:
         accepted: whether the model moves.
-        batch: n, the examples on which each of the two models was run.
-        exact: whether the test fell back on all examples.
-        loss: of the old model on the first block (all examples in an exact test): an unbiased estimate of its loss.
+        batch: n, the examples that the test looked at, pilots included.
+        growing: of these, those whose number grows with the size of the move; 0 where a batch is as small as can be.
+        forward: forward samples: two for each example of a mini-batch; N for each model run on all examples.
+        exact: whether the test was decided on all examples.
+        change: the estimate of s ΔL.
+        variance: of this estimate.
+        loss: of the old model, from the pilots or all examples: an unbiased estimate.
         correct: its accuracy there.
+        skewness: |skewness| of δ over √n: what is not Gaussian in the mean of the batch; 0 in an exact test.
+        kept_loss: loss over all examples of the model that stays, where it is known; else NaN.
+        kept_correct: its accuracy, likewise.
     """
 
     accepted: Bool[Tensor, " test"]
     batch: Int64[Tensor, " test"]
+    growing: Int64[Tensor, " test"]
+    forward: Int64[Tensor, " test"]
     exact: Bool[Tensor, " test"]
+    change: Float64[Tensor, " test"]
+    variance: Float64[Tensor, " test"]
     loss: Float64[Tensor, " test"]
     correct: Float64[Tensor, " test"]
+    skewness: Float64[Tensor, " test"]
+    kept_loss: Float64[Tensor, " test"]
+    kept_correct: Float64[Tensor, " test"]
 
 
 def exponentials(count: int, generator: torch.Generator) -> Float64[Tensor, "test term"]:
@@ -90,59 +120,99 @@ def mixing_variance(exponential: Float64[Tensor, "*test term"]) -> Float64[Tenso
     return exponential @ WEIGHTS + TAIL
 
 
-def decide(pairs: Pairs, s: float, variance: Float64[Tensor, " test"], normal: Float64[Tensor, " test"]) -> Decision:
-    """Test every pair on a mini-batch of its own, grown until its noise is small enough; beyond N, on all examples.
+def decide(
+    pairs: Pairs,
+    s: float,
+    variance: Float64[Tensor, " test"],
+    normal: Float64[Tensor, " test"],
+    known: Float64[Tensor, "2 test"],
+) -> Decision:
+    """Test every pair on a mini-batch of its own, as large as its noise asks for; beyond N, on all examples.
 
     Args:
         pairs: the two models of each test.
         s: the bias towards low loss.
         variance: T of each test, drawn before any example is.
         normal: ξ of each test, standard normal.
+        known: loss and accuracy of the old model over all examples; NaN where not known.
     """
-    tests, block, device = len(variance), pairs.block, variance.device
-    if block > pairs.examples:
-        return decide_exactly(pairs, s, variance, normal)
-    first = pairs.sample(torch.arange(tests, device=device))
-    loss, correct = first.old.double().mean(1), first.correct.double().mean(1)
-    sums, n = _sums(first), torch.full((tests,), block, device=device)
-    too_many = n > pairs.examples
-    while True:
-        total, squares = sums
-        noise = s**2 * (squares - total.square() / n).clamp_min(0) / (n - 1) / n
-        short = (noise > variance) & ~too_many
-        if not short.any():
-            break
-        needed = torch.minimum(MARGIN * n * noise / variance, MOST_GROWTH * n)
-        blocks = ((needed - n) / block).ceil().long().clamp_min(1) * short
-        beyond = n + block * blocks > pairs.examples
-        too_many |= beyond
-        blocks *= ~beyond
-        owners = torch.repeat_interleave(blocks)
-        if len(owners):
-            sums.index_add_(1, owners, _sums(pairs.sample(owners)))
-            n += block * blocks
-    estimate = -s * total / n
-    whole = too_many.nonzero()[:, 0]
+    tests, block = len(variance), pairs.block
+    if not fits(block, pairs.examples):
+        return decide_exactly(pairs, s, variance, normal, known)
+    every = torch.arange(tests, device=variance.device)
+    pilots = pairs.sample(every.repeat_interleave(PILOTS), torch.full_like(every, block).repeat_interleave(PILOTS))
+    squared, cubed = (moment.view(tests, PILOTS).unbind(1) for moment in pilots.central())
+    first, second = (s**2 * each for each in squared)
+    size = batch_size(torch.maximum(MARGIN * first, second / LARGEST) / variance, block)
+    exact = size + PILOTS * block > pairs.examples
+    sampled, whole = (~exact).nonzero()[:, 0], exact.nonzero()[:, 0]
+    change, own = torch.zeros_like(variance), second / size
+    if len(sampled):
+        batch = pairs.sample(sampled, size[sampled])
+        change[sampled] = s * batch.change[0] / batch.count
+    rest = variance - own
+    slope = (s**3 * cubed[1] / size**2 / (6 * rest * rest.sqrt())).clamp(-STEEPEST, STEEPEST)
+    noise = (rest / (1 + 2 * slope**2)).sqrt() * (normal + slope * (normal**2 - 1))
+    accepted = noise - change > 0
+    seen = PILOTS * block + size * ~exact
+    loss, correct = (each.view(tests, PILOTS).sum(1) / (PILOTS * block) for each in (pilots.loss, pilots.correct))
+    skewness = (cubed[1].abs() / (squared[1] * squared[1].sqrt()) / size.sqrt()).nan_to_num(0.0)
+    kept = torch.where(accepted, math.nan, known)  # the loss of a new model is not known
+    growing = size * (~exact & (size > block))
+    decision = Decision(
+        accepted, seen, growing, 2 * seen, exact, change, own, loss, correct, skewness, kept[0], kept[1]
+    )
     if len(whole):
-        losses = pairs.exact(whole)
-        estimate[whole], noise[whole] = -s * (losses.new - losses.old), 0.0
-        loss[whole], correct[whole] = losses.old, losses.correct
-        n[whole] += pairs.examples
-    accepted = estimate + (variance - noise).clamp_min(0).sqrt() * normal > 0
-    return Decision(accepted, n, too_many, loss, correct)
+        settled = decide_exactly(pairs, s, variance[whole], normal[whole], known[:, whole], whole)
+        for field in fields(Decision):
+            values = getattr(settled, field.name)
+            before = getattr(decision, field.name)
+            before[whole] = values + before[whole] if field.name in ("batch", "forward") else values
+    return decision
 
 
 def decide_exactly(
-    pairs: Pairs, s: float, variance: Float64[Tensor, " test"], normal: Float64[Tensor, " test"]
+    pairs: Pairs,
+    s: float,
+    variance: Float64[Tensor, " test"],
+    normal: Float64[Tensor, " test"],
+    known: Float64[Tensor, "2 test"],
+    tests: Int64[Tensor, " test"] | None = None,
 ) -> Decision:
-    """Barker's test over all examples, whatever it costs; arguments as in `decide`."""
-    losses = pairs.exact(torch.arange(len(variance), device=variance.device))
-    accepted = -s * (losses.new - losses.old) + variance.sqrt() * normal > 0
-    batch = torch.full_like(variance, pairs.examples, dtype=torch.int64)
-    return Decision(accepted, batch, torch.ones_like(accepted), losses.old, losses.correct)
+    """Barker's test over all examples; the old model is run only where its loss is not known from an earlier test.
+
+    Args:
+        pairs: the two models of each test.
+        s: the bias towards low loss.
+        variance: T of each test.
+        normal: ξ of each test, standard normal.
+        known: loss and accuracy of the old model over all examples; NaN where not known.
+        tests: which of the pairs these tests are about; None for all.
+    """
+    if tests is None:
+        tests = torch.arange(len(variance), device=variance.device)
+    old, unknown = known.clone(), known[0].isnan()
+    if unknown.any():
+        old[:, unknown] = pairs.whole(tests[unknown], 0)
+    new = pairs.whole(tests, 1)
+    change = s * (new[0] - old[0])
+    accepted = variance.sqrt() * normal - change > 0
+    batch = torch.full_like(tests, pairs.examples)
+    kept = torch.where(accepted, new, old)
+    nothing, everything = torch.zeros_like(variance), torch.ones_like(accepted)
+    forward = batch * (1 + unknown.long())
+    return Decision(
+        accepted, batch, 0 * batch, forward, everything, change, nothing, old[0], old[1], nothing, kept[0], kept[1]
+    )
 
 
-def _sums(losses: Losses) -> Float64[Tensor, "2 unit"]:
-    """Σδ and Σδ² of each unit, δ what an example loses by the move."""
-    difference = (losses.new - losses.old).double()
-    return torch.stack((difference.sum(1), difference.square().sum(1)))
+def fits(block: int, examples: int) -> bool:
+    """Whether two pilots and a batch are no more than the examples there are."""
+    return (PILOTS + 1) * block <= examples
+
+
+def batch_size(needed: Float64[Tensor, " test"], block: int) -> Int64[Tensor, " test"]:
+    """As many examples as needed, rounded up to blocks or, where that is more, to one of a few sizes."""
+    blocks = (needed / block).nan_to_num(math.inf).clamp(1, 2.0**40)
+    step = torch.ones_like(needed, dtype=torch.int64) << (blocks.frexp().exponent.long() - 1 - SIZES_LOG2).clamp_min(0)
+    return (blocks / step).ceil().long() * step * block

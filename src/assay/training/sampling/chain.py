@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn import functional as F
 
 from assay.foundation.runtime import generator
 from assay.training.cost import Counters
@@ -17,6 +18,7 @@ from assay.training.sampling.acceptance import Decision
 from assay.training.sampling.bridge import Move, halves
 from assay.training.sampling.coordinates import Coordinates, shift_bias
 from assay.training.sampling.diagnostics import WINDOWS, Diagnostics
+from assay.training.sampling.memory import PROBED, Memory
 from assay.training.sampling.moves import draw, move_models
 from assay.training.sampling.pairs import NetworkPairs, Networks
 from assay.training.update import Seen, Update
@@ -113,6 +115,9 @@ class TrajectoryUpdate(Update):
         self._move, self._decide = move, decide
         self._sweeps, self._window = sweeps, -(-sweeps // WINDOWS)
         self._halves = halves(chains.theta.shape[1], device)
+        self._known = torch.full((2, *chains.theta.shape[:2]), torch.nan, dtype=torch.float64, device=device)
+        shape = (*chains.theta.shape[:2], min(PROBED, labels.shape[-1]))
+        self._memory = Memory(annealing.sweeps, sweeps, shape, device)
 
     @property
     def forward_samples(self) -> int:
@@ -126,6 +131,7 @@ class TrajectoryUpdate(Update):
     def step(self, step: int) -> Seen:
         """One sweep; what it saw is each model's mini-batch loss and accuracy before its move."""
         theta, burning_in = self.chains.theta, step < self.annealing.sweeps
+        self._memory.observe(step, self._probe)
         decisions = []
         for number, half in enumerate(self._halves):
             generators = [generator(seed, f"trajectory half {number}", step) for seed in self._seeds]
@@ -139,6 +145,7 @@ class TrajectoryUpdate(Update):
 
             decision = move_models(
                 theta,
+                self._known,
                 half,
                 self.steering.sigma,
                 self.annealing.at(step),
@@ -151,12 +158,11 @@ class TrajectoryUpdate(Update):
         sweep = Decision(
             *(torch.cat([getattr(d, f.name).view(len(theta), -1) for d in decisions], 1) for f in fields(Decision))
         )
-        batches = sweep.batch.sum(1)
-        self.counters.add("forward_samples", 2 * batches)
+        self.counters.add("forward_samples", sweep.forward.sum(1))
         self.counters.add("optimizer_steps", 1)
         self.diagnostics.add(sweep, sampling=not burning_in)
         if burning_in:
-            self.steering.observe(step, batches, sweep.accepted.sum(1))
+            self.steering.observe(step, sweep)
         else:
             late = 2 * (step - self.annealing.sweeps) >= self._sweeps - self.annealing.sweeps
             self.diagnostics.sampled(int(late), sweep.loss.mean(1))
@@ -165,6 +171,17 @@ class TrajectoryUpdate(Update):
             sigma = self.steering.sigma.tolist()
             self.diagnostics.close_window(moves, self._spent().tolist(), sigma, self.annealing.at(step))
         return Seen(sweep.loss, sweep.correct)
+
+    def _probe(self) -> Float[Tensor, "chain model example"]:
+        """Losses of the first training examples, by every model; a diagnostic, and not billed."""
+        examples = slice(self._memory.examples)
+        losses = []
+        for theta, labels in zip(self.chains.theta, self._labels, strict=True):
+            weights = self.chains.coordinates.parameters(theta[:, None])
+            logits = self._networks.logits(weights, examples)[:, 0]
+            expected = labels[examples].expand(len(theta), -1)
+            losses.append(F.cross_entropy(logits, expected, reduction="none"))
+        return torch.stack(losses)
 
     def evaluated(self) -> Weights:
         """The last model of each chain."""
@@ -191,18 +208,20 @@ class TrajectoryUpdate(Update):
             "moves": self._sweeps * theta.shape[1],
             "burn_in_moves": self.annealing.sweeps * theta.shape[1],
             "forward_samples": self._spent().tolist(),
-            **self.diagnostics.record(self._labels.shape[-1]),
+            **self.diagnostics.record(self._labels.shape[-1], self._memory.of(self._probe())),
             "neighbour_distance": [[float(f"{d:.6g}") for d in chain] for chain in distances.tolist()],
             "reference_distance": reference,
         }
 
     def state(self) -> dict[str, Any]:
-        """Chains, σ, counters and diagnostics; all randomness is a function of seed and sweep."""
+        """Chains, known losses, σ, counters and diagnostics; all randomness is a function of seed and sweep."""
         return {
             "theta": self.chains.theta,
             "steering": self.steering.state(),
+            "known": self._known,
             "counters": self.counters.state(),
             "diagnostics": self.diagnostics.state(),
+            "memory": self._memory.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -211,3 +230,5 @@ class TrajectoryUpdate(Update):
         self.steering.restore(state["steering"])
         self.counters.restore(state["counters"])
         self.diagnostics.restore(state["diagnostics"])
+        self._known.copy_(state["known"])
+        self._memory.restore(state["memory"])

@@ -52,14 +52,14 @@ class DenseNetworks:
 
     def logits(
         self, weights: Weights, indices: Int64[Tensor, "unit example"] | slice
-    ) -> Float[Tensor, "unit 2 class example"]:
-        """Logits of both models of each unit.
+    ) -> Float[Tensor, "unit model class example"]:
+        """Logits of all models of each unit.
 
         Args:
-            weights: parameters `(unit, 2, *shape)`.
+            weights: parameters `(unit, model, *shape)`.
             indices: each unit's own examples, or a slice of the training set for all units.
         """
-        units = len(next(iter(weights.values())))
+        units, models = next(iter(weights.values())).shape[:2]
         hidden = torch.empty(0)
         for layer, name in enumerate(self._names):
             weight, bias = weights[f"{name}.weight"].flatten(0, 1), weights[f"{name}.bias"].flatten(0, 1)[..., None]
@@ -71,5 +71,5 @@ class DenseNetworks:
             else:
                 rows = self.inputs.index_select(0, indices.flatten()).view(*indices.shape, -1)
                 pair = torch.baddbmm(bias.view(units, -1, 1), weight.view(units, -1, weight.shape[-1]), rows.mT)
-                hidden = pair.view(2 * units, -1, indices.shape[1])
-        return hidden.view(units, 2, -1, hidden.shape[-1])
+                hidden = pair.view(units * models, -1, indices.shape[1])
+        return hidden.view(units, models, -1, hidden.shape[-1])

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from assay.training.sampling.acceptance import Decision
 
 WINDOWS = 60
-FIELDS = ("loss", "accuracy", "accepted", "batch", "tests", "exact_tests", "exact_accepted")
+FIELDS = ("loss", "accuracy", "accepted", "batch", "tests", "exact_tests", "exact_accepted", "forward", "skewness")
 SERIES = ("moves", "forward_samples", "loss", "accuracy", "acceptance", "batch_a_test", "sigma", "s")
 BINS = 24  # of the histogram of batch sizes: powers of two times the block
 LEAST_ACCEPTANCE, MOST_ACCEPTANCE = 0.01, 0.99
 DRIFT = 0.01
+MOST_MEMORY = 0.5
 LEAST_BLOCK = 64
+MOST_SKEWNESS = 0.25  # of a mean: uncorrected, it moves an acceptance by up to one point in a hundred
 
 
 class Diagnostics:
@@ -44,7 +46,8 @@ class Diagnostics:
         """Add the tests of a sweep, `(chain, model)`."""
         each = (decision.loss, decision.correct, decision.accepted, decision.batch)
         exact_accepted = decision.exact & decision.accepted
-        rows = torch.stack((*each, torch.ones_like(decision.loss), decision.exact, exact_accepted))
+        last = (decision.exact, exact_accepted, decision.forward, decision.skewness)
+        rows = torch.stack((*each, torch.ones_like(decision.loss), *last))
         sums = rows.sum(2)
         self._window += sums
         self._phases[int(sampling)] += sums
@@ -57,7 +60,7 @@ class Diagnostics:
 
     def close_window(self, moves: int, forward_samples: list[int], sigma: list[float], s: float) -> None:
         """End a window: its means become a point of the series."""
-        loss, accuracy, accepted, batch, tests, _, _ = self._window
+        loss, accuracy, accepted, batch, tests = self._window[:5]
         self.series.append(
             {
                 "moves": moves,
@@ -72,15 +75,16 @@ class Diagnostics:
         )
         self._window.zero_()
 
-    def record(self, examples: int) -> dict[str, Any]:
+    def record(self, examples: int, memory: Float64[Tensor, " chain"]) -> dict[str, Any]:
         """The figures and flags of every chain, as JSON.
 
         Args:
             examples: N.
+            memory: of each chain, as `Memory.of` gives it.
         """
         whole, sampling = self._phases.sum(0), self._phases[1]
         kept = sampling if bool((sampling[4] > 0).all()) else whole
-        batch, acceptance = kept[3] / kept[4], kept[2] / kept[4]
+        batch, acceptance, skewness = kept[3] / kept[4], kept[2] / kept[4], kept[8] / kept[4]
         drift, error = self._drift()
         used = int(self._histogram.sum(0).nonzero().max()) + 1 if len(self._histogram.nonzero()) else 0
         exact = whole[5].long()
@@ -89,10 +93,13 @@ class Diagnostics:
             "batch_a_test": _short(batch),
             "batch_a_test_whole_run": _short(whole[3] / whole[4]),
             "saving": _short(examples / batch),
+            "saving_passes": _short(examples * kept[4] / kept[7]),
             "acceptance": _short(acceptance),
             "mean_loss": _short(kept[0] / kept[4]),
             "mean_accuracy": _short(kept[1] / kept[4]),
             "loss_drift": _short(drift),
+            "memory": _short(memory),
+            "skewness": _short(skewness),
             "decisions": {
                 "accepted": (whole[2] - whole[6]).long().tolist(),
                 "rejected": (whole[4] - whole[5] - whole[2] + whole[6]).long().tolist(),
@@ -105,8 +112,8 @@ class Diagnostics:
             },
             "series": {key: [point[key] for point in self.series] for key in SERIES},
             "flags": [
-                flags(*each, self._block)
-                for each in zip(acceptance.tolist(), drift.tolist(), error.tolist(), strict=True)
+                flags(*each, block=self._block)
+                for each in torch.stack((acceptance, drift, error, memory, skewness), 1).tolist()
             ],
         }
 
@@ -132,7 +139,7 @@ class Diagnostics:
         self.series = list(state["series"])
 
 
-def flags(acceptance: float, drift: float, error: float, block: int) -> list[str]:
+def flags(acceptance: float, drift: float, error: float, memory: float, skewness: float, *, block: int) -> list[str]:
     """What keeps a chain from being called a sample of its target.
 
     Args:
@@ -140,6 +147,8 @@ def flags(acceptance: float, drift: float, error: float, block: int) -> list[str
         drift: the relative change of the mean loss from the first half of the sampling phase to the second; NaN where
             there was none.
         error: twice the standard error of it.
+        memory: of where sampling began, as `Memory.of` gives it.
+        skewness: mean |skewness| of a mini-batch mean.
         block: b0.
     """
     found = []
@@ -151,8 +160,12 @@ def flags(acceptance: float, drift: float, error: float, block: int) -> list[str
         found.append("too few sweeps after burn-in to tell whether its mean loss is flat")
     elif abs(drift) > max(DRIFT, error):
         found.append("a cooling run: its mean loss is not flat after burn-in, so it is no sample of its target")
+    elif memory > MOST_MEMORY:
+        found.append("it does not mix: it has not forgotten where sampling began, so a flat mean loss means nothing")
+    if skewness > MOST_SKEWNESS:
+        found.append("biased: losses change by so skewed amounts that a mini-batch mean is not Gaussian")
     if block < LEAST_BLOCK:
-        found.append(f"biased: blocks of under {LEAST_BLOCK} examples stop on a noisy estimate of the variance")
+        found.append(f"biased: pilots of under {LEAST_BLOCK} examples estimate the variance badly")
     return found
 
 

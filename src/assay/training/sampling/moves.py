@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from assay.training.sampling.bridge import Move, Places
 
     MakePairs = Callable[[Float[Tensor, "test d"], Float[Tensor, "test d"]], Pairs]
-    Decide = Callable[[Pairs, float, Float64[Tensor, " test"], Float64[Tensor, " test"]], Decision]
+    Decide = Callable[
+        [Pairs, float, Float64[Tensor, " test"], Float64[Tensor, " test"], Float64[Tensor, "2 test"]], Decision
+    ]
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,14 @@ def draw(
     moving = None
     if fraction < 1:
         moving = torch.stack([random_subset(models, coordinates, fraction, g) for g in generators]).to(device)
-    exponential = [exponentials(models, g) for g in generators]
+    variance = torch.stack([mixing_variance(exponentials(models, g)) for g in generators])
     normal = [torch.randn(models, dtype=torch.float64, generator=g) for g in generators]
-    variance = mixing_variance(torch.stack(exponential))
     return Draws(torch.stack(noise).to(device), moving, variance.to(device), torch.stack(normal).to(device))
 
 
 def move_models(
     theta: Float[Tensor, "chain tau d"],
+    known: Float64[Tensor, "2 chain tau"],
     half: Places,
     sigma: Float[Tensor, " chain"],
     s: float,
@@ -68,6 +70,7 @@ def move_models(
 
     Args:
         theta: the chains; changed in place.
+        known: loss and accuracy of each model over all examples, NaN where not known; changed in place.
         half: which models.
         sigma: σ of each chain.
         s: the bias towards low loss.
@@ -82,7 +85,10 @@ def move_models(
     old = theta.index_select(1, half.models)
     new = propose(theta, half, sigma, move, draws.noise, draws.moving)
     pairs = make_pairs(old.flatten(0, 1), new.flatten(0, 1))
-    decision = decide(pairs, s, draws.variance.flatten(), draws.normal.flatten())
+    before = known.index_select(2, half.models).flatten(1)
+    decision = decide(pairs, s, draws.variance.flatten(), draws.normal.flatten(), before)
     accepted = decision.accepted.view(len(theta), -1)
     theta.index_copy_(1, half.models, torch.where(accepted[..., None], new, old))
+    kept = torch.stack((decision.kept_loss, decision.kept_correct))
+    known.index_copy_(2, half.models, kept.view(2, len(theta), -1))
     return decision

@@ -1,4 +1,4 @@
-"""The two models of each test on mini-batches of the training set: what the acceptance test asks for."""
+"""The two models of each test on examples of the training set: what the acceptance test asks for."""
 
 from __future__ import annotations
 
@@ -6,31 +6,32 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from assay.training.sampling.acceptance import Losses
+from assay.training.sampling.acceptance import Moments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float, Int64
+    from jaxtyping import Bool, Float, Float64, Int64
     from torch import Tensor
 
     from assay.training.stack import Weights
 
-ROWS = 8192  # of a pass: what fits the caches of a core
+ROWS = {"cpu": 2048}  # of a pass: what fits the caches of a core
+MOST_ROWS = 32768  # of a pass on another device
 
 
 class Networks(Protocol):
-    """Runs pairs of networks on examples of the training set."""
+    """Runs networks on examples of the training set."""
 
     def logits(
         self, weights: Weights, indices: Int64[Tensor, "unit example"] | slice
-    ) -> Float[Tensor, "unit 2 class example"]:
-        """Logits of both models of each unit, on its own examples or on a slice of the training set."""
+    ) -> Float[Tensor, "unit model class example"]:
+        """Logits of all models of each unit, on the unit's own examples or on a slice of the training set."""
         ...
 
 
 class NetworkPairs:
-    """As `acceptance.Pairs` asks for.
+    """As `acceptance.Pairs` asks for. What a chain gets does not depend on the chains beside it.
 
     Args:
         networks: runs them.
@@ -50,43 +51,69 @@ class NetworkPairs:
     ) -> None:
         self._networks, self._weights, self._labels, self._generators = networks, weights, labels, generators
         self._tests_a_chain = len(next(iter(weights.values()))) // len(generators)
+        self._rows = ROWS.get(labels.device.type, MOST_ROWS)
         self.examples, self.block = labels.shape[-1], block
 
-    def sample(self, owners: Int64[Tensor, " unit"]) -> Losses:
-        """Both models of each unit's test on `block` examples drawn for this unit alone."""
-        chains = owners // self._tests_a_chain
-        counts = torch.bincount(chains, minlength=len(self._generators)).tolist()
-        drawn = [
-            torch.randint(self.examples, (count, self.block), generator=generator)
-            for count, generator in zip(counts, self._generators, strict=True)
-        ]
-        indices = torch.cat(drawn).to(owners.device)
-        labels = self._labels.take(indices + self.examples * chains[:, None])
-        units = max(1, ROWS // self.block)
-        passes = [slice(start, start + units) for start in range(0, len(owners), units)]
-        parts = [self._run(self._of(owners[part]), indices[part], labels[part]) for part in passes]
-        return Losses(*(torch.cat(each) for each in zip(*parts, strict=True)))
+    def sample(self, tests: Int64[Tensor, " batch"], counts: Int64[Tensor, " batch"]) -> Moments:
+        """Both models of each batch's test on examples drawn for this batch alone; batches of one size run together."""
+        chains = tests // self._tests_a_chain
+        drawn = self._draw(chains, counts).to(tests.device)
+        ends, sizes = counts.cumsum(0), torch.tensor(counts.tolist())
+        sums = torch.zeros(5, len(tests), dtype=torch.float64, device=tests.device)
+        for size in sizes.unique().tolist():
+            group = (sizes == size).nonzero()[:, 0].to(tests.device)
+            places = torch.arange(-size, 0, device=tests.device)
+            for part in group.split(max(1, self._rows // size)):
+                indices = drawn[ends[part, None] + places]
+                labels = self._labels.take(indices + self.examples * chains[part, None])
+                sums[:, part] = self._sums(tests[part], indices, labels)
+        return Moments(counts, sums[:3], *sums[3:])
 
-    def exact(self, tests: Int64[Tensor, " test"]) -> Losses:
-        """Mean losses of these tests over the whole training set."""
-        weights, labels = self._of(tests), self._labels[tests // self._tests_a_chain]
-        rows = max(1, ROWS // len(tests))
-        sums = torch.zeros(3, len(tests), dtype=torch.float64, device=tests.device)
+    def whole(self, tests: Int64[Tensor, " test"], side: int) -> Float64[Tensor, "2 test"]:
+        """Mean loss and accuracy of one model of these tests over the training set, chain by chain."""
+        chains = tests // self._tests_a_chain
+        parts = [self._over_all(tests[chains == c], side, self._labels[c]) for c in chains.unique().tolist()]
+        return torch.cat(parts, 1) / self.examples
+
+    def _over_all(
+        self, tests: Int64[Tensor, " test"], side: int, labels: Int64[Tensor, " example"]
+    ) -> Float64[Tensor, "2 test"]:
+        weights = {name: tensor[tests, side].unsqueeze(1) for name, tensor in self._weights.items()}
+        rows = max(1, 4 * self._rows // len(tests))
+        sums = torch.zeros(2, len(tests), dtype=torch.float64, device=tests.device)
         for start in range(0, self.examples, rows):
             part = slice(start, start + rows)
-            for place, each in enumerate(self._run(weights, part, labels[:, part])):
-                sums[place] += each.double().sum(1)
-        old, new, correct = sums / self.examples
-        return Losses(old, new, correct)
+            known, right = self._classify(weights, part, labels[part].expand(len(tests), -1))
+            sums[0] -= known[:, 0].double().sum(1)
+            sums[1] += right.sum(1)
+        return sums
 
-    def _of(self, tests: Int64[Tensor, " unit"]) -> Weights:
-        return {name: tensor.index_select(0, tests) for name, tensor in self._weights.items()}
+    def _sums(
+        self, tests: Int64[Tensor, " unit"], indices: Int64[Tensor, "unit example"], labels: Tensor
+    ) -> Float64[Tensor, "5 unit"]:
+        """Σδ, Σδ², Σδ³, the old model's loss, and how often it is right."""
+        weights = {name: tensor.index_select(0, tests) for name, tensor in self._weights.items()}
+        known, right = self._classify(weights, indices, labels)
+        old, new = known.double().unbind(1)
+        change = old - new
+        square = change * change
+        rows = (change, square, square * change, -old)
+        return torch.stack([*(each.sum(1) for each in rows), right.sum(1, dtype=torch.float64)])
 
-    def _run(
+    def _classify(
         self, weights: Weights, indices: Int64[Tensor, "unit example"] | slice, labels: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Cross-entropy before and after, and whether the old model is right, `(unit, example)` each."""
+    ) -> tuple[Float[Tensor, "unit model example"], Bool[Tensor, "unit example"]]:
+        """The log-probability of the label, and whether the first model is right."""
         log_probabilities = self._networks.logits(weights, indices).log_softmax(2)
-        of_label = log_probabilities.gather(2, labels[:, None, None].expand(-1, 2, 1, -1))[:, :, 0]
-        old, new = of_label.neg().unbind(1)
-        return old, new, of_label[:, 0] >= log_probabilities[:, 0].amax(1)
+        models = log_probabilities.shape[1]
+        of_label = log_probabilities.gather(2, labels[:, None, None].expand(-1, models, 1, -1))[:, :, 0]
+        return of_label, of_label[:, 0] >= log_probabilities[:, 0].amax(1)
+
+    def _draw(self, chains: Int64[Tensor, " batch"], counts: Int64[Tensor, " batch"]) -> Int64[Tensor, " drawn"]:
+        totals = counts.new_zeros(len(self._generators)).index_add_(0, chains, counts).tolist()
+        drawn = [
+            torch.randint(self.examples, (total,), generator=generator)
+            for total, generator in zip(totals, self._generators, strict=True)
+            if total
+        ]
+        return torch.cat(drawn)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from assay.data.sets.augment import normalise
 from assay.training.stack import Stack
 
@@ -30,16 +28,16 @@ class StackedNetworks:
 
     def logits(
         self, weights: Weights, indices: Int64[Tensor, "unit example"] | slice
-    ) -> Float[Tensor, "unit 2 class example"]:
-        """Logits of both models of each unit; arguments as in `DenseNetworks.logits`."""
-        units = len(next(iter(weights.values())))
+    ) -> Float[Tensor, "unit model class example"]:
+        """Logits of all models of each unit; arguments as in `DenseNetworks.logits`."""
+        units, models = next(iter(weights.values())).shape[:2]
         images = self._data.train.images
         if isinstance(indices, slice):
             inputs = normalise(images[indices], self._data.mean, self._data.std)
-            inputs = inputs.expand(2 * units, *inputs.shape)
+            inputs = inputs.expand(units * models, *inputs.shape)
         else:
             inputs = normalise(images.index_select(0, indices.flatten()), self._data.mean, self._data.std)
-            inputs = inputs.view(*indices.shape, *inputs.shape[1:]).repeat_interleave(2, 0)
-        stack = Stack(self._network, 2 * units, images.device)
+            inputs = inputs.view(*indices.shape, *inputs.shape[1:]).repeat_interleave(models, 0)
+        stack = Stack(self._network, units * models, images.device)
         logits = stack.forward({name: tensor.flatten(0, 1) for name, tensor in weights.items()}, inputs)
-        return torch.stack((logits[::2], logits[1::2]), 1).mT
+        return logits.view(units, models, *logits.shape[1:]).mT
