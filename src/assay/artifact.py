@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
 MASKS = ".mask"
 POINTS, BUFFERS = ".points", ".buffers"
-Combine = Literal["mean_probability", "majority_vote"]
+Combine = Literal["mean_probability", "mean_logit", "majority_vote"]
 
 
 class Record(BaseModel):
@@ -48,11 +48,14 @@ class Cost(Record):
         train_samples: examples that went forward and backward.
         forward_samples: examples that went forward only, such as those of a scoring pass; validation is not billed.
         optimizer_steps: updates of the weights.
+        tuning_samples: examples that the trainings of a grid ran, but for the one that was chosen, which is billed as
+            this training; counted apart from the others.
     """
 
     train_samples: int | float = 0
     forward_samples: int | float = 0
     optimizer_steps: int | float = 0
+    tuning_samples: int | float = 0
 
     def __add__(self, other: Cost) -> Cost:
         """Both together."""
@@ -60,6 +63,7 @@ class Cost(Record):
             train_samples=self.train_samples + other.train_samples,
             forward_samples=self.forward_samples + other.forward_samples,
             optimizer_steps=self.optimizer_steps + other.optimizer_steps,
+            tuning_samples=self.tuning_samples + other.tuning_samples,
         )
 
 
@@ -95,12 +99,14 @@ class Sweep(Record):
         at: where on the axis each point is.
         tensors: what is combined: the members of a variant, by its name, or `<sweep>.points`.
         coefficients: for each point, the factor of each network that is combined.
+        combine: how the predictions of several points become one.
     """
 
     axis: str
     at: list[float]
     tensors: str
     coefficients: list[list[float]]
+    combine: Combine = "mean_probability"
 
 
 class ModelRecord(Record):
@@ -126,6 +132,7 @@ class Manifest(Record, parsing.Digested):
         arm: the arm's name, `baseline` or `round-<n>`.
         method: the method's name.
         seeds: one network (of M members) for each.
+        block: which of the arm's blocks of seeds (seeds.yaml); 0 is the first.
         model: the architecture.
         images: channels, height, width and classes of the data it was built for.
         parameters: the parameters as resolved, every override applied.
@@ -147,6 +154,7 @@ class Manifest(Record, parsing.Digested):
     record: dict[str, Any] = {}
     sweeps: dict[str, Sweep] = {}
     weights_sha256: str = ""
+    block: int = 0
 
 
 class Artifact(BaseModel):

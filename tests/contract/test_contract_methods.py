@@ -23,8 +23,8 @@ FIRST_ROUND = {
     "rewind": 0,
     "controls": ["reinit", "random", "one_shot"],
 }
-TRAJECTORY = {"tau": 3, "s": 300.0, "sigma": 0.1, "s_start": 50.0, "block": 64, "target_batch": 80.0}
-FULL = {**TRAJECTORY, "test": "full", "target_batch": None}
+TRAJECTORY = {"tau": 3, "s": 300.0, "sigma": 0.1, "s_start": 50.0, "block": 16, "steer": True}
+FULL = {**TRAJECTORY, "test": "full"}
 ARMS = {
     "sgd": {"method": "sgd"},
     "sgd fixed": {"method": "sgd", "options": {"batches": "fixed"}},

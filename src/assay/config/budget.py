@@ -78,8 +78,30 @@ Optimizer = Annotated[SGD | Adam, Field(discriminator="name")]
 Schedule = Annotated[Constant | Step | Cosine, Field(discriminator="name")]
 
 
+class Tune(Section):
+    """A grid: the arm trains at each value, with all its seeds, and the validation set chooses (`methods._tuning`).
+
+    Attributes:
+        lr: learning rates of the optimizer, each different.
+    """
+
+    lr: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=2, strict=False)
+
+    @field_validator("lr")
+    @classmethod
+    def _distinct(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("each rate must stand once")
+        return value
+
+
 class Train(Section):
-    """The budget that every arm shares, unless it overrides a part of it in the open."""
+    """The budget that every arm shares, unless it overrides a part of it in the open.
+
+    Attributes:
+        tune: the grid from which each arm that trains by gradients chooses its learning rate, in place of the
+            optimizer's `lr`; either all of them have the same or none has one.
+    """
 
     steps: int = Field(ge=1)
     batch_size: int = Field(ge=1)
@@ -87,6 +109,7 @@ class Train(Section):
     schedule: Schedule = Constant(name="constant")
     evaluate_every: int = Field(ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
+    tune: Tune | None = None
 
     @model_validator(mode="after")
     def _warm_up_ends(self) -> Train:

@@ -11,15 +11,16 @@ name, when an arm asks for them: a stage depends on the file of its own method, 
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from assay import models
-from assay.config import ARM_KEYS, PARAMS_FILE, Params, Section, Train
+from assay.config import ARM_KEYS, LOTTERY, PARAMS_FILE, Params, Section, Train
 from assay.config.parsing import parse, suggestion
 from assay.data.sets import catalog
 from assay.foundation.errors import AssayError
-from assay.methods import _claims
+from assay.methods import _claims, _tuning
 from assay.methods._claims import Product
 from assay.training.checkpoint import UnusableCheckpointError
 from assay.training.loop import train as run_loop
@@ -111,13 +112,31 @@ def train(
     _check_model(run, data.images)  # of a folder, only its bytes tell the classes and how many examples there are
     _check_options(run, data.images, len(data.train.labels))
     task = Task(run, data, ancestors or {}, watched)
-    update = make_update(task)
+    if not _tuning.is_tuned(run):
+        return _train(task, scratch)
+    tuning = _tuning.chosen_before(run, task.ancestors)
+    if tuning is not None:
+        own, trained = _train(task, scratch, tuning["lr"])
+        return (own if run.method == LOTTERY else _tuning.billed(own, tuning)), trained
+    rates = run.train.tune.lr if run.train.tune else ()
+    return _tuning.search(rates, lambda lr: _train(task, scratch.part(f"lr-{lr}"), lr))
+
+
+def _train(task: Task, scratch: Scratch, lr: float | None = None) -> tuple[Artifact, Trained]:
+    """Train once, at another learning rate if one is given; from the scratch's checkpoint where it holds one."""
+    own = task if lr is None else replace(task, run=_tuning.with_lr(task.run, lr))
+
+    def run() -> tuple[Artifact, Trained]:
+        update = make_update(own)
+        plan = own.plan(update)
+        title = plan.title if lr is None else f"{plan.title}, lr {lr}"
+        trained = run_loop(update, replace(plan, title=title), own.data, scratch)
+        return task.artifact(update, trained.curves), trained
+
     try:
-        trained = run_loop(update, task.plan(update), data, scratch)
+        return run()
     except UnusableCheckpointError:  # the checkpoint is dropped
-        update = make_update(task)
-        trained = run_loop(update, task.plan(update), data, scratch)
-    return task.artifact(update, trained.curves), trained
+        return run()
 
 
 def make_update(task: Task) -> Update:
@@ -161,6 +180,7 @@ def check(params: Params, own: tuple[Images, int] | None = None) -> None:
             raise AssayError(f"{key}: {run.train.batch_size} is more than the {examples} examples to train on")
         if images is not None and examples is not None:
             _check_options(run, images, examples)
+    _tuning.check(params)
     _claims.check(params, {run.arm: product(run) for run in params.runs()})
 
 
@@ -169,7 +189,21 @@ def product(run: Run) -> Product:
     run, method, own = _with_budget(run), _method(run.method, run.arm), options(run)
     variants = cast("Producing", method).variants(own) if hasattr(method, "variants") else {"last": 1}
     keys = cast("Recording", method).record_keys(run, own) if hasattr(method, "record_keys") else ()
+    if _tuning.is_tuned(run) and run.method != LOTTERY:
+        keys = (*keys, "tuning.lr", *(f"tuning.samples.{name}" for name in variants))
     return Product(run, variants, keys)
+
+
+def samples(run: Run) -> int:
+    """How many times a training shows an example to a network, at most: an estimate of its work, for all seeds.
+
+    Every step shows a batch to each network that it moves: the members, of a round its variants. Of a grid, all rates
+    are trained.
+    """
+    made = product(run)
+    networks = len(made.variants) if run.method == LOTTERY else max(made.variants.values())
+    rates = len(run.train.tune.lr) if run.train.tune is not None and _tuning.is_tuned(run) else 1
+    return made.run.train.steps * made.run.train.batch_size * networks * len(run.seeds) * rates
 
 
 def _check_model(run: Run, images: Images) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from assay.config.claim import Claim
 
 OF_MEMBERS = ("disagreement", "total_variation")
-OF_CURVES = ("best_step", "best_step_accuracy", "steps_to_match")
+OF_CURVES = ("best_step", "best_step_accuracy")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,14 @@ class Product:
             - begin // train.evaluate_every
             + (train.steps % train.evaluate_every > 0)
         )
+
+    @property
+    def decays(self) -> bool:
+        """Whether the learning rate falls to the end of the training."""
+        schedule = self.run.train.schedule
+        if schedule.name == "step":
+            return schedule.at[0] < self.run.train.steps
+        return schedule.name == "cosine" and schedule.final < 1
 
 
 def check(params: Params, products: Mapping[str, Product]) -> None:
@@ -96,9 +104,19 @@ def _lacking(metric: str, product: Product, variant: str, params: Params) -> str
         return None
     if not params.data.validation and params.data.name != "folder":
         return f"{metric} is read off the validation curve, and data.validation is 0; set it higher"
-    if metric == "best_step_accuracy" and arm != BASELINE and product.run.method != LOTTERY:
-        return f"{metric} needs the curve of the test set, which only {BASELINE} and the pruning rounds have, not {arm}"
+    watches_test = arm == BASELINE or product.run.method == LOTTERY or product.run.label_noise > 0
+    if metric == "best_step_accuracy" and not watches_test:
+        having = f"{BASELINE}, the pruning rounds and arms with label_noise"
+        return f"{metric} needs the curve of the test set, which only {having} have, not {arm}"
     if product.evaluations < 2:
         place = product.run.place("evaluate_every").partition(": ")[2]
         return f"{metric} is read off the validation curve, and that of {arm} has one point; set {place} lower"
+    if product.decays and not (
+        metric == "best_step_accuracy" and product.run.label_noise
+    ):  # labels may be learned by heart
+        place = product.run.place("schedule").partition(": ")[2]
+        return (
+            f"{metric} says nothing of {arm}, whose learning rate decays ({place}): the least loss is then at the end; "
+            "claim another metric, or give both arms a constant rate"
+        )
     return None

@@ -1,4 +1,4 @@
-"""Deep ensembles: networks trained independently, whose probabilities are averaged; the ceiling, at their full price.
+"""Deep ensembles: networks trained independently, whose predictions are averaged; the ceiling, at their full price.
 
 Lakshminarayanan, Pritzel, Blundell, "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles"
 (NeurIPS 2017, arXiv 1612.01474), without its adversarial examples, as Wortsman et al. (arXiv 2102.10472) use them.
@@ -6,7 +6,7 @@ Lakshminarayanan, Pritzel, Blundell, "Simple and Scalable Predictive Uncertainty
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -28,9 +28,11 @@ class Options(Section):
 
     Attributes:
         members: networks a seed. There is a variant for each number of them from 2 up to this.
+        combine: how their predictions become one: the mean of their probabilities, or of their logits.
     """
 
     members: int = Field(default=3, ge=2)
+    combine: Literal["mean_probability", "mean_logit"] = "mean_probability"
 
 
 def variants(options: Options) -> dict[str, int]:
@@ -46,15 +48,15 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
 def update(task: Task, options: Options) -> Update:
     """All members of all seeds as one stack, each with its own start and its own order of the examples.
 
-    The first member is the baseline's network of the same seed. Members share their seed's label noise: it is a
-    property of the data that they are given.
+    The first member is the baseline's network of the same seed, bit for bit. Members share their seed's label noise: it
+    is a property of the data that they are given.
     """
     train, count = task.run.train, options.members
     seeds = [own for seed in task.run.seeds for own in (seed, *(key(seed, "member", k) for k in range(1, count)))]
     labels = task.labels if task.labels.dim() == 1 else task.labels.repeat_interleave(count, 0)
     network, parameters, buffers = task.fresh(seeds)
     batches = EpochBatches(labels, seeds, train.batch_size)
-    return DeepEnsemble(GradientUpdate(task.data, train, seeds, network, parameters, buffers, batches), count)
+    return DeepEnsemble(GradientUpdate(task.data, train, seeds, network, parameters, buffers, batches), options)
 
 
 class DeepEnsemble(UpdateAround):
@@ -62,12 +64,12 @@ class DeepEnsemble(UpdateAround):
 
     Args:
         copies: the training of all copies, which takes no notice of it.
-        members: M.
+        options: of the arm.
     """
 
-    def __init__(self, copies: GradientUpdate, members: int) -> None:
+    def __init__(self, copies: GradientUpdate, options: Options) -> None:
         super().__init__(copies)
-        self._members = members
+        self._members, self._combine = options.members, options.combine
 
     def step(self, step: int) -> Seen:
         """Move every member once; what a seed saw are the batches of all its members."""
@@ -84,7 +86,9 @@ class DeepEnsemble(UpdateAround):
         weights = super().variants()["last"].weights
         by_seed = {name: tensor.squeeze(1).unflatten(0, (-1, self._members)) for name, tensor in weights.items()}
         return {
-            f"members_{count}": Outcome({name: tensor[:, :count] for name, tensor in by_seed.items()}, copies=count)
+            f"members_{count}": Outcome(
+                {name: tensor[:, :count] for name, tensor in by_seed.items()}, self._combine, copies=count
+            )
             for count in range(self._members, 1, -1)
         }
 

@@ -19,6 +19,7 @@ from assay.foundation.errors import AssayError
 from assay.foundation.runtime import generator
 from assay.training.batches import Batches, EpochBatches
 from assay.training.lbfgs import LbfgsPhase
+from assay.training.optim import check_warm_up
 from assay.training.phases import MeasuredPhases, Yardstick
 from assay.training.stack.ways import draws_random_numbers
 
@@ -57,7 +58,8 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:
-    """Refuse a subset smaller than a batch, a phase without a step, and a pretraining of an epoch or less.
+    """Refuse a subset smaller than a batch, a phase without a step or in which the schedule only warms up, and a
+    pretraining of an epoch or less.
 
     Raises:
         AssayError: the line names the key.
@@ -81,6 +83,11 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:
         raise AssayError(
             f"{where}.pretrain: {options.pretrain} of {steps} steps leaves no step for {starved}; {remedy} it"
         )
+    by_gradient = {FINE_TUNING: steps - pretraining}
+    if options.pretrain_with == "optimizer":
+        by_gradient[PRETRAINING] = pretraining
+    for phase, length in by_gradient.items():
+        check_warm_up(run.train.schedule, length, f"{where}.pretrain: {phase}")
     epoch = size // run.train.batch_size
     if options.pretrain_with == "optimizer" and pretraining <= epoch:
         raise AssayError(
@@ -129,7 +136,10 @@ def overdetermination(examples: int, outputs: int, parameters: int) -> float:
 
 
 class SubsetBatches(Batches):
-    """Epochs over a subset for some steps, then epochs over everything, with an optimizer that starts afresh.
+    """Epochs over a subset for some steps, then epochs over everything, with optimizer and schedule that start afresh.
+
+    Each phase has a schedule of its own, as long as the phase: what pretraining ends with is then the minimum over the
+    subset, as the method wants it, and the rate of fine-tuning does not depend on k.
 
     Args:
         labels: as in `Batches`.
@@ -157,6 +167,11 @@ class SubsetBatches(Batches):
         self.subset: Int64[Tensor, "copy subset"] = torch.stack(own).to(self.device)
         self._on_subset = EpochBatches(self.labels(self.subset), seeds, batch_size)
         self._on_everything = EpochBatches(labels, seeds, batch_size)
+
+    def schedule_step(self, step: int, steps: int) -> tuple[int, int]:
+        """Counted within the phase that the step is in."""
+        first = self.pretraining
+        return (step, first) if step < first else (step - first, steps - first)
 
     def select(self, step: int, score: Score) -> Int64[Tensor, "copy batch"]:
         """A batch of the phase that the step is in; each phase begins with a new epoch."""

@@ -6,7 +6,7 @@ step draws a point of the subspace, runs the network there, and moves every endp
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator
@@ -34,6 +34,7 @@ class Options(Section):
         beta: β, how strongly endpoints are held apart.
         layerwise: whether each layer's point is drawn for itself, or one serves the whole network.
         pair: α of the variant `pair`, which combines the networks at α and 1 - α of a line or curve.
+        combine: how the networks of an ensemble or pair become one prediction; `mean_logit` is the authors'.
     """
 
     shape: Shape = "line"
@@ -41,6 +42,7 @@ class Options(Section):
     beta: float = Field(default=1.0, ge=0)
     layerwise: bool = False
     pair: float = Field(default=0.2, ge=0, le=1)
+    combine: Literal["mean_probability", "mean_logit"] = "mean_probability"
 
     @field_validator("endpoints")
     @classmethod
@@ -61,7 +63,7 @@ class Options(Section):
     def points(self) -> Points:
         """The subspace."""
         count = {"line": 2, "curve": 3, "simplex": self.endpoints or 3}[self.shape]
-        return Points(self.shape, count, self.beta, self.layerwise, self.pair)
+        return Points(self.shape, count, self.beta, self.layerwise, self.pair, self.combine)
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001

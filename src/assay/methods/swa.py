@@ -1,8 +1,14 @@
 """Stochastic weight averaging: the control that every subspace has to beat.
 
 Izmailov, Podoprikhin, Garipov, Vetrov, Wilson, "Averaging Weights Leads to Wider Optima and Better Generalization" (UAI
-2018, arXiv 1803.05407), as Wortsman et al. (arXiv 2102.10472) compare with it: the schedule ends at a share of the
-budget, then the rate stays or runs in cycles, and weights are averaged at the end of each cycle, all alike.
+2018, arXiv 1803.05407), as Wortsman et al. (arXiv 2102.10472) compare with it: the rate decays to that of averaging
+within a share of the budget, then it stays or runs in cycles, and weights are averaged at the end of each cycle, all
+alike. The authors' code decays linearly from the optimizer's rate to `swa_lr` and stays there; here the shape of the
+decay is that of the arm's schedule.
+
+What averaging is to beat is the baseline at as many samples, whose rate decays to the end. The variant `last` is no
+such control: it is where this training ends, at the rate of averaging and not annealed. It equals the baseline only
+where the schedule is constant and no `lr` is given.
 """
 
 from __future__ import annotations
@@ -37,7 +43,8 @@ class Options(Section):
     Attributes:
         start: the share of the steps after which averaging begins; the arm's schedule runs its course before.
         cycle_steps: the steps from one averaged network to the next; an epoch unless given.
-        lr: the learning rate at the start of a cycle; unless given, the one at which the schedule ends.
+        lr: the learning rate at the start of a cycle, at which the schedule is made to end; unless given, the one at
+            which it ends of itself.
         lr_end: the one at the end of a cycle, reached linearly; unless given the rate stays.
     """
 
@@ -67,7 +74,10 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
             "steps of the schedule are over; choose a larger share"
         )
     if options.lr is None and not rate_factor(train.schedule, first, first):
-        raise AssayError(f"{where}.lr: missing; the schedule ends at a rate of 0, at which nothing is left to average")
+        raise AssayError(
+            f"{where}.lr: missing; the schedule ends at a rate of 0, at which nothing moves: give the rate of "
+            "averaging, such as half of the optimizer's"
+        )
 
 
 def variants(options: Options) -> dict[str, int]:  # noqa: ARG001
@@ -117,11 +127,19 @@ class WeightAveraging(Averaging):
         self._count = 0
 
     def rate(self, step: int, scheduled: float) -> float:  # noqa: ARG002
-        """The schedule, shortened so that it ends where averaging begins; then cycles (equation 1 of the paper)."""
+        """The schedule, shortened so that it ends where averaging begins; then cycles (equation 1 of the paper).
+
+        After the warm-up, the schedule's shape is stretched between the optimizer's rate and that of averaging, so that
+        the rate does not jump where averaging begins; a constant schedule has no shape, and stays until then.
+        """
         train, options = self._train, self._options
+        lowest = rate_factor(train.schedule, self._first, self._first)
+        high = options.lr or train.optimizer.lr * lowest
         if step < self._first:
-            return train.optimizer.lr * rate_factor(train.schedule, step, self._first)
-        high = options.lr or train.optimizer.lr * rate_factor(train.schedule, self._first, self._first)
+            factor = rate_factor(train.schedule, step, self._first)
+            if step < train.schedule.warmup_steps or lowest == 1:
+                return train.optimizer.lr * factor
+            return high + (train.optimizer.lr - high) * (factor - lowest) / (1 - lowest)
         low = options.lr_end or high
         done = ((step - self._first) % self._cycle + 1) / self._cycle
         return (1 - done) * high + done * low

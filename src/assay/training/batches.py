@@ -73,6 +73,15 @@ class Batches(ABC):
         indices = self.select(step, score)
         return Batch(indices, self.labels(indices))
 
+    def schedule_step(self, step: int, steps: int) -> tuple[int, int]:
+        """Where in the learning rate's schedule a step stands: its number there, and the schedule's length in steps.
+
+        Args:
+            step: from 0.
+            steps: of the whole training, which is what a schedule spans unless a method trains in phases.
+        """
+        return step, steps
+
     def labels(self, indices: Int64[Tensor, "copy example"]) -> Int64[Tensor, "copy example"]:
         """Each copy's labels at these positions of the training set."""
         positions = indices if self._shared else indices + self._offsets

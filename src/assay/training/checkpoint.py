@@ -7,6 +7,7 @@ A checkpoint begins with its SHA-256. A damaged one is dropped, and the training
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import os
@@ -68,6 +69,16 @@ class Scratch:
     ) -> None:
         if kind is None:
             shutil.rmtree(self.folder)
+
+    def part(self, name: str) -> Scratch:
+        """A place of its own for one of several trainings of the stage; it goes when the stage is done.
+
+        What is done of a part stands in its last checkpoint, so a run that is killed in a later part repeats seconds.
+        """
+        own = copy.copy(self)
+        own.folder = self.folder / name
+        own.folder.mkdir(exist_ok=True)
+        return own
 
     def is_due(self) -> bool:
         """Whether the time for another checkpoint has come (`ASSAY_CHECKPOINT_SECONDS`, 30 by default)."""

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
     from assay.training.update import Seen
 
+
+class DivergedError(AssayError):
+    """A loss is not finite."""
+
+
 COLUMNS = ("arm", "seed", "step", "split", "loss", "accuracy")
 
 
@@ -47,11 +52,11 @@ class Curves:
         """Add a point for each copy; gives the means over copies.
 
         Raises:
-            AssayError: a loss is not finite: the training diverged.
+            DivergedError: a loss is not finite: the training diverged.
         """
         for copy, loss, accuracy in zip(self.copies, losses.tolist(), accuracies.tolist(), strict=True):
             if not loss < float("inf"):
-                raise AssayError(
+                raise DivergedError(
                     f"{copy.arm}: the {split} loss of seed {copy.seed} is {loss} at step {step}: the training "
                     "diverged; lower the optimizer's lr, or give its schedule warmup_steps"
                 )

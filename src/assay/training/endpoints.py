@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor, nn
 
+    from assay.artifact import Combine
     from assay.data.sets.prepared import Prepared
     from assay.training.stack import Weights
     from assay.training.subspace import Shape
@@ -38,6 +39,7 @@ class Points:
         beta: β, how strongly endpoints are held apart.
         layerwise: whether each layer's point is drawn for itself, or one serves the whole network.
         pair: α of the variant `pair`, which combines the networks at α and 1 - α; a simplex has none.
+        combine: how the networks of an ensemble or pair become one prediction.
     """
 
     shape: Shape
@@ -45,6 +47,7 @@ class Points:
     beta: float
     layerwise: bool
     pair: float
+    combine: Combine = "mean_probability"
 
     @property
     def ends(self) -> int:
@@ -139,7 +142,9 @@ class Endpoints(Parametrisation):
         found = {name: torch.stack([network[name] for network in networks], 1) for name in self._buffers}
         bent = shape == "curve"
         tensors = f"{shape}{POINTS}" if bent else "ensemble"
-        sweep = Sweep(axis="alpha", at=list(ALPHAS), tensors=tensors, coefficients=rows.tolist())
+        sweep = Sweep(
+            axis="alpha", at=list(ALPHAS), tensors=tensors, coefficients=rows.tolist(), combine=self._points.combine
+        )
         return {shape: Swept(sweep, found, stored if bent else None)}
 
     def record(self, stored: Weights) -> dict[str, Any]:
@@ -184,4 +189,4 @@ class Endpoints(Parametrisation):
         members = [self._network_at(stored, row) for row in rows]
         weights = {name: torch.stack([member[name] for member in members], 1) for name in members[0]}
         samples = len(members) * batch_norm.examples_seen(self._network, self._data)
-        return Outcome(weights, rests_on=Cost(forward_samples=samples))
+        return Outcome(weights, self._points.combine, rests_on=Cost(forward_samples=samples))

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING
 import torch
 
 from assay import config
+from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from assay.training.stack import Weights
+
+UNIT = 16  # float32 numbers: a cache line, at which the kernels share out work to threads, and the widest vector
 
 
 class Optimizer(ABC):
@@ -22,16 +27,30 @@ class Optimizer(ABC):
     PyTorch's fused kernels do the arithmetic. Its optimizer classes stay out: they import the compiler, more than a
     second in every stage, and keep books at every step, as do the functions between.
 
+    On a CPU the kernels move vectors of numbers, and those at the end of a tensor one by one, which may round another
+    way. So parameters whose copies are not whole units go to them in one padded tensor (`_padded`), and a copy has the
+    same bits in a stack of any size.
+
     Args:
         stored: what it moves, by name, `(copy, *shape)`.
         kept: the names of what it keeps of each tensor, 0 at first.
     """
 
     def __init__(self, stored: Weights, *kept: str) -> None:
-        self._names, self._tensors = list(stored), list(stored.values())
-        self._kept = {name: [torch.zeros_like(tensor) for tensor in self._tensors] for name in kept}
+        on_cpu = [name for name, tensor in stored.items() if not tensor.is_cuda]
+        self._odd = [name for name in on_cpu if stored[name][0].numel() % UNIT]
+        self._names = [name for name in stored if name not in self._odd]
+        self._own = [stored[name] for name in self._odd]
+        whole = [stored[name] for name in self._names]
+        packed, self._values = _padded(self._own)
+        gradients, self._gradients = _padded(self._own)
+        self._tensors, self._packed_gradients = [*whole, *packed], gradients
+        self._kept: dict[str, list[Tensor]] = {}
+        self._moments: dict[str, list[Tensor]] = {}
+        for name in kept:
+            fresh, (padded, views) = [torch.zeros_like(tensor) for tensor in whole], _padded(self._own)
+            self._kept[name], self._moments[name] = [*fresh, *views], [*fresh, *padded]
 
-    @abstractmethod
     def step(self, gradients: Weights, rate: float) -> None:
         """Move the tensors.
 
@@ -39,6 +58,16 @@ class Optimizer(ABC):
             gradients: by the names of what is stored, of the same shapes.
             rate: the learning rate of this step.
         """
+        if self._odd:
+            torch._foreach_copy_(self._values, self._own)
+            torch._foreach_copy_(self._gradients, [gradients[name] for name in self._odd])
+        self._move([*(gradients[name] for name in self._names), *self._packed_gradients], rate)
+        if self._odd:
+            torch._foreach_copy_(self._own, self._values)
+
+    @abstractmethod
+    def _move(self, gradients: list[Tensor], rate: float) -> None:
+        """Call the kernel on `_tensors`, with gradients in the same order."""
 
     def state(self) -> dict[str, list[Tensor]]:
         """For a checkpoint."""
@@ -49,9 +78,6 @@ class Optimizer(ABC):
         for name, tensors in self._kept.items():
             for own, saved in zip(tensors, state[name], strict=True):
                 own.copy_(saved)
-
-    def _ordered(self, gradients: Weights) -> list[Tensor]:
-        return [gradients[name] for name in self._names]
 
 
 class FusedAdam(Optimizer):
@@ -68,15 +94,14 @@ class FusedAdam(Optimizer):
         self._settings = settings
         self._kernel = torch._fused_adamw_ if settings.name == "adamw" else torch._fused_adam_
 
-    def step(self, gradients: Weights, rate: float) -> None:
-        """Move the tensors; the steps are counted on the way."""
+    def _move(self, gradients: list[Tensor], rate: float) -> None:
         (steps,) = self._kept["steps"]
         steps += 1
         self._kernel(
             self._tensors,
-            self._ordered(gradients),
-            self._kept["mean"],
-            self._kept["mean_square"],
+            gradients,
+            self._moments["mean"],
+            self._moments["mean_square"],
             [],
             [steps] * len(self._tensors),
             amsgrad=False,
@@ -101,12 +126,11 @@ class FusedSGD(Optimizer):
         super().__init__(stored, *(["velocity"] if settings.momentum else []))
         self._settings = settings
 
-    def step(self, gradients: Weights, rate: float) -> None:
-        """Move the tensors."""
+    def _move(self, gradients: list[Tensor], rate: float) -> None:
         torch._fused_sgd_(
             self._tensors,
-            self._ordered(gradients),
-            self._kept.get("velocity", []),
+            gradients,
+            self._moments.get("velocity", []),
             dampening=0.0,
             nesterov=self._settings.nesterov,
             maximize=False,
@@ -115,6 +139,19 @@ class FusedSGD(Optimizer):
             momentum=self._settings.momentum,
             weight_decay=self._settings.weight_decay,
         )
+
+
+def _padded(tensors: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """One tensor of zeros `(copy, number)` with room for all of these, none where there are none; and a view for each.
+
+    In a copy each begins at a whole unit, so that no copy's numbers depend on how many copies there are.
+    """
+    if not tensors:
+        return [], []
+    sizes = [-(-tensor[0].numel() // UNIT) * UNIT for tensor in tensors]
+    room = tensors[0].new_zeros(len(tensors[0]), sum(sizes))
+    parts = zip(room.split(sizes, 1), tensors, strict=True)
+    return [room], [part[:, : own[0].numel()].view(own.shape) for part, own in parts]
 
 
 def make_optimizer(settings: config.Optimizer, stored: Weights) -> Optimizer:
@@ -128,13 +165,32 @@ def make_optimizer(settings: config.Optimizer, stored: Weights) -> Optimizer:
     return FusedSGD(values, settings) if isinstance(settings, config.SGD) else FusedAdam(values, settings)
 
 
+def check_warm_up(schedule: config.Schedule, steps: int, where: str) -> None:
+    """Refuse a training, or a phase of one, in which the learning rate never reaches its full height.
+
+    Args:
+        schedule: of the optimizer.
+        steps: how long the training or phase is.
+        where: the key that decides how long it is, and what it is, for the message.
+
+    Raises:
+        AssayError: the warm-up is no shorter than that.
+    """
+    if schedule.warmup_steps >= steps:
+        raise AssayError(
+            f"{where} has {steps} steps, no more than the schedule's warmup_steps ({schedule.warmup_steps}), so that "
+            "its full learning rate is never reached; make it longer, or lower schedule.warmup_steps"
+        )
+
+
 def rate_factor(schedule: config.Schedule, step: int, steps: int) -> float:
     """What the learning rate is multiplied by at a step.
 
     Args:
         schedule: its shape; a warm-up rises linearly and reaches the full rate at step `warmup_steps`.
         step: from 0.
-        steps: the length of the whole training; a cosine reaches `final` when the last of them is done.
+        steps: the length of what the schedule spans, more than the warm-up (`check_warm_up`): a whole training, or a
+            phase of one. A cosine reaches `final` when the last of them is done.
     """
     if step < schedule.warmup_steps:
         return (step + 1) / (schedule.warmup_steps + 1)

@@ -95,7 +95,7 @@ class Task:
         arm, train = self.run.arm, self.run.train
         copies = [Copy(_curve(arm, name), seed) for name in update.curve_names for seed in self.run.seeds]
         splits: dict[str, Split] = {name: getattr(self.data, name) for name in self.watched}
-        return Plan(arm, train.steps, train.evaluate_every, copies, splits, update.first_step)
+        return Plan(self.run.name, train.steps, train.evaluate_every, copies, splits, update.first_step)
 
     def artifact(self, update: Update, curves: Curves) -> Artifact:
         """What training left, with the record of how it came about."""
@@ -125,7 +125,8 @@ class Task:
                 name=model.name, arguments=model.arguments, flops_per_sample=forward, flops_per_train_sample=both
             ),
             images=asdict(self.data.images),
-            parameters=run.model_dump(mode="json", exclude={"arm", "seeds", "method", "own"}),
+            parameters=run.parameters,
+            block=run.block,
             data_digest=self.data.digest,
             variants=records,
             record=update.record(),

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from assay.config import PARAMS_FILE
 from assay.foundation.runtime import key
 from assay.training.averaging import Averaging
 from assay.training.cost import Counters
 from assay.training.examples import Examples
-from assay.training.optim import make_optimizer, rate_factor
+from assay.training.optim import check_warm_up, make_optimizer, rate_factor
 from assay.training.parametrisation import Outcome, Parametrisation, Swept
 from assay.training.stack import Stack, Weights, example_losses
 
@@ -130,7 +131,7 @@ class GradientUpdate(Update):
 
     Args:
         data: the prepared data, on the device.
-        train: the budget.
+        train: the budget; its `steps` are the schedule's length, and may be fewer than those of the whole arm.
         seeds: one for each copy.
         network: the plain module.
         stored: what is trained, `(copy, *stored shape)`.
@@ -138,6 +139,9 @@ class GradientUpdate(Update):
         batches: the first seam.
         parametrisation: the second.
         averaging: the third.
+
+    Raises:
+        AssayError: the schedule still warms up when the steps are over.
     """
 
     def __init__(
@@ -153,6 +157,7 @@ class GradientUpdate(Update):
         averaging: Averaging | None = None,
     ) -> None:
         device = data.train.images.device
+        check_warm_up(train.schedule, train.steps, f"{PARAMS_FILE}: train.schedule: a training by gradient")
         self.train, self.seeds, self.network = train, tuple(seeds), network
         self.stored = {name: tensor.detach().clone() for name, tensor in stored.items()}
         self.buffers = {name: tensor.clone() for name, tensor in buffers.items()}
@@ -168,7 +173,8 @@ class GradientUpdate(Update):
         """One update of every copy."""
         if step in self.batches.phase_starts:
             self.optimizer = make_optimizer(self.train.optimizer, self.stored)
-        scheduled = self.train.optimizer.lr * rate_factor(self.train.schedule, step, self.train.steps)
+        place = self.batches.schedule_step(step, self.train.steps)
+        scheduled = self.train.optimizer.lr * rate_factor(self.train.schedule, *place)
         batch = self.batches.draw(step, self._score)
         weights = self.parametrisation.weights(self.stored, step)
         gradients = self.stack.gradients(

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from assay import methods
-from assay.config import PARAMS_FILE, SGD, Cosine, Model
+from assay.config import PARAMS_FILE, SGD, Constant, Cosine, Model, Step
 from assay.foundation.errors import AssayError
+from assay.training.curves import Curves
+from assay.training.stack import predict
 from assay.training.task import Task
 from tests.conftest import make_data
 
@@ -40,7 +42,7 @@ def test_the_average_is_of_the_weights_at_the_ends_of_cycles(make):
     assert update.record() == {"averaged": 3, "averaged_from_step": 8}
 
 
-def test_the_last_weights_are_the_baseline_s_where_the_rate_is(make):
+def test_the_last_weights_are_the_baseline_s_where_the_rate_is_constant(make):
     averaging, plain = make("swa", start=0.5, cycle_steps=2), make("sgd")
     for step in range(12):
         averaging.step(step), plain.step(step)
@@ -56,12 +58,27 @@ def rates(moved):
 def test_the_schedule_ends_where_averaging_starts_and_then_the_rate_stays_or_runs_in_cycles(make, rates):
     changes = {"optimizer": SGD(name="sgd", lr=0.1, momentum=0.9), "schedule": Cosine(name="cosine", final=0.0)}
     cosine = rates(make("swa", changes=changes, start=0.5, cycle_steps=3, lr=0.05))
-    whole = rates(make("sgd", changes={**changes, "steps": 6}), 6)
-    assert cosine == pytest.approx([*whole, *[0.05] * 6])
+    ends_there = {**changes, "steps": 6, "schedule": Cosine(name="cosine", final=0.5)}
+    assert cosine == pytest.approx([*rates(make("sgd", changes=ends_there), 6), *[0.05] * 6])
     cyclic = rates(make("swa", changes=changes, start=0.5, cycle_steps=3, lr=0.05, lr_end=0.02))
     assert cyclic[6:] == pytest.approx([0.04, 0.03, 0.02] * 2)
     falls_to = {**changes, "schedule": Cosine(name="cosine", final=0.4)}
     assert rates(make("swa", changes=falls_to, start=0.5, cycle_steps=3))[6:] == pytest.approx([0.04] * 6)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "before"),
+    [
+        (Cosine(name="cosine", warmup_steps=2), [0.1 / 3, 0.2 / 3, 0.1, 0.0927, 0.075, 0.0573]),
+        (Step(name="step", at=(2, 4), factor=0.5), [0.1, 0.1, 0.2 / 3, 0.2 / 3, 0.05, 0.05]),
+        (Constant(name="constant"), [0.1] * 6),
+    ],
+    ids=lambda each: getattr(each, "name", ""),
+)
+def test_any_schedule_decays_from_the_optimizer_s_rate_to_that_of_averaging(make, rates, schedule, before):
+    changes = {"optimizer": SGD(name="sgd", lr=0.1), "schedule": schedule}
+    found = rates(make("swa", changes=changes, start=0.5, cycle_steps=3, lr=0.05))
+    assert found == pytest.approx([*before, *[0.05] * 6], abs=1e-4)
 
 
 def test_the_average_has_statistics_of_its_own_and_they_are_billed(make):
@@ -98,18 +115,19 @@ def test_bad_averaging_is_refused_by_name_before_any_step(make_run, data, option
 
 
 def test_the_first_member_is_the_baseline_and_the_others_are_networks_of_their_own(make):
-    ensemble, plain = make("deep_ensemble"), make("sgd")
-    for step in range(3):
+    seeds = (0, 1, 2, 3, 4)
+    ensemble, plain = make("deep_ensemble", seeds=seeds), make("sgd", seeds=seeds)
+    for step in range(12):
         ensemble.step(step), plain.step(step)
     found = ensemble.variants()
     assert list(found) == ["members_3", "members_2"]
     for name, tensor in plain.stored.items():
         weights = found["members_3"].weights[name]
-        assert weights.shape[:2] == (2, 3)
-        torch.testing.assert_close(weights[:, 0], tensor.detach(), rtol=1e-4, atol=1e-5)
+        assert weights.shape[:2] == (5, 3)
+        assert torch.equal(weights[:, 0], tensor)
         assert torch.equal(found["members_2"].weights[name], weights[:, :2])
         if name.endswith("weight"):
-            assert len(torch.unique(weights.flatten(0, 1).flatten(1), dim=0)) == 6
+            assert len(torch.unique(weights.flatten(0, 1).flatten(1), dim=0)) == 15
 
 
 def test_an_ensemble_costs_what_its_members_do(make):
@@ -139,6 +157,25 @@ def make_run_of(update):
     return Run(
         arm="p", method="sgd", seeds=(0, 1), model=Model(name="linear"), train=train, label_noise=0.5, options={}
     )
+
+
+@pytest.mark.parametrize("how", ["mean_probability", "mean_logit"])
+def test_an_ensemble_is_combined_as_its_arm_says(make_run, data, how):
+    run = make_run(method="deep_ensemble", options={"combine": how})
+    task = Task(run, data)
+    update = methods.make_update(task)
+    for step in range(3):
+        update.step(step)
+    made = task.artifact(update, Curves(()))
+    assert {one.combine for one in made.manifest.variants.values()} == {how}
+    weights, split = made.weights["members_3"], data.validation
+    logits = torch.stack(
+        [predict(update.network, {n: t[:, m] for n, t in weights.items()}, split.images, data.mean, data.std)
+         for m in range(3)], 1,
+    ).double()  # fmt: skip
+    logs = logits.mean(1).log_softmax(-1) if how == "mean_logit" else logits.softmax(-1).mean(1).log()
+    expected = -logs.gather(-1, split.labels.expand(3, -1)[..., None]).mean((1, 2))
+    assert made.manifest.variants["members_3"].validation_loss == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 def test_an_ensemble_of_one_is_refused_by_name(make_run):

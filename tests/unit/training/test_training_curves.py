@@ -83,3 +83,20 @@ def test_on_a_terminal_progress_is_a_bar_with_loss_accuracy_rate_and_time_left()
     text = show(terminal=True)
     for part in ("━", "40/40", "steps/s", "loss 0.2500", "accuracy 95.00 %", "0:00:00"):
         assert part in text
+
+
+def test_the_curve_of_the_test_set_is_drawn_where_labels_are_noisy(monkeypatch, tmp_path):
+    """There the best early stop is a control of its own: a claim may name `best_step_accuracy`."""
+    from stages import train
+
+    watched = {}
+    monkeypatch.setattr(train, "train_and_write", lambda run, watched=(), _=watched: _.update({run.arm: watched}))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(
+        "seeds: [0]\ndata: {name: digits, validation: 99}\nmodel: {name: linear}\n"
+        "train: {steps: 9, batch_size: 60, optimizer: {name: adam, lr: 0.1}, evaluate_every: 3}\n"
+        "arms: {clean: {method: sgd}, noisy: {method: sgd, label_noise: 0.2}}\n"
+    )
+    for arm in ("clean", "noisy"):
+        train.main(arm)
+    assert watched == {"clean": ("validation",), "noisy": ("validation", "test")}

@@ -68,24 +68,14 @@ def checked(arm=None, **changes):
             "arms.a.layerwise: linear has one layer",
         ),
         (
-            {"method": "trajectory", "block": 1237},
-            {"block": 1236},
-            "arms.a.block: 1237 is not less than the 1237 training",
+            {"method": "trajectory", "block": 413},
+            {"block": 412},
+            "arms.a.block: two pilots and a batch of 413 are more than the 1237 training",
         ),
         (
-            {"method": "trajectory", "target_batch": 128.0},
-            {"target_batch": 129.0},
-            "arms.a.target_batch: got 128.0; it must",
-        ),
-        (
-            {"method": "trajectory", "target_batch": 1237.0},
-            {"target_batch": 1236.0},
-            "arms.a.target_batch: got 1237.0; it",
-        ),
-        (
-            {"method": "trajectory", "test": "full", "target_batch": 200.0},
-            {"target_batch": None},
-            "arms.a.target_batch: `test: full` runs all examples",
+            {"method": "trajectory", "test": "full", "steer": True, "moves": 32, "tau": 32},
+            {"moves": 64},
+            "arms.a.steer: has no effect, since 0.85 (burn_in) of 1 sweeps is none",
         ),
         (
             {"method": "trajectory", "s_start": 2.0, "moves": 32, "tau": 32},

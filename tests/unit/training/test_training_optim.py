@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
 from pydantic import TypeAdapter
 
 from assay.config import Constant, Cosine, Optimizer, Step
+from assay.foundation.errors import AssayError
 from assay.training.optim import make_optimizer, rate_factor
+from assay.training.task import Task
+from assay.training.update import GradientUpdate
 
 PLAIN = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
@@ -56,6 +60,21 @@ def test_cosine_starts_at_one_is_half_way_at_half_time_and_ends_at_final():
     assert rate_factor(schedule, 50, 100) == pytest.approx(0.6)
     assert rate_factor(schedule, 100, 100) == pytest.approx(0.2)
     assert rate_factor(schedule, 25, 100) == pytest.approx(0.2 + 0.8 * (1 + math.cos(math.pi / 4)) / 2)
+
+
+def test_a_training_shorter_than_the_warm_up_is_refused_where_it_begins(make_run, data):
+    """As a warm start is, whose steps are fewer than the arm's: the run's own check does not see them."""
+    task = Task(make_run(schedule=Cosine(name="cosine", warmup_steps=4)), data)
+    network, parameters, buffers = task.fresh(task.run.seeds)
+    for steps, fits in ((5, True), (4, False), (3, False)):
+        train = task.run.train.model_copy(update={"steps": steps})
+        expected = (
+            nullcontext() if fits else pytest.raises(AssayError, match=rf"has {steps} steps, no more than the sch")
+        )
+        with expected:
+            update = GradientUpdate(data, train, task.run.seeds, network, parameters, buffers, task.batches())
+            for step in range(steps):
+                update.step(step)
 
 
 @pytest.mark.parametrize("schedule", [Constant(name="constant", warmup_steps=4), Cosine(name="cosine", warmup_steps=4)])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from assay import config, methods, models
-from assay.config import Model
+from assay.config import Cosine, Model
 from assay.foundation.errors import AssayError
 from assay.methods.subset import SubsetBatches, overdetermination, split
 from assay.training.checkpoint import Scratch
@@ -83,6 +83,52 @@ def test_fine_tuning_starts_from_fresh_optimizer_state(make_run, data):
         update.step(step)
         counts.append(int(update.inner.optimizer.state()["steps"][0]))
     assert counts == [1, 2, 3, 4, 5, 6, 1, 2]
+
+
+@pytest.fixture
+def rates(make_run, data):
+    """The learning rates that a cosine with a step of warm-up gives the optimizer."""
+
+    def of(method, steps, **options):
+        run = make_run(method=method, steps=steps, options=options, schedule=Cosine(name="cosine", warmup_steps=1))
+        update, seen = methods.make_update(Task(run, data)), []
+        inner = update
+        while hasattr(inner, "inner"):
+            inner = inner.inner
+        inner.averaging.rate = lambda _, scheduled: seen.append(scheduled) or scheduled
+        for step in range(steps):
+            update.step(step)
+        return seen
+
+    return of
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_each_phase_decays_over_its_own_length_whatever_k_is(rates, k):
+    assert rates("subset", 12, k=k, pretrain=0.75) == [*rates("sgd", 9), *rates("sgd", 3)]
+
+
+def test_lbfgs_takes_nothing_of_the_schedule(rates):
+    assert rates("subset", 12, k=3, pretrain=0.5, pretrain_with="lbfgs") == rates("sgd", 6)
+
+
+@pytest.mark.parametrize(
+    ("options", "phase", "steps"),
+    [
+        ({"pretrain": 0.25}, "pretraining", 3),
+        ({"pretrain": 0.75}, "fine-tuning", 3),
+        ({"pretrain": 0.75, "pretrain_with": "lbfgs"}, "fine-tuning", 3),
+    ],
+)
+def test_a_phase_in_which_the_schedule_only_warms_up_is_refused(make_run, data, options, phase, steps):
+    run = make_run(method="subset", options={"k": 6, **options}, schedule=Cosine(name="cosine", warmup_steps=3))
+    with pytest.raises(AssayError, match=rf"^params\.yaml: arms\.probe\.pretrain: {phase} has {steps} steps, no more"):
+        methods.train(run, data, None)
+
+
+def test_lbfgs_needs_no_room_for_a_warm_up(make_run, data, tmp_path):
+    options = {"k": 6, "pretrain": 0.25, "pretrain_with": "lbfgs"}
+    train(make_run(method="subset", options=options, schedule=Cosine(name="cosine", warmup_steps=3)), data, tmp_path)
 
 
 def test_each_phase_records_losses_accuracies_samples_and_steps(make_run, data, tmp_path):
