@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
 from assay import config, methods
+from assay.config import SEEDS_FILE
+from assay.config.blocks import NO_BLOCKS
 from assay.config.parsing import parse, suggestion, text_of, yaml_of
+from assay.costing import Costing
 from assay.foundation import files
 from assay.foundation.errors import AssayError, one_line_errors
+from assay.pipeline.wording import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FOLDER = Path("presets")
 EXPERIMENT = ("arms", "lottery", "claims")
@@ -68,13 +75,15 @@ def overlaid(params: str, preset: str, where: str) -> str:
 
 
 def apply(name: str, path: Path = config.PARAMS_FILE, folder: Path = FOLDER) -> None:
-    """Rewrite params.yaml, whole or not at all.
+    """Rewrite params.yaml, whole or not at all; seeds.yaml then lists no further seeds.
 
     Raises:
         AssayError: as `read` and `overlaid`; params.yaml is as before.
     """
     preset = read(name, folder)
     files.write_text(path, overlaid(text_of(path), preset, str(folder / f"{name}.yaml")))
+    if (seeds := path.with_name(SEEDS_FILE.name)).exists():  # they were of other arms, or of other parameters
+        files.write_text(seeds, NO_BLOCKS.text())
 
 
 def _mapping(text: str, where: str) -> dict[str, Any]:
@@ -115,13 +124,39 @@ def _first_comment(lines: list[str], line: int) -> int:
     return line
 
 
+def cost(params: config.Params) -> str:
+    """What all trainings of a params.yaml take here, one after the other; unknown for own images not prepared yet."""
+    found = Costing(Path(), params).by_stage(params.runs())
+    known = len(found) == len(params.runs())
+    return (
+        f"about {duration(sum(cost.seconds for cost in found.values()))} of training here"
+        if known
+        else "an unknown time"
+    )
+
+
+def listing() -> Iterator[str]:
+    """The presets, a line each, with what they would take here; one that does not fit params.yaml says why."""
+    own = _mapping(text_of(config.PARAMS_FILE), str(config.PARAMS_FILE))
+    for name in names():
+        where = str(FOLDER / f"{name}.yaml")
+        try:
+            shown = cost(parse(config.Params, {**own, **_mapping(read(name), where)}, where))
+        except AssayError as error:
+            shown = str(error).splitlines()[0]
+        yield f"  {name:{max(map(len, names()))}}  {shown}"
+
+
 def main(name: str | None) -> None:
     """Apply a preset, or list them all."""
     if name is None:
-        print(f"Presets: {', '.join(names()) or 'none'}; apply one with: make preset NAME=...")
+        print("Presets, and what they take (apply one with: make preset NAME=...):")
+        for line in listing():
+            print(line, flush=True)
         return
     apply(name)
     print(f"{config.PARAMS_FILE}: rewritten by {FOLDER / name}.yaml; git diff shows how, git checkout undoes it")
+    print(f"It takes {cost(config.load())}; `make plan` shows each stage")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from ruamel.yaml import YAML
 
 from assay import config, methods, preset
 from assay.config import BASELINE
+from assay.config.blocks import NO_BLOCKS, read_blocks
 from assay.data.sets import catalog
 from assay.foundation.errors import AssayError
 from assay.training.curves import Curves
@@ -38,6 +41,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@cache
 def params_of(name: str) -> config.Params:
     text = preset.overlaid(PARAMS, preset.read(name, FOLDER), f"presets/{name}.yaml")
     return config.Params.model_validate(YAML(typ="safe", pure=True).load(text))
@@ -49,7 +53,8 @@ def test_every_arm_of_every_preset_takes_a_step_and_the_first_of_each_method_two
     assert params.runs()
     images = catalog.images_of(params.data)
     assert images is not None, "a preset names a data set that everybody can have"
-    data = make_data(EXAMPLES, images.channels, images.height, 10, params.data.augment)
+    classes = min(10, images.height)
+    data = make_data(EXAMPLES, images.channels, images.height, classes, params.data.augment)
     data = replace(data, images=images)
     ancestors, methods_met = {}, set()
     for run in without_later_rounds(params):
@@ -71,8 +76,12 @@ def without_later_rounds(params: config.Params) -> list[config.Run]:
 
 
 def test_a_section_is_replaced_and_every_other_line_stays(folder, capsys):
+    (folder / "seeds.yaml").write_text("more: {hard-1: {arm: hard, method: hard_batches, seeds: [10]}}\n")
     preset.main("small")
-    assert "git diff" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "git diff" in shown
+    assert re.search(r"It takes about .* of training here; `make plan`", shown)
+    assert read_blocks(folder / "seeds.yaml") == NO_BLOCKS  # they were of other arms
     old, new = PARAMS.splitlines(), (folder / "params.yaml").read_text(encoding="utf-8").splitlines()
     assert new[: old.index("model: {name: lenet_300_100}")] == old[: old.index("model: {name: lenet_300_100}")]
     arms = next(number for number, line in enumerate(old) if line.startswith("arms:"))
@@ -89,7 +98,7 @@ def test_an_unknown_name_lists_those_there_are(folder, capsys):
         with pytest.raises(AssayError, match=r"presets: no preset .*; .*allowed: small$"):
             preset.main(name)
     preset.main(None)
-    assert "small" in capsys.readouterr().out
+    assert re.search(r"small +about \d+ .* of training here\n", capsys.readouterr().out)
 
 
 def test_no_params_file_is_one_clear_line(folder):
@@ -118,6 +127,38 @@ def test_a_preset_that_does_not_fit_is_refused_and_params_stay(folder, text, lin
     assert line in str(error.value)
     assert all(each.startswith(f"{folder}/presets/bad.yaml: ") for each in str(error.value).splitlines())
     assert (folder / "params.yaml").read_text(encoding="utf-8") == PARAMS
+
+
+def test_a_claim_that_names_a_preset_is_one_of_its_claims():
+    """Else no archived run of the preset could ever give it a verdict."""
+    yaml = YAML(typ="safe", pure=True)
+    for claim in yaml.load(PARAMS)["claims"]:
+        if "preset" in claim:
+            own = yaml.load(preset.read(claim["preset"], FOLDER))["claims"]
+            assert claim["id"] in [one["id"] for one in own], claim["preset"]
+
+
+@pytest.mark.parametrize("name", preset.names(FOLDER))
+def test_every_claim_of_a_preset_can_be_decided(name):
+    """All its arms have the seeds of the first look; the step of the least loss means something at a constant rate."""
+    params = params_of(name)
+    assert all(len(run.seeds) >= params.rule.looks[0] for run in params.runs())
+    trains = {run.arm: run.train for run in params.runs()}
+    for claim in params.claims:
+        arms = [config.split_variant(side)[0] for side in claim.arms.values()]
+        noisy = all(arm in params.arms and params.arms[arm].label_noise for arm in arms)
+        if claim.metric == "best_step" or (claim.metric == "best_step_accuracy" and not noisy):
+            assert all(trains[arm].schedule.name == "constant" for arm in arms), claim.id
+
+
+def test_the_quick_look_has_every_method_and_few_stages():
+    """A stage takes three seconds to start, two of them side by side: thirty of them leave time to train."""
+    params = params_of("quick")
+    methods_met = {run.method for run in params.runs()}
+    assert {"hard_batches", "subset", "subspace", "lottery", "trajectory"} <= methods_met
+    stages = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+    once = [name for name, stage in stages.items() if "foreach" not in stage and name != "baseline"]
+    assert 2 * len(params.runs()) + len(once) - 1 <= 30  # `once` has the evaluation of the baseline
 
 
 def test_presets_of_subsets_have_a_thousand_epochs_and_a_hundred():
