@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from assay.config import BASELINE, split_variant
+from assay.config.claim import Rule
 from assay.reporting.papers import paper
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from assay.evaluation.curves import Curves
     from assay.evaluation.scoring.record import Evaluation, Record, VariantRecord
     from assay.reporting.summary import Row
+    from assay.reporting.tables import Table
 
 OTHER = "Other arms"
 
@@ -29,6 +31,9 @@ class Content:
         claims: with their verdicts.
         curves: by arm, then split.
         sparsity: what a benchmark measured of pruned networks, an entry a round; empty where none ran.
+        matters: the smallest difference in accuracy that matters.
+        archived: the claims of archived runs by data set; None where nothing is archived.
+        registered: the digest of claims, rule and arms as they were before training.
     """
 
     evaluations: Mapping[str, Evaluation]
@@ -36,6 +41,9 @@ class Content:
     claims: Sequence[ClaimRecord]
     curves: Curves
     sparsity: Sequence[Mapping[str, Any]] = ()
+    matters: float = Rule().matters
+    archived: Table | None = None
+    registered: str = ""
 
     def record(self, arm: str) -> Record:
         """An arm's record."""

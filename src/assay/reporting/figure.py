@@ -13,6 +13,7 @@ from assay.reporting.tables import Cell, Table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from assay.reporting.figures.claims import Picture
     from assay.reporting.forest import Forest
     from assay.reporting.plot import Panel
 
@@ -34,7 +35,7 @@ class Figure:
     name: str
     title: str
     caption: str
-    panels: Sequence[Panel | Forest]
+    panels: Sequence[Panel | Forest | Picture]
     tables: Mapping[str, Table]
     columns: int = 2
     notes: Sequence[str] = ()

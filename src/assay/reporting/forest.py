@@ -62,7 +62,7 @@ class Forest:
             content += [
                 f'<circle cx="{svg.number(place(one))}" cy="{svg.number(y)}" r="2" class="f0"/>' for one in line.seeds
             ]
-            content += [svg.marker(place(line.value), y, 1), svg.hit(place(line.value), y, _tip(line))]
+            content += [svg.markers([(place(line.value), y)], 1), svg.hit(place(line.value), y, _tip(line))]
         return svg.element(*self.size, self.title, content)
 
 

@@ -165,7 +165,7 @@ def _known(one: Series) -> Series:
 
 def _key(x: float, y: float, one: Series) -> list[str]:
     drawn = [svg.line(x, y, x + 16, y, _line_class(one))] if one.line else []
-    return [*drawn, svg.marker(x + 8, y, one.colour)] if one.marks else drawn
+    return [*drawn, svg.markers([(x + 8, y)], one.colour)] if one.marks else drawn
 
 
 def _line_class(one: Series) -> str:
@@ -185,7 +185,7 @@ def _drawn(one: Series, place: Callable[[float, float], tuple[float, float]]) ->
     if one.line and len(points) > 1:
         content.append(svg.path(points, _line_class(one)))
     if one.marks or len(points) == 1:
-        content += [svg.marker(x, y, one.colour) for x, y in points]
+        content.append(svg.markers(points, one.colour))
     return content
 
 

@@ -1,17 +1,18 @@
-"""The figures in README.md and in the method cards, copied from committed files: `python -m assay.reporting.readme`.
+"""The figures in README.md, docs/ and the method cards: `python -m assay.reporting.readme` copies them.
 
 Text between marks is generated, all else is left as it is:
 
+    <!-- advice:begin -->                           what to use, below how many claims have which verdict
     <!-- results:begin -->                          verdicts and results of everything
     <!-- results:begin arms=baseline,line,round-* -->    of these arms alone, and their costs
-    <!-- results:begin folder=docs/results/x arms=* -->  of a run whose metrics were put there
+    <!-- results:begin folder=results/x arms=* -->   of an archived run
     <!-- speed:begin -->                            what `make bench` measured
     <!-- tuning:begin -->                           what was tried before the trajectory arms were set
     <!-- equal-loss:begin -->                       its chains of different length at one mean loss
     <!-- sparsity:begin -->                         what `make bench-sparse` measured
     <!-- step-cost:begin -->                        what `make bench` measured of a line's step
 
-each closed by its own end, as `<!-- results:end -->`. The results are those that `compare` wrote.
+each closed by its own end, as `<!-- results:end -->`. They come from committed files; results are those of `compare`.
 """
 
 from __future__ import annotations
@@ -24,8 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.config import BASELINE
-from assay.config.parsing import parse
-from assay.evaluation import claims
+from assay.evaluation import archives
 from assay.evaluation.equal_loss import comparable
 from assay.evaluation.scoring import record
 from assay.foundation import files
@@ -33,21 +33,22 @@ from assay.foundation.errors import AssayError, one_line_errors
 from assay.reporting import classes, summary, tables, verdicts
 from assay.reporting.figure import table
 from assay.reporting.figures import pruning, sampling
-from assay.reporting.report import SPARSITY, templates
+from assay.reporting.report import ADVICE, SPARSITY, templates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-README, CARDS = Path("README.md"), "docs/methods/*.md"
+README, OTHERS = Path("README.md"), ("docs/*.md", "docs/methods/*.md")
+METRICS = summary.PATH.parent
 BENCHMARK = Path("benchmarks/results.json")
 TUNING = Path("docs/results/trajectory-tuning.json")
 
 
-def results(root: Path, arms: str | None, where: str) -> str:
-    """The verdicts and the results as Markdown tables, from metrics/summary.csv and metrics/claims.json.
+def results(folder: Path, arms: str | None, where: str) -> str:
+    """The verdicts and the results as Markdown tables, from a summary.csv and a claims.json.
 
     Args:
-        root: the folder that `metrics/` is in.
+        folder: the one that summary.csv and claims.json are in: `metrics/`, or that of an archived run.
         arms: names or patterns with commas between them: only these, and with their costs; None is everything, each
             arm by its first variant.
         where: names the file that asks, for the message.
@@ -55,7 +56,7 @@ def results(root: Path, arms: str | None, where: str) -> str:
     Raises:
         AssayError: a file is missing or damaged, or there is no such arm.
     """
-    rows, decided = _summary(root), _claims(root)
+    rows, decided = summary.read(folder / summary.PATH.name), archives.claims_of(folder / archives.CLAIMS)
     names = list(dict.fromkeys(row.arm for row in rows))
     if arms is None:
         shown, costly = [next(row for row in rows if row.arm == name) for name in names], False
@@ -64,6 +65,7 @@ def results(root: Path, arms: str | None, where: str) -> str:
         shown, costly = [row for row in rows if row.arm in chosen], True
         decided = [claim for claim in decided if claim.arm.partition("/")[0] in chosen - {BASELINE}]
     values = {
+        "meanings": [] if costly else verdicts.meanings(decided),
         "headline": verdicts.headline(decided),
         "topics": verdicts.topics(decided, rows),
         "results": tables.results(shown),
@@ -87,9 +89,16 @@ def _summary(root: Path) -> list[summary.Row]:
     return summary.read(root / summary.PATH)
 
 
-def _claims(root: Path) -> list[claims.ClaimRecord]:
-    path = root / claims.PATH
-    return [parse(claims.ClaimRecord, claim, str(path)) for claim in _written(path, "dvc repro")]
+def advice(root: Path) -> str:
+    """What to use, as `compare` wrote it beside the report.
+
+    Raises:
+        AssayError: it is missing.
+    """
+    try:
+        return (root / ADVICE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise AssayError(f"{root / ADVICE}: not found; `dvc repro` writes it") from None
 
 
 def speed(root: Path) -> str:
@@ -182,7 +191,10 @@ def _table(content: tables.Table, note: str) -> str:
     return templates().get_template("table.md.j2").render(table=content, note=note)
 
 
-KINDS = {"speed": speed, "tuning": tuning, "equal-loss": equal_loss, "sparsity": sparsity, "step-cost": step_cost}
+KINDS = {
+    "advice": advice, "speed": speed, "tuning": tuning, "equal-loss": equal_loss, "sparsity": sparsity,
+    "step-cost": step_cost,
+}  # fmt: skip
 KIND = "|".join(["results", *KINDS])
 OPTIONS = r"(?: folder=(?P<folder>\S+))?(?: arms=(?P<arms>\S+))?"
 BLOCK = re.compile(rf"<!-- (?P<kind>{KIND}):begin{OPTIONS} -->(?P<old>.*?)<!-- (?P=kind):end -->", re.DOTALL)
@@ -208,7 +220,7 @@ def updated(root: Path, path: Path) -> str:
         begin = text[block.start() : block.start("old")]
         end = text[block.end("old") : block.end()]
         how = KINDS.get(block["kind"])
-        content = how(root) if how else results(root / (block["folder"] or ""), block["arms"], str(path))
+        content = how(root) if how else results(root / (block["folder"] or METRICS), block["arms"], str(path))
         return f"{begin}\n\n{content}\n{end}"
 
     return BLOCK.sub(renew, text)
@@ -220,7 +232,7 @@ def main(check: bool, root: Path = Path()) -> int:
     Raises:
         AssayError: as `updated`.
     """
-    pages = [root / README, *sorted(root.glob(CARDS))]
+    pages = [root / README, *(path for pattern in OTHERS for path in sorted(root.glob(pattern)))]
     renewed = {path: updated(root, path) for path in pages}
     stale = [path for path, text in renewed.items() if text != path.read_text(encoding="utf-8")]
     for path in stale:

@@ -6,17 +6,22 @@ Nothing here depends on when or where it is made: the same evaluations give the 
 from __future__ import annotations
 
 import platform
+import re
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
 
 from assay.config import BASELINE
 from assay.evaluation.scoring.metrics import ECE_BINS
 from assay.evaluation.statistics import CONFIDENCE
 from assay.foundation import files
 from assay.foundation.errors import AssayError
-from assay.reporting import classes, figures, svg, tables, verdicts
+from assay.reporting import advice, classes, figures, svg, tables, verdicts
+from assay.reporting.candidates import candidates
 from assay.reporting.content import Content, groups
+from assay.reporting.figures import claims
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,22 +32,30 @@ if TYPE_CHECKING:
     from assay.reporting.figure import Figure
     from assay.reporting.tables import Table
 
-__all__ = ["FOLDER", "SPARSITY", "Content", "templates", "write"]
+__all__ = ["ADVICE", "FOLDER", "SPARSITY", "Content", "templates", "write"]
 FOLDER = Path("metrics/report")
+ADVICE = FOLDER / "advice.md"  # README and MLflow's report run copy it
 SPARSITY = Path("benchmarks/sparsity.json")
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "dvc", "mlflow")
 
 
 def write(root: Path, content: Content) -> None:
     """Write the folder, whole or not at all."""
-    drawn = figures.make(content)
-    values = _values(content, drawn)
+    drawn, picture = figures.make(content), claims.figure(content)
+    values = _values(content, drawn) | {
+        "picture": picture,
+        "narrow": claims.Picture(claims.tested(content), narrow=True),
+    }
     environment = templates()
     with files.replacing(root / FOLDER) as folder:
         folder.mkdir()
-        for figure in (one for one in drawn if one.panels):
+        for figure in (one for one in (picture, *drawn) if one and one.panels):
             files.write_text(folder / f"{figure.name}.svg", figure.file())
-        for template, name in (("page.html.j2", "index.html"), ("report.md.j2", "report.md")):
+        for template, name in (
+            ("page.html.j2", "index.html"),
+            ("report.md.j2", "report.md"),
+            ("advice.md.j2", ADVICE.name),
+        ):
             files.write_text(folder / name, environment.get_template(template).render(values))
 
 
@@ -68,7 +81,7 @@ def templates() -> Environment:
     """The package's templates; HTML is escaped, Markdown is not, and an undefined name is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("assay.reporting"),
         autoescape=select_autoescape(["html.j2"]),
         undefined=StrictUndefined,
@@ -76,6 +89,15 @@ def templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["marked"] = _marked
+    return environment
+
+
+def _marked(text: str) -> Markup:
+    """`code` and **bold** of a line of Markdown as HTML; all else is escaped."""
+    escaped = str(escape(text))
+    escaped = re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
+    return Markup(re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", escaped))  # noqa: S704 (escaped above)
 
 
 def versions() -> dict[str, str]:
@@ -94,13 +116,17 @@ def _values(content: Content, drawn: Sequence[Figure]) -> dict[str, Any]:
     return {
         "title": f"{baseline.data} with {baseline.model.name}",
         "headline": verdicts.headline(content.claims),
+        "advice": advice.advise(content),
+        "advice_note": advice.note(candidates(content)),
+        "archived": content.archived,
+        "registered": content.registered[:12],
         "seeds": baseline.seeds,
         "examples": baseline.test_examples,
         "classes": classes.sentences(baseline),
         "majority": classes.no_better_than_majority(content.rows),
         "digest": baseline.data_digest,
         "topics": verdicts.topics(content.claims, content.rows),
-        "corrected": any(claim.confidence > CONFIDENCE for claim in content.claims),
+        "meanings": verdicts.meanings(content.claims),
         "results": _grouped(content, tables.results(content.rows)),
         "costs": _grouped(content, tables.costs(content.rows)),
         "figures": drawn,

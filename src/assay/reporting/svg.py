@@ -18,15 +18,15 @@ FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, s
 LIGHT = ("#6e7781", "#0072b2", "#c4520a", "#00805e", "#a8508a", "#8a6d00", "#1f2328", "#3d8fc4")
 DARK = ("#9aa5b1", "#56b4e9", "#f0904a", "#2cc295", "#e29acb", "#e6c34a", "#e6edf3", "#0072b2")
 COLOURS = len(LIGHT)
-MARKERS = (
-    "M-4,0A4,4 0 1 0 4,0A4,4 0 1 0 -4,0Z",
-    "M-4,0A4,4 0 1 0 4,0A4,4 0 1 0 -4,0Z",
-    "M-3.6,-3.6H3.6V3.6H-3.6Z",
-    "M0,-5L4.6,3.4H-4.6Z",
-    "M0,-5L4.6,0L0,5L-4.6,0Z",
-    "M0,5L4.6,-3.4H-4.6Z",
-    "M-4.4,-1.5H-1.5V-4.4H1.5V-1.5H4.4V1.5H1.5V4.4H-1.5V1.5H-4.4Z",
-    "M-4,0A4,4 0 1 0 4,0A4,4 0 1 0 -4,0Z",
+MARKERS = (  # drawn from the point that they mark
+    "m-4,0a4,4 0 1 0 8,0a4,4 0 1 0 -8,0z",
+    "m-4,0a4,4 0 1 0 8,0a4,4 0 1 0 -8,0z",
+    "m-3.6,-3.6h7.2v7.2h-7.2z",
+    "m0,-5l4.6,8.4h-9.2z",
+    "m0,-5l4.6,5l-4.6,5l-4.6,-5z",
+    "m0,5l4.6,-8.4h-9.2z",
+    "m-4.4,-1.5h2.9v-2.9h3v2.9h2.9v3h-2.9v2.9h-3v-2.9h-2.9z",
+    "m-4,0a4,4 0 1 0 8,0a4,4 0 1 0 -8,0z",
 )
 
 
@@ -48,7 +48,7 @@ def style_sheet() -> str:
         ".plot .title{fill:var(--p-ink);font-weight:600;font-size:13px}"
         ".plot .grid{stroke:var(--p-rule);stroke-width:1}.plot .line{stroke-width:2;stroke-linejoin:round}"
         ".plot .dash{stroke-dasharray:5 4}.plot .band{opacity:.18}.plot .halo{stroke:var(--p-ground);stroke-width:1}"
-        f".plot .hit{{fill:transparent}}{classes}"
+        f".plot .paper{{fill:var(--p-ground)}}.plot .hit{{fill:transparent}}{classes}"
         "@media screen and (prefers-color-scheme:dark){"
         f"{colours(DARK, '#e6edf3', '#9aa5b1', '#343b44', '#0f1419')}}}"
     )
@@ -79,9 +79,10 @@ def path(points: Sequence[tuple[float, float]], kind: str, close: bool = False) 
     return f'<path d="M{ends}{"Z" if close else ""}" class="{kind}"/>'
 
 
-def marker(x: float, y: float, colour: int) -> str:
-    """A mark whose shape belongs to its colour, so that no chart rests on colour alone."""
-    return f'<path d="{MARKERS[colour]}" transform="translate({number(x)},{number(y)})" class="f{colour} halo"/>'
+def markers(points: Sequence[tuple[float, float]], colour: int, shape: int | None = None) -> str:
+    """Marks whose shape belongs to their colour, unless another is named, so that no chart rests on colour alone."""
+    drawn = MARKERS[colour if shape is None else shape]
+    return f'<path d="{"".join(f"M{number(x)},{number(y)}{drawn}" for x, y in points)}" class="f{colour} halo"/>'
 
 
 def hit(x: float, y: float, tip: str) -> str:
@@ -108,6 +109,9 @@ def standalone(elements: Sequence[str], sizes: Sequence[tuple[float, float]], la
             placed.append(one.replace("<svg", place, 1))
         top += max(h for _, h in sizes[row]) + 12
     whole = width * min(columns, len(elements)) + 20 * (min(columns, len(elements)) - 1)
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{number(whole)}" height="{number(top)}" role="img"'
-    lines = [f"{head}>", f"<title>{escape(label)}</title>", f"<style>{style_sheet()}</style>", *placed, "</svg>"]
+    size = f'width="{number(whole)}" height="{number(top)}"'
+    head = f'<svg class="plot" xmlns="http://www.w3.org/2000/svg" {size} role="img"'
+    ground = '<rect width="100%" height="100%" class="paper"/>'  # the page around it may be dark where it is not
+    sheet = f"<style>{style_sheet()}</style>"
+    lines = [f"{head}>", f"<title>{escape(label)}</title>", sheet, ground, *placed, "</svg>"]
     return '<?xml version="1.0" encoding="utf-8"?>\n' + "\n".join(lines) + "\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,49 +9,76 @@ from typing import TYPE_CHECKING
 from assay.evaluation.claims import VERDICTS
 from assay.reporting import numbers
 from assay.reporting.papers import paper
+from assay.reporting.standing import standing
 from assay.reporting.tables import label
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from assay.evaluation.claims import ClaimRecord
+    from assay.evaluation.claims import ClaimRecord, Forecast
     from assay.reporting.summary import Row
 
 NAMES = {
     "accuracy": "Accuracy", "nll": "NLL", "brier": "Brier score", "ece": "ECE", "best_step": "Step of the least loss",
-    "best_step_accuracy": "Accuracy at early stop", "steps_to_match": "Steps to the rival's best accuracy",
+    "best_step_accuracy": "Accuracy at early stop",
     "train_samples": "Training samples", "forward_samples": "Forward samples", "optimizer_steps": "Optimizer steps",
     "training_cost": "Training cost", "training_flops": "Training FLOPs", "inference_cost": "Inference cost",
     "inference_flops": "Inference FLOPs", "members": "Members", "density": "Density", "disagreement": "Disagreement",
     "total_variation": "Total variation",
 }  # fmt: skip
-MARKS = {"reproduced": "✓", "refuted": "✗", "undecided": "?", "not tested here": "–"}  # no verdict rests on a colour
+MARKS = {  # no verdict rests on a colour
+    "reproduced": "✓", "refuted": "✗", "negligible": "≈", "undecided": "?", "by construction": "=",
+    "not tested here": "\N{EN DASH}",
+}  # fmt: skip
+MEANINGS = {
+    "reproduced": "The claim holds here: the difference is shown to lie beyond the edge of what is claimed.",
+    "refuted": "The claim does not hold here: any gain is shown to be smaller than what matters.",
+    "negligible": "There is a gain, and it is shown to be smaller than what matters.",
+    "undecided": "The seeds trained so far allow both answers. The forecast says what would decide it.",
+    "by construction": "The number follows from params.yaml alone. There was nothing to test, so it is no verdict.",
+    "not tested here": "It needs other data, another network or a longer training, which a preset sets up.",
+}
+DECIDED = ("reproduced", "refuted", "negligible")
+TESTED = (*DECIDED, "undecided")
+CHANGED = "The claim was changed after results of its arms were there."
+SEED_ROOM = 2  # seeds may widen the picture of an interval by this factor; what lies farther out stands at its end
 
 
 @dataclass(frozen=True)
 class Glyph:
-    """An interval drawn on a line from 0 to 1; every number is a place on it.
+    """An interval drawn on a line from 0 to 1; every number is a place on it, to the right the arm is better.
 
     Attributes:
-        zero: no difference; for a ratio 1, and for a number without rival its bound.
+        zero: no difference, or a ratio of 1.
         low: the low end of the interval that decides.
         high: its high end.
         alone: the ends of the 95 % interval of this claim alone.
         estimate: the difference.
-        holds: the stretch for which the claim is true.
+        edge: right of it the claim holds.
+        matters: the smallest difference that matters.
+        seeds: of each seed.
     """
 
     zero: float
     low: float
     high: float
-    alone: tuple[float, float]
+    alone: tuple[float, float] | None
     estimate: float
-    holds: tuple[float, float]
+    edge: float
+    matters: float
+    seeds: Sequence[float]
 
 
 @dataclass(frozen=True)
 class View:
-    """A claim as it is shown."""
+    """A claim as it is shown.
+
+    Attributes:
+        facts: how it was decided, in sentences.
+        forecast: what would decide it, a sentence; else empty.
+        flags: what a reader must not miss.
+        tested: whether it has a verdict of this run.
+    """
 
     id: str
     verdict: str
@@ -66,7 +92,18 @@ class View:
     differs: str
     reason: str
     preset: str
+    archived: str
+    seeds: int
+    facts: Sequence[str]
+    forecast: str
+    flags: Sequence[str]
+    tested: bool
     glyph: Glyph | None
+
+    @property
+    def kind(self) -> str:
+        """Its verdict as the name of a class in a style sheet."""
+        return self.verdict.replace(" ", "-")
 
 
 @dataclass(frozen=True)
@@ -80,10 +117,10 @@ class Topic:
 
 
 def topics(claims: Sequence[ClaimRecord], rows: Sequence[Row]) -> list[Topic]:
-    """The claims by paper, in the order in which papers are first named; what is not tested stands last."""
+    """The claims by paper, in the order in which papers are first named; those without a test here stand last."""
     found = []
     for key in dict.fromkeys(claim.paper for claim in claims):
-        own = sorted((claim for claim in claims if claim.paper == key), key=lambda one: bool(one.preset))
+        own = sorted((claim for claim in claims if claim.paper == key), key=_place)
         found.append(Topic(paper(key).topic, paper(key).cited, _counts(own), views(own, rows)))
     return found
 
@@ -98,26 +135,55 @@ def views(claims: Sequence[ClaimRecord], rows: Sequence[Row]) -> list[View]:
 
 
 def headline(claims: Sequence[ClaimRecord]) -> str:
-    """`3 claims: 1 reproduced, 2 undecided`, or `1 claim: refuted`, or that there are none."""
+    """`3 claims tested: 1 reproduced, 2 undecided; apart from these 1 by construction`, or that there are none."""
     if not claims:
         return "No claims to decide"
-    if len(claims) == 1:
-        return f"1 claim: {claims[0].verdict}"
-    return f"{len(claims)} claims: {_counts(claims)}"
+    own = [claim for claim in claims if tested(claim)]
+    counts = _counts(claims)
+    if not own:
+        return f"No claim tested here: {counts}"
+    return f"{len(own)} claim{'' if len(own) == 1 else 's'} tested: {counts}"
+
+
+def tested(claim: ClaimRecord) -> bool:
+    """Whether the claim has a verdict that this run's own results gave."""
+    return claim.verdict in TESTED and not claim.archived
+
+
+def meanings(claims: Sequence[ClaimRecord]) -> list[tuple[str, str, str]]:
+    """Mark, verdict and its meaning, for each verdict that a claim here has."""
+    there = {claim.verdict for claim in claims}
+    return [(MARKS[one], one, MEANINGS[one]) for one in VERDICTS if one in there]
+
+
+def _place(claim: ClaimRecord) -> int:
+    return 0 if tested(claim) else 1 if claim.verdict == "by construction" else 2
 
 
 def _counts(claims: Sequence[ClaimRecord]) -> str:
-    counts = Counter(claim.verdict for claim in claims)
-    return ", ".join(f"{counts[one]} {one}" for one in VERDICTS if counts[one])
+    """Verdicts of this run, then after a semicolon what is counted apart from them."""
+    own: Counter[str] = Counter(claim.verdict for claim in claims if tested(claim))
+    apart = Counter(
+        f"{claim.verdict} in an archived run" if claim.archived else claim.verdict
+        for claim in claims
+        if not tested(claim)
+    )
+    parts = [", ".join(f"{own[one]} {one}" for one in TESTED if own[one])]
+    parts += [", ".join(f"{count} {name}" for name, count in sorted(apart.items()))]
+    return "; ".join(part for part in parts if part)
 
 
 def _view(claim: ClaimRecord, names: Mapping[str, str]) -> View:
-    ratio = claim.asks == "ratio"
+    ratio, own = claim.asks == "ratio", tested(claim)
     scale = 100 if claim.metric in numbers.PERCENT and not ratio else 1
     unit = "×" if ratio and claim.against else "" if ratio else _unit(claim.metric)
     places = numbers.decimals([scale * (claim.interval[1] - claim.interval[0]) / 2] if claim.interval else [], 2)
-    value = None if claim.difference is None else scale * claim.difference
-    shown = numbers.fixed(value, places) if ratio else numbers.signed(value, places)
+
+    def shown(value: float | None) -> str:
+        value = None if value is None else scale * value
+        return numbers.fixed(value, places) if ratio else numbers.signed(value, places)
+
+    there = claim.difference is not None or own
     return View(
         id=claim.id,
         verdict=claim.verdict,
@@ -125,12 +191,21 @@ def _view(claim: ClaimRecord, names: Mapping[str, str]) -> View:
         statement=claim.statement,
         asks=_asks(claim, names, scale, unit),
         paper=claim.paper,
-        difference="" if claim.preset else shown,
-        interval=_interval(claim, scale, places),
-        unit="" if claim.preset else unit,
+        difference=shown(claim.difference) if there else "",
+        interval=_interval(claim.interval, ratio, scale, places),
+        unit=unit if there else "",
         differs=claim.differs_from_paper,
         reason=claim.reason,
         preset=claim.preset,
+        archived=claim.archived,
+        seeds=claim.seeds if own else 0,
+        facts=_facts(claim, shown, _interval(claim.interval_alone, ratio, scale, places), unit) if own else [],
+        forecast=_forecast(claim.forecast) if claim.forecast and claim.verdict == "undecided" else "",
+        flags=[
+            *(["The arm is worse than its rival: the whole interval lies on the wrong side."] if claim.harms else []),
+            *([CHANGED] if claim.changed_after_results else []),
+        ],
+        tested=own,
         glyph=_glyph(claim),
     )
 
@@ -138,12 +213,12 @@ def _view(claim: ClaimRecord, names: Mapping[str, str]) -> View:
 def _unit(metric: str) -> str:
     if metric in numbers.PERCENT:
         return "points"
-    return (
-        "nats" if metric == "nll" else "steps" if metric in ("best_step", "steps_to_match", "optimizer_steps") else ""
-    )
+    return "nats" if metric == "nll" else "steps" if metric in ("best_step", "optimizer_steps") else ""
 
 
 def _asks(claim: ClaimRecord, names: Mapping[str, str], scale: int, unit: str) -> str:
+    if claim.archived:
+        return f"The verdict is that of the archived run {claim.archived}"
     if claim.preset:
         return f"`make preset NAME={claim.preset}` would test it"
     metric = NAMES.get(claim.metric, claim.metric.removeprefix("record.").replace("_", " ").capitalize())
@@ -155,42 +230,66 @@ def _asks(claim: ClaimRecord, names: Mapping[str, str], scale: int, unit: str) -
     margin = f"{numbers.plain(scale * claim.margin)} {unit}".rstrip()
     if claim.asks == "better":
         condition = "better" if not claim.margin else f"better by more than {margin}"
+        if claim.matters and claim.matters > claim.margin:
+            condition += f" (from {numbers.plain(scale * claim.matters)} {unit}".rstrip() + " on it matters)"
     else:
         condition = "not worse" if not claim.margin else f"at most {margin} worse"
     direction = "" if claim.more_is_better else " (less is better)"
     return f"{metric} of {arm} {condition} than that of {against}{direction}"
 
 
-def _interval(claim: ClaimRecord, scale: int, places: int) -> str:
-    if claim.interval is None or claim.interval[0] == claim.interval[1]:
+def _interval(ends: tuple[float, float] | None, ratio: bool, scale: int, places: int) -> str:
+    if ends is None or ends[0] == ends[1]:
         return ""  # exact
-    low, high = scale * claim.interval[0], scale * claim.interval[1]
-    if claim.asks == "ratio":
+    low, high = scale * ends[0], scale * ends[1]
+    if ratio:
         return f"[{numbers.fixed(low, places)}, {numbers.fixed(high, places)}]"
     return numbers.interval(low, high, places)
 
 
+def _facts(claim: ClaimRecord, shown: Callable[[float | None], str], alone: str, unit: str) -> list[str]:
+    """How the verdict came about: looks, other intervals, where the error comes from."""
+    facts = []
+    seeds = f"{claim.seeds} seed{'' if claim.seeds == 1 else 's'}"
+    if claim.verdict in DECIDED:
+        of = f" of {claim.all_seeds}" if claim.all_seeds > claim.seeds else ""
+        facts.append(f"Decided by the first {claim.seeds}{of} seeds." if of else f"Decided by {seeds}.")
+    elif claim.looks:
+        facts.append(f"Looked at after {' and '.join(str(look.seeds) for look in claim.looks)} seeds.")
+    elif claim.seeds:
+        facts.append(f"{seeds}: too few for a look.")
+    if claim.all_seeds > claim.seeds and claim.difference_all_seeds is not None:
+        facts.append(f"All {claim.all_seeds} seeds: {shown(claim.difference_all_seeds)} {unit}".rstrip() + ".")
+    if alone:
+        facts.append(f"95 % interval of this claim alone: {alone} {unit}".rstrip() + ".")
+    if claim.seed_share is not None:
+        share = round(100 * claim.seed_share)
+        facts.append(f"Of the error's variance {share} % comes from seeds, {100 - share} % from test examples.")
+    if claim.sd_over_floor is not None:
+        facts.append(f"SD over seeds: {numbers.plain(round(claim.sd_over_floor, 2))} times its floor.")
+    return facts
+
+
+def _forecast(forecast: Forecast) -> str:
+    if forecast.test_examples is not None:
+        return f"More seeds would not decide it; a test set of {forecast.test_examples:,} examples would, at even odds."
+    chance = f"{100 * forecast.probability:.0f} %"
+    if forecast.seeds is None:
+        return f"Not even the last look is likely to decide it ({chance})."
+    cost = "" if forecast.seconds is None else f", at {numbers.duration(forecast.seconds)} of training"
+    return f"{forecast.seeds} seeds would decide it with a probability of {chance}{cost}."
+
+
 def _glyph(claim: ClaimRecord) -> Glyph | None:
-    if claim.interval is None or claim.difference is None or claim.interval_alone is None:
+    found = standing(claim)
+    if found is None:
         return None
-    if claim.asks == "ratio":
-        bound, above = claim.at_most or claim.at_least or 1.0, claim.at_least is not None
-        middle = 1.0 if claim.against else bound
-
-        def straight(value: float) -> float:
-            return math.log(max(value, 1e-9 * middle) / middle)
-    else:
-        above, bound = claim.more_is_better, claim.margin if claim.asks == "better" else -claim.margin
-        bound = bound if above else -bound
-
-        def straight(value: float) -> float:
-            return value
-
-    reach = 1.2 * max(abs(straight(value)) for value in (*claim.interval, bound)) or 1.0
+    reach = 1.15 * max(map(abs, (found.low, found.high, found.edge, found.matters))) or 1.0
+    reach = max(reach, min(1.05 * max(map(abs, found.seeds), default=0.0), SEED_ROOM * reach))
 
     def place(value: float) -> float:
-        return round(min(1.0, max(0.0, (straight(value) / reach + 1) / 2)), 4)
+        return round(min(1.0, max(0.0, (value / reach + 1) / 2)), 4)
 
-    edge, (low, high) = place(bound), claim.interval
-    alone = place(claim.interval_alone[0]), place(claim.interval_alone[1])
-    return Glyph(0.5, place(low), place(high), alone, place(claim.difference), (edge, 1.0) if above else (0.0, edge))
+    alone = found.alone and (place(found.alone[0]), place(found.alone[1]))
+    marks = place(found.estimate), place(found.edge), place(found.matters), [place(one) for one in found.seeds]
+    return Glyph(0.5, place(found.low), place(found.high), alone, *marks)

@@ -22,7 +22,7 @@ def headline(failed: Sequence[Regression], moved: Sequence[Moved]) -> str:
     """`1 claim regressed`, or that none did and how many verdicts changed."""
     if failed:
         return f"{len(failed)} claim{'' if len(failed) == 1 else 's'} regressed"
-    own = sum(one.confidences is None for one in moved)
+    own = sum(not one.because for one in moved)
     changed = f"{own} verdict{'' if own == 1 else 's'} changed" if own else "no verdict changed"
     others = f", {len(moved) - own} moved without a change of their arms" if len(moved) > own else ""
     return f"No claim regressed; {changed}{others}"
@@ -45,14 +45,6 @@ def interval(one: Moved) -> str:
         return _signed(claim.metric, claim.difference, claim.interval)
     ends = f" [{numbers.span(*claim.interval, 3)}]" if claim.interval else ""
     return f"{numbers.fixed(claim.difference, 3)}{ends}"
-
-
-def because(one: Moved) -> str:
-    """Why a verdict moved although the branch changed nothing that its claim is about."""
-    old, new = one.confidences or (None, None)
-    if old is None or new is None or old == new:
-        return "the code that decides it changed"
-    return f"confidence {100 * old:.3f} → {100 * new:.3f} %"
 
 
 def row(branch: Side, base: Side, name: str) -> list[tuple[str, str]]:

@@ -139,8 +139,8 @@ def _verdicts(base: Base, results: Results) -> Iterable[Section]:
         yield Section("", [(0.4, full), (1.0, brief)], rest="regressions; `make ci-report` prints them.")
     failed = {one.claim.id for one in results.failed}
     moved = sorted(results.moved, key=lambda one: one.claim.id not in failed)
-    own = [one for one in moved if one.confidences is None]
-    other = [one for one in moved if one.confidences is not None]
+    own = [one for one in moved if not one.because]
+    other = [one for one in moved if one.because]
     rest = "claims; metrics/claims.json has them."
     if own:
         head = table("claim", code(base.name, 60, in_table=True), "this branch", "difference, interval")
@@ -151,11 +151,13 @@ def _verdicts(base: Base, results: Results) -> Iterable[Section]:
     if other:
         head = table("claim", code(base.name, 60, in_table=True), "this branch", "because")
         reason = (
-            "The branch changed neither the arms nor the definition of these claims, so they cannot fail the check. "
-            "Holm's correction sets the confidence of each claim by the results of all."
+            "The branch changed neither the definition of these claims nor the results of the base's seeds, so "
+            "they cannot fail the check."
         )
         yield Section(
-            f"### Verdicts moved by the correction\n\n{reason}\n\n{head}", _claims(other, changes.because), rest=rest
+            f"### Verdicts moved without a change of their arms\n\n{reason}\n\n{head}",
+            _claims(other, lambda one: one.because),
+            rest=rest,
         )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assay.config.blocks import arm_of_block, stages_of
 from assay.evaluation.scoring.metrics import METRICS
 from assay.evaluation.statistics import CONFIDENCE, mean_of
 
@@ -65,14 +66,13 @@ def changed(branch: Side, base: Side) -> list[str]:
     return sorted(names, key=lambda name: not name.startswith("baseline/"))
 
 
-def altered(branch: Side, base: Side, name: str, metric: str = "") -> bool:
+def altered(branch: Side, base: Side, name: str) -> bool:
     """Whether anything that a claim can read of a variant differs from the base: not its test results alone.
 
     Args:
         branch: one side.
         base: the other.
         name: `<arm>/<variant>`.
-        metric: of the claim; `steps_to_match` is read off the curves.
     """
     arm, _, variant = name.partition("/")
     ours, theirs = branch.evaluations.get(arm), base.evaluations.get(arm)
@@ -80,9 +80,29 @@ def altered(branch: Side, base: Side, name: str, metric: str = "") -> bool:
         return ours is not theirs
     if not _same(ours.variants.get(variant), theirs.variants.get(variant)):
         return True
-    if not _same(*(one.model_dump(exclude={"variants"}) for one in (ours, theirs))):
-        return True
-    return metric == "steps_to_match" and branch.curves(arm) != base.curves(arm)
+    return not _same(*(one.model_dump(exclude={"variants"}) for one in (ours, theirs)))
+
+
+def seeds_added(branch: Side, base: Side, name: str) -> bool:
+    """Whether a variant differs from the base by further seeds alone, and those of the base gave the same.
+
+    Args:
+        branch: one side.
+        base: the other.
+        name: `<arm>/<variant>`.
+    """
+    arm, _, variant = name.partition("/")
+    ours, theirs = branch.evaluations.get(arm), base.evaluations.get(arm)
+    if ours is None or theirs is None or variant not in theirs.variants:
+        return False
+    if not set(theirs.seeds) < set(ours.seeds) or ours.data_digest != theirs.data_digest:
+        return False
+    if not _same(ours.model, theirs.model):
+        return False
+    return all(
+        _by_seed(theirs, variant, metric).items() <= _by_seed(ours, variant, metric).items()
+        for metric in theirs.variants[variant]
+    )
 
 
 def with_own_cause(plan: Plan, arms: Iterable[str]) -> set[str]:
@@ -95,7 +115,8 @@ def with_own_cause(plan: Plan, arms: Iterable[str]) -> set[str]:
         plan: why stages rerun, against the base's dvc.lock.
         arms: those of the branch, with the baseline and the pruning rounds.
     """
-    stages = {stage: arm for arm in arms for stage in _stages(arm)}
+    stages = {stage: arm for arm in arms for stage in stages_of(arm)}
+    stages |= {step.stage: arm for step in plan.steps if (arm := arm_of_block(step.stage))}
     why = [
         (stages[step.stage], step.stage, (reason.kind, reason.what if reason.kind != "command" else ""))
         for step in plan.steps
@@ -114,16 +135,6 @@ def with_own_cause(plan: Plan, arms: Iterable[str]) -> set[str]:
         if own:
             found[stage] = arm
     return set(found.values())
-
-
-def _stages(arm: str) -> tuple[str, str]:
-    """The stages of dvc.yaml that train and evaluate an arm."""
-    if arm == "baseline":
-        return "baseline", "evaluate_baseline"
-    if arm.startswith("round-"):
-        number = arm.removeprefix("round-")
-        return f"prune@{number}", f"evaluate_round@{number}"
-    return f"train@{arm}", f"evaluate@{arm}"
 
 
 def _same(ours: Any, theirs: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from assay import merging
 from assay.config.parsing import InList, parse, yaml_of
 from assay.foundation.errors import AssayError
 from assay.pipeline import dag, lockfile
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PARAMS, CLAIMS, RECORDS = "params.yaml", "metrics/claims.json", "metrics/evaluate/"
-TIMINGS, CURVES = "metrics/timings/", "metrics/curves/"
+TIMINGS = "metrics/timings/"
 
 
 def _no_file(name: str) -> str | None:  # noqa: ARG001 (a side without files)
@@ -45,7 +46,7 @@ class Claim(BaseModel):
     against: str = ""
     difference: float | None = None
     interval: tuple[float, float] | None = None
-    confidence: float | None = None
+    seeds: int = 0
     verdict: str
 
 
@@ -58,6 +59,7 @@ class Evaluation(InList, BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     arm: str
+    block: int = 0
     seeds: list[int] = []
     data_digest: str = ""
     test_examples: int = 0
@@ -103,10 +105,6 @@ class Side:
         content = _json(self.text(name), name)
         return content if isinstance(content, dict) else {}
 
-    def curves(self, arm: str) -> str | None:
-        """The content of `metrics/curves/<arm>.csv`; None where there is no such file."""
-        return self.text(f"{CURVES}{arm}.csv")
-
 
 def of_tree(root: Path) -> Side:
     """The side that lies in the working tree.
@@ -132,7 +130,7 @@ def of_revision(root: Path, revision: str) -> Side:
     Raises:
         AssayError: there is no such revision, or a file in it is damaged.
     """
-    names = (PARAMS, CLAIMS, lockfile.NAME, RECORDS, TIMINGS, CURVES)
+    names = (PARAMS, CLAIMS, lockfile.NAME, RECORDS, TIMINGS)
     listed = dag.git(root, "ls-tree", "--name-only", revision, *names).splitlines()
 
     def text(name: str) -> str | None:
@@ -146,13 +144,23 @@ def _read(names: Iterable[str], text: Callable[[str], str | None], of: str) -> S
     evaluations = [
         parse(Evaluation, _json(text(name), name + of), name + of) for name in sorted(names) if name.endswith(".json")
     ]
+    arms = {one.arm for one in evaluations}
     return Side(
         params=yaml_of(text(PARAMS) or "", PARAMS + of) or {},
         claims={claim.id: claim for claim in claims},
-        evaluations={one.arm: one for one in evaluations},
+        evaluations={arm: _together([one for one in evaluations if one.arm == arm]) for arm in sorted(arms)},
         lock_text=(text(lockfile.NAME) or "", lockfile.NAME + of),
         text=text,
     )
+
+
+def _together(blocks: list[Evaluation]) -> Evaluation:
+    """The evaluation of an arm with all its seeds, from those of its blocks."""
+    first, *others = sorted(blocks, key=lambda one: one.block)
+    if not others:
+        return first
+    parts = [one.model_dump(include={"seeds", "record", "variants"}) for one in (first, *others)]
+    return first.model_copy(update=merging.together(parts, [len(part["seeds"]) for part in parts]))
 
 
 def _json(text: str | None, where: str) -> Any:

@@ -1,11 +1,11 @@
 """Claims whose verdict changed, and the regressions that fail the check.
 
-A claim regresses where its verdict moves to `refuted`, or where the arm that it is about is significantly worse than it
-was on the base. All claims whose arm changed are tested at once, at 5 % together, so noise fails one branch in twenty
-at most (one in forty, since only the bad side counts).
+A claim regresses where its verdict falls (reproduced to negligible or refuted, negligible or undecided to refuted), or
+where the arm that it is about is significantly worse than it was on the base. All claims whose arm changed are tested
+at once, at 5 % together, so noise fails one branch in twenty at most (one in forty, since only the bad side counts).
 
-A verdict can also move although nothing that the claim is about did: Holm's correction sets the confidence of each
-claim by the p values of all. Such a move is shown, and cannot fail the check.
+A verdict can also move although nothing that the claim is about did: more seeds, or another rule, decide it. Such a
+move is shown, and cannot fail the check.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from assay.review.differences import Difference
     from assay.review.side import Claim, Side
 
-REFUTED, UNTESTED = "refuted", "not tested here"
+WORSE = {"reproduced": ("negligible", "refuted"), "negligible": ("refuted",), "undecided": ("refuted",)}
 DEFINITION = frozenset({"metric", "asks", "more_is_better", "margin", "at_most", "at_least", "arm", "against"})
 
 
@@ -31,13 +31,13 @@ class Moved:
         claim: the branch's, or the base's where the branch has it no more.
         old: the base's verdict; None where it has no such claim.
         new: the branch's.
-        confidences: the base's and the branch's, if the branch changed nothing that the claim is about; else None.
+        because: why it moved, if the branch changed nothing that the claim is about; else empty.
     """
 
     claim: Claim
     old: str | None
     new: str | None
-    confidences: tuple[float | None, float | None] | None = None
+    because: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,24 @@ def moved(branch: Side, base: Side) -> list[Moved]:
         old, new = (side.claims[name].verdict if name in side.claims else None for side in (base, branch))
         if old == new:
             continue
-        both = None if touched(branch, base, claim) else (base.claims[name].confidence, claim.confidence)
-        found.append(Moved(claim, old, new, both))
+        because = "" if touched(branch, base, claim) else _because(branch, base, name)
+        found.append(Moved(claim, old, new, because))
     return found
+
+
+def _because(branch: Side, base: Side, name: str) -> str:
+    rules = [side.params.get("rule") if isinstance(side.params, dict) else None for side in (branch, base)]
+    if rules[0] != rules[1]:
+        return "`rule` of params.yaml changed"
+    old, new = base.claims[name].seeds, branch.claims[name].seeds
+    return f"seeds: {old} → {new}" if old != new else "the code that decides it changed"
 
 
 def touched(branch: Side, base: Side, claim: Claim) -> bool:
     """Whether a claim's results on either side, or its own definition, are not those of the base.
 
-    A claim that only one side has is touched. Keys that only newer code writes are no change of a definition.
+    A claim that only one side has is touched. Keys that only newer code writes are no change of a definition, and
+    seeds that were added to those of the base, whose results stand, are no change of a result.
     """
     old, new = (side.claims.get(claim.id) for side in (base, branch))
     if old is None or new is None:
@@ -72,7 +81,11 @@ def touched(branch: Side, base: Side, claim: Claim) -> bool:
     fields = DEFINITION & old.model_fields_set & new.model_fields_set
     if any(getattr(old, field) != getattr(new, field) for field in fields):
         return True
-    return any(differences.altered(branch, base, name, claim.metric) for name in (new.arm, new.against) if name)
+    return any(
+        differences.altered(branch, base, name) and not differences.seeds_added(branch, base, name)
+        for name in (new.arm, new.against)
+        if name
+    )
 
 
 def regressions(branch: Side, base: Side) -> list[Regression]:
@@ -83,7 +96,7 @@ def regressions(branch: Side, base: Side) -> list[Regression]:
     found = []
     for claim in known:
         old, worse = base.claims[claim.id].verdict, None
-        fails = claim.verdict == REFUTED and old not in (REFUTED, UNTESTED) and touched(branch, base, claim)
+        fails = claim.verdict in WORSE.get(old, ()) and touched(branch, base, claim)
         was = old if fails else None
         if claim.arm in altered:
             worse = differences.between(branch, base, claim.arm, claim.metric, tested, claim.more_is_better)

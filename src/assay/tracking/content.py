@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 QUALITY = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "brier", "ece")
 COST = ("train_samples", "forward_samples", "optimizer_steps", "members", "density")
+NOT_BY_SEED = ("reliability", "ensemble_sizes", "ensemble_accuracy")  # even where they have as many entries as seeds
 DECIMALS = 8  # 0.9775, not 0.9774999999999999
 LONGEST_PARAMETER = 6000  # MLflow refuses a longer one
 
@@ -63,7 +64,9 @@ def table_of_seeds(arm: ArmRecord) -> dict[str, list[Any]]:
     for variant in arm.manifest.variants:
         scores = arm.evaluation.variants[variant].model_dump()
         lists = {
-            name: values for name, values in scores.items() if isinstance(values, list) and len(values) == len(seeds)
+            name: values
+            for name, values in scores.items()
+            if name not in NOT_BY_SEED and isinstance(values, list) and len(values) == len(seeds)
         }
         rows += [
             {"variant": variant, "seed": seed, **{name: values[i] for name, values in lists.items()}}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.config import BASELINE
 from assay.foundation import files
 from assay.foundation.errors import AssayError, again
 from assay.pipeline import lockfile
@@ -15,16 +14,6 @@ if TYPE_CHECKING:
 
 LAYOUT = 2
 """Raised whenever a change of this package logs something else: then every run is made anew, beside the old one."""
-
-
-def stages_of(arm: str) -> tuple[str, str]:
-    """The stages of dvc.yaml that train and evaluate an arm (or `baseline`, or `round-<n>`)."""
-    if arm == BASELINE:
-        return "baseline", "evaluate_baseline"
-    kind, _, number = arm.partition("round-")
-    if not kind and number.isdigit():
-        return f"prune@{number}", f"evaluate_round@{number}"
-    return f"train@{arm}", f"evaluate@{arm}"
 
 
 def key(root: Path, lock: dict[str, Any], stages: Iterable[str], read: Iterable[Path]) -> str:

@@ -38,7 +38,7 @@ def log_models(draft: Draft, exporter: Exporter, arm: ArmRecord, meta: Meta, dig
     """
     from mlflow.entities import LoggedModelOutput
 
-    trained = artifact.read(arm.files.model)
+    trained = _Trained(arm)
     newest_last = reversed(arm.manifest.variants)  # MLflow's tables have the newest on top
     models = {variant: _log_one(draft, exporter, trained, arm, variant, meta) for variant in newest_last}
     draft.store.client.log_outputs(draft.id, [LoggedModelOutput(model, step=0) for model in models.values()])
@@ -56,15 +56,28 @@ def write_again(store: Store, exporter: Exporter, arm: ArmRecord, meta: Meta, ru
     Raises:
         AssayError: the weights are missing or damaged.
     """
-    trained = artifact.read(arm.files.model)
+    trained = _Trained(arm)
     for model in models:
         _write(store, exporter, trained, arm, model.tags[tags.VARIANT], meta, model.model_id, run)
 
 
-def _log_one(
-    draft: Draft, exporter: Exporter, trained: artifact.Artifact, arm: ArmRecord, variant: str, meta: Meta
-) -> str:
-    manifest = trained.manifest
+class _Trained:
+    """The networks of an arm's seeds, each block read once and when it is asked for."""
+
+    def __init__(self, arm: ArmRecord) -> None:
+        self._arm = arm
+        self._read: dict[str, artifact.Artifact] = {}
+
+    def best(self, variant: str) -> tuple[artifact.Artifact, int]:
+        """The artifact that holds the best seed of a variant, and its index there."""
+        files, index = self._arm.place(self._arm.best_seed(variant))
+        if files.name not in self._read:
+            self._read[files.name] = artifact.read(files.model)
+        return self._read[files.name], index
+
+
+def _log_one(draft: Draft, exporter: Exporter, trained: _Trained, arm: ArmRecord, variant: str, meta: Meta) -> str:
+    manifest = arm.manifest
     record = manifest.variants[variant]
     index = arm.best_seed(variant)
     logged = draft.store.client.create_logged_model(
@@ -98,7 +111,7 @@ def _log_one(
 def _write(
     store: Store,
     exporter: Exporter,
-    trained: artifact.Artifact,
+    trained: _Trained,
     arm: ArmRecord,
     variant: str,
     meta: Meta,
@@ -108,9 +121,10 @@ def _write(
     """Write the files of one model."""
     from assay.tracking.predictor import predictor
 
-    manifest = trained.manifest
+    manifest = arm.manifest
     record = manifest.variants[variant]
-    network = predictor(trained, variant, arm.best_seed(variant), meta.mean, meta.std)
+    holder, seed = trained.best(variant)
+    network = predictor(holder, variant, seed, meta.mean, meta.std)
     form = json.dumps([manifest.model.model_dump(), record.members, record.combine], sort_keys=True)
     folder = exporter.write(network, form, manifest.images, model, run)
     store.client.log_model_artifacts(model, str(folder))

@@ -22,14 +22,14 @@ class Point(NamedTuple):
     value: float
 
 
-def read_points(path: Path, first: str | None = None) -> list[Point]:
-    """Read a file of curves.
+def read_points(*paths: Path, first: str | None = None) -> list[Point]:
+    """Read a file of curves, or those of all blocks of an arm.
 
     The rows of a pruning round belong to `round-<n>/<variant>`: the series of the first variant keep their plain
     names, those of the others end in the variant's name, as the metrics of the test set do.
 
     Args:
-        path: a CSV with the columns arm, seed, step, split, loss and accuracy.
+        paths: CSVs with the columns arm, seed, step, split, loss and accuracy.
         first: the variant whose series keep their plain names; the first that the file names where None.
 
     Returns:
@@ -40,16 +40,17 @@ def read_points(path: Path, first: str | None = None) -> list[Point]:
     """
     sums: dict[tuple[int, str], list[float]] = defaultdict(list)
     number = 1
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            for number, row in enumerate(csv.DictReader(stream), start=2):  # noqa: B007 (for the message)
-                variant = row["arm"].partition("/")[2]
-                first = first or variant
-                suffix = f".{variant}" if variant not in ("", first) else ""
-                for quantity in QUANTITIES:
-                    if row[quantity]:
-                        sums[int(row["step"]), f"{row['split']}_{quantity}{suffix}"].append(float(row[quantity]))
-    except (KeyError, TypeError, ValueError, csv.Error) as error:
-        shown = "/".join(path.parts[-3:])
-        raise AssayError(f"{shown}: line {number}: {error!r}; delete the file and run `dvc repro`") from None
+    for path in paths:
+        try:
+            with path.open(newline="", encoding="utf-8") as stream:
+                for number, row in enumerate(csv.DictReader(stream), start=2):  # noqa: B007 (for the message)
+                    variant = row["arm"].partition("/")[2]
+                    first = first or variant
+                    suffix = f".{variant}" if variant not in ("", first) else ""
+                    for quantity in QUANTITIES:
+                        if row[quantity]:
+                            sums[int(row["step"]), f"{row['split']}_{quantity}{suffix}"].append(float(row[quantity]))
+        except (KeyError, TypeError, ValueError, csv.Error) as error:
+            shown = "/".join(path.parts[-3:])
+            raise AssayError(f"{shown}: line {number}: {error!r}; delete the file and run `dvc repro`") from None
     return [Point(series, step, sum(values) / len(values)) for (step, series), values in sorted(sums.items())]

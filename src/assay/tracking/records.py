@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import Field
 
-from assay import artifact
+from assay import artifact, merging
 from assay.artifact import Manifest, Record
 from assay.config.parsing import InList, parse
 from assay.foundation import files
 from assay.foundation.errors import AssayError, again
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 R = TypeVar("R", bound=Record)
@@ -75,11 +76,18 @@ class ArmFiles:
 
     Attributes:
         root: the repository's root.
-        name: `baseline`, an arm, or `round-<n>`.
+        name: `baseline`, an arm, or `round-<n>`, or a block of one.
+        blocks: the files of an arm's blocks of further seeds, in their order.
     """
 
     root: Path
     name: str
+    blocks: tuple[ArmFiles, ...] = ()
+
+    @property
+    def parts(self) -> tuple[ArmFiles, ...]:
+        """The files of its first seeds, then those of its blocks."""
+        return (self, *self.blocks)
 
     @property
     def model(self) -> Path:
@@ -108,17 +116,18 @@ class ArmFiles:
 
     @property
     def logged(self) -> list[Path]:
-        """The small files, those of them that are there."""
-        files_ = (self.evaluation, self.curves, self.timings, self.model / artifact.MANIFEST)
-        return [path for path in files_ if path.is_file()]
+        """The small files, those of them that are there; the blocks' too."""
+        files_ = [(one.evaluation, one.curves, one.timings, one.model / artifact.MANIFEST) for one in self.parts]
+        return [path for some in files_ for path in some if path.is_file()]
 
 
 @dataclass(frozen=True)
 class ArmRecord:
-    """An arm as its files tell it.
+    """An arm as its files tell it, with all its seeds.
 
     Attributes:
         files: where they are.
+        seeds: how many each of `files.parts` has.
         manifest: what the networks are.
         evaluation: their scores.
         timings: `seconds` and the like; empty where the file is absent.
@@ -129,6 +138,7 @@ class ArmRecord:
     manifest: Manifest
     evaluation: Evaluation
     timings: dict[str, Any]
+    seeds: tuple[int, ...]
     no_better_than_majority: tuple[str, ...] = ()
 
     @property
@@ -145,6 +155,14 @@ class ArmRecord:
         losses = [-loss if math.isfinite(loss) else -math.inf for loss in record.validation_loss]
         ranks = list(zip(record.validation_accuracy or [0.0] * len(losses), losses, strict=True))
         return ranks.index(max(ranks)) if ranks else 0
+
+    def place(self, seed: int) -> tuple[ArmFiles, int]:
+        """Which of `files.parts` holds the networks of a seed, and its index there; `seed` is an index of all."""
+        part = 0
+        while seed >= self.seeds[part]:
+            seed -= self.seeds[part]
+            part += 1
+        return self.files.parts[part], seed
 
     def accuracy(self, variant: str, seed: int) -> float:
         """The test accuracy of one seed's networks; `seed` is an index."""
@@ -171,13 +189,35 @@ def read_meta(root: Path) -> Meta:
     return meta
 
 
-def read_arm(root: Path, name: str, meta: Meta) -> ArmRecord:
+def read_arm(root: Path, name: str, meta: Meta, blocks: Iterable[str] = ()) -> ArmRecord:
     """Read the small files of an arm; its weights are compared with their digest, not loaded.
+
+    Args:
+        root: the repository's root.
+        name: the arm's.
+        meta: of the data.
+        blocks: the names of its blocks of further seeds.
 
     Raises:
         AssayError: a file is missing, holds something else, or belongs to other data or another training.
     """
-    places = ArmFiles(root, name)
+    places = ArmFiles(root, name, tuple(ArmFiles(root, block) for block in blocks))
+    manifests, evaluations = zip(*(_read_part(part, meta) for part in places.parts), strict=True)
+    found = [load_json(part.timings, root) for part in places.parts if part.timings.is_file()]
+    timings = {**found[0], "seconds": sum(float(one.get("seconds", 0)) for one in found)} if found else {}
+    seeds = tuple(len(manifest.seeds) for manifest in manifests)
+    return ArmRecord(
+        places,
+        _together(manifests, seeds, {"seeds", "variants", "record"}),
+        _together(evaluations, seeds, {"variants"}),
+        timings,
+        seeds,
+        _no_better_than_majority(places),
+    )
+
+
+def _read_part(places: ArmFiles, meta: Meta) -> tuple[Manifest, Evaluation]:
+    root, name = places.root, places.name
     for path in (places.model / artifact.MANIFEST, places.weights, places.curves):
         _there(path, root)
     manifest = artifact.verified(places.model)
@@ -190,8 +230,16 @@ def read_arm(root: Path, name: str, meta: Meta) -> ArmRecord:
             f"{shown}: scores {', '.join(evaluation.variants)}, but models/{name} holds "
             f"{', '.join(manifest.variants)}; run `dvc repro`"
         )
-    timings = load_json(places.timings, root) if places.timings.is_file() else {}
-    return ArmRecord(places, manifest, evaluation, timings, _no_better_than_majority(places))
+    return manifest, evaluation
+
+
+def _together(parts: Sequence[R], seeds: Sequence[int], fields: set[str]) -> R:
+    """The first, with these fields put together from those of all blocks."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    merged = merging.together([part.model_dump(include=fields) for part in parts], seeds)
+    return type(first).model_validate({**first.model_dump(), **merged})
 
 
 def _no_better_than_majority(places: ArmFiles) -> tuple[str, ...]:

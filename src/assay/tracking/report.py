@@ -1,4 +1,4 @@
-"""The report as a run of its own, named `report`: the page as an artifact, the verdicts as its description."""
+"""The report as a run of its own, named `report`: the page as an artifact, what to use as its description."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ NAME = "report"
 STAGE = "compare"
 LONGEST_NOTE = 5000  # of the 8,000 characters that MLflow takes: some databases count bytes
 PAGE, CLAIMS, SUMMARY = "metrics/report/index.html", "metrics/claims.json", "metrics/summary.csv"
+ADVICE = "metrics/report/advice.md"
 
 
 def read_report(root: Path) -> list[Path]:
@@ -45,12 +46,14 @@ def log_report(store: Store, run: str) -> None:
 
 
 def note(root: Path) -> str:
-    """The verdicts as a Markdown table.
+    """What to use, then the verdicts as a Markdown table.
 
     Raises:
         AssayError: metrics/claims.json is not JSON.
     """
+    advice = (root / ADVICE).read_text(encoding="utf-8").rstrip() if (root / ADVICE).is_file() else ""
     lines = [
+        *([advice, ""] if advice else []),
         "All arms compared: open the artifact `report/index.html`.",
         "",
         "| claim | verdict | arm | against | difference | interval |",

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.config import BASELINE
+from assay.config import BASELINE, SEEDS_FILE
+from assay.config.blocks import read_blocks, stages_of
 from assay.foundation import files
 from assay.pipeline import lockfile
-from assay.tracking import artifacts, champion, content, keys, live, lock, runs, tags, view
+from assay.tracking import artifacts, champion, content, keys, live, lock, runs, tags, verdicts, view
 from assay.tracking.dataset import dataset_input, digest_of
 from assay.tracking.export import Exporter
 from assay.tracking.models import log_models
@@ -72,14 +73,17 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
         AssayError: a file is missing, damaged, or not the one that dvc.lock records.
     """
     meta = read_meta(store.root)
-    records = [read_arm(store.root, name, meta) for name in (BASELINE, *arms)]
+    blocks = read_blocks(store.root / SEEDS_FILE)
+    records = [read_arm(store.root, name, meta, blocks.of(name)) for name in (BASELINE, *arms)]
     report = read_report(store.root)
+    told = verdicts.read(store.root, records)
     locked = lockfile.read(store.root)
     model = records[0].manifest.model.name
     done = Synced(experiment_name(meta.name, model), champion.registered_name(meta.name, model))
     for arm in records:
-        read = [*arm.files.logged, arm.files.weights]
-        done.keys[arm.files.name] = keys.key(store.root, locked, keys.stages_of(arm.files.name), read)
+        read = [*arm.files.logged, *(part.weights for part in arm.files.parts)]
+        stages = [stage for part in arm.files.parts for stage in stages_of(part.name)]
+        done.keys[arm.files.name] = keys.key(store.root, locked, stages, read)
     report_key = keys.key(store.root, locked, [REPORT_STAGE], report)
     with lock.exclusive(store.home):
         experiment = store.experiment(done.experiment)
@@ -94,6 +98,9 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
                 for i, arm in reversed(list(enumerate(records)))
             }
         done.made.reverse()
+        for name, run in current.items():
+            if name in done.made or not store.dvc_experiment:  # an experiment says nothing of the workspace's runs
+                verdicts.write(store, run, told[name])
         best = champion.choose(records)
         done.champion = best.name if best else ""
         report_run = _report_run(store, experiment, report_key, done)
@@ -126,7 +133,7 @@ def _arm_run(
             return str(found.info.run_id)
         runs.delete(store, experiment, found.info.run_id)
     arm_tags = {
-        **_tags(store, "arm", key, keys.stages_of(name)[0], content.description(arm, meta)),
+        **_tags(store, "arm", key, stages_of(name)[0], content.description(arm, meta)),
         tags.ARM: name,
         tags.VARIANT: arm.first,
     }
@@ -143,7 +150,8 @@ def _log_arm(draft: runs.Draft, exporter: Exporter, arm: ArmRecord, meta: Meta) 
     client: Any = draft.store.client
     client.log_inputs(draft.id, datasets=[dataset_input(meta)])
     scores = log_models(draft, exporter, arm, meta, digest_of(meta)) + draft.scores(content.metrics(arm))
-    draft.log(content.parameters(arm, meta), draft.curves(read_points(arm.files.curves, arm.first)) + scores)
+    points = read_points(*(part.curves for part in arm.files.parts), first=arm.first)
+    draft.log(content.parameters(arm, meta), draft.curves(points) + scores)
     artifacts.write(draft.store, draft.id, arm, artifacts.names_of(arm))
 
 

@@ -13,8 +13,15 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 NAME, SHARE = "Results", "results"
-METRICS = ("members", "test_accuracy", "test_accuracy_std", "test_ece", "test_nll", "train_samples")  # as MLflow sorts
-COLUMNS = [*(f"metrics.`{name}`" for name in METRICS), "params.`method`"]
+METRICS = (
+    "difference",
+    "members",
+    "test_accuracy",
+    "test_accuracy_std",
+    "test_nll",
+    "train_samples",
+)  # as MLflow sorts
+COLUMNS = [*(f"metrics.`{name}`" for name in METRICS), "params.`method`", "tags.`verdict`"]
 STATE = {
     "searchFilter": tags.filter_of(tags.CURRENT, "true"),
     "orderByKey": "metrics.`test_accuracy`",

@@ -78,16 +78,22 @@ def test_the_charts_in_the_page_do_not_share_names(page):
 
 def test_the_page_says_what_was_found(page):
     text = " ".join(" ".join(Strict(page).text).split())
-    assert "3 claims: 1 reproduced, 1 refuted, 1 undecided." in text
-    assert page.index('id="verdicts"') < page.index('id="results"') < page.index('id="parameters"')
+    assert "3 claims tested: 1 reproduced, 1 refuted, 1 undecided." in text
+    assert (
+        page.index('id="advice"')
+        < page.index('id="verdicts"')
+        < page.index('id="results"')
+        < page.index('id="parameters"')
+    )
     assert "Fixed & sound: 1 < 2 | true." in text
     assert "Not as in the paper: all of it" in text
     assert "Accuracy of cyclic at most 50 points worse than that of baseline" in text
-    assert "NLL of baseline better than that of cyclic (less is better)" in text
+    assert "NLL of baseline better" in text
+    assert "than that of cyclic (less is better)" in text
     assert "line/ensemble" in text
     assert "options.batches fixed" in text
     assert "ab" * 32 in text
-    assert "3 seeds, 400 test examples" in text
+    assert "10 seeds, 400 test examples" in text
     assert "Test examples by class: 0 (40), 1 (40), " in text
     assert "The largest class, 0, is 10.0 % of them." in text
     assert {"Balanced accuracy", "Macro F1"} <= {part.strip() for part in Strict(page).text}
@@ -100,6 +106,17 @@ def test_the_page_escapes_what_a_claim_says(page):
 def test_verdicts_do_not_rest_on_colour_alone(page):
     for mark, verdict in (("✓", "reproduced"), ("✗", "refuted"), ("?", "undecided")):
         assert re.search(rf"{re.escape(mark)}</b> {verdict}", page)
+
+
+def test_the_reports_first_lines_say_what_to_use(folder, page):
+    markdown = (folder / "metrics/report/report.md").read_text()
+    for text in (page, markdown):
+        for question in ("At no more training than the baseline", "Cheaper to run, without loss", "To drop"):
+            assert text.index(question) < text.index("Accuracy of cyclic")
+    lines = (folder / "metrics/report/advice.md").read_text()
+    assert lines.startswith("3 claims tested: ")
+    assert lines[lines.index("- **At no more") :] in markdown
+    assert "<strong><code>line/midpoint</code></strong>" in page
 
 
 def test_light_and_dark_and_print_and_phone(page):
@@ -182,15 +199,17 @@ def test_without_arms_and_claims(site, monkeypatch):
 def test_one_seed_has_no_intervals(site, monkeypatch):
     monkeypatch.chdir(site.root)
     folder = site.root
-    site.seeds = (0,)
+    site.seeds = (100,)
     for name in ("baseline", "cyclic"):
         site.arm(name)
-    claim = "{id: a, paper: b, statement: c, arm: cyclic, against: baseline, metric: ece, verdict: better}"
+    claim = (
+        "{id: a, paper: b, statement: c, arm: cyclic, against: baseline, metric: ece, verdict: better, matters: 0.01}"
+    )
     site.params("{cyclic: {method: sgd}}", f"[{claim}]")
     compare.main()
     found = json.loads((folder / "metrics/claims.json").read_text())[0]
     assert (found["verdict"], found["interval"]) == ("undecided", None)
-    assert "an interval needs two or more" in (folder / "metrics/report/index.html").read_text()
+    assert "1 seed: too few for a look." in (folder / "metrics/report/index.html").read_text()
 
 
 def test_a_claim_on_a_variant_that_is_not_there_leaves_the_old_report(folder):

@@ -1,6 +1,7 @@
 """Figures of methods that the small site lacks, the Pareto front by hand, and scales that show what they are given."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,15 @@ def test_the_pareto_front_by_hand():
     by = [other and other.arm for other in equal_cost.dominators(rows)]
     assert by == [None, None, "a", None, None]
     assert [one.arm for one in equal_cost.front(rows, lambda one: one.training_cost)] == ["b", "a", "d"]
+
+
+def test_the_cheapest_arm_that_only_guesses_is_beaten_by_the_largest_class(content, site):
+    guesses = content.rows[-1].model_copy(update={"training_cost": 1.0, "accuracy": 0.08, "above_majority": False})
+    found = equal_cost.figure(replace(content, rows=[*content.rows[:-1], guesses]))
+    name, cells = found.tables["Not dominated first"].rows[-1]
+    assert name.startswith(guesses.arm)
+    assert cells[-1].value == "the largest class"
+    assert guesses.arm not in [one.arm for one in equal_cost.front([guesses], lambda one: one.training_cost)]
 
 
 @given(st.lists(st.tuples(*[st.integers(1, 4)] * 3), min_size=1, max_size=8))

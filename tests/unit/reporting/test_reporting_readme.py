@@ -9,7 +9,7 @@ from assay.reporting import readme
 
 ROOT = Path(__file__).parents[3]
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-TEXT = f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end.\n"
+TEXT = f"# Title\n\n{BEGIN}\nOUTDATED\n{END}\n\nThe end.\n"
 CARD = f"# Card\n\n<!-- results:begin arms=base*,line -->\n{END}\n"
 
 
@@ -30,11 +30,37 @@ def card(folder):
 def test_the_block_is_replaced_and_nothing_else(folder):
     assert readme.main(check=False, root=folder) == 0
     text = (folder / "README.md").read_text()
-    assert text.startswith(f"# Title\n\n{BEGIN}\n\n3 claims: ")
+    assert text.startswith(f"# Title\n\n{BEGIN}\n\n3 claims tested: ")
     assert text.endswith(f"\n\n{END}\n\nThe end.\n")
     assert "✓ **reproduced**" in text
     assert "| line" in text
-    assert "old" not in text
+    assert "OUTDATED" not in text
+
+
+def test_the_readme_says_what_to_use_and_the_tables_stand_in_docs(folder):
+    (folder / "README.md").write_text("# Title\n\n<!-- advice:begin -->\n<!-- advice:end -->\n")
+    (folder / "docs").mkdir()
+    (folder / "docs/results.md").write_text(TEXT)
+    readme.main(check=False, root=folder)
+    text = (folder / "README.md").read_text()
+    assert (folder / "metrics/report/advice.md").read_text() in text
+    assert "- **At no more training than the baseline.** " in text
+    assert "| verdict |" not in text
+    assert "| verdict |" in (folder / "docs/results.md").read_text()
+    (folder / "metrics/report/advice.md").unlink()
+    with pytest.raises(AssayError, match=r"advice.md: not found; `dvc repro` writes it"):
+        readme.main(check=True, root=folder)
+
+
+def test_an_archived_run_has_its_files_in_its_own_folder(folder, card):
+    readme.main(check=False, root=folder)
+    here = card.read_text()
+    (folder / "results/mine").mkdir(parents=True)
+    for name in ("summary.csv", "claims.json"):
+        (folder / "results/mine" / name).write_bytes((folder / "metrics" / name).read_bytes())
+    card.write_text(CARD.replace("arms=", "folder=results/mine arms="))
+    readme.main(check=False, root=folder)
+    assert card.read_text().replace("folder=results/mine ", "") == here
 
 
 def test_a_card_has_its_own_arms_and_their_costs(folder, card):
@@ -44,17 +70,6 @@ def test_a_card_has_its_own_arms_and_their_costs(folder, card):
     assert "| baseline" in text
     assert "| cyclic" not in text
     assert "Inference cost" in text
-
-
-def test_a_card_can_show_a_run_whose_metrics_lie_in_a_folder(folder, card):
-    readme.main(check=False, root=folder)
-    here = card.read_text()
-    (folder / "docs/results").mkdir()
-    (folder / "README.md").write_text("# Title\n")
-    (folder / "metrics").rename(folder / "docs/results/metrics")
-    card.write_text(CARD.replace("arms=", "folder=docs/results arms="))
-    readme.main(check=False, root=folder)
-    assert card.read_text().replace("folder=docs/results ", "") == here
 
 
 def test_an_arm_that_is_not_there_is_named(folder, card):

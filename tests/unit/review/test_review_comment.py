@@ -9,7 +9,7 @@ import pytest
 from test_review_comparison import claim, evaluation, side
 
 from assay.pipeline import values
-from assay.pipeline.plan import Plan, Step
+from assay.pipeline.plan import Cost, Plan, Step
 from assay.pipeline.reasons import Reason
 from assay.review import comment, markdown
 from assay.review.base import Base, Commit
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 ONE = Commit("1" * 40, "the base's `subject`")
 BASE = Base("main", "refs/remotes/origin/main", ONE, ONE)
-PLAN = Plan((Step("train@line", (Reason("parameter", "arms.line.x", "1", "2"),), None, 30.0),), (), {}, (), True)
+PLAN = Plan(
+    (Step("train@line", (Reason("parameter", "arms.line.x", "1", "2"),), None, Cost(30.0, measured=True)),),
+    (),
+    {},
+    (),
+    True,
+)
 
 
 def results(**changes) -> comment.Results:
@@ -121,7 +127,9 @@ def many(arms: int, claims: int, statement: str = "It helps. ", **moved) -> comm
 
 def steps_of(arms: int, length: int = 200) -> Plan:
     why = tuple(Reason("file", f"{'x' * length}{number}") for number in range(7))
-    found = tuple(Step(f"train@an_arm_with_a_long_name_{number}", why, None, 3.0) for number in range(arms))
+    found = tuple(
+        Step(f"train@an_arm_with_a_long_name_{number}", why, None, Cost(3.0, measured=True)) for number in range(arms)
+    )
     return Plan(found, (), {}, (), True)
 
 
@@ -200,15 +208,15 @@ def test_one_arm_changed_and_the_rest_is_folded():
     assert len(re.findall(r"^\| (arm\d+)/last", folds(text)[0], re.MULTILINE)) == 57
 
 
-def test_what_only_the_correction_moved_stands_apart():
+def test_what_moved_without_a_change_of_its_arms_stands_apart():
     same = evaluation(accuracy=[0.5] * 3)
     old, new = claim(), claim("refuted")
-    old, new = (one.model_copy(update={"confidence": level}) for one, level in ((old, 0.9975), (new, 0.997)))
+    old, new = (one.model_copy(update={"seeds": seeds}) for one, seeds in ((old, 10), (new, 20)))
     text = comment.of_results(BASE, PLAN, results(branch=side(same, claims=[new]), base=side(same, claims=[old])))
     assert text.startswith(f"{comment.MARKER}\n## ✓ No claim regressed; no verdict changed, 1 moved without")
     assert "No verdict changed.\n" in text
-    apart = text.partition("### Verdicts moved by the correction")[2]
-    assert "| `c`: It \\| helps. | reproduced | **refuted** | confidence 99.750 → 99.700 % |" in apart
+    apart = text.partition("### Verdicts moved without a change of their arms")[2]
+    assert "| `c`: It \\| helps. | reproduced | **refuted** | seeds: 10 → 20 |" in apart
     tables(text)
 
 

@@ -80,7 +80,7 @@ def test_only_what_changed_is_listed_and_the_baseline_first():
     assert differences.changed(branch, base) == ["baseline/last", "line/last"]
 
 
-def test_a_verdict_that_moves_to_refuted_regresses_and_no_other_move_does():
+def test_a_verdict_that_falls_regresses_and_no_other_move_does():
     before, after = evaluation(accuracy=[0.5] * 3), evaluation(accuracy=[0.5, 0.5, 0.6])
     for old, new, fails in (
         ("reproduced", "refuted", True),
@@ -88,6 +88,12 @@ def test_a_verdict_that_moves_to_refuted_regresses_and_no_other_move_does():
         ("refuted", "refuted", False),
         ("reproduced", "undecided", False),
         ("refuted", "reproduced", False),
+        ("reproduced", "negligible", True),
+        ("negligible", "refuted", True),
+        ("negligible", "undecided", False),
+        ("undecided", "negligible", False),
+        ("refuted", "negligible", False),
+        ("by construction", "refuted", False),
         ("not tested here", "refuted", False),
     ):
         branch, base = side(after, claims=[claim(new)]), side(before, claims=[claim(old)])
@@ -95,22 +101,39 @@ def test_a_verdict_that_moves_to_refuted_regresses_and_no_other_move_does():
         assert len(verdicts.moved(branch, base)) == (old != new)
 
 
-def test_a_verdict_that_only_the_correction_moved_fails_nothing_and_says_so():
-    """As it happened: another arm's change moved Holm's level for a claim on arms that nobody touched."""
-    same, moved_arm = evaluation("swa", accuracy=[0.5] * 3), evaluation("hard", accuracy=[0.5, 0.6, 0.7])
-    old, new = claim(arm="swa/last"), claim("refuted", arm="swa/last")
-    old, new = (one.model_copy(update={"confidence": level}) for one, level in ((old, 0.9975), (new, 0.997)))
-    branch = side(same, moved_arm, evaluation("baseline", accuracy=[0.1]), claims=[new])
-    base = side(same, evaluation("hard", accuracy=[0.1] * 3), evaluation("baseline", accuracy=[0.1]), claims=[old])
-    assert verdicts.regressions(branch, base) == []
-    (found,) = verdicts.moved(branch, base)
-    assert changes.because(found) == "confidence 99.750 → 99.700 %"
-    assert (
-        changes.headline([], [found])
-        == "No claim regressed; no verdict changed, 1 moved without a change of their arms"
+def test_a_verdict_that_only_the_rule_or_more_seeds_moved_fails_nothing_and_says_so():
+    same = evaluation("swa", accuracy=[0.5, 0.6, 0.7])
+    old, new = claim("undecided", arm="swa/last"), claim("refuted", arm="swa/last")
+    rules = ({"rule": {"tests": 40}}, {"rule": {"tests": 50}})
+    more = evaluation("swa", accuracy=[0.5, 0.6, 0.7, 0.8], reliability=[[1, 0.5, 0.5]] * 4)
+    seeds = [one.model_copy(update={"seeds": number}) for one, number in ((old, 3), (new, 4))]
+    for branch, base, because in (
+        (
+            side(same, claims=[new], params=rules[1]),
+            side(same, claims=[old], params=rules[0]),
+            "`rule` of params.yaml changed",
+        ),
+        (side(same, claims=[new]), side(same, claims=[old]), "the code that decides it changed"),
+        (side(more, claims=seeds[1:]), side(same, claims=seeds[:1]), "seeds: 3 → 4"),
+    ):
+        assert verdicts.regressions(branch, base) == []
+        (found,) = verdicts.moved(branch, base)
+        assert found.because == because
+        expected = "No claim regressed; no verdict changed, 1 moved without a change of their arms"
+        assert changes.headline([], [found]) == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"accuracy": [0.5, 0.6, 0.8, 0.8]}, {"digest": "other"}, {"seeds": [0, 1, 3, 4]}],
+)
+def test_seeds_beside_other_results_are_not_seeds_added(change):
+    """The same number of seeds more, but those of the base gave something else, or are gone."""
+    base = side(evaluation("swa", accuracy=[0.5, 0.6, 0.7]), claims=[claim("undecided", arm="swa/last")])
+    branch = side(
+        evaluation("swa", **{"accuracy": [0.5, 0.6, 0.7, 0.8]} | change), claims=[claim("refuted", arm="swa/last")]
     )
-    same_level = verdicts.Moved(new, "reproduced", "refuted", (0.997, 0.997))
-    assert changes.because(same_level) == "the code that decides it changed"
+    assert [one.was for one in verdicts.regressions(branch, base)] == ["undecided"]
 
 
 def _with(kind: Evaluation, **fields) -> Evaluation:
@@ -171,17 +194,6 @@ def test_another_definition_of_the_claim_may_fail_the_branch(change):
     assert not verdicts.regressions(side(one, claims=reworded), side(one, claims=claims[1:]))
 
 
-def test_steps_to_match_are_read_off_the_curves():
-    """Which a finer grid of evaluations changes, and nothing else."""
-    one = evaluation(accuracy=[0.5] * 3)
-    for metric, fails in (("steps_to_match", True), ("best_step", False)):
-        branch, base = (
-            Side({}, {"c": claim(verdict, metric=metric)}, {"line": one}, text=lambda name, rows=rows: rows)
-            for verdict, rows in (("refuted", "step\n50\n100\n"), ("reproduced", "step\n100\n"))
-        )
-        assert bool(verdicts.regressions(branch, base)) is fails, metric
-
-
 def test_a_new_claim_cannot_regress_and_is_shown():
     branch, base = side(claims=[claim("refuted")]), side()
     assert verdicts.regressions(branch, base) == []
@@ -189,7 +201,7 @@ def test_a_new_claim_cannot_regress_and_is_shown():
     assert (moved.old, moved.new) == (None, "refuted")
     (gone,) = verdicts.moved(base, branch)
     assert gone.new is None
-    assert gone.confidences is None
+    assert not gone.because
     assert verdicts.regressions(base, branch) == []
 
 

@@ -1,33 +1,23 @@
+import json
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from tracking_repository import write_arm
 
-from assay.artifact import Variant
+from assay.artifact import Combine, Variant
 from assay.foundation.errors import AssayError
 from assay.models.combine import combine
 from assay.pipeline import lockfile
 from assay.tracking import keys
-from assay.tracking.content import description, metrics, parameters
+from assay.tracking.content import description, metrics, parameters, table_of_seeds
 from assay.tracking.points import Point, read_points
 from assay.tracking.predictor import Predictor
 from assay.tracking.records import read_arm, read_meta
-
-
-@pytest.mark.parametrize(
-    ("arm", "stages"),
-    [
-        ("baseline", ("baseline", "evaluate_baseline")),
-        ("line", ("train@line", "evaluate@line")),
-        ("round-12", ("prune@12", "evaluate_round@12")),
-        ("round_robin", ("train@round_robin", "evaluate@round_robin")),
-    ],
-)
-def test_stages_of_an_arm(arm, stages):
-    assert keys.stages_of(arm) == stages
 
 
 def test_metrics_by_class_are_logged_and_an_arm_at_the_majority_share_says_so(root):
@@ -43,9 +33,37 @@ def test_metrics_by_class_are_logged_and_an_arm_at_the_majority_share_says_so(ro
 
 def test_a_key_depends_on_the_entries_and_on_nothing_else(tmp_path):
     lock = {"train@a": {"cmd": "x", "params": {"p": 1}}, "evaluate@a": {"cmd": "y"}, "train@b": {"cmd": "z"}}
-    key = keys.key(tmp_path, lock, keys.stages_of("a"), [])
-    assert keys.key(tmp_path, {**lock, "train@b": {}}, keys.stages_of("a"), []) == key
-    assert keys.key(tmp_path, {**lock, "train@a": {"cmd": "x", "params": {"p": 2}}}, keys.stages_of("a"), []) != key
+    key = keys.key(tmp_path, lock, ("train@a", "evaluate@a"), [])
+    assert keys.key(tmp_path, {**lock, "train@b": {}}, ("train@a", "evaluate@a"), []) == key
+    assert (
+        keys.key(tmp_path, {**lock, "train@a": {"cmd": "x", "params": {"p": 2}}}, ("train@a", "evaluate@a"), []) != key
+    )
+
+
+def test_lists_that_happen_to_be_as_long_as_the_seeds_are_no_column(root):
+    path = root / "metrics/evaluate/line.json"
+    content = json.loads(path.read_text())
+    content["variants"]["ensemble"] |= {"ensemble_sizes": [1, 2], "ensemble_accuracy": [[0.1, 0.2], [0.3, 0.4]]}
+    content["variants"]["ensemble"]["reliability"] = [[3, 0.5, 0.5], [4, 0.5, 0.5]]
+    path.write_text(json.dumps(content))
+    assert (
+        not {"ensemble_sizes", "ensemble_accuracy", "reliability"}
+        & table_of_seeds(read_arm(root, "line", read_meta(root))).keys()
+    )
+
+
+def test_an_arm_with_a_block_has_the_seeds_of_both(root):
+    write_arm(root, "line-1", {"midpoint": 1, "ensemble": 2}, [0.97, 0.99], (0.8, 0.99), arm="line", block=1)
+    arm = read_arm(root, "line", read_meta(root), ["line-1"])
+    assert arm.manifest.seeds == [0, 1, 2, 3]
+    assert table_of_seeds(arm)["accuracy"][:4] == [0.95, 0.85, 0.97, 0.99]
+    assert metrics(arm)["test_accuracy"] == pytest.approx(0.94)
+    assert metrics(arm)["seconds"] == 25.0
+    assert (arm.best_seed("midpoint"), arm.accuracy("midpoint", 3)) == (3, 0.99)
+    holder, seed = arm.place(3)
+    assert (holder.name, seed) == ("line-1", 1)
+    assert [arm.place(at)[0].name for at in range(4)] == ["line", "line", "line-1", "line-1"]
+    assert "metrics/curves/line-1.csv" in {str(path.relative_to(root)) for path in arm.files.logged}
 
 
 def test_a_lock_with_conflicts_is_one_clear_line(tmp_path):
@@ -91,7 +109,7 @@ def test_the_best_seed_has_the_highest_validation_accuracy_then_the_least_loss(r
     assert replace(arm, manifest=manifest).best_seed("last") == index
 
 
-@pytest.mark.parametrize("how", ["mean_probability", "majority_vote"])
+@pytest.mark.parametrize("how", get_args(Combine))
 def test_a_predictor_normalises_and_combines(how):
     torch.manual_seed(0)
     members = [nn.Sequential(nn.Flatten(), nn.Linear(2 * 3 * 3, 4)) for _ in range(3)]

@@ -61,7 +61,7 @@ def current(root: Path) -> dict[str, list[str]]:
     """For each name, the values of assay.current of its runs, oldest first."""
     with opened(root) as store:
         experiment = store.client.get_experiment_by_name("digits: linear").experiment_id
-        found = sorted(store.client.search_runs([experiment]), key=lambda run: run.info.start_time)
+        found = sorted(store.client.search_runs([experiment]), key=lambda run: run.info.end_time)
     return {
         name: [run.data.tags[tags.CURRENT] for run in found if run.info.run_name == name]
         for name in {run.info.run_name for run in found}
@@ -89,7 +89,8 @@ def test_a_run_tells_all_of_its_arm(seen):
     assert dict(line["models"]["line-ensemble"][2])["test_accuracy"] == pytest.approx(0.91)
     assert dict(line["models"]["line-ensemble"][2])["members"] == 2.0
     assert "report/index.html" in told(seen)["report"]["artifacts"]
-    assert "**reproduced**" in told(seen)["report"]["tags"][tags.NOTE]
+    note = told(seen)["report"]["tags"][tags.NOTE]
+    assert note.index("- **To drop.** Nothing.") < note.index("**reproduced**")
 
 
 def test_the_latest_plain_score_is_that_of_the_first_variant(seen):
@@ -294,6 +295,28 @@ def test_a_missing_file_is_one_clear_line(root, name):
     assert "\n" not in str(error.value)
     with opened(root) as store:
         assert store.client.get_experiment_by_name("digits: linear") is None
+
+
+def test_a_block_makes_a_run_with_all_seeds_and_the_best_of_all_as_its_model(synced):
+    write_arm(synced, "line-1", {"midpoint": 1, "ensemble": 2}, [0.97, 0.99], (0.8, 0.99), arm="line", block=1)
+    (synced / "seeds.yaml").write_text("more: {line-1: {arm: line, method: subspace, seeds: [2, 3]}}\n")
+    with opened(synced) as store:
+        done = sync(store, ARMS)
+        assert done.made == ["line"]
+        assert sync(store, ARMS).made == []
+        experiment = store.client.get_experiment_by_name("digits: linear").experiment_id
+        (run,) = store.client.search_runs(
+            [experiment], f"{tags.filter_of(tags.CURRENT, 'true')} and {tags.filter_of(tags.ARM, 'line')}"
+        )
+        line = _told(store.client, experiment, run)
+    assert line["parameters"]["seeds"] == "[0, 1, 2, 3]"
+    assert "files/models/line-1/manifest.json" in line["artifacts"]
+    assert line["models"]["line-midpoint"][0]["seed"] == "3"
+    assert current(synced)["line"] == ["false", "true"]
+    (synced / "seeds.yaml").unlink()
+    with opened(synced) as store:
+        assert sync(store, ARMS).made == []
+    assert current(synced)["line"] == ["true", "false"]
 
 
 def test_missing_timings_are_no_error(root):

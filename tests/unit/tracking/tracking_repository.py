@@ -35,26 +35,32 @@ def write_repository(root: Path) -> None:
 
 def write_arm(
     root: Path,
-    arm: str,
+    name: str,
     members: dict[str, int],
     accuracy: list[float],
     validation: tuple[float, ...] = (0.9, 0.9),
     model: str = "linear",
     images: dict[str, int] = IMAGES,
+    arm: str = "",
+    block: int = 0,
     **arguments: object,
 ) -> None:
-    """Write all files of an arm.
+    """Write all files of an arm, or of a block of one.
 
     Args:
         root: the repository's root.
-        arm: its name.
+        name: of the files.
         members: of each variant, of which all have the same scores but for one hundredth a member more.
         accuracy: on the test set, of each seed.
         validation: the accuracy of each seed on the validation set; none where empty.
         model: its network, and what that takes.
         images: what the network is for.
+        arm: which one, where its files have another name.
+        block: its number.
     """
-    generator = torch.Generator().manual_seed(len(arm))
+    arm = arm or name
+    seeds = [seed + block * len(SEEDS) for seed in SEEDS]
+    generator = torch.Generator().manual_seed(len(name))
     network = build(model, Images(**images), **arguments)
     weights = {
         variant: {
@@ -65,7 +71,7 @@ def write_arm(
     }
     manifest = Manifest.model_validate(
         {
-            "arm": arm, "method": "subspace" if arm == "line" else "sgd", "seeds": SEEDS,
+            "arm": arm, "method": "subspace" if arm == "line" else "sgd", "seeds": seeds, "block": block,
             "model": {"name": model, "arguments": arguments}, "images": images, "data_digest": DIGEST,
             "parameters": {
                 "model": {"name": model},
@@ -81,17 +87,17 @@ def write_arm(
             },
         }
     )  # fmt: skip
-    artifact.write(root / "models" / arm, Artifact(manifest=manifest, weights=weights))
+    artifact.write(root / "models" / name, Artifact(manifest=manifest, weights=weights))
     scores = {"density": 1.0, "accuracy": accuracy, **SCORES, **COST}
     variants = {
         variant: {**scores, "members": count, "accuracy": [a + 0.01 * (count - 1) for a in accuracy]}
         for variant, count in members.items()
     }
-    evaluation = {"arm": arm, "method": manifest.method, "seeds": SEEDS, "data_digest": DIGEST, "variants": variants}
-    files.write_json(root / "metrics/evaluate" / f"{arm}.json", evaluation)
-    files.write_text(root / "metrics/curves" / f"{arm}.csv", curves(arm, [0, 100, 200]))
+    evaluation = {"arm": arm, "method": manifest.method, "seeds": seeds, "data_digest": DIGEST, "variants": variants}
+    files.write_json(root / "metrics/evaluate" / f"{name}.json", evaluation)
+    files.write_text(root / "metrics/curves" / f"{name}.csv", curves(arm, [0, 100, 200]))
     timings = {"seconds": 12.5, "steps_per_second": 16.0, "device": "cpu", "threads": 1}
-    files.write_json(root / "metrics/timings" / f"{arm}.json", timings)
+    files.write_json(root / "metrics/timings" / f"{name}.json", timings)
 
 
 def curves(arm: str, steps: list[int]) -> str:
@@ -106,10 +112,11 @@ def write_report(root: Path) -> None:
     claim = {
         "id": "line-is-better", "paper": "p", "statement": "s", "metric": "accuracy", "arm": "line/midpoint",
         "against": "baseline", "difference": 0.05, "interval": [0.01, 0.09], "verdict": "reproduced",
-        "differs_from_paper": "",
+        "seeds": 2, "differs_from_paper": "",
     }  # fmt: skip
     files.write_json(root / "metrics/claims.json", [claim])
-    files.write_text(root / "metrics/summary.csv", "arm,accuracy\nbaseline,0.85\nline,0.9\n")
+    files.write_text(root / "metrics/summary.csv", "arm,variant,difference\nbaseline,last,\nline,midpoint,0.05\n")
+    files.write_text(root / "metrics/report/advice.md", "1 claim tested.\n\n- **To drop.** Nothing.\n")
     files.write_text(root / "metrics/report/index.html", "<!doctype html><title>Report</title><p>All arms.</p>")
     files.write_text(root / "metrics/report/accuracy.svg", "<svg xmlns='http://www.w3.org/2000/svg'/>")
 

@@ -48,7 +48,8 @@ def figure(content: Content) -> Figure | None:
         "equal_cost",
         "What accuracy costs",
         "Up and to the left is better. The step line joins what no other variant beats in both. A backward pass counts "
-        "as two forward passes; operations are those that PyTorch counts in each arm's own network. Means over seeds; "
+        "as two forward passes; operations are those that PyTorch counts in each arm's own network. Nothing here is "
+        "timed: a pruned network is counted by its weights, and may take longer than the dense one. Means over seeds; "
         f"what errs {FARTHEST} times as often as the best stands on the lower edge.",
         [_panel(content, rows, cost) for cost in known],
         {"Not dominated first": _table(rows, known)},
@@ -79,9 +80,11 @@ def dominators(rows: Sequence[Row]) -> list[Row | None]:
 
 
 def front(rows: Sequence[Row], cost: Callable[[Row], float]) -> list[Row]:
-    """The rows that no other beats in both accuracy and this cost, from the cheapest on."""
+    """The rows better than chance that no other beats in both accuracy and this cost, from the cheapest on."""
     chosen: list[Row] = []
-    for row in sorted(rows, key=lambda row: (cost(row), -row.accuracy)):
+    for row in sorted(
+        (row for row in rows if row.above_majority is not False), key=lambda row: (cost(row), -row.accuracy)
+    ):
         if not chosen or row.accuracy > chosen[-1].accuracy:
             chosen.append(row)
     return chosen
@@ -96,7 +99,7 @@ def _panel(content: Content, rows: Sequence[Row], cost: Cost) -> Panel:
     best = front(rows, of)
     steps = [(of(row), row.accuracy) for row in best]
     corners = [point for a, b in pairwise(steps) for point in (a, (b[0], a[1]))] + steps[-1:]
-    series = [Series("", [x for x, _ in corners], [y for _, y in corners], colour=0)]
+    series = [Series("", [x for x, _ in corners], [y for _, y in corners], colour=0)] if corners else []
     for colour, group in enumerate(groups(content.rows, content.claims)):
         own = [row for row in rows if row.arm in group.arms]
         if own:
@@ -121,11 +124,15 @@ def _panel(content: Content, rows: Sequence[Row], cost: Cost) -> Panel:
 
 def _table(rows: Sequence[Row], known: Sequence[Cost]) -> Table:
     by = dominators(rows)
-    order = sorted(range(len(rows)), key=lambda i: (by[i] is not None, -rows[i].accuracy, rows[i].training_cost or 0))
+    chance = [row.above_majority is False for row in rows]
+    order = sorted(
+        range(len(rows)), key=lambda i: (chance[i] or by[i] is not None, -rows[i].accuracy, rows[i].training_cost or 0)
+    )
     columns = [("Accuracy", "%"), *((title, unit) for _, title, unit in known), ("Beaten by", "at no more cost")]
     lines = []
     for i in order:
         row, other = rows[i], by[i]
         cells = [Cell(numbers.fixed(100 * row.accuracy, 2)), *(Cell(short(getattr(row, key))) for key, _, _ in known)]
-        lines.append((label(rows, row), [*cells, Cell(label(rows, other) if other else "nobody")]))
+        beaten = "the largest class" if chance[i] else label(rows, other) if other else "nobody"
+        lines.append((label(rows, row), [*cells, Cell(beaten)]))
     return table("", columns, lines)
