@@ -10,6 +10,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_TRACKING_URI ?= sqlite:///mlflow.db
 export DVC_NO_ANALYTICS := 1
+MINUTES ?= 60
 
 .PHONY: help
 help:  ## This list
@@ -45,6 +46,14 @@ repro: check  ## Run the pipeline: whatever a change touched, and nothing else
 .PHONY: plan
 plan: $(STAMP)  ## Say which stages a change reruns, why, and what it took last time; runs nothing
 	@python -m stages.plan
+
+.PHONY: archive
+archive: $(STAMP)  ## Keep a finished run in results/NAME (NOTE="what was shortened", FORCE=1 replaces another)
+	@python -m assay.archive "$(NAME)" --note "$${NOTE:-}" $(if $(FORCE),--force)
+
+.PHONY: decide
+decide: $(STAMP)  ## Train more seeds where claims are undecided (MINUTES=60; DRY=1 prints the plan alone)
+	@python -m stages.decide --minutes "$(MINUTES)" $(if $(filter-out 0,$(DRY)),--dry)
 
 .PHONY: experiments
 experiments: $(STAMP)  ## Compare what `dvc exp run` made: the numbers and parameters that differ

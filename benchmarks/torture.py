@@ -24,6 +24,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from assay.config import SEEDS_FILE
+from assay.config.blocks import NO_BLOCKS
 from assay.foundation import files
 from assay.foundation.errors import AssayError, one_line_errors
 
@@ -99,6 +101,7 @@ class Clone:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source / name, folder / name)
         files.write_json(folder / "params.yaml", PARAMS)
+        files.write_text(folder / SEEDS_FILE, NO_BLOCKS.text())
         subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "GIT_"))}
         self.environment = {

@@ -9,6 +9,7 @@ from assay import config
 from assay.foundation.errors import one_line_errors
 from assay.pipeline import plan, values, wording
 from assay.review import base, comment, github, side
+from stages.repro import costs
 
 
 def main(name: str) -> None:
@@ -21,7 +22,7 @@ def main(name: str) -> None:
     config.load()
     root = Path.cwd()
     compared = base.find(root, name)
-    found = plan.make(root)
+    found = plan.make(root, costs=lambda: costs(root))
     print(f"{wording.as_text(found)}\n\n{compared.text(repr)}")
     before, now = side.of_revision(root, compared.commit.sha), side.of_tree(root)
     text = comment.of_plan(compared, values.changes(before.params, now.params), found)

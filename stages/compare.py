@@ -8,11 +8,11 @@ from pathlib import Path
 
 from assay import config, leftovers
 from assay.config import BASELINE
-from assay.evaluation import claims, curves
+from assay.evaluation import archives, claims, curves, registration
 from assay.evaluation.scoring import record
 from assay.foundation import files
 from assay.foundation.errors import one_line_errors
-from assay.reporting import plots, report, summary
+from assay.reporting import data_sets, plots, report, summary
 
 ROOT = Path()
 
@@ -26,17 +26,25 @@ def main(fail_on: str | None = None) -> int:
     Raises:
         AssayError: a file is missing or damaged, or a claim names a variant that was not evaluated.
     """
-    settings = config.read("arms", "claims", "lottery")
+    settings = config.read("seeds", "arms", "rule", "claims", "lottery")
     arms = [*settings.arms, *settings.rounds]
     evaluations = record.read_all(ROOT, arms)
     trained = curves.read_all(ROOT, evaluations)
-    decided = claims.judge(settings.claims, evaluations, trained)
+    kept = archives.read_all(ROOT)
+    decided = archives.verdicts(claims.judge(settings.claims, evaluations, settings.rule, settings.seeds), kept)
+    registered = registration.read(ROOT)
+    late = {"changed_after_results": True}
+    decided = [one.model_copy(update=late) if one.id in registered.marked else one for one in decided]
     rows = summary.rows(evaluations)
     files.write_text(ROOT / summary.PATH, summary.csv_text(rows))
     files.write_json(ROOT / claims.PATH, [claim.model_dump(mode="json") for claim in decided])
     plots.write(ROOT, rows, trained)
     sparsity = report.read_sparsity(ROOT, evaluations[BASELINE].record)
-    report.write(ROOT, report.Content(evaluations, rows, decided, trained, sparsity))
+    archived = data_sets.table(decided, evaluations[BASELINE].record, kept)
+    content = report.Content(
+        evaluations, rows, decided, trained, sparsity, settings.rule.matters, archived, registered.digest
+    )
+    report.write(ROOT, content)
     leftovers.remove(ROOT, arms)  # at the end: where params.yaml names what never ran, nothing is deleted
     failed = [claim.id for claim in decided if claim.verdict == fail_on]
     for name in failed:

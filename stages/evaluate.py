@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from assay import artifact, models
+from assay.config.blocks import block_name
 from assay.data.sets import prepared
 from assay.data.sets.images import Images
 from assay.evaluation.scoring import predict, record, sweeps
@@ -27,8 +28,9 @@ def main(name: str) -> None:
     device = runtime.set_up()
     trained = artifact.read(Path("models") / name)
     manifest = trained.manifest
-    if manifest.arm != name:
-        raise AssayError(f"models/{name}: holds the networks of {manifest.arm}; {again(Path('models') / name)}")
+    if block_name(manifest.arm, manifest.block) != name:
+        held = block_name(manifest.arm, manifest.block)
+        raise AssayError(f"models/{name}: holds the networks of {held}; {again(Path('models') / name)}")
     data = prepared.load(PREPARED, device, splits=("test",))
     if manifest.data_digest != data.digest:
         raise AssayError(
@@ -50,6 +52,6 @@ def main(name: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="baseline, a key of `arms` in params.yaml, or round-<n>")
+    parser.add_argument("name", help="baseline, a key of `arms` in params.yaml, round-<n>, or a block of one of them")
     with one_line_errors():
         main(parser.parse_args().name)

@@ -15,6 +15,7 @@ from assay import config
 from assay.foundation.errors import one_line_errors
 from assay.pipeline import plan, wording
 from assay.pipeline.dag import lock_at
+from stages.repro import costs
 
 
 def main(since: str | None, ask_remote: bool, as_json: bool) -> None:
@@ -25,7 +26,7 @@ def main(since: str | None, ask_remote: bool, as_json: bool) -> None:
     """
     config.load()
     root = Path.cwd()
-    found = plan.make(root, None if since is None else lock_at(root, since), ask_remote)
+    found = plan.make(root, None if since is None else lock_at(root, since), ask_remote, lambda: costs(root))
     try:
         print(json.dumps(wording.as_data(found), indent=2) if as_json else wording.as_text(found), flush=True)
     except BrokenPipeError:  # the reader has seen enough, as `head` has; the flush at exit must not fail again

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from assay.foundation.errors import one_line_errors
-from assay.pipeline import side_by_side
+from assay.pipeline import plan, side_by_side
 
 
 def main() -> None:
@@ -14,7 +15,16 @@ def main() -> None:
     Raises:
         AssayError: a stage fails, or a number of jobs or threads is none.
     """
-    side_by_side.reproduce(Path.cwd())
+    root = Path.cwd()
+    side_by_side.reproduce(root, lambda: costs(root))
+
+
+@cache
+def costs(root: Path) -> dict[str, plan.Cost]:
+    """What the training of each stage takes here; it loads PyTorch, so it is asked for once something has to run."""
+    from assay import costing
+
+    return costing.of(root)
 
 
 if __name__ == "__main__":

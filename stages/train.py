@@ -1,22 +1,26 @@
-"""Train one arm: `python -m stages.train <arm>`."""
+"""Train one arm, or a block of further seeds of it: `python -m stages.train <arm | arm-block>`."""
 
 from __future__ import annotations
 
 import argparse
 
 from assay import config
+from assay.config.blocks import split_block
 from assay.foundation.errors import one_line_errors
 from stages.training import train_and_write
 
 
-def main(arm: str) -> None:
-    """Read parameters, train, write models/<arm> and its curves."""
+def main(name: str) -> None:
+    """Read parameters, train, write models/<name> and its curves."""
     settings = config.read("seeds", "model", "train", "arms")
-    train_and_write(f"train@{arm}", settings.arm(arm))
+    arm, block = split_block(name)
+    run = settings.block(settings.arm(arm), block)
+    # with noisy labels the best early stop is a control of its own, as the baseline's is; nothing is chosen by it
+    train_and_write(run, watched=("validation", "test") if run.label_noise else ("validation",))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("arm", help="a key of `arms` in params.yaml")
+    parser.add_argument("name", help="a key of `arms` in params.yaml, or of `more` in seeds.yaml")
     with one_line_errors():
-        main(parser.parse_args().arm)
+        main(parser.parse_args().name)

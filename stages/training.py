@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
 
 from assay import artifact, config, methods
+from assay.config.blocks import block_name, stages_of
 from assay.data.sets import prepared
 from assay.foundation import files, runtime
 from assay.training.checkpoint import Scratch
@@ -18,26 +19,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Literal
 
+    from assay.artifact import ModelRecord
     from assay.config import Run
 
 PREPARED, MODELS = Path("data/prepared"), Path("models")
 
 
 def train_and_write(
-    stage: str,
     run: Run,
     ancestors: Iterable[str] = (),
     watched: tuple[Literal["validation", "test"], ...] = ("validation",),
 ) -> None:
-    """Train and write `models/<arm>/`, `metrics/curves/<arm>.csv` and `metrics/timings/<arm>.json`.
+    """Train and write `models/<name>/`, `metrics/curves/<name>.csv` and `metrics/timings/<name>.json`.
 
     Only the last varies from run to run; no stage but `track` reads it. It also records the machine (device, processor,
     CPU instructions that PyTorch uses, threads, version of PyTorch), because the last bits of the weights depend on it.
 
     Args:
-        stage: its name in dvc.yaml.
         run: what to train.
-        ancestors: the trained networks under `models/` that the training starts from.
+        ancestors: the arms whose trained networks under `models/` it starts from: their blocks of the same number.
         watched: the splits whose loss and accuracy the curves show.
 
     Raises:
@@ -47,20 +47,21 @@ def train_and_write(
     methods.check(config.load())
     device = runtime.set_up()
     data = prepared.load(PREPARED, device, ("train", *watched))
-    before = {name: artifact.read(MODELS / name) for name in ancestors}
+    before = {name: artifact.read(MODELS / block_name(name, run.block)) for name in ancestors}
     inputs = {
         "run": run.model_dump(mode="json"),
         "data": data.digest,
         "augment": data.augment,
         "ancestors": {name: one.manifest.weights_sha256 for name, one in before.items()},
     }
-    with Scratch(stage, inputs, device) as scratch:
+    with Scratch(stages_of(run.name)[0], inputs, device) as scratch:
         start_up = time.time() - psutil.Process().create_time()
         result, trained = methods.train(run, data, scratch, before, watched)
-        files.write_text(Path(f"metrics/curves/{run.arm}.csv"), trained.curves.csv())
+        files.write_text(Path(f"metrics/curves/{run.name}.csv"), trained.curves.csv())
         files.write_json(
-            Path(f"metrics/timings/{run.arm}.json"),
+            Path(f"metrics/timings/{run.name}.json"),
             {
+                **_work(run, data.name, result.manifest.model),
                 "seconds": round(trained.seconds, 3),
                 "steps_per_second": round(trained.steps / trained.seconds, 3),
                 "start_up_seconds": round(start_up, 3),
@@ -72,4 +73,18 @@ def train_and_write(
                 "side_by_side": runtime.beside(),
             },
         )
-        artifact.write(MODELS / run.arm, result)
+        artifact.write(MODELS / run.name, result)
+
+
+def _work(run: Run, data: str, model: ModelRecord) -> dict[str, Any]:
+    """What the seconds were taken for, from which those of other trainings are estimated (`assay.costing`)."""
+    of_sample = model.flops_per_train_sample or 0
+    return {
+        "run": run.digest(data),
+        "method": run.method,
+        "data": data,
+        "model": run.model.model_dump(),
+        "seeds": len(run.seeds),
+        "flops_per_sample": of_sample,
+        "flops": of_sample * methods.samples(run),
+    }

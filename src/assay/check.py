@@ -1,4 +1,4 @@
-"""`python -m assay.check`: check all of params.yaml before anything runs, with one line for each thing wrong.
+"""`python -m assay.check`: check params.yaml and seeds.yaml before anything runs, with one line for each thing wrong.
 
 What it passes runs: DVC resolves the stages, each of them accepts its parameters, and every claim can be decided.
 """
@@ -28,7 +28,7 @@ def main() -> None:
     params = config.load()
     methods.check(params, own_images(params.data))
     runtime.check()
-    runs = params.runs()
+    runs = [*params.runs(), *config.block_runs(params)]
     networks = sum(len(run.seeds) for run in runs)
     print(f"{config.PARAMS_FILE}: fine; {params.data.name}, {len(runs)} runs, {networks} networks")
 

@@ -1,4 +1,4 @@
-"""Removes what the stages wrote of arms and pruning rounds that params.yaml no longer names.
+"""Removes what the stages wrote of arms, pruning rounds and blocks of seeds that are no longer asked for.
 
 `compare` and `track` depend on whole folders, since DVC cannot make a dependency of each arm. A file that stays behind
 would count there: a clone that has it and one that does not would take turns in finding each other's results stale.
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import psutil
 
 from assay.artifact import MANIFEST
-from assay.config import BASELINE
+from assay.config import BASELINE, SEEDS_FILE
+from assay.config.blocks import read_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,28 +27,30 @@ WRITTEN = {
     "data/predictions": ".safetensors",
 }
 MODELS = "models"
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*|round-\d+")  # of an arm or a pruning round
+NAME = re.compile(r"(?:[A-Za-z][A-Za-z0-9_]*|round-\d+)(?:-\d+)?")  # of an arm, a pruning round, or a block of one
 PART = re.compile(r"\..+\.(\d+)\.part")  # as `files.replacing` names what is half written; the number is the process
 
 
 def remove(root: Path, arms: Iterable[str]) -> None:
-    """Delete the results of all but the baseline and these arms, and what killed processes left half written.
+    """Delete the results of all but the baseline, these arms and their blocks (seeds.yaml).
 
-    Files of other names, folders without a manifest and what a living process writes are left alone. A line says what
-    was deleted; DVC's cache still holds its models and predictions.
+    What killed processes left half written goes too. Files of other names, folders without a manifest and what a living
+    process writes are left alone. A line says what was deleted; DVC's cache still holds its models and predictions.
 
     Args:
         root: the repository's root.
         arms: their names, and those of the pruning rounds (`round-<n>`).
     """
-    found = sorted(_leftovers(root, {BASELINE, *arms}))
+    blocks = read_blocks(root / SEEDS_FILE)
+    found = sorted(_leftovers(root, {name for arm in (BASELINE, *arms) for name in (arm, *blocks.of(arm))}))
     for path in found:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
     if found:
-        print(f"Removed what params.yaml no longer names: {', '.join(str(path.relative_to(root)) for path in found)}")
+        names = ", ".join(str(path.relative_to(root)) for path in found)
+        print(f"Removed what params.yaml and seeds.yaml no longer name: {names}")
 
 
 def _leftovers(root: Path, names: set[str]) -> Iterator[Path]:

@@ -11,6 +11,9 @@ from pathlib import Path
 import preloaded
 from ruamel.yaml import YAML
 
+from assay.config import SEEDS_FILE
+from assay.config.blocks import NO_BLOCKS
+
 ROOT = Path(__file__).parents[2]
 PARAMS = {
     "seeds": [0, 1],
@@ -44,7 +47,7 @@ PARAMS = {
     ],
 }
 STAGES = [
-    *("scan", "download", "prepare", "baseline", "train@cyclic", "train@long"),
+    *("register", "scan", "download", "prepare", "baseline", "train@cyclic", "train@long"),
     *("evaluate_baseline", "evaluate@cyclic", "evaluate@long", "compare", "track"),
     *("prune@1", "prune@2", "evaluate_round@1", "evaluate_round@2"),
 ]
@@ -102,6 +105,7 @@ class Clone(Workspace):
                 continue
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+        (folder / SEEDS_FILE).write_text(NO_BLOCKS.text())  # those of the working tree fit its own parameters
         self.write(PARAMS)
         self.run("git", "init", "-q")
 

@@ -132,10 +132,20 @@ def test_the_table_of_runs_and_the_comparison_of_three(server, tracked, browser)
         names = page.locator(".ag-center-cols-container, .ag-pinned-left-cols-container").get_by_role("link")
         order = [name for name in names.all_inner_texts() if name in {"baseline", *ARMS, "report"}]
         assert order == ["hard", "line", "baseline", "swa", "report"]  # by accuracy, the best first
-        for column in ("members", "test_accuracy", "test_accuracy_std", "test_nll", "train_samples"):
+        for column in (
+            "difference",
+            "members",
+            "test_accuracy",
+            "test_accuracy_std",
+            "test_nll",
+            "train_samples",
+            "verdict",
+        ):
             expect(page.locator(".ag-header").get_by_text(column, exact=True).first).to_be_visible()
         expect(cell(page, "hard", "test_accuracy")).to_have_text("0.975")
         expect(cell(page, "line", "test_accuracy")).to_have_text("0.9")
+        expect(cell(page, "line", "difference")).to_have_text("0.05")
+        expect(cell(page, "line", "verdict")).to_have_text("reproduced")
         expect(page.get_by_text("5 matching runs")).to_be_visible()
         for name in ("baseline", "line", "hard"):
             row = page.locator(".ag-row").filter(has=page.get_by_role("link", name=name, exact=True)).first

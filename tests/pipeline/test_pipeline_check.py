@@ -15,14 +15,15 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from assay import check, config
-from assay.config import Data
+from assay.config import SEEDS_FILE, Data
+from assay.config.blocks import NO_BLOCKS
 from assay.data import folder as own
 from assay.foundation.errors import AssayError
 
 ROOT = Path(__file__).parents[2]
 LEAST = {key: PARAMS[key] for key in ("seeds", "data", "model", "train")}
 CLAIM = PARAMS["claims"][0]
-FIXED = ["scan", "download", "prepare", "baseline", "evaluate_baseline", "compare", "track"]
+FIXED = ["register", "scan", "download", "prepare", "baseline", "evaluate_baseline", "compare", "track"]
 
 
 def text(**changes) -> str:
@@ -91,6 +92,7 @@ def root(tmp_path_factory) -> Path:
     (folder / "stages").mkdir()
     for name in ("dvc.yaml", "stages/scan.yaml"):
         shutil.copy(ROOT / name, folder / name)
+    (folder / SEEDS_FILE).write_text(NO_BLOCKS.text())
     return folder
 
 

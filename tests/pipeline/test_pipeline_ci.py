@@ -169,21 +169,21 @@ def test_the_plan_is_commented_before_anything_runs(branch, hub):
     start = time.monotonic()
     assert branch.job("plan") == []
     assert time.monotonic() - start < 30
-    assert output_of(branch) == "stages=4"
+    assert output_of(branch) == "stages=5"
     assert not (branch.folder / "data/prepared").exists()  # it needed no data
     (comment,) = hub.comments[1:]
     assert "| `arms.long.steps` | 80 | 70 |" in comment["body"]
-    assert "- **train@long**, last time" in comment["body"]
+    assert "- **train@long**, about " in comment["body"]  # nothing was timed with these parameters
     assert "- **evaluate@long**: train@long reruns" in comment["body"]
 
 
 def test_exactly_the_expected_stages_run_and_the_results_are_committed(branch, origin):
     before = branch.run("git", "rev-parse", "HEAD").stdout
-    assert branch.job("repro") == ["train@long", "evaluate@long", "compare", "track"]
+    assert branch.job("repro") == ["register", "train@long", "evaluate@long", "compare", "track"]
     assert branch.run("git", "ls-remote", "origin", "experiment").stdout.split()[0] != before.strip()
     author, subject = branch.run("git", "log", "-1", "--format=%an%n%s").stdout.splitlines()
     assert author == "assay"
-    assert subject == "Results: train@long, evaluate@long, compare, track [skip ci]"
+    assert subject == "Results: register, train@long, evaluate@long, compare, track [skip ci]"
     changed = set(branch.run("git", "diff", "--name-only", "HEAD~1").stdout.split())
     assert {"dvc.lock", "metrics/evaluate/long.json", "metrics/summary.csv"} <= changed
     assert all(name == "dvc.lock" or name.startswith("metrics/") for name in changed)

@@ -89,6 +89,9 @@ def test_on_a_full_disk_each_stage_ends_with_a_line_and_goes_on_once_there_is_sp
         check_line(run("-m", "stages.evaluate", "long"), r"data/predictions/long\.safetensors")
     stage("stages.evaluate", "long")
     with clone.full() as run:
+        check_line(run("-m", "stages.register"), r"metrics/plan\.json")
+    stage("stages.register")
+    with clone.full() as run:
         check_line(run("-m", "stages.compare"), r"metrics/summary\.csv")
     stage("stages.compare")
     before = clone.bytes_of("metrics")

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+MORE = {"baseline_more": "more_baseline", "train_more": "more", "prune_more": "more_rounds"}
 SEARCH = {"assay": ROOT / "src", "stages": ROOT}
 FINDS_THE_LIBRARY = ROOT / "stages/__init__.py"  # what it finds is under the deps itself
 
@@ -125,11 +126,14 @@ def read_names(file: Path) -> set[str]:
 @pytest.mark.parametrize("name", STAGES)
 def test_the_parameters_read_are_those_declared(name):
     declared = template(name).get("params", [])
-    if declared == [{"params.yaml": None}]:  # all of it, so that no section has to be there
-        assert name in ("compare", "track")
+    if {"params.yaml": None} in declared:  # all of it, so that no section has to be there
+        assert name in ("register", "compare", "track")
         return
-    named = [param for param in declared if isinstance(param, str)]  # of params.yaml
-    assert read_names(stage_file(name)) == {param.partition(".")[0] for param in named}
+    named = {param.partition(".")[0] for param in declared if isinstance(param, str)}  # of params.yaml
+    if name.endswith("_more") and declared:  # a block has its own seeds, from seeds.yaml
+        named.add("seeds")
+        assert [param["seeds.yaml"] for param in declared if isinstance(param, dict)] == [[f"{MORE[name]}.${{key}}"]]
+    assert read_names(stage_file(name)) == named
 
 
 def test_an_arm_depends_on_its_own_parameters_alone():
@@ -138,7 +142,7 @@ def test_an_arm_depends_on_its_own_parameters_alone():
 
 
 def test_params_reach_the_library_through_read_alone():
-    """`config.load` reads everything: it is for checking, and its result goes nowhere but `methods.check`."""
+    """`config.load` reads everything: it is for checking, and for telling what things cost, which no stage does."""
     users = []
     for file in [*(ROOT / "src").rglob("*.py"), *(ROOT / "stages").rglob("*.py")]:
         for node in ast.walk(ast.parse(file.read_text())):
@@ -146,7 +150,7 @@ def test_params_reach_the_library_through_read_alone():
                 users.append(ast.unparse(node.func))
             elif isinstance(node, ast.Assign) and ast.unparse(node.value) == "config.load()":
                 users.append(str(file.relative_to(ROOT)))
-    assert set(users) == {"methods.check", "src/assay/check.py"}
+    assert set(users) == {"methods.check", "src/assay/check.py", "Costing", "cost"}
 
 
 def test_no_stage_worth_restoring_has_what_switches_the_run_cache_off():
@@ -157,4 +161,4 @@ def test_no_stage_worth_restoring_has_what_switches_the_run_cache_off():
         assert not stage.get("always_changed")
         flags = [next(iter(out.values())) for out in stage.get("outs", []) if isinstance(out, dict)]
         restorable = all(flag.get("cache", True) and not flag.get("persist") for flag in flags)
-        assert restorable == (name not in ("scan", "compare", "track"))  # which take seconds
+        assert restorable == (name not in ("register", "scan", "compare", "track"))  # which take seconds

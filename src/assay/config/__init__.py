@@ -11,16 +11,18 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from assay.config.blocks import SEEDS_FILE, Blocks, block_name, read_blocks
 from assay.config.budget import SGD, Adam, Constant, Cosine, Optimizer, Schedule, Step, Train
-from assay.config.claim import Claim  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.config.claim import Claim, Rule
 from assay.config.lottery import BASELINE, NO_ROUNDS, Lottery, round_name
 from assay.config.parsing import LONGEST_NAME, Section, parse, problem_lines, suggestion, text_of, unusable, yaml_of
 from assay.config.sections import ARM_KEYS, Arm, Data, Model, Seeds
+from assay.foundation import files
 from assay.foundation.errors import AssayError
 
 # the parts of the file that have a module of their own, to be imported from here
 __all__ = ["SGD", "Adam", "Constant", "Cosine", "Optimizer", "Schedule", "Section", "Step", "Train"]
-__all__ += ["ARM_KEYS", "BASELINE", "Arm", "Data", "Lottery", "Model", "round_name"]
+__all__ += ["ARM_KEYS", "BASELINE", "SEEDS_FILE", "Arm", "Blocks", "Data", "Lottery", "Model", "round_name"]
 PARAMS_FILE = Path("params.yaml")
 LOTTERY = "lottery"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=LONGEST_NAME)]
@@ -35,6 +37,7 @@ class Params(Section):
     train: Train
     arms: dict[Name, Arm] = Field(default_factory=dict)
     lottery: Lottery = NO_ROUNDS
+    rule: Rule = Rule()
     claims: tuple[Claim, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="before")
@@ -53,7 +56,7 @@ class Params(Section):
     @model_validator(mode="after")
     def _arms_and_claims(self) -> Params:
         for name, arm in self.arms.items():
-            if name == BASELINE:
+            if name in (BASELINE, "round"):  # round-1 would be its first block
                 raise ValueError(f"arms.{name}: the name is taken by the pipeline itself; choose another")
             if arm.method == LOTTERY:
                 raise ValueError(f"arms.{name}.method: {LOTTERY} is no arm; ask for its rounds under `lottery`")
@@ -70,6 +73,11 @@ class Params(Section):
         if len(set(identifiers)) < len(identifiers):
             twice = next(name for name in identifiers if identifiers.count(name) > 1)
             raise ValueError(f"claims: the id {twice!r} stands twice; give each claim its own")
+        tested = sum(claim.preset is None and not claim.by_construction for claim in self.claims)
+        if tested > self.rule.tests:
+            raise ValueError(
+                f"rule.tests: {self.rule.tests} is less than the {tested} claims that are tested; raise it"
+            )
         if self.lottery.rewind >= self.train.steps:
             raise ValueError(f"lottery.rewind: got {self.lottery.rewind}; it must be less than train.steps")
         return self
@@ -91,6 +99,7 @@ class Run(Section):
 
     Attributes:
         own: the keys that stand under the arm itself, so that a message can name the place.
+        block: which block of further seeds it trains (seeds.yaml); 0 is the first, with the seeds of params.yaml.
     """
 
     arm: str
@@ -101,6 +110,21 @@ class Run(Section):
     label_noise: float = 0.0
     options: dict[str, Any]
     own: tuple[str, ...] = ()
+    block: int = 0
+
+    @property
+    def name(self) -> str:
+        """What its files are called: the arm's name, of a block `<arm>-<block>`."""
+        return block_name(self.arm, self.block)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What decides its result beside data, method and seeds."""
+        return self.model_dump(mode="json", exclude={"arm", "seeds", "method", "own", "block"})
+
+    def digest(self, data: str) -> str:
+        """Of everything that decides how long a seed trains: the method, the parameters and the data set's name."""
+        return files.content_digest([self.method, self.parameters, data])[:16]
 
     def place(self, key: str) -> str:
         """Where in params.yaml a key of `model` or `train` stands: under the arm, if it is the arm's own."""
@@ -177,6 +201,11 @@ class Settings:
         return self._get("claims")  # type: ignore[no-any-return]
 
     @property
+    def rule(self) -> Rule:
+        """How claims are decided."""
+        return self._get("rule")  # type: ignore[no-any-return]
+
+    @property
     def lottery(self) -> Lottery:
         """The pruning rounds; none without a section `lottery`."""
         return self._get("lottery")  # type: ignore[no-any-return]
@@ -209,6 +238,35 @@ class Settings:
         if number not in self.lottery.numbers:
             raise AssayError(f"{PARAMS_FILE}: lottery.rounds: no round {number}; {len(self.lottery.rounds)} are named")
         return round_run(number, self.lottery, self.seeds, self.model, self.train)
+
+    def block(self, run: Run, number: int) -> Run:
+        """A block of a run: the same with other seeds; block 0 is the run itself.
+
+        Raises:
+            AssayError: seeds.yaml does not name it, or does not fit params.yaml.
+        """
+        if not number:
+            return run
+        name, named = block_name(run.arm, number), {one.name: one for one in block_runs(self._params)}
+        if name not in named:
+            raise AssayError(f"{SEEDS_FILE}: no block {name!r}; {suggestion(name, list(named))}")
+        return run.model_copy(update={"block": number, "seeds": named[name].seeds})
+
+
+def block_runs(params: Params, blocks: Blocks | None = None) -> list[Run]:
+    """The runs of all blocks, by default those of seeds.yaml.
+
+    Raises:
+        AssayError: seeds.yaml cannot be read, or does not fit params.yaml; one line each.
+    """
+    found, runs = read_blocks() if blocks is None else blocks, params.runs()
+    if problems := found.problems(runs):
+        raise AssayError("\n".join(f"{SEEDS_FILE}: {line}" for line in problems))
+    return [
+        run.model_copy(update={"block": number, "seeds": found.seeds[name]})
+        for run in runs
+        for number, name in enumerate(found.of(run.arm), start=1)
+    ]
 
 
 def read(*names: str, path: Path = PARAMS_FILE) -> Settings:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from assay.config import SEEDS_FILE
+from assay.config.blocks import read_blocks
 from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from jaxtyping import Float64, Int64
 
@@ -43,13 +45,30 @@ class Curve:
 def read_all(root: Path, names: Iterable[str]) -> Curves:
     """The curves of the baseline, the arms and the rounds, by arm (or `round-<n>/<variant>`), then by split.
 
+    Those of an arm are of all its seeds, its blocks' included.
+
     Raises:
         AssayError: a file is missing or not a table of curves.
     """
     found: Curves = {}
+    blocks = read_blocks(root / SEEDS_FILE)
     for name in names:
-        found |= read(root / FOLDER / f"{name}.csv")
+        parts = [read(root / FOLDER / f"{one}.csv") for one in (name, *blocks.of(name))]
+        for arm, splits in parts[0].items():
+            found[arm] = {
+                split: _joined([part[arm][split] for part in parts], root / FOLDER / name) for split in splits
+            }
     return found
+
+
+def _joined(parts: Sequence[Curve], where: Path) -> Curve:
+    """The curve of all blocks of an arm."""
+    first = parts[0]
+    if any(not np.array_equal(part.steps, first.steps) for part in parts):
+        raise AssayError(f"{where}.csv: its blocks were evaluated at other steps; run `dvc repro`")
+    seeds = tuple(seed for part in parts for seed in part.seeds)
+    loss, accuracy = (np.concatenate([getattr(part, field) for part in parts]) for field in ("loss", "accuracy"))
+    return Curve(seeds, first.steps, loss, accuracy)
 
 
 def read(path: Path) -> Curves:

@@ -171,14 +171,15 @@ def key(seed: int, purpose: str, index: int = 0) -> int:
     """A 63-bit number that depends on all three arguments and on nothing else.
 
     All randomness comes from such keys, so no generator's state has to survive a kill, and a copy draws the same
-    numbers whether it trains alone or in a stack.
+    numbers whether it trains alone or in a stack. PyTorch's CPU generator keeps the low 32 bits of a seed, so two of n
+    keys seed it alike with a chance of about n² / 2³³: 1 % for 10,000 keys.
     """
     digest = hashlib.blake2b(f"{seed}/{purpose}/{index}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) >> 1
 
 
 def generator(seed: int, purpose: str, index: int = 0) -> torch.Generator:
-    """A CPU generator seeded with `key(seed, purpose, index)`."""
+    """A CPU generator seeded with `key(seed, purpose, index)`, of which `manual_seed` keeps the low 32 bits."""
     import torch
 
     return torch.Generator().manual_seed(key(seed, purpose, index))

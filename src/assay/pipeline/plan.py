@@ -1,4 +1,4 @@
-"""Which stages a change reruns, why, what the caches restore of them, and the time they took last.
+"""Which stages a change reruns, why, what the caches restore of them, and the time that they take.
 
 No data is needed: dvc.lock, which is in git, holds the digest of everything that went in and came out. The plan is an
 upper bound: a stage that reruns and writes the bytes that it wrote before leaves the stages after it alone.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.foundation import files
 from assay.pipeline import dag, lockfile, reasons, restore
@@ -25,6 +25,13 @@ TIMINGS = "metrics/timings/"
 SCAN = "scan"  # the stage that takes the digest of the user's own images
 
 
+class Cost(NamedTuple):
+    """The seconds of a training; `measured` is False where they are an estimate."""
+
+    seconds: float
+    measured: bool
+
+
 @dataclass(frozen=True)
 class Step:
     """A stage that DVC would not skip.
@@ -33,13 +40,13 @@ class Step:
         stage: its name.
         reasons: why, at least one.
         restored: `cache` or `remote` where its outputs come from there and it does not run; else None.
-        seconds: that its training took last; None where that is unknown, or it does not train.
+        cost: of its training; None where that is unknown, or it does not train.
     """
 
     stage: str
     reasons: tuple[Reason, ...]
     restored: restore.Source | None
-    seconds: float | None
+    cost: Cost | None
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class Plan:
         missing: of these, the ones whose data is not here, and whether the local cache has it (`cache`) or not (None).
         removed: stages that dvc.lock knows and dvc.yaml no longer has.
         remote: whether a default remote is configured.
+        anew: seconds of the trainings whose data is neither here nor in the local cache; None where unknown.
     """
 
     steps: tuple[Step, ...]
@@ -59,6 +67,7 @@ class Plan:
     missing: Mapping[str, restore.Source | None]
     removed: tuple[str, ...]
     remote: bool
+    anew: float | None = None
 
     @property
     def running(self) -> tuple[Step, ...]:
@@ -66,7 +75,12 @@ class Plan:
         return tuple(step for step in self.steps if step.restored is None)
 
 
-def make(root: Path, since: Mapping[str, Any] | None = None, ask_remote: bool = False) -> Plan:
+def make(
+    root: Path,
+    since: Mapping[str, Any] | None = None,
+    ask_remote: bool = False,
+    costs: Callable[[], Mapping[str, Cost]] = dict,
+) -> Plan:
     """The plan for the repository at `root`, as its files are now.
 
     Args:
@@ -74,15 +88,21 @@ def make(root: Path, since: Mapping[str, Any] | None = None, ask_remote: bool = 
         since: entries of an older dvc.lock, to which the sources and parameters are compared then: what the stages
             have written since is a consequence of that, no reason, and caches are not asked.
         ask_remote: also look for results in the default remote.
+        costs: gives what each stage's training takes; asked where anything trains.
 
     Raises:
         AssayError: a file of the pipeline cannot be read, or the remote cannot be reached.
     """
     with dag.opened(root) as repo:
-        return of(repo, since, ask_remote)
+        return of(repo, since, ask_remote, costs)
 
 
-def of(repo: Any, since: Mapping[str, Any] | None = None, ask_remote: bool = False) -> Plan:
+def of(
+    repo: Any,
+    since: Mapping[str, Any] | None = None,
+    ask_remote: bool = False,
+    costs: Callable[[], Mapping[str, Cost]] = dict,
+) -> Plan:
     """As `make`, for a repository that is open."""
     entries = lockfile.read(Path(repo.root_dir)) if since is None else since
     stages = dag.in_order(repo)
@@ -94,12 +114,16 @@ def of(repo: Any, since: Mapping[str, Any] | None = None, ask_remote: bool = Fal
     going = {step.stage for step in steps}
     unchanged = [stage for stage in stages if stage.addressing not in going]
     names = {stage.addressing for stage in stages}
+    missing = restore.missing(repo, unchanged)
+    away = [name for name, source in missing.items() if source is None]
+    known = costs() if steps or away else {}
     return Plan(
-        steps=tuple(steps),
+        steps=tuple(replace(step, cost=known.get(step.stage)) for step in steps),
         unchanged=tuple(stage.addressing for stage in unchanged),
-        missing=restore.missing(repo, unchanged),
+        missing=missing,
         removed=tuple(name for name in entries if name not in names),
         remote=bool(repo.config["core"].get("remote")),
+        anew=sum(known[name].seconds for name in away if name in known) or None,
     )
 
 
@@ -135,11 +159,10 @@ def _steps(
         why += [reasons.Reason("upstream", name) for name in before]
         if not why:
             continue
-        seconds = seconds_of(stage)
         found = find(stage, {path: digest for path, (_, digest) in written.items()})
         digests = found.digests if found else {}
         written |= {out.def_path: (stage.addressing, digests.get(out.def_path)) for out in stage.outs}
-        steps.append(Step(stage.addressing, tuple(why), found.source if found else None, seconds))
+        steps.append(Step(stage.addressing, tuple(why), found.source if found else None, None))
     return steps
 
 

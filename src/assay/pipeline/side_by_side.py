@@ -17,14 +17,17 @@ from typing import TYPE_CHECKING
 
 from assay.foundation import runtime
 from assay.foundation.errors import AssayError
-from assay.pipeline import dag, plan, recovery
+from assay.pipeline import dag, plan, recovery, wording
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
+    from assay.pipeline.plan import Cost
+
 MOST_JOBS = 4  # each holds a data set and a stack of networks in memory
-FIRST = ("scan", "download", "prepare")  # every arm rests on them
+REGISTER = "register"  # writes down what will be claimed, before anything trains
+FIRST = (REGISTER, "scan", "download", "prepare")  # every arm comes after them
 DVC = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
 REASON = re.compile(r"error: ", re.IGNORECASE)
 ADVICE = re.compile(r"To track the changes|\tgit add|To enable auto staging|\tdvc config|Use `dvc push`|Updating lock")
@@ -49,43 +52,44 @@ def jobs() -> int:
     return 1 if not asked and runtime.device_name().startswith("cuda") else most_jobs()
 
 
-def reproduce(root: Path) -> None:
+def reproduce(root: Path, costs: Callable[[], Mapping[str, Cost]] = dict) -> None:
     """Bring the pipeline up to date: arms side by side, longest first; then a plain `dvc repro` for whatever is left.
 
     What a kill left of DVC's own files is repaired first.
 
     Args:
         root: the repository's root.
+        costs: gives what each stage's training takes, for the order and for the time left that is printed.
 
     Raises:
         AssayError: a number of jobs or threads is none, or a stage failed. Those that ran beside it were finished, and
             none was begun after it.
     """
     recovery.recover(root)
-    seconds = _ahead(root) if most_jobs() > 1 else {}
-    at_a_time = jobs() if seconds else 1  # to ask for a GPU takes PyTorch: two seconds, saved where nothing is to do
-    if at_a_time > 1:
-        parts = sorted(units(root, seconds), key=lambda part: -sum(seconds[name] for name in part))
-        if len(parts) > 1:
-            _check("prepare", subprocess.run([*DVC, FIRST[-1]], cwd=root, check=False).returncode)
-            _run(root, parts, min(at_a_time, len(parts)), max(1, runtime.threads() // at_a_time))
+    seconds = _ahead(root, costs)
+    at_a_time = jobs() if len(seconds) > 1 and most_jobs() > 1 else 1  # asking for a GPU loads PyTorch: two seconds
+    parts = sorted(units(root, seconds), key=lambda part: -sum(seconds[name] for name in part))
+    beside = at_a_time > 1 and len(parts) > 1
+    targets = [*(["prepare"] if beside else []), *([REGISTER] if REGISTER in seconds else [])]
+    if targets:
+        _check(" and ".join(targets), subprocess.run([*DVC, *targets], cwd=root, check=False).returncode)
+    if beside:
+        _run(root, parts, seconds, min(at_a_time, len(parts)), max(1, runtime.threads() // at_a_time))
     _check("the pipeline", subprocess.run(DVC, cwd=root, check=False).returncode)
 
 
-def _ahead(root: Path) -> dict[str, float]:
+def _ahead(root: Path, costs: Callable[[], Mapping[str, Cost]]) -> dict[str, float]:
     """The stages that DVC would not skip, and the seconds that their training takes: 0 if unknown, or restored.
 
     They are the plan's, and those that stand but whose data is not here: in a fresh clone all, though dvc.lock knows
     what they wrote.
     """
-    with dag.opened(root) as repo:
-        found = plan.of(repo)
-        ahead = {step.stage: 0.0 if step.restored else step.seconds or 0.0 for step in found.steps}
-        for stage in dag.in_order(repo):
-            name = stage.addressing
-            if name in found.missing:
-                ahead[name] = 0.0 if found.missing[name] else plan.seconds_of(stage) or 0.0
-        return ahead
+    found = plan.make(root, costs=costs)
+    if not found.steps and not found.missing:
+        return {}
+    known = costs()
+    restored = {step.stage: step.restored for step in found.steps} | dict(found.missing)
+    return {name: 0.0 if source or name not in known else known[name].seconds for name, source in restored.items()}
 
 
 def units(root: Path, names: Collection[str]) -> list[list[str]]:
@@ -104,11 +108,12 @@ def units(root: Path, names: Collection[str]) -> list[list[str]]:
         return [[stage.addressing for stage in beside if stage in part] for part in sets]
 
 
-def _run(root: Path, parts: Sequence[Sequence[str]], jobs: int, threads: int) -> None:
+def _run(root: Path, parts: Sequence[Sequence[str]], seconds: Mapping[str, float], jobs: int, threads: int) -> None:
     environment = {**os.environ, "ASSAY_THREADS": str(threads), "ASSAY_BESIDE": str(jobs)}
-    stop, printing = Event(), Lock()
+    stop, printing, left = Event(), Lock(), dict(enumerate(parts))
 
-    def work(part: Sequence[str]) -> None:
+    def work(number: int) -> None:
+        part = parts[number]
         if stop.is_set():
             return
         command = [*DVC, "--single-item", *part]
@@ -125,15 +130,23 @@ def _run(root: Path, parts: Sequence[Sequence[str]], jobs: int, threads: int) ->
         if process.returncode:
             stop.set()  # its reasons are said again at the end: what ran beside it went on printing
             raise AssayError("\n".join([f"{part[0]} or what rests on it failed", *reasons]))
+        with printing:
+            del left[number]
+            ahead = sum(seconds[name] for some in left.values() for name in some) / jobs
+            print(f"{part[0]}: done; {len(left)} of {len(parts)} left{_about(ahead)}", flush=True)
 
     with ThreadPoolExecutor(jobs) as pool:
-        running = [pool.submit(work, part) for part in parts]
+        running = [pool.submit(work, number) for number in range(len(parts))]
         try:
             wait(running, return_when=FIRST_EXCEPTION)
         finally:
             stop.set()
     for future in running:
         future.result()
+
+
+def _about(seconds: float) -> str:
+    return f", at most about {wording.duration(seconds)}" if seconds else ""
 
 
 def _check(what: str, code: int) -> None:

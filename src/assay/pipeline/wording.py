@@ -20,7 +20,8 @@ def as_data(plan: Plan) -> dict[str, Any]:
                 "stage": step.stage,
                 "reasons": [vars(reason) | {"text": str(reason)} for reason in step.reasons],
                 "restored": step.restored,
-                "seconds": step.seconds,
+                "seconds": step.cost.seconds if step.cost else None,
+                "measured": step.cost.measured if step.cost else None,
             }
             for step in plan.steps
         ],
@@ -28,6 +29,7 @@ def as_data(plan: Plan) -> dict[str, Any]:
         "missing": dict(plan.missing),
         "removed": list(plan.removed),
         "remote": plan.remote,
+        "anew": plan.anew,
     }
 
 
@@ -43,23 +45,34 @@ def as_text(plan: Plan) -> str:
 
 
 def headline(plan: Plan) -> str:
-    """`4 of 10 stages run, 1 is restored; their trainings took 3 min last time`."""
+    """`4 of 10 stages run, 1 is restored; what trains took 3 min last time`; where not all was timed, what it takes."""
     total = len(plan.steps) + len(plan.unchanged)
     if not plan.steps:
+        away = sum(source is None for source in plan.missing.values())
+        if away:
+            return f"All {total} stages have results, but the data of {away} is not here"
         return f"Nothing to do: all {total} stages are up to date"
     restored = len(plan.steps) - len(plan.running)
     text = f"{len(plan.running)} of {total} stages run"
     if restored:
         text += f", {restored} {'is' if restored == 1 else 'are'} restored"
-    known = [step.seconds for step in plan.running if step.seconds is not None]
-    return f"{text}; what trains took {duration(sum(known))} last time" if known else text
+    known = [step.cost for step in plan.running if step.cost]
+    if not known:
+        return text
+    seconds = duration(sum(cost.seconds for cost in known))
+    if all(cost.measured for cost in known):
+        return f"{text}; what trains took {seconds} last time"
+    return f"{text}; what trains takes about {seconds}, an estimate"
 
 
 def note(step: Step) -> str:
     """What there is to say of a stage beside its reasons."""
     if step.restored:
         return SOURCES[step.restored]
-    return "" if step.seconds is None else f"last time {duration(step.seconds)}"
+    if step.cost is None:
+        return ""
+    seconds = duration(step.cost.seconds)
+    return f"last time {seconds}" if step.cost.measured else f"about {seconds}, an estimate"
 
 
 def because(step: Step, most: int = 8) -> list[str]:
@@ -72,10 +85,12 @@ def because(step: Step, most: int = 8) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """`8 s`, `3 min`, `2.5 h`."""
+    """`8 s`, `3 min`, `2.5 h`, `12 days`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 2 * 86400 else f"{seconds / 86400:.0f} days"
 
 
 def _list(names: Sequence[str], most: int = 4) -> str:
@@ -91,5 +106,7 @@ def _absent(plan: Plan) -> str:
         parts.append(f"{here} up-to-date stages lack their files: `dvc checkout` takes them from the cache")
     if away:
         way = "`dvc pull` fetches them" if plan.remote else "no remote is configured, so `dvc repro` computes them anew"
+        if plan.anew:
+            way += f"; training them anew takes about {duration(plan.anew)}"
         parts.append(f"{len(away)} up-to-date stages have no data here: {way}")
     return "\n".join(parts)

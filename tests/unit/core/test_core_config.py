@@ -53,6 +53,25 @@ def test_an_arm_overrides_what_it_names_and_shares_the_rest(params_file):
     assert settings.baseline().method == "sgd"
 
 
+def test_the_rule_is_that_of_the_file_or_the_default(params_file):
+    settings = config.read("rule", path=params_file)
+    assert settings.rule.looks == (10, 20, 40)
+    assert [settings.rule.level(look) for look in range(3)] == pytest.approx([0.05 / 160, 0.05 / 160, 0.05 / 80])
+    params_file.write_text(TEXT + "rule: {alpha: 0.1, looks: [12], shares: [1], tests: 7, matters: 0.01}\n")
+    assert config.read("rule", path=params_file).rule.level(0) == pytest.approx(0.1 / 7)
+
+
+def test_more_claims_are_tested_than_the_rule_has_tests_for(params_file):
+    more = [TEXT.splitlines()[-1].replace("c1", f"c{n}") for n in (2, 3)]
+    exact = more[0].replace("c2", "c4").replace("accuracy", "train_samples")
+    elsewhere = "  - {id: c5, paper: p, statement: s, preset: other}"
+    params_file.write_text("\n".join([TEXT.rstrip(), more[0], exact, elsewhere, "rule: {tests: 2}\n"]))
+    assert len(config.load(params_file).claims) == 4
+    params_file.write_text("\n".join([TEXT.rstrip(), *more, "rule: {tests: 2}\n"]))
+    with pytest.raises(AssayError, match=r"rule.tests: 2 is less than the 3 claims that are tested; raise it$"):
+        config.load(params_file)
+
+
 def test_a_stage_sees_only_what_it_asked_for(params_file):
     settings = config.read("data", path=params_file)
     assert settings.data.name == "digits"
@@ -92,6 +111,19 @@ def test_a_stage_sees_only_what_it_asked_for(params_file):
         ("verdict: better", "verdict: best", "claims.0.verdict: got 'best'; it should be 'better', 'not_worse'"),
         ("verdict: better", "verdict: better, margn: 1", "claims.0.margn: unknown key; did you mean margin? allowed: "),
         ("claims:\n", "claim:\n", "claim: unknown key; did you mean claims? allowed: arms, claims, data"),
+        ("claims:\n", "rule: {alpa: 0.1}\nclaims:\n", "rule.alpa: unknown key; did you mean alpha? allowed: alpha, lo"),
+        ("claims:\n", "rule: {alpha: 0.0}\nclaims:\n", "rule.alpha: got 0.0; it should be greater than 0"),
+        ("claims:\n", "rule: {looks: [5, 10, 20]}\nclaims:\n", "rule.looks: got [5, 10, 20]; give rising numbers of"),
+        ("claims:\n", "rule: {looks: [10, 20, 20]}\nclaims:\n", "rule.looks: got [10, 20, 20]; give rising numbers"),
+        ("claims:\n", "rule: {looks: [10, 20.5, 40]}\nclaims:\n", "rule.looks.1: got 20.5; it should be a valid integ"),
+        ("claims:\n", "rule: {looks: []}\nclaims:\n", "rule.looks: got []; it should hold 1 or more"),
+        ("claims:\n", "rule: {looks: [10, 20]}\nclaims:\n", "rule.shares: got [0.25, 0.25, 0.5]; give one above 0"),
+        ("claims:\n", "rule: {shares: [0.5, 0.5, 0.5]}\nclaims:\n", "rule.shares: got [0.5, 0.5, 0.5]; give one above"),
+        ("claims:\n", "rule: {shares: [0.5, 0.5, 0]}\nclaims:\n", "rule.shares: got [0.5, 0.5, 0.0]; give one above 0"),
+        ("claims:\n", "rule: {shares: []}\nclaims:\n", "rule.shares: got []; it should hold 1 or more"),
+        ("claims:\n", "rule: {tests: 0}\nclaims:\n", "rule.tests: got 0; it should be greater than or equal to 1"),
+        ("claims:\n", "rule: {matters: 0}\nclaims:\n", "rule.matters: got 0; it should be greater than 0"),
+        ("claims:\n", "rule: 3\nclaims:\n", "rule: got 3; it should hold keys and values"),
         ("seeds: [0, 1]\n", "", "seeds: missing, and required"),
         ("seeds: [0, 1]", "seeds: [0, 1]\nseeds: [2]", "not valid YAML: line 2: found duplicate key"),
         ("lr: 1e-3", "lr: .inf", "train.optimizer.lr: got inf; it should be a finite number"),

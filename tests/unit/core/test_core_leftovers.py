@@ -38,6 +38,20 @@ def test_only_leftovers_are_removed_and_named(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_blocks_that_seeds_yaml_names_stay_and_others_go(tmp_path):
+    kept = ["metrics/evaluate/kept-1.json", "metrics/curves/round-1-1.csv", "models/baseline-1/manifest.json"]
+    gone = ["metrics/evaluate/kept-2.json", "metrics/timings/gone-1.json", "models/round-2-1/manifest.json"]
+    write(tmp_path, [*kept, *gone])
+    (tmp_path / "seeds.yaml").write_text(
+        "more: {kept-1: {arm: kept, method: sgd, seeds: [2]}, gone-1: {arm: gone, method: sgd, seeds: [2]}}\n"
+        "more_baseline: {baseline-1: {seeds: [2]}}\n"
+        'more_rounds: {"1-1": {after: baseline-1, dense: baseline-1, seeds: [2]}}\n'
+    )
+    leftovers.remove(tmp_path, ["kept", "round-1"])
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {*kept, "seeds.yaml"}
+
+
 def test_a_link_to_a_model_elsewhere_is_left_alone(tmp_path):
     write(tmp_path, ["elsewhere/manifest.json", "models/kept/manifest.json"])
     (tmp_path / "models/linked").symlink_to(tmp_path / "elsewhere")

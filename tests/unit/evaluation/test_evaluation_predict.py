@@ -1,6 +1,7 @@
 """From weights to predictions: members combined, votes counted, memory bounded, divergence refused."""
 
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 from torch import nn
 
-from assay.artifact import Artifact, Manifest, ModelRecord, Variant
+from assay.artifact import Artifact, Combine, Manifest, ModelRecord, Variant
 from assay.evaluation.scoring import metrics, predict
 from assay.evaluation.scoring.members import disagreement
 from assay.evaluation.scoring.record import MemberRecord
@@ -62,7 +63,7 @@ def logits_of(artifact: Artifact, images: torch.Tensor) -> torch.Tensor:
     return torch.einsum("nd,smcd->smnc", flat, state["1.weight"]) + state["1.bias"][:, :, None]
 
 
-@pytest.mark.parametrize("how", ["mean_probability", "majority_vote"])
+@pytest.mark.parametrize("how", get_args(Combine))
 @pytest.mark.parametrize("members", [1, 3])
 def test_a_variant_is_its_members_combined(network, images, labels, members, how):
     artifact = make(members, how)

@@ -46,9 +46,17 @@ def probabilities(one, state, data):
         return network(normalise(data.test.images, data.mean, data.std)).double().softmax(-1).numpy()
 
 
-@pytest.mark.parametrize("shape", ["line", "curve"])
-def test_each_point_of_a_sweep_is_measured_as_its_plain_network_is(trained, data, shape):
-    one = trained(shape=shape)
+def mean(own, how):
+    """Of networks' probabilities; the softmax of mean logits is their geometric mean, normalised."""
+    if how == "mean_probability":
+        return sum(own) / len(own)
+    product = np.exp(sum(np.log(each) for each in own) / len(own))
+    return product / product.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize(("shape", "how"), [("line", "mean_probability"), ("curve", "mean_logit")])
+def test_each_point_of_a_sweep_is_measured_as_its_plain_network_is(trained, data, shape, how):
+    one = trained(shape=shape, combine=how)
     network = models.build("vgg", data.images, **CNN.arguments)
     found = sweeps.of_sweep(one, shape, network, data.test.images, data.test.labels, data.mean, data.std)
     assert (found.axis, len(found.at), found.at[:2], found.at[-1]) == ("alpha", 21, [0.0, 0.05], 1.0)
@@ -61,7 +69,7 @@ def test_each_point_of_a_sweep_is_measured_as_its_plain_network_is(trained, data
             assert found.nll[index][seed] == pytest.approx(-np.log(own[range(32), labels]).mean(), abs=1e-4)
         assert found.ensemble_sizes == [1, 2, 3, 5, 6, 11, 21]
         for position, indices in enumerate([[10], [0, 20], [0, 10, 20], [0, 5, 10, 15, 20], range(0, 21, 4)]):
-            together = sum(collected[seed, index] for index in indices) / len(indices)
+            together = mean([collected[seed, index] for index in indices], how)
             assert found.ensemble_accuracy[position][seed] == pytest.approx((together.argmax(1) == labels).mean())
             expected = -np.log(together[range(32), labels]).mean()
             assert found.ensemble_nll[position][seed] == pytest.approx(expected, abs=1e-4)
@@ -74,8 +82,9 @@ def test_ends_and_middle_of_a_sweep_are_the_variants(trained):
             torch.testing.assert_close(tensor, one.weights[variant][name][:, member])
 
 
-def test_a_variant_s_members_differ_by_total_variation_and_add_up(trained, data):
-    one = trained("deep_ensemble", members=3)
+@pytest.mark.parametrize("how", ["mean_probability", "mean_logit"])
+def test_a_variant_s_members_differ_by_total_variation_and_add_up(trained, data, how):
+    one = trained("deep_ensemble", members=3, combine=how)
     network = models.build("vgg", data.images, **CNN.arguments)
     test = (network, data.test.images, data.test.labels, data.mean, data.std)
     *_, found = predict.of_variant(one, "members_3", *test)
@@ -86,7 +95,7 @@ def test_a_variant_s_members_differ_by_total_variation_and_add_up(trained, data)
         distances = [np.abs(a - b).sum(1).mean() / 2 for a, b in combinations(own, 2)]
         assert found.total_variation[seed] == pytest.approx(np.mean(distances), abs=1e-5)
         for position in range(3):
-            together = sum(own[: position + 1])
+            together = mean(own[: position + 1], how)
             assert found.ensemble_accuracy[position][seed] == pytest.approx((together.argmax(1) == labels).mean())
     assert predict.of_variant(trained(), "midpoint", *test)[2].total_variation == []
 

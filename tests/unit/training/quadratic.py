@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from assay.training.sampling.acceptance import Losses, decide
+from assay.training.sampling.acceptance import Moments, decide
 from assay.training.sampling.bridge import Move, halves
 from assay.training.sampling.moves import draw, move_models
 
@@ -34,15 +34,28 @@ class ToyPairs:
         self.examples, self.block = toy.examples, toy.block
         self._toy, self._old, self._new = toy, old, new
 
-    def sample(self, owners):
-        indices = torch.randint(self.examples, (len(owners), self.block), generator=self._toy.generator)
-        x = self._toy.x[indices]
-        old, new = (((t[owners, None] / 2 - x) * t[owners, None]) @ CURVATURES for t in (self._old, self._new))
-        return Losses(old, new, torch.zeros_like(old))
+    def sample(self, tests, counts):
+        def change(tests, size):
+            x = self._toy.x[torch.randint(self.examples, (len(tests), size), generator=self._toy.generator)]
+            old, new = (((t[tests, None] / 2 - x) * t[tests, None]) @ CURVATURES for t in (self._old, self._new))
+            return new - old
 
-    def exact(self, tests):
-        old, new = ((t[tests].double().square() / 2) @ CURVATURES.double() for t in (self._old, self._new))
-        return Losses(old, new, torch.zeros_like(old))
+        return moments(tests, counts, change)
+
+    def whole(self, tests, side):
+        loss = ((self._old, self._new)[side][tests].double().square() / 2) @ CURVATURES.double()
+        return torch.stack((loss, torch.zeros_like(loss)))
+
+
+def moments(tests, counts, change) -> Moments:
+    """Sums of what `change(tests, size)` gives, `(batch, size)`."""
+    sums = torch.zeros(3, len(tests), dtype=torch.float64)
+    for size in counts.unique().tolist():
+        for part in (counts == size).nonzero()[:, 0].split(max(1, 2**20 // size)):
+            delta = change(tests[part], size).double()
+            square = delta * delta
+            sums[:, part] = torch.stack([each.sum(1) for each in (delta, square, square * delta)])
+    return Moments(counts, sums, torch.zeros(len(tests)).double(), torch.zeros(len(tests)).double())
 
 
 def excess_loss(tau: int, s: float, sigma: float) -> float:
@@ -67,6 +80,7 @@ def run(toy: Toy, tau: int, s: float, sigma: float, *, chains=300, sweeps=200, t
     sigmas = torch.full((chains,), sigma, dtype=torch.float64)
     generator = torch.Generator().manual_seed(4)
     losses, batches, tests = torch.zeros(chains, dtype=torch.float64), 0, 0
+    known = torch.full((2, chains, tau), torch.nan, dtype=torch.float64)
     for sweep in range(sweeps):
         for half in halves(tau, CPU):
             models = len(half.models)
@@ -74,7 +88,7 @@ def run(toy: Toy, tau: int, s: float, sigma: float, *, chains=300, sweeps=200, t
             by_chain = type(draws)(
                 *(None if d is None else d.view(chains, models, *d.shape[2:]) for d in vars(draws).values())
             )
-            decision = move_models(theta, half, sigmas, s, move, by_chain, toy.pairs, test)
+            decision = move_models(theta, known, half, sigmas, s, move, by_chain, toy.pairs, test)
             batches, tests = batches + int(decision.batch.sum()), tests + len(decision.batch)
         if sweep >= sweeps // 2:  # what a wrong test does to a stationary start has had time to show
             losses += ((theta.double().square() / 2) @ CURVATURES.double()).mean(1)

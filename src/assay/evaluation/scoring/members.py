@@ -28,7 +28,8 @@ def sums(
     """
     probabilities = logits.double().softmax(-1)
     votes = F.one_hot(logits.argmax(-1), logits.shape[-1])
-    together = (probabilities if how == "mean_probability" else votes).cumsum(1)
+    adding = {"mean_probability": probabilities, "mean_logit": logits.double(), "majority_vote": votes}
+    together = adding[how].cumsum(1)
     first = [together[:, size - 1].argmax(-1) == labels for size in ensemble_sizes(logits.shape[1])]
     kinds = [disagreement(votes.sum(1)), total_variation(probabilities), *first]
     return torch.stack([kind.double().sum(-1) for kind in kinds])

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from assay.evaluation.scoring.predictions import Array
 
 # The least probability whose logarithm is taken. A class without a vote has share 0, and a loss of infinity would say
-# nothing; float32's epsilon is what the field's libraries clamp at. Mean probabilities only need to survive underflow.
+# nothing; float32's epsilon is what the field's libraries clamp at. Probabilities only need to survive underflow.
 FLOOR: dict[Combine, float] = {
     "majority_vote": torch.finfo(torch.float32).eps,
     "mean_probability": torch.finfo(torch.float64).tiny,
+    "mean_logit": torch.finfo(torch.float64).tiny,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
@@ -40,6 +41,11 @@ class Predictions:
     def of_seeds(self, indices: Sequence[int]) -> Predictions:
         """The rows of the seeds at these indices, in this order."""
         return Predictions(*(getattr(self, field)[list(indices)] for field in FIELDS))
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """The predictions of several blocks of seeds as one, in this order."""
+    return Predictions(*(np.concatenate([getattr(part, field) for part in parts]) for field in FIELDS))
 
 
 def write(path: Path, predictions: Mapping[str, Predictions]) -> str:

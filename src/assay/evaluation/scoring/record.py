@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from assay.artifact import ModelRecord  # noqa: TC001 (pydantic reads annotations at run time)
-from assay.config import BASELINE, parsing, split_variant
+from assay.config import BASELINE, SEEDS_FILE, parsing, split_variant
+from assay.config.blocks import block_name, read_blocks
 from assay.config.parsing import InList, suggestion
 from assay.evaluation.cost import costs
-from assay.evaluation.scoring import predictions
+from assay.evaluation.scoring import joined, predictions
 from assay.evaluation.scoring.metrics import METRICS, per_seed, reliability
 from assay.foundation import files
 from assay.foundation.errors import AssayError, again
@@ -70,7 +71,7 @@ class SweepRecord(BaseModel):
         accuracy: for each point, one number a seed.
         nll: likewise; nats.
         ensemble_sizes: numbers of points, evenly spaced from the first to the last (1: the middle), whose
-            probabilities are averaged.
+            probabilities (or, where the arm says so, logits) are averaged.
         ensemble_accuracy: for each of these numbers, one number a seed.
         ensemble_nll: likewise.
     """
@@ -100,8 +101,11 @@ class VariantRecord(ClassRecord, MemberRecord):
         train_samples: examples that one network saw forward and backward.
         forward_samples: examples that it saw forward only.
         optimizer_steps: updates of its weights.
+        tuning_samples: examples that the other trainings of its grid ran; not part of the training cost.
         best_step: the step of the least validation loss; empty where nothing was validated.
         best_step_accuracy: on the test set at that step: the retroactive early stop; empty where it was not watched.
+        validation_accuracy: at the end of training; empty where there is no validation set.
+        validation_loss: likewise; nats.
         reliability: for each bin of confidence, all seeds together: examples, mean confidence, share that is right.
     """
 
@@ -117,8 +121,11 @@ class VariantRecord(ClassRecord, MemberRecord):
     train_samples: float
     forward_samples: float
     optimizer_steps: float
+    tuning_samples: float = 0
     best_step: list[int] = []
     best_step_accuracy: list[float] = []
+    validation_accuracy: list[float] = []
+    validation_loss: list[float] = []
     reliability: list[tuple[int, float, float]] = []
 
 
@@ -126,6 +133,7 @@ class Record(InList, parsing.Digested):
     """One arm: where it comes from, and its variants in the order in which a reader should meet them.
 
     Attributes:
+        block: which of the arm's blocks of seeds; 0 is the first, and all of them together.
         class_counts: test examples of each class, by label.
         record: what its method has to say of the training, as the manifest has it.
         sweeps: paths of networks that were evaluated point by point, by name.
@@ -147,6 +155,7 @@ class Record(InList, parsing.Digested):
     record: dict[str, Any] = Field(default_factory=dict)
     sweeps: dict[str, SweepRecord] = Field(default_factory=dict)
     predictions_sha256: str = ""
+    block: int = 0
 
     @property
     def majority_share(self) -> float:
@@ -190,8 +199,11 @@ def make(
             train_samples=variant.cost.train_samples,
             forward_samples=variant.cost.forward_samples,
             optimizer_steps=variant.cost.optimizer_steps,
+            tuning_samples=variant.cost.tuning_samples,
             best_step=variant.best_step,
             best_step_accuracy=variant.best_step_accuracy,
+            validation_accuracy=variant.validation_accuracy,
+            validation_loss=variant.validation_loss,
             reliability=reliability(answers),
             **dict(classes),
             **dict(members),
@@ -209,6 +221,7 @@ def make(
         variants=variants,
         record=manifest.record,
         sweeps=dict(sweeps),
+        block=manifest.block,
     )
 
 
@@ -224,10 +237,10 @@ def shown(record: Record) -> dict[str, float]:
 
 def write(root: Path, evaluation: Evaluation) -> None:
     """Write the predictions, then the record, each atomically, where `read` looks for them."""
-    arm = evaluation.record.arm
-    digest = predictions.write(root / PREDICTIONS / f"{arm}.safetensors", evaluation.predictions)
+    name = block_name(evaluation.record.arm, evaluation.record.block)
+    digest = predictions.write(root / PREDICTIONS / f"{name}.safetensors", evaluation.predictions)
     record = evaluation.record.model_copy(update={"predictions_sha256": digest})
-    files.write_json(root / RECORDS / f"{arm}.json", {**shown(record), parsing.EVALUATION: [record.signed()]})
+    files.write_json(root / RECORDS / f"{name}.json", {**shown(record), parsing.EVALUATION: [record.signed()]})
 
 
 def read_record(root: Path, name: str) -> Record:
@@ -254,12 +267,16 @@ def read(root: Path, name: str) -> Evaluation:
 
 
 def read_all(root: Path, arms: Iterable[str]) -> dict[str, Evaluation]:
-    """Read the baseline and these arms or pruning rounds (`round-<n>`), in this order.
+    """Read the baseline and these arms or pruning rounds (`round-<n>`), in this order, each with all its blocks.
 
     Raises:
-        AssayError: a file is missing or damaged, or two arms were evaluated on different data.
+        AssayError: a file is missing or damaged, two arms were evaluated on different data, or a block does not belong
+            to its arm.
     """
-    evaluations = {name: read(root, name) for name in (BASELINE, *arms)}
+    blocks = read_blocks(root / SEEDS_FILE)
+    evaluations = {
+        name: joined.together([read(root, one) for one in (name, *blocks.of(name))]) for name in (BASELINE, *arms)
+    }
     digest = evaluations[BASELINE].record.data_digest
     for name, one in evaluations.items():
         if one.record.data_digest != digest:

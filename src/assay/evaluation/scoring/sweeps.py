@@ -44,20 +44,25 @@ def of_sweep(
     spaced = {size: _spaced(len(about.at), size) for size in _ensemble_sizes(len(about.at))}
     for index in range(len(about.at)):
         weights = {name: tensor.to(images.device) for name, tensor in artifacts.point(artifact, sweep, index).items()}
-        probabilities = predict(network, weights, images, mean, std).double().softmax(-1)
+        logits = predict(network, weights, images, mean, std).double()
+        probabilities = logits.softmax(-1)
+        adding = logits if about.combine == "mean_logit" else probabilities
         accuracy.append(_accuracy(probabilities, labels))
         nll.append(_nll(probabilities, labels))
         for size, points in spaced.items():
             if index in points:
-                sums[size] = sums[size] + probabilities if size in sums else probabilities
+                sums[size] = sums[size] + adding if size in sums else adding
+    means = {size: total / size for size, total in sums.items()}
+    if about.combine == "mean_logit":
+        means = {size: mean.softmax(-1) for size, mean in means.items()}
     return SweepRecord(
         axis=about.axis,
         at=about.at,
         accuracy=accuracy,
         nll=nll,
         ensemble_sizes=list(spaced),
-        ensemble_accuracy=[_accuracy(sums[size], labels) for size in spaced],
-        ensemble_nll=[_nll(sums[size] / size, labels) for size in spaced],
+        ensemble_accuracy=[_accuracy(means[size], labels) for size in spaced],
+        ensemble_nll=[_nll(means[size], labels) for size in spaced],
     )
 
 
