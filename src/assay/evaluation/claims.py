@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from assay.config import PARAMS_FILE
+from assay.config.blocks import canonical
 from assay.evaluation.looks import Test
 from assay.evaluation.measures import Side, sample
 from assay.evaluation.scoring.record import find
@@ -61,7 +62,6 @@ class Forecast(BaseModel):
     Attributes:
         seeds: the first later look at which it is decided with a probability of a half or more; None if at none.
         probability: that it is decided at that look, or where `seeds` is None at the last one.
-        seconds: of training that the seeds up to there cost here; None where nothing was timed.
         test_examples: where the test set limits and not the seeds: how many would decide it at even odds, else None.
     """
 
@@ -69,7 +69,6 @@ class Forecast(BaseModel):
 
     seeds: int | None = None
     probability: float = 0.0
-    seconds: float | None = None
     test_examples: int | None = None
 
 
@@ -147,18 +146,11 @@ class ClaimRecord(BaseModel):
     differs_from_paper: str = ""
 
 
-def sequence(seeds: Sequence[int], count: int) -> tuple[int, ...]:
-    """The first `count` seeds, or all of `seeds`: those of params.yaml, then the numbers after the greatest of them."""
-    following = range(max(seeds) + 1, max(seeds) + 1 + max(0, count - len(seeds)))
-    return (*seeds, *following)
-
-
 def judge(
     claims: Sequence[Claim],
     evaluations: Mapping[str, Evaluation],
     rule: Rule,
     seeds: Sequence[int],
-    seconds: Mapping[str, float] | None = None,
 ) -> list[ClaimRecord]:
     """Decide all claims, in their order.
 
@@ -167,16 +159,12 @@ def judge(
         evaluations: of all arms that they name.
         rule: the section of params.yaml.
         seeds: likewise; they begin the sequence of which a look at S takes the first S.
-        seconds: what one more seed of an arm costs, by arm, for forecasts.
 
     Raises:
         AssayError: a claim names a variant that was not evaluated, or a metric that it does not have.
     """
-    order = sequence(seeds, rule.looks[-1])
-    return [
-        _judge(claim, evaluations, rule, order, seconds or {}) if claim.preset is None else _untested(claim)
-        for claim in claims
-    ]
+    order = canonical(seeds, max(len(seeds), rule.looks[-1]))
+    return [_judge(claim, evaluations, rule, order) if claim.preset is None else _untested(claim) for claim in claims]
 
 
 def _judge(
@@ -184,7 +172,6 @@ def _judge(
     evaluations: Mapping[str, Evaluation],
     rule: Rule,
     order: tuple[int, ...],
-    seconds: Mapping[str, float],
 ) -> ClaimRecord:
     sides = {}
     for key, named in claim.arms.items():
@@ -205,7 +192,7 @@ def _judge(
     told["by_seed"] = (np.exp(by_seed) if found.ratio else by_seed).tolist()
     if claim.by_construction:
         return ClaimRecord(**told | {"interval_alone": None}, verdict="by construction")
-    return ClaimRecord(**told | Test(claim, sides, found, rule, order, (edge, matters)).result(seconds))
+    return ClaimRecord(**told | Test(claim, sides, found, rule, order, (edge, matters)).result())
 
 
 def _bounds(claim: Claim, rule: Rule) -> tuple[float, float]:

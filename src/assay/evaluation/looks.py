@@ -46,10 +46,10 @@ class Test:
             self.there = 0
         self.sizes = [size for size in rule.looks if size <= self.there]
 
-    def result(self, seconds: Mapping[str, float]) -> dict[str, Any]:
+    def result(self) -> dict[str, Any]:
         """The fields of the record that the rule fills."""
         if not self.sizes:
-            forecast = self._forecast(self._evidence([self.there]), seconds) if self.there > 1 else None
+            forecast = self._forecast(self._evidence([self.there])) if self.there > 1 else None
             return {"verdict": "undecided", "reason": self._without_a_look(), "forecast": forecast}
         evidence, levels = self._evidence(self.sizes), self._levels(range(len(self.sizes)))
         decision = rules.decide(evidence, self.edge, self.matters, levels)
@@ -70,7 +70,7 @@ class Test:
             "harms": bool("against" in self.sides and mean + above < 0),
             "seed_share": float(of_seeds / variance) if of_seeds else None,
             "sd_over_floor": self._sd_over_floor(size),
-            "forecast": self._forecast(self._evidence([size]), seconds) if outcome == "undecided" else None,
+            "forecast": self._forecast(self._evidence([size])) if outcome == "undecided" else None,
             "verdict": outcome,
             "reason": self._why_not(evidence, levels) if outcome == "undecided" else "",
         }
@@ -116,7 +116,7 @@ class Test:
         errors = 1 - fmean(accuracies)
         return stdev(accuracies) / math.sqrt(errors / (2 * record.test_examples)) if errors > 0 else None
 
-    def _forecast(self, now: Evidence, seconds: Mapping[str, float]) -> dict[str, Any] | None:
+    def _forecast(self, now: Evidence) -> dict[str, Any] | None:
         if not now.found.of_seeds[0]:
             return None
         later = [look for look, size in enumerate(self.rule.looks) if size > now.seeds[0]]
@@ -130,15 +130,7 @@ class Test:
         examples = self.found.table.shape[1]
         needed = rules.examples_needed(now, examples, last, self.edge, self.matters) if self.found.examples else None
         probability = chances[list(sizes).index(enough)] if enough else chances[-1]
-        cost = self._seconds(enough, seconds) if enough else None
-        return {"seeds": enough, "probability": float(probability), "seconds": cost, "test_examples": needed}
-
-    def _seconds(self, size: int, seconds: Mapping[str, float]) -> float | None:
-        records = {side.record.arm: side.record for side in self.sides.values()}
-        if not records.keys() <= seconds.keys():
-            return None
-        lacking = {arm: sum(seed not in one.seeds for seed in self.order[:size]) for arm, one in records.items()}
-        return sum(count * seconds[arm] for arm, count in lacking.items())
+        return {"seeds": enough, "probability": float(probability), "test_examples": needed}
 
     def _without_a_look(self) -> str:
         if self.found.examples and self.found.table.shape[1] == 1:

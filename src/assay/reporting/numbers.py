@@ -69,12 +69,3 @@ def count(value: float | None) -> str:
 def plain(value: float) -> str:
     """As short as it can be said: `1`, `0.512`, `2.5`."""
     return f"{value:.4g}" if math.isfinite(value) else not_finite(value)
-
-
-def duration(seconds: float) -> str:
-    """`40 s`, `3 min` or `2.5 h`."""
-    if not math.isfinite(seconds):
-        return not_finite(seconds)
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"

@@ -276,8 +276,7 @@ def _forecast(forecast: Forecast) -> str:
     chance = f"{100 * forecast.probability:.0f} %"
     if forecast.seeds is None:
         return f"Not even the last look is likely to decide it ({chance})."
-    cost = "" if forecast.seconds is None else f", at {numbers.duration(forecast.seconds)} of training"
-    return f"{forecast.seeds} seeds would decide it with a probability of {chance}{cost}."
+    return f"{forecast.seeds} seeds would decide it with a probability of {chance}."
 
 
 def _glyph(claim: ClaimRecord) -> Glyph | None:
