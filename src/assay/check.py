@@ -5,6 +5,7 @@ What it passes runs: DVC resolves the stages, each of them accepts its parameter
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +14,12 @@ from assay import config, methods
 from assay.data import folder, listing, packed, preparation
 from assay.data.sets.images import Images
 from assay.foundation import runtime
-from assay.foundation.errors import one_line_errors
+from assay.foundation.errors import AssayError, one_line_errors
 
 if TYPE_CHECKING:
     from assay.config import Data
+
+PIPELINE = Path("dvc.yaml")
 
 
 def main() -> None:
@@ -26,6 +29,8 @@ def main() -> None:
         AssayError: something is wrong.
     """
     params = config.load()
+    if PIPELINE.is_file() and not config.SEEDS_FILE.is_file():
+        raise AssayError(f"{config.SEEDS_FILE}: not found, and {PIPELINE} needs it; `git checkout {config.SEEDS_FILE}`")
     methods.check(params, own_images(params.data))
     runtime.check()
     runs = [*params.runs(), *config.block_runs(params)]

@@ -185,3 +185,14 @@ def test_download_says_what_check_could_not_know(tmp_path, monkeypatch):
     monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path / "gone"))  # what was packed is all there is
     with pytest.raises(AssayError, match=line):
         own.obtain(fits.model_copy(update={"validation": 2}), raw, work)
+
+
+def test_a_missing_seeds_file_is_said_before_dvc_meets_it(root, monkeypatch):
+    monkeypatch.chdir(root)
+    (root / "params.yaml").write_text(VALID["as it is"], encoding="utf-8")
+    kept = (root / SEEDS_FILE).read_text()
+    (root / SEEDS_FILE).unlink()
+    with pytest.raises(AssayError, match=r"^seeds.yaml: not found, and dvc.yaml needs it; `git checkout seeds.yaml`$"):
+        check.main()
+    (root / SEEDS_FILE).write_text(kept)
+    check.main()
