@@ -44,7 +44,7 @@ repro: check  ## Run the pipeline: whatever a change touched, and nothing else
 	python -m stages.track
 
 .PHONY: plan
-plan: $(STAMP)  ## Say which stages a change reruns, why, and what it took last time; runs nothing
+plan: $(STAMP)  ## Say which stages a change reruns, why, and how long they take; runs nothing
 	@python -m stages.plan
 
 .PHONY: archive
