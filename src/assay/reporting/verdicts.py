@@ -274,6 +274,8 @@ def _forecast(forecast: Forecast) -> str:
     if forecast.test_examples is not None:
         return f"More seeds would not decide it; a test set of {forecast.test_examples:,} examples would, at even odds."
     chance = f"{100 * forecast.probability:.0f} %"
+    if forecast.seeds is None and not forecast.probability:
+        return "It stays undecided: there is no later look."
     if forecast.seeds is None:
         return f"Not even the last look is likely to decide it ({chance})."
     return f"{forecast.seeds} seeds would decide it with a probability of {chance}."

@@ -92,6 +92,7 @@ def test_the_facts_behind_a_verdict():
         (Forecast(seeds=20, probability=0.7), "20 seeds would decide it with a probability of 70 %."),
         (Forecast(seeds=40, probability=0.5), "probability of 50 %."),
         (Forecast(test_examples=45000), "a test set of 45,000 examples would"),
+        (Forecast(), "It stays undecided: there is no later look."),
         (Forecast(probability=0.17), "Not even the last look is likely to decide it (17 %)."),
     ],
 )
