@@ -29,7 +29,8 @@ def main() -> None:
         AssayError: something is wrong.
     """
     params = config.load()
-    if PIPELINE.is_file() and not config.SEEDS_FILE.is_file():
+    needed = PIPELINE.is_file() and str(config.SEEDS_FILE) in PIPELINE.read_text(encoding="utf-8")
+    if needed and not config.SEEDS_FILE.is_file():
         raise AssayError(f"{config.SEEDS_FILE}: not found, and {PIPELINE} needs it; `git checkout {config.SEEDS_FILE}`")
     methods.check(params, own_images(params.data))
     runtime.check()

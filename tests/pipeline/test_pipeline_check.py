@@ -194,5 +194,7 @@ def test_a_missing_seeds_file_is_said_before_dvc_meets_it(root, monkeypatch):
     (root / SEEDS_FILE).unlink()
     with pytest.raises(AssayError, match=r"^seeds.yaml: not found, and dvc.yaml needs it; `git checkout seeds.yaml`$"):
         check.main()
+    (root / "dvc.yaml").write_text("stages: {}\n", encoding="utf-8")  # a pipeline of the user's own without blocks
+    check.main()
     (root / SEEDS_FILE).write_text(kept)
     check.main()
