@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import preloaded
 from ruamel.yaml import YAML
 
 from assay.config import SEEDS_FILE
 from assay.config.blocks import NO_BLOCKS
+from assay.pipeline import warm
 
 ROOT = Path(__file__).parents[2]
 PARAMS = {
@@ -53,6 +55,14 @@ STAGES = [
 ]
 
 
+@functools.cache
+def commands() -> Path:
+    """The folder with warm commands, which lives as long as this process does."""
+    context = warm.commands("dvc.api", "mlflow", "scipy.stats")
+    atexit.register(context.__exit__, None, None, None)
+    return context.__enter__()
+
+
 def ran(output: str) -> list[str]:
     """The stages that DVC says it ran."""
     return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
@@ -66,7 +76,8 @@ class Workspace:
         settings = ("ASSAY", "GIT", "MLFLOW", "PYTEST")
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith(settings)},
-            "PATH": os.pathsep.join([str(preloaded.commands()), str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PATH": os.pathsep.join([str(commands()), str(Path(sys.executable).parent), os.environ["PATH"]]),
+            warm.MARK: str(commands()),
             "ASSAY_DEVICE": "cpu",
             "ASSAY_THREADS": "1",
             "DVC_NO_ANALYTICS": "1",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.foundation import files
 from assay.foundation.errors import AssayError
-from assay.pipeline import dag, lockfile, plan, remote
+from assay.pipeline import dag, lockfile, plan, remote, warm
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -43,8 +43,9 @@ def reproduce(root: Path) -> Done:
         going = {step.stage for step in plan.of(repo).steps}
         try:
             if going:
-                _fill(repo, done, going)
-                _run(done, *REPRO)
+                with warm.started():
+                    _fill(repo, done, going)
+                    _run(done, *REPRO)
         finally:
             push(repo)
         ran = (stage for stage in repo.index.stages if stage.addressing in done.ran)

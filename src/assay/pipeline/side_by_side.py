@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from assay.foundation import runtime
 from assay.foundation.errors import AssayError
-from assay.pipeline import dag, plan, recovery, wording
+from assay.pipeline import dag, plan, recovery, warm, wording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 MOST_JOBS = 4  # each holds a data set and a stack of networks in memory
 REGISTER = "register"  # writes down what will be claimed, before anything trains
 FIRST = (REGISTER, "scan", "download", "prepare")  # every arm comes after them
-DVC = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
+DVC = ("dvc", "--wait-for-lock", "repro")
 REASON = re.compile(r"error: ", re.IGNORECASE)
 ADVICE = re.compile(r"To track the changes|\tgit add|To enable auto staging|\tdvc config|Use `dvc push`|Updating lock")
 
@@ -67,6 +66,14 @@ def reproduce(root: Path, costs: Callable[[], Mapping[str, Cost]] = dict) -> Non
     """
     recovery.recover(root)
     seconds = _ahead(root, costs)
+    if not seconds:
+        print("Nothing to do: all stages are up to date.")
+        return
+    with warm.started():
+        _bring(root, seconds)
+
+
+def _bring(root: Path, seconds: Mapping[str, float]) -> None:
     at_a_time = jobs() if len(seconds) > 1 and most_jobs() > 1 else 1  # asking for a GPU loads PyTorch: two seconds
     parts = sorted(units(root, seconds), key=lambda part: -sum(seconds[name] for name in part))
     beside = at_a_time > 1 and len(parts) > 1
