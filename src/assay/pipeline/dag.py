@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.foundation.errors import AssayError
-from assay.pipeline import lockfile
+from assay.pipeline import lockfile, quick_dvc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,30 +25,11 @@ def opened(root: Path) -> Iterator[Any]:
     from dvc.repo import Repo
 
     try:
-        with Repo(str(root)) as repo, _each_file_of_parameters_parsed_once():
+        with Repo(str(root)) as repo, quick_dvc.quick():
             yield repo
     except DvcException as error:
         lockfile.read(root)  # says it better where a merge left its marks there
         raise AssayError(" ".join(str(error).split())) from error
-
-
-@contextmanager
-def _each_file_of_parameters_parsed_once() -> Iterator[None]:
-    """DVC parses params.yaml anew for each stage that depends on a part of it: two seconds, with ninety stages."""
-    from dvc.dependency import param
-
-    load, known = param.load_path, {}
-
-    def once(path: str, fs: Any, **options: Any) -> Any:
-        if path not in known:
-            known[path] = load(path, fs, **options)
-        return known[path]
-
-    param.load_path = once
-    try:
-        yield
-    finally:
-        param.load_path = load
 
 
 def in_order(repo: Any) -> list[Any]:

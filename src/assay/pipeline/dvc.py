@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.foundation import files
 from assay.foundation.errors import AssayError
-from assay.pipeline import dag, lockfile, plan, remote, warm
+from assay.pipeline import dag, lockfile, plan, quick_dvc, remote, warm
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -121,14 +121,12 @@ class _Listener(logging.Handler):
 
 def _run(done: Done, *arguments: str, check: bool = True) -> None:
     """Run a command of DVC on the working directory, in this process, where it starts at once."""
-    from dvc.cli import main
-
     print(f"+ dvc {' '.join(arguments)}", flush=True)
     listener = _Listener(done)
     logger = logging.getLogger("dvc")
     logger.addHandler(listener)
     try:
-        code = main(list(arguments))
+        code = quick_dvc.main(list(arguments))
     finally:
         logger.removeHandler(listener)
     if check and code:

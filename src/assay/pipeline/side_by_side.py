@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MOST_JOBS = 4  # each holds a data set and a stack of networks in memory
 REGISTER = "register"  # writes down what will be claimed, before anything trains
 FIRST = (REGISTER, "scan", "download", "prepare")  # every arm comes after them
-DVC = ("dvc", "--wait-for-lock", "repro")
+DVC = ("python", "-m", "assay.pipeline.quick_dvc", "--wait-for-lock", "repro")
 REASON = re.compile(r"error: ", re.IGNORECASE)
 ADVICE = re.compile(r"To track the changes|\tgit add|To enable auto staging|\tdvc config|Use `dvc push`|Updating lock")
 
