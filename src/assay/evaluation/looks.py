@@ -148,4 +148,4 @@ class Test:
         if not by_seeds.outcome:
             return ""
         differ = int(table.any(0).sum())
-        return f"decided by its seeds, open by the {differ} of {table.shape[1]} test examples answered differently"
+        return f"{differ} of {table.shape[1]} test examples are answered differently: seeds decide it, these do not"
