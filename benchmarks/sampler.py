@@ -17,7 +17,7 @@ from assay import config, methods, models
 from assay.data.sets import prepared
 from assay.foundation import runtime
 from assay.foundation.errors import AssayError, one_line_errors
-from assay.training.sampling.chain import TrajectoryUpdate
+from assay.methods.trajectory.chain import TrajectoryUpdate
 from assay.training.task import Task
 from benchmarks.plain import finish, matrix_product_rate
 

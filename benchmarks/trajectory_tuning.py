@@ -18,8 +18,8 @@ from assay import config, methods
 from assay.data.sets import prepared
 from assay.foundation import files, runtime
 from assay.foundation.errors import one_line_errors
+from assay.methods.trajectory.chain import TrajectoryUpdate
 from assay.models.combine import combine
-from assay.training.sampling.chain import TrajectoryUpdate
 from assay.training.stack import predict
 from assay.training.task import Task
 

@@ -13,7 +13,7 @@ from assay import artifact, config, methods
 from assay.config.blocks import block_name, stages_of
 from assay.data.sets import prepared
 from assay.foundation import files, runtime
-from assay.training.checkpoint import Scratch
+from assay.training.checkpoint import Scratch, source_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,6 +49,7 @@ def train_and_write(
     data = prepared.load(PREPARED, device, ("train", *watched))
     before = {name: artifact.read(MODELS / block_name(name, run.block)) for name in ancestors}
     inputs = {
+        "code": source_digest(run.method),
         "run": run.model_dump(mode="json"),
         "data": data.digest,
         "augment": data.augment,

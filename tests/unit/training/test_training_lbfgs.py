@@ -9,7 +9,7 @@ import torch
 
 from assay import methods, models
 from assay.config import Model
-from assay.training import lbfgs
+from assay.methods.subset import lbfgs
 from assay.training.checkpoint import Scratch
 from assay.training.task import Task
 from tests.conftest import make_data

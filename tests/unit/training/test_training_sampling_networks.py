@@ -11,9 +11,8 @@ from assay.config import Model
 from assay.data.sets.augment import normalise
 from assay.foundation.runtime import generator
 from assay.methods import trajectory
-from assay.training.sampling.dense import DenseNetworks
-from assay.training.sampling.pairs import NetworkPairs
-from assay.training.sampling.stacked import StackedNetworks
+from assay.methods.trajectory.networks import DenseNetworks, StackedNetworks
+from assay.methods.trajectory.paired_loss import NetworkPairs
 from assay.training.stack.dense import split_prefix
 from assay.training.task import Task
 

@@ -16,12 +16,12 @@ from assay.config import Cosine, Model
 from assay.foundation import files
 from assay.foundation.errors import AssayError
 from assay.methods import trajectory
+from assay.methods.trajectory.acceptance import Decision
+from assay.methods.trajectory.coordinates import Coordinates
+from assay.methods.trajectory.diagnostics import flags
+from assay.methods.trajectory.memory import Memory
+from assay.methods.trajectory.schedule import Annealing, Steering
 from assay.training.checkpoint import Scratch
-from assay.training.sampling.acceptance import Decision
-from assay.training.sampling.coordinates import Coordinates
-from assay.training.sampling.diagnostics import flags
-from assay.training.sampling.memory import Memory
-from assay.training.sampling.schedule import Annealing, Steering
 from assay.training.task import Task
 from benchmarks import trajectory_tuning
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from assay.training.sampling.bridge import Move, halves, places, propose, random_subset
+from assay.methods.trajectory.proposals import Move, halves, places, propose, random_subset
 from tests.unit.training.quadratic import CPU
 
 MOVES = [Move(), Move(beta=0.5), Move(fraction=0.3)]

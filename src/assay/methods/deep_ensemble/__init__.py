@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from assay.training.task import Task
     from assay.training.update import Update
 
+PAPER = {
+    "key": "lakshminarayanan2017",
+    "topic": "Deep ensembles",
+    "cited": "Lakshminarayanan, Pritzel, Blundell 2017, NeurIPS",
+}
+CONTRACT_ARMS = {"deep ensemble": {"label_noise": 0.2}}
+
 
 class Options(Section):
     """What an arm of this method may set beside the shared budget.

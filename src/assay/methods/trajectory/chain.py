@@ -12,15 +12,15 @@ import torch
 from torch.nn import functional as F
 
 from assay.foundation.runtime import generator
+from assay.methods.trajectory.acceptance import Decision
+from assay.methods.trajectory.coordinates import Coordinates, shift_bias
+from assay.methods.trajectory.diagnostics import WINDOWS, Diagnostics
+from assay.methods.trajectory.memory import PROBED, Memory
+from assay.methods.trajectory.moves import draw, move_models
+from assay.methods.trajectory.paired_loss import NetworkPairs, Networks
+from assay.methods.trajectory.proposals import Move, halves
 from assay.training.cost import Counters
 from assay.training.parametrisation import Outcome
-from assay.training.sampling.acceptance import Decision
-from assay.training.sampling.bridge import Move, halves
-from assay.training.sampling.coordinates import Coordinates, shift_bias
-from assay.training.sampling.diagnostics import WINDOWS, Diagnostics
-from assay.training.sampling.memory import PROBED, Memory
-from assay.training.sampling.moves import draw, move_models
-from assay.training.sampling.pairs import NetworkPairs, Networks
 from assay.training.update import Seen, Update
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64
     from torch import Tensor, nn
 
-    from assay.training.sampling.moves import Decide
-    from assay.training.sampling.schedule import Annealing, Steering
+    from assay.methods.trajectory.moves import Decide
+    from assay.methods.trajectory.schedule import Annealing, Steering
     from assay.training.stack import Weights
 
 

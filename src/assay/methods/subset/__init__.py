@@ -17,10 +17,10 @@ from assay import models
 from assay.config import PARAMS_FILE, Section
 from assay.foundation.errors import AssayError
 from assay.foundation.runtime import generator
+from assay.methods.subset.lbfgs import LbfgsPhase
+from assay.methods.subset.phases import MeasuredPhases, Yardstick
 from assay.training.batches import Batches, EpochBatches
-from assay.training.lbfgs import LbfgsPhase
 from assay.training.optim import check_warm_up
-from assay.training.phases import MeasuredPhases, Yardstick
 from assay.training.stack.ways import draws_random_numbers
 
 if TYPE_CHECKING:
@@ -37,6 +37,17 @@ if TYPE_CHECKING:
 
 PRETRAINING, FINE_TUNING, FROM_SCRATCH = "pretraining", "fine-tuning", "from scratch"
 TERMS = ("k", "K", "M", "P", "Q")
+
+PAPER = {
+    "key": "spoerer2024",
+    "topic": "Subset pretraining",
+    "cited": "Spoerer et al. 2024, arXiv 2410.16523",
+}
+CONTRACT_ARMS = {  # phases meet at step 6
+    "subset": {"options": {"k": 3, "pretrain": 0.5}},
+    "subset from scratch": {"options": {"k": 1}},
+    "subset with lbfgs": {"options": {"k": 3, "pretrain": 0.5, "pretrain_with": "lbfgs"}},
+}
 
 
 class Options(Section):

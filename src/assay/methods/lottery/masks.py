@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from assay.artifact import Cost
-    from assay.training.pruning import Masks
+    from assay.methods.lottery.pruning import Masks
     from assay.training.stack import Weights
 
 

@@ -6,7 +6,7 @@ Jayaraman, "Can we learn better with hard samples?" (arXiv 2304.03486), whose ow
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from assay.config import Section
 from assay.foundation.errors import AssayError
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from assay.data.sets.images import Images
     from assay.training.task import Task
     from assay.training.update import Update
+
+CONTRACT_ARMS: dict[str, dict[str, Any]] = {
+    "sgd": {},
+    "sgd fixed": {"options": {"batches": "fixed"}},
+    "sgd with batch norm": {"model": {"name": "vgg", "widths": [[4], [4]], "batch_norm": True}},
+    "sgd in bfloat16": {"precision": "bfloat16"},
+}
 
 
 class Options(Section):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from assay.training.sampling.acceptance import Moments
+from assay.methods.trajectory.acceptance import Moments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,8 +10,9 @@ import torch
 
 from assay.artifact import POINTS, Cost, Sweep
 from assay.foundation.runtime import generator
+from assay.methods.subspace import geometry
 from assay.models import weight_names
-from assay.training import batch_norm, subspace
+from assay.training import batch_norm
 from assay.training.parametrisation import Outcome, Parametrisation, Swept
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
     from assay.artifact import Combine
     from assay.data.sets.prepared import Prepared
+    from assay.methods.subspace.geometry import Shape
     from assay.training.stack import Weights
-    from assay.training.subspace import Shape
 
 ALPHAS = tuple(step / 20 for step in range(21))
 EXAMPLES_FOR_CURVES = 2048
@@ -62,7 +63,7 @@ class Points:
 
     def at(self, alphas: Sequence[float]) -> Float[Tensor, "point endpoint"]:
         """Coefficients at these α of a line or a curve."""
-        return subspace.along(self.shape, torch.tensor(alphas, dtype=torch.float64))
+        return geometry.along(self.shape, torch.tensor(alphas, dtype=torch.float64))
 
 
 def layers(network: nn.Module) -> list[str]:
@@ -103,15 +104,15 @@ class Endpoints(Parametrisation):
     def weights(self, stored: Weights, step: int) -> Weights:
         """Each copy's point of this step."""
         coefficients, _ = self._draw(step)
-        return {name: subspace.mix(tensor, coefficients[:, self._layer(name)]) for name, tensor in stored.items()}
+        return {name: geometry.mix(tensor, coefficients[:, self._layer(name)]) for name, tensor in stored.items()}
 
     def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
         """The chain rule to the endpoints, and the gradient of what holds a pair of them apart."""
         coefficients, pairs = self._draw(step)
         beta = self._points.beta
-        inner = subspace.products(stored[name] for name in self._weight_names) if beta else None
-        pull = None if inner is None else subspace.cosine_gradient(inner, pairs, beta)
-        carried = {name: subspace.spread(gradients[name], coefficients[:, self._layer(name)]) for name in stored}
+        inner = geometry.products(stored[name] for name in self._weight_names) if beta else None
+        pull = None if inner is None else geometry.cosine_gradient(inner, pairs, beta)
+        carried = {name: geometry.spread(gradients[name], coefficients[:, self._layer(name)]) for name in stored}
         if pull is not None:
             for name in self._weight_names:
                 carried[name].flatten(2).baddbmm_(pull, stored[name].flatten(2))
@@ -149,8 +150,8 @@ class Endpoints(Parametrisation):
 
     def record(self, stored: Weights) -> dict[str, Any]:
         """For each seed, how far apart the endpoints are."""
-        inner = subspace.products(stored[name].double() for name in self._weight_names)
-        cosines, norms = subspace.squared_cosines(inner), inner.diagonal(dim1=1, dim2=2)
+        inner = geometry.products(stored[name].double() for name in self._weight_names)
+        cosines, norms = geometry.squared_cosines(inner), inner.diagonal(dim1=1, dim2=2)
         distances = (norms.unsqueeze(2) + norms.unsqueeze(1) - 2 * inner).clamp_min(0).sqrt()
         i, j = zip(*self._pairs, strict=True)
         return {
@@ -165,7 +166,7 @@ class Endpoints(Parametrisation):
             coefficients, pairs = [], torch.zeros(len(self._seeds), count, count)
             for copy, seed in enumerate(self._seeds):
                 source = generator(seed, "subspace", step)
-                coefficients.append(subspace.draw(shape, count, len(self._layers), source))
+                coefficients.append(geometry.draw(shape, count, len(self._layers), source))
                 i, j = self._pairs[int(torch.randint(len(self._pairs), (), generator=source))]
                 pairs[copy, i, j] = pairs[copy, j, i] = 1
             device = self._data.train.images.device
@@ -181,7 +182,7 @@ class Endpoints(Parametrisation):
         """Parameters and buffers `(copy, *shape)` at one point, the same for all layers and copies."""
         first = next(iter(stored.values()))
         rows = coefficients.to(first).expand(len(first), -1)
-        parameters = {name: subspace.mix(tensor, rows) for name, tensor in stored.items()}
+        parameters = {name: geometry.mix(tensor, rows) for name, tensor in stored.items()}
         settings = (self._data, self._batch_size, examples)
         return parameters | batch_norm.recomputed(self._network, parameters, self._buffers, *settings)
 

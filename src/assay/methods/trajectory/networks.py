@@ -1,8 +1,8 @@
-"""Networks that are a prefix without parameters, then linear layers and ReLUs: run in pairs, and fast.
+"""Runs networks in pairs: `DenseNetworks` for linear layers and ReLUs, `StackedNetworks` for all others, slower.
 
-The prefix (pooling, flattening) gives the same for every network, so it is applied once to the whole training set. The
-two models of a test see the same examples, so their first layers are one matrix product. Everything is laid out
-`(pair, unit of a layer, example)`, in which all products and the sum over classes run along memory.
+Dense: the prefix (pooling, flattening) gives the same for every network, so it is applied once to the whole training
+set. The two models of a test see the same examples, so their first layers are one matrix product. Everything is laid
+out `(pair, unit of a layer, example)`, in which all products and the sum over classes run along memory.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from assay.data.sets.augment import normalise
+from assay.training.stack import Stack
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
@@ -25,7 +26,7 @@ CHUNK = 4096
 
 
 class DenseNetworks:
-    """Runs pairs of such networks on examples of the training set.
+    """Runs pairs of networks, a prefix without parameters and then linear layers and ReLUs, on training examples.
 
     Args:
         prefix: what comes before the first linear layer.
@@ -73,3 +74,31 @@ class DenseNetworks:
                 pair = torch.baddbmm(bias.view(units, -1, 1), weight.view(units, -1, weight.shape[-1]), rows.mT)
                 hidden = pair.view(units * models, -1, indices.shape[1])
         return hidden.view(units, models, -1, hidden.shape[-1])
+
+
+class StackedNetworks:
+    """Runs pairs of networks on examples of the training set, in eval mode.
+
+    Args:
+        network: the plain module, which has no buffers.
+        data: the prepared data, on the device.
+    """
+
+    def __init__(self, network: nn.Module, data: Prepared) -> None:
+        self._network, self._data = network.eval(), data
+
+    def logits(
+        self, weights: Weights, indices: Int64[Tensor, "unit example"] | slice
+    ) -> Float[Tensor, "unit model class example"]:
+        """Logits of all models of each unit; arguments as in `DenseNetworks.logits`."""
+        units, models = next(iter(weights.values())).shape[:2]
+        images = self._data.train.images
+        if isinstance(indices, slice):
+            inputs = normalise(images[indices], self._data.mean, self._data.std)
+            inputs = inputs.expand(units * models, *inputs.shape)
+        else:
+            inputs = normalise(images.index_select(0, indices.flatten()), self._data.mean, self._data.std)
+            inputs = inputs.view(*indices.shape, *inputs.shape[1:]).repeat_interleave(models, 0)
+        stack = Stack(self._network, units * models, images.device)
+        logits = stack.forward({name: tensor.flatten(0, 1) for name, tensor in weights.items()}, inputs)
+        return logits.view(units, models, *logits.shape[1:]).mT

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from assay.training.task import Task
     from assay.training.update import Update
 
+PAPER = {
+    "key": "kawaguchi2020",
+    "topic": "Ordered SGD",
+    "cited": "Kawaguchi and Lu 2020, AISTATS",
+}
+CONTRACT_ARMS = {"ordered sgd": {"options": {"q": 8}}}
+
 
 class Options(Section):
     """What an arm of this method may set beside the shared budget.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float64
     from torch import Tensor
 
-    from assay.training.sampling.acceptance import Decision
+    from assay.methods.trajectory.acceptance import Decision
 
 WINDOWS = 60
 FIELDS = ("loss", "accuracy", "accepted", "batch", "tests", "exact_tests", "exact_accepted", "forward", "skewness")

@@ -12,21 +12,19 @@ takes no gradient. A step of the loop is a sweep: one proposal for each model of
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from assay import models
 from assay.config import PARAMS_FILE, Section
 from assay.foundation.errors import AssayError
-from assay.training.sampling.acceptance import decide, decide_exactly, fits
-from assay.training.sampling.bridge import Move
-from assay.training.sampling.chain import Centring, Chains, TrajectoryUpdate
-from assay.training.sampling.coordinates import Coordinates, check_scales
-from assay.training.sampling.dense import DenseNetworks
-from assay.training.sampling.schedule import Annealing, Steering
-from assay.training.sampling.stacked import StackedNetworks
-from assay.training.sampling.start import starting_chains
+from assay.methods.trajectory.acceptance import decide, decide_exactly, fits
+from assay.methods.trajectory.chain import Centring, Chains, TrajectoryUpdate
+from assay.methods.trajectory.coordinates import Coordinates, check_scales
+from assay.methods.trajectory.networks import DenseNetworks, StackedNetworks
+from assay.methods.trajectory.proposals import Move, starting_chains
+from assay.methods.trajectory.schedule import Annealing, Steering
 from assay.training.stack.dense import split_prefix
 
 if TYPE_CHECKING:
@@ -36,6 +34,23 @@ if TYPE_CHECKING:
     from assay.training.update import GradientUpdate
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+PAPER = {
+    "key": "mair2023",
+    "topic": "Ensembles by trajectory sampling",
+    "cited": "Mair, Causer, Garrahan 2023, arXiv 2306.13442",
+}
+TAKES_GRADIENTS = False
+_CHAIN = {"tau": 3, "s": 300.0, "sigma": 0.1, "s_start": 50.0, "block": 16, "steer": True}
+CONTRACT_ARMS: dict[str, dict[str, Any]] = {
+    "trajectory": {"options": _CHAIN},
+    "trajectory of an mlp, noisy labels": {
+        "model": {"name": "mlp", "hidden": [8]},
+        "options": {**_CHAIN, "centre": True, "layer_scale": {"output": 0.5}, "beta": 0.7},
+        "label_noise": 0.1,
+    },
+    "trajectory with the full test": {"options": {**_CHAIN, "test": "full"}},
+}
 
 
 class Options(Section):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float64
     from torch import Tensor
 
-    from assay.training.sampling.acceptance import Decision
+    from assay.methods.trajectory.acceptance import Decision
 
 TESTS_A_LOOK = 100  # of each chain, between two looks
 GAIN, MOST_CHANGE = 0.2, 0.2  # of log σ at a look

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,29 +11,20 @@ from assay.artifact import MASKS
 from assay.config.lottery import BASELINE, round_name
 from assay.foundation.errors import AssayError
 from assay.foundation.runtime import generator
-from assay.training.masks import counts_left
-from assay.training.pruning import left_after, pools, prune, random_masks
+from assay.methods.lottery.masks import counts_left
+from assay.methods.lottery.pruning import left_after, pools, prune, random_masks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from assay.artifact import Artifact
-    from assay.config.lottery import Control, Scope
-    from assay.training.pruning import Masks
+    from assay.methods.lottery import Options
+    from assay.methods.lottery.pruning import Masks
     from assay.training.stack import Weights
     from assay.training.task import Task
 
 
-class Settings(Protocol):
-    """What decides the masks of a round; `assay.methods.lottery.Options` says what each is."""
-
-    round: int
-    prune_fraction: dict[str, float]
-    scope: Scope
-    controls: list[Control]
-
-
-def round_masks(task: Task, settings: Settings, kinds: Mapping[str, str]) -> dict[str, Masks]:
+def round_masks(task: Task, options: Options, kinds: Mapping[str, str]) -> dict[str, Masks]:
     """The masks `(seed, *shape)` of each variant that a round trains, the ticket's first.
 
     The ticket prunes what the round before has left. `reinit` shares its masks, `random` has as many weights in each
@@ -41,26 +32,26 @@ def round_masks(task: Task, settings: Settings, kinds: Mapping[str, str]) -> dic
 
     Args:
         task: the round, with its ancestors.
-        settings: which round, and how it prunes.
+        options: which round, and how it prunes.
         kinds: the prunable parameters, each with its kind.
 
     Raises:
         AssayError: an ancestor does not belong to this round, or global pruning leaves a layer empty.
     """
-    ranked = pools(kinds, settings.prune_fraction, settings.scope)
+    ranked = pools(kinds, options.prune_fraction, options.scope)
     prunable = [name for pool, _ in ranked for name in pool]
-    weights, before = ancestor(task, round_name(settings.round - 1), prunable)
+    weights, before = ancestor(task, round_name(options.round - 1), prunable)
     sizes = [left_after(sum(counts_left(before[name])[0] for name in pool), share) for pool, share in ranked]
 
     def pruned(weights: Weights, masks: Masks) -> Masks:
         parts = [prune(weights, masks, pool, size) for (pool, _), size in zip(ranked, sizes, strict=True)]
         found = {name: mask for part in parts for name, mask in part.items()}
-        _refuse_empty(task, settings, found)
+        _refuse_empty(task, options, found)
         return found
 
     ticket = pruned(weights, before)
     masks = {"ticket": ticket}
-    for control in settings.controls:
+    for control in options.controls:
         if control == "reinit":
             masks[control] = ticket
         elif control == "random":
@@ -130,11 +121,11 @@ def _scores(task: Task, masks: Masks) -> Weights:
     }
 
 
-def _refuse_empty(task: Task, settings: Settings, masks: Masks) -> None:
+def _refuse_empty(task: Task, options: Options, masks: Masks) -> None:
     for name, mask in masks.items():
         for seed, left in zip(task.run.seeds, counts_left(mask), strict=True):
             if left == 0:
                 raise AssayError(
-                    f"params.yaml: lottery.rounds.{settings.round}: pruning with scope {settings.scope} leaves no "
+                    f"params.yaml: lottery.rounds.{options.round}: pruning with scope {options.scope} leaves no "
                     f"weight of seed {seed} in {name}; ask for fewer rounds, or for a smaller lottery.prune_fraction"
                 )

@@ -31,6 +31,19 @@ if TYPE_CHECKING:
 
 Selection = Literal["hardest", "random", "fresh"]
 
+PAPER = {
+    "key": "sahayam2023",
+    "topic": "Hard mini-batches",
+    "cited": "Sahayam, Zakkam, Jayaraman 2023, arXiv 2304.03486",
+}
+# 6 batches, so that the first epoch ends at step 6 and rounds of 3 at 9 and 12
+CONTRACT_ARMS: dict[str, dict[str, Any]] = {
+    "hard batches": {"options": {"delta": 0.5}},
+    "hard batches, fresh losses": {"options": {"delta": 0.5, "selection": "fresh"}},
+    "hard batches, random": {"options": {"delta": 0.5, "selection": "random"}},
+    "hard batches, noisy labels": {"label_noise": 0.2},
+}
+
 
 class Options(Section):
     """What an arm of this method may set beside the shared budget.

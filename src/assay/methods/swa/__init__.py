@@ -36,6 +36,19 @@ if TYPE_CHECKING:
     from assay.training.task import Task
     from assay.training.update import Update
 
+PAPER = {
+    "key": "izmailov2018",
+    "topic": "Stochastic weight averaging",
+    "cited": "Izmailov et al. 2018, UAI",
+}
+CONTRACT_ARMS = {
+    "swa": {"options": {"start": 0.5, "cycle_steps": 2}},
+    "swa with batch norm": {
+        "model": {"name": "vgg", "widths": [[4], [4]], "batch_norm": True},
+        "options": {"start": 0.9, "cycle_steps": 1},
+    },
+}
+
 
 class Options(Section):
     """What an arm of this method may set beside the shared budget.

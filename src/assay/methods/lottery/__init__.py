@@ -24,10 +24,10 @@ from assay.config import BASELINE, PARAMS_FILE, Section
 from assay.config.lottery import Control, Scope  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.foundation.errors import AssayError
 from assay.foundation.runtime import key
+from assay.methods.lottery.masks import Masked
+from assay.methods.lottery.pruning import left_after, pools
+from assay.methods.lottery.tickets import round_masks
 from assay.training.batches import EpochBatches
-from assay.training.masks import Masked
-from assay.training.pruning import left_after, pools
-from assay.training.tickets import round_masks
 from assay.training.update import GradientUpdate
 
 if TYPE_CHECKING:
@@ -38,6 +38,25 @@ if TYPE_CHECKING:
     from assay.training.stack import Weights
     from assay.training.task import Task
     from assay.training.update import Update
+
+PAPER = {
+    "key": "frankle2019",
+    "topic": "Lottery tickets",
+    "cited": "Frankle and Carbin 2019, arXiv 1803.03635",
+}
+CONTRACT_ARMS = {
+    "lottery": {
+        "arm": "round-1",
+        "options": {
+            "round": 1,
+            "after": "baseline",
+            "prune_fraction": {"linear": 0.2, "output": 0.2},
+            "scope": "layerwise",
+            "rewind": 0,
+            "controls": ["reinit", "random", "one_shot"],
+        },
+    },
+}
 
 
 class Options(Section):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from assay.training.sampling.acceptance import exponentials, mixing_variance
-from assay.training.sampling.bridge import propose, random_subset
+from assay.methods.trajectory.acceptance import exponentials, mixing_variance
+from assay.methods.trajectory.proposals import propose, random_subset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float64
     from torch import Tensor
 
-    from assay.training.sampling.acceptance import Decision, Pairs
-    from assay.training.sampling.bridge import Move, Places
+    from assay.methods.trajectory.acceptance import Decision, Pairs
+    from assay.methods.trajectory.proposals import Move, Places
 
     MakePairs = Callable[[Float[Tensor, "test d"], Float[Tensor, "test d"]], Pairs]
     Decide = Callable[

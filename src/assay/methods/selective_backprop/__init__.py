@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from assay.training.task import Task
     from assay.training.update import Update
 
+PAPER = {
+    "key": "jiang2019",
+    "topic": "Selective-Backprop",
+    "cited": "Jiang et al. 2019, arXiv 1910.00762",
+}
+CONTRACT_ARMS = {"selective backprop": {"options": {"beta": 1.0, "history": 40}}}
+
 
 class Options(Section):
     """What an arm of this method may set beside the shared budget.

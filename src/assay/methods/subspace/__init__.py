@@ -6,7 +6,7 @@ step draws a point of the subspace, runs the network there, and moves every endp
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator
@@ -15,14 +15,27 @@ from assay import models
 from assay.config import PARAMS_FILE, Section
 from assay.foundation.errors import AssayError
 from assay.foundation.runtime import key
-from assay.training.endpoints import Endpoints, Points, layers
-from assay.training.subspace import Shape  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.methods.subspace.endpoints import Endpoints, Points, layers
+from assay.methods.subspace.geometry import Shape  # noqa: TC001 (pydantic reads annotations at run time)
 
 if TYPE_CHECKING:
     from assay.config import Run
     from assay.data.sets.images import Images
     from assay.training.task import Task
     from assay.training.update import Update
+
+PAPER = {
+    "key": "wortsman2021",
+    "topic": "Neural-network subspaces",
+    "cited": "Wortsman et al. 2021, ICML",
+}
+CONTRACT_ARMS: dict[str, dict[str, Any]] = {
+    "line": {},
+    "curve": {"options": {"shape": "curve"}},
+    "simplex": {"options": {"shape": "simplex"}, "label_noise": 0.2},
+    "line, layerwise": {"model": {"name": "mlp", "hidden": [8]}, "options": {"layerwise": True}},
+    "line with batch norm": {"model": {"name": "vgg", "widths": [[4], [4]], "batch_norm": True}},
+}
 
 
 class Options(Section):
