@@ -12,8 +12,8 @@ import torch
 
 from assay import artifact, methods, models
 from assay.training.checkpoint import Scratch
+from assay.training.context import TrainContext
 from assay.training.curves import Curves
-from assay.training.task import Task
 from tests.conftest import make_data
 
 OF_METHOD = {name: importlib.import_module(f"assay.methods.{name}").CONTRACT_ARMS for name in methods.names()}
@@ -23,18 +23,18 @@ FIRST_ROUND, CHAIN = ARMS["lottery"]["options"], ARMS["trajectory"]["options"]
 
 def train(run, data, folder, stage="probe"):
     with Scratch(stage, run.model_dump(mode="json"), data.train.images.device, folder) as scratch:
-        return methods.train(run, data, scratch, ancestors(run, data))
+        return methods.train(run, data, scratch, parents(run, data))
 
 
-def ancestors(run, data):
+def parents(run, data):
     """What a pruning round starts from: the dense training, taken without a checkpoint."""
     if run.method != "lottery":
         return {}
-    task = Task(run.model_copy(update={"arm": "baseline", "method": "sgd", "options": {}}), data)
-    update = methods.make_update(task)
+    context = TrainContext(run.model_copy(update={"arm": "baseline", "method": "sgd", "options": {}}), data)
+    update = methods.make_update(context)
     for step in range(run.train.steps):
         update.step(step)
-    return {"baseline": task.artifact(update, Curves(()))}
+    return {"baseline": context.artifact(update, Curves(()))}
 
 
 def assert_equal_weights(one, other, compare):

@@ -3,7 +3,7 @@
 A method is a package in this folder. Its `__init__.py` holds:
 
 - `Options`: a pydantic section, the keys that its arms may set;
-- `update(task, options)`: the state of a training and the rule that moves it;
+- `update(context, options)`: the state of a training and the rule that moves it;
 - `CONTRACT_ARMS`: small arms, by name, that the contract suite trains (`tests/contract`);
 - `PAPER` (optional): the paper whose claims it tests, a literal that `assay.reporting.papers` reads;
 - `check(run, options, images, examples)` (optional): refuses, in one line that names the key, options that do not fit
@@ -32,8 +32,8 @@ from assay.foundation.errors import AssayError
 from assay.methods import _claims, _tuning
 from assay.methods._claims import Product
 from assay.training.checkpoint import UnusableCheckpointError
+from assay.training.context import TrainContext
 from assay.training.loop import train as run_loop
-from assay.training.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from assay.data.sets.prepared import Prepared
     from assay.training.checkpoint import Scratch
     from assay.training.loop import Trained
-    from assay.training.update import Update
+    from assay.training.step_rule import StepRule
 
 
 class Method(Protocol):
@@ -52,7 +52,7 @@ class Method(Protocol):
 
     Options: type[Section]
 
-    def update(self, task: Task, options: Any) -> Update:
+    def update(self, context: TrainContext, options: Any) -> StepRule:
         """The state of a training by this method, and the rule that moves it."""
         ...
 
@@ -66,8 +66,8 @@ def train(
     run: Run,
     data: Prepared,
     scratch: Scratch,
-    ancestors: Mapping[str, Artifact] | None = None,
-    watched: tuple[Literal["validation", "test"], ...] = ("validation",),
+    parents: Mapping[str, Artifact] | None = None,
+    eval_splits: tuple[Literal["validation", "test"], ...] = ("validation",),
 ) -> tuple[Artifact, Trained]:
     """Train an arm (the baseline, or a pruning round) to the end: all its seeds as one stack.
 
@@ -75,36 +75,36 @@ def train(
         run: the parameters as resolved for the arm.
         data: training and validation split, on the device.
         scratch: for checkpoints and live curves.
-        ancestors: the trained networks that a pruning round starts from, by arm.
-        watched: the splits whose loss and accuracy the curves show.
+        parents: the trained networks that a pruning round starts from, by arm.
+        eval_splits: the splits whose loss and accuracy the curves show.
 
     Raises:
-        AssayError: an option is wrong, an ancestor does not belong to the run, or the training diverged.
+        AssayError: an option is wrong, a parent does not belong to the run, or the training diverged.
     """
     run = _with_budget(run)
     _check_model(run, data.images)  # of a folder, only its bytes tell the classes and how many examples there are
     _check_options(run, data.images, len(data.train.labels))
-    task = Task(run, data, ancestors or {}, watched)
+    context = TrainContext(run, data, parents or {}, eval_splits)
     if not _tuning.is_tuned(run):
-        return _train(task, scratch)
-    tuning = _tuning.chosen_before(run, task.ancestors)
+        return _train(context, scratch)
+    tuning = _tuning.chosen_before(run, context.parents)
     if tuning is not None:
-        own, trained = _train(task, scratch, tuning["lr"])
+        own, trained = _train(context, scratch, tuning["lr"])
         return (own if run.method == LOTTERY else _tuning.billed(own, tuning)), trained
     rates = run.train.tune.lr if run.train.tune else ()
-    return _tuning.search(rates, lambda lr: _train(task, scratch.part(f"lr-{lr}"), lr))
+    return _tuning.search(rates, lambda lr: _train(context, scratch.part(f"lr-{lr}"), lr))
 
 
-def _train(task: Task, scratch: Scratch, lr: float | None = None) -> tuple[Artifact, Trained]:
+def _train(context: TrainContext, scratch: Scratch, lr: float | None = None) -> tuple[Artifact, Trained]:
     """Train once, at another learning rate if one is given; from the scratch's checkpoint where it holds one."""
-    own = task if lr is None else replace(task, run=_tuning.with_lr(task.run, lr))
+    own = context if lr is None else replace(context, run=_tuning.with_lr(context.run, lr))
 
     def run() -> tuple[Artifact, Trained]:
         update = make_update(own)
         plan = own.plan(update)
         title = plan.title if lr is None else f"{plan.title}, lr {lr}"
         trained = run_loop(update, replace(plan, title=title), own.data, scratch)
-        return task.artifact(update, trained.curves), trained
+        return context.artifact(update, trained.curves), trained
 
     try:
         return run()
@@ -112,9 +112,9 @@ def _train(task: Task, scratch: Scratch, lr: float | None = None) -> tuple[Artif
         return run()
 
 
-def make_update(task: Task) -> Update:
-    """The state of a training at its start, and the rule that moves it, by the task's method."""
-    return _method(task.run.method, task.run.arm).update(task, options(task.run))
+def make_update(context: TrainContext) -> StepRule:
+    """The state of a training at its start, and the rule that moves it, by the context's method."""
+    return _method(context.run.method, context.run.arm).update(context, options(context.run))
 
 
 def options(run: Run) -> Section:

@@ -52,9 +52,9 @@ def check(params: Params) -> None:
         raise AssayError(f"{PARAMS_FILE}: train.tune: chosen on the validation set, and data.validation is 0; raise it")
 
 
-def chosen_before(run: Run, ancestors: Mapping[str, Artifact]) -> dict[str, Any] | None:
+def chosen_before(run: Run, parents: Mapping[str, Artifact]) -> dict[str, Any] | None:
     """What was chosen for this training before: by the arm's first seeds, or for a pruning round by the baseline."""
-    before = ancestors.get(run.arm) or (ancestors.get(BASELINE) if run.method == LOTTERY else None)
+    before = parents.get(run.arm) or (parents.get(BASELINE) if run.method == LOTTERY else None)
     return before.manifest.record.get("tuning") if before else None
 
 

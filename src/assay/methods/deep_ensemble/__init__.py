@@ -14,13 +14,13 @@ from assay.config import Section
 from assay.foundation.runtime import key
 from assay.training.batches import EpochBatches
 from assay.training.parametrisation import Outcome
-from assay.training.update import GradientUpdate, Seen, UpdateAround
+from assay.training.step_rule import BatchStats, GradientUpdate, StepWrapper
 
 if TYPE_CHECKING:
     from assay.config import Run
+    from assay.training.context import TrainContext
     from assay.training.stack import Weights
-    from assay.training.task import Task
-    from assay.training.update import Update
+    from assay.training.step_rule import StepRule
 
 PAPER = {
     "key": "lakshminarayanan2017",
@@ -52,21 +52,21 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
     return tuple(f"trainings.{name}" for name in variants(options))
 
 
-def update(task: Task, options: Options) -> Update:
+def update(context: TrainContext, options: Options) -> StepRule:
     """All members of all seeds as one stack, each with its own start and its own order of the examples.
 
     The first member is the baseline's network of the same seed, bit for bit. Members share their seed's label noise: it
     is a property of the data that they are given.
     """
-    train, count = task.run.train, options.members
-    seeds = [own for seed in task.run.seeds for own in (seed, *(key(seed, "member", k) for k in range(1, count)))]
-    labels = task.labels if task.labels.dim() == 1 else task.labels.repeat_interleave(count, 0)
-    network, parameters, buffers = task.fresh(seeds)
+    train, count = context.run.train, options.members
+    seeds = [own for seed in context.run.seeds for own in (seed, *(key(seed, "member", k) for k in range(1, count)))]
+    labels = context.labels if context.labels.dim() == 1 else context.labels.repeat_interleave(count, 0)
+    network, parameters, buffers = context.fresh(seeds)
     batches = EpochBatches(labels, seeds, train.batch_size)
-    return DeepEnsemble(GradientUpdate(task.data, train, seeds, network, parameters, buffers, batches), options)
+    return DeepEnsemble(GradientUpdate(context.data, train, seeds, network, parameters, buffers, batches), options)
 
 
-class DeepEnsemble(UpdateAround):
+class DeepEnsemble(StepWrapper):
     """A stack in which so many copies, one after the other, belong to one seed.
 
     Args:
@@ -78,11 +78,11 @@ class DeepEnsemble(UpdateAround):
         super().__init__(copies)
         self._members, self._combine = options.members, options.combine
 
-    def step(self, step: int) -> Seen:
+    def step(self, step: int) -> BatchStats:
         """Move every member once; what a seed saw are the batches of all its members."""
         seen = super().step(step)
         rows = self._members * seen.losses.shape[1]
-        return Seen(seen.losses.reshape(-1, rows), seen.correct.reshape(-1, rows))
+        return BatchStats(seen.losses.reshape(-1, rows), seen.correct.reshape(-1, rows))
 
     def evaluated(self) -> Weights:
         """Each seed's first member, which the curves show."""

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from assay.config import Run
     from assay.data.sets.images import Images
     from assay.training.batches import Batch, Score
-    from assay.training.task import Task
-    from assay.training.update import Update
+    from assay.training.context import TrainContext
+    from assay.training.step_rule import StepRule
 
 Selection = Literal["hardest", "random", "fresh"]
 
@@ -84,10 +84,10 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
     return tuple(f"hard_batches.{key}" for key in keys)
 
 
-def update(task: Task, options: Options) -> Update:
+def update(context: TrainContext, options: Options) -> StepRule:
     """Fill the first seam and leave the others as they are."""
-    seeds, batch_size = task.run.seeds, task.run.train.batch_size
-    return task.gradient_update(HardBatches(task.labels, seeds, batch_size, options.delta, options.selection))
+    seeds, batch_size = context.run.seeds, context.run.train.batch_size
+    return context.gradient_update(HardBatches(context.labels, seeds, batch_size, options.delta, options.selection))
 
 
 class HardBatches(Batches):

@@ -28,16 +28,16 @@ from assay.methods.lottery.masks import Masked
 from assay.methods.lottery.pruning import left_after, pools
 from assay.methods.lottery.tickets import round_masks
 from assay.training.batches import EpochBatches
-from assay.training.update import GradientUpdate
+from assay.training.step_rule import GradientUpdate
 
 if TYPE_CHECKING:
     from torch import nn
 
     from assay.config import Run
     from assay.data.sets.images import Images
+    from assay.training.context import TrainContext
     from assay.training.stack import Weights
-    from assay.training.task import Task
-    from assay.training.update import Update
+    from assay.training.step_rule import StepRule
 
 PAPER = {
     "key": "frankle2019",
@@ -131,52 +131,59 @@ class Round(GradientUpdate):
         return {**super().record(), "dense_bytes": len(sparse.encoded(whole)), "sparse_bytes": sizes}
 
 
-def update(task: Task, options: Options) -> Update:
+def update(context: TrainContext, options: Options) -> StepRule:
     """Fill the second seam with the masks of this round, and start from the early weights of each variant."""
-    network, initial, buffers = task.fresh(task.run.seeds)
-    masks = round_masks(task, options, models.weight_names(network))
+    network, initial, buffers = context.fresh(context.run.seeds)
+    masks = round_masks(context, options, models.weight_names(network))
     variants = tuple(masks)
-    starts = dict.fromkeys(variants, _at_step(task, options.rewind, network, initial, buffers))
+    starts = dict.fromkeys(variants, _at_step(context, options.rewind, network, initial, buffers))
     if "reinit" in variants:
-        _, again, buffers = task.fresh([key(seed, "reinitialisation", options.round) for seed in task.run.seeds])
-        starts["reinit"] = _at_step(task, options.rewind, network, again, buffers)
+        _, again, buffers = context.fresh([key(seed, "reinitialisation", options.round) for seed in context.run.seeds])
+        starts["reinit"] = _at_step(context, options.rewind, network, again, buffers)
     total = sum(initial[name][0].numel() for name in models.weight_names(network))
-    masked = Masked(masks, total, _rests_on(task, options), _record(options, variants))
+    masked = Masked(masks, total, _prior_cost(context, options), _record(options, variants))
     stored = masked.start([weights for weights, _ in starts.values()])
     buffers = {name: torch.cat([own[name] for _, own in starts.values()]) for name in buffers}
-    made = _gradient_update(task, len(variants), network, stored, buffers, masked)
+    made = _gradient_update(context, len(variants), network, stored, buffers, masked)
     made.curve_names, made.first_step = variants, options.rewind
     return made
 
 
 def _gradient_update(
-    task: Task, variants: int, network: nn.Module, stored: Weights, buffers: Weights, masked: Masked | None = None
+    context: TrainContext,
+    variants: int,
+    network: nn.Module,
+    stored: Weights,
+    buffers: Weights,
+    masked: Masked | None = None,
 ) -> Round:
     """Gradient training of so many networks a seed; those of one seed see the same batches."""
-    run = task.run
+    run = context.run
     seeds = run.seeds * variants
-    batches = EpochBatches(task.labels, seeds, run.train.batch_size)
-    return Round(task.data, run.train, seeds, network, stored, buffers, batches, masked)
+    batches = EpochBatches(context.labels, seeds, run.train.batch_size)
+    return Round(context.data, run.train, seeds, network, stored, buffers, batches, masked)
 
 
-def _at_step(task: Task, steps: int, network: nn.Module, weights: Weights, buffers: Weights) -> tuple[Weights, Weights]:
+def _at_step(
+    context: TrainContext, steps: int, network: nn.Module, weights: Weights, buffers: Weights
+) -> tuple[Weights, Weights]:
     """Weights and buffers of the dense training after so many steps: trained again, since they depend on seeds alone.
 
     Trained as the baseline is, in a stack of one copy a seed, so that they are the baseline's own bit for bit.
     """
-    dense = _gradient_update(task, 1, network, weights, buffers)
+    dense = _gradient_update(context, 1, network, weights, buffers)
     for step in range(steps):
         dense.step(step)
     return {name: tensor.detach() for name, tensor in dense.stored.items()}, dense.buffers
 
 
-def _rests_on(task: Task, options: Options) -> dict[str, Cost]:
+def _prior_cost(context: TrainContext, options: Options) -> dict[str, Cost]:
     """What each variant costs before its own training: a ticket's masks took every training that came before."""
     before, dense = (
-        next(iter(task.ancestors[name].manifest.variants.values())).cost for name in (options.after, BASELINE)
+        next(iter(context.parents[name].manifest.variants.values())).cost for name in (options.after, BASELINE)
     )
     steps = options.rewind
-    early = Cost(train_samples=steps * task.run.train.batch_size, optimizer_steps=steps)
+    early = Cost(train_samples=steps * context.run.train.batch_size, optimizer_steps=steps)
     return {"ticket": before, "reinit": before + early, "random": early, "one_shot": dense}
 
 

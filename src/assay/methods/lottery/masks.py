@@ -27,14 +27,14 @@ class Masked(Parametrisation):
     Args:
         masks: by variant, then by parameter, `(seed, *shape)`; the copies of the stack stand in this order.
         weights: how many prunable weights there are, pruned or not.
-        rests_on: by variant, what earlier trainings cost that it rests on.
+        prior_cost: by variant, what earlier trainings cost that it rests on.
         record: what there is to say beside it.
     """
 
     def __init__(
-        self, masks: Mapping[str, Masks], weights: int, rests_on: Mapping[str, Cost], record: dict[str, Any]
+        self, masks: Mapping[str, Masks], weights: int, prior_cost: Mapping[str, Cost], record: dict[str, Any]
     ) -> None:
-        self._masks, self._weights, self._rests_on, self._record = masks, weights, rests_on, record
+        self._masks, self._weights, self._prior_cost, self._record = masks, weights, prior_cost, record
         first = next(iter(masks.values()))
         self._factors = {name: torch.cat([own[name] for own in masks.values()]).float() for name in first}
 
@@ -62,7 +62,7 @@ class Masked(Parametrisation):
                 {name: tensor[begin:end, None] for name, tensor in {**stored, **buffers}.items()},
                 density=1 - pruned / self._weights,
                 masks={name: mask[:, None].to(torch.uint8) for name, mask in masks.items()},
-                rests_on=self._rests_on[variant],
+                prior_cost=self._prior_cost[variant],
             )
             begin = end
         return found

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from assay.config import Run
     from assay.data.sets.images import Images
-    from assay.training.task import Task
-    from assay.training.update import Update
+    from assay.training.context import TrainContext
+    from assay.training.step_rule import StepRule
 
 PAPER = {
     "key": "kawaguchi2020",
@@ -56,9 +56,9 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
         )
 
 
-def update(task: Task, options: Options) -> Update:
+def update(context: TrainContext, options: Options) -> StepRule:
     """Fill the first seam and leave the others as they are."""
-    return task.gradient_update(TopQ(task.labels, task.run.seeds, task.run.train.batch_size, options.q))
+    return context.gradient_update(TopQ(context.labels, context.run.seeds, context.run.train.batch_size, options.q))
 
 
 class TopQ(EpochBatches):

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from assay.config import Run
     from assay.data.sets.images import Images
     from assay.training.batches import Batch, Score
-    from assay.training.task import Task
-    from assay.training.update import Update
+    from assay.training.context import TrainContext
+    from assay.training.step_rule import StepRule
 
 PAPER = {
     "key": "jiang2019",
@@ -58,10 +58,12 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
         raise AssayError(f"{run.place('batch_size')}: of one example, {run.arm} selects none; set it to 2 or more")
 
 
-def update(task: Task, options: Options) -> Update:
+def update(context: TrainContext, options: Options) -> StepRule:
     """Fill the first seam and leave the others as they are."""
-    batch_size = task.run.train.batch_size
-    return task.gradient_update(Selective(task.labels, task.run.seeds, batch_size, options.beta, options.history))
+    batch_size = context.run.train.batch_size
+    return context.gradient_update(
+        Selective(context.labels, context.run.seeds, batch_size, options.beta, options.history)
+    )
 
 
 class Selective(EpochBatches):

@@ -14,8 +14,8 @@ from assay.foundation.errors import AssayError
 if TYPE_CHECKING:
     from assay.config import Run
     from assay.data.sets.images import Images
-    from assay.training.task import Task
-    from assay.training.update import Update
+    from assay.training.context import TrainContext
+    from assay.training.step_rule import StepRule
 
 CONTRACT_ARMS: dict[str, dict[str, Any]] = {
     "sgd": {},
@@ -49,6 +49,6 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
         )
 
 
-def update(task: Task, options: Options) -> Update:
+def update(context: TrainContext, options: Options) -> StepRule:
     """Fill the first seam with plain epochs and leave the others as they are."""
-    return task.gradient_update(batches=task.batches(options.batches))
+    return context.gradient_update(batches=context.batches(options.batches))

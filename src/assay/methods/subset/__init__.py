@@ -18,10 +18,10 @@ from assay.config import PARAMS_FILE, Section
 from assay.foundation.errors import AssayError
 from assay.foundation.runtime import generator
 from assay.methods.subset.lbfgs import LbfgsPhase
-from assay.methods.subset.phases import MeasuredPhases, Yardstick
+from assay.methods.subset.phases import MeasuredPhases, PhaseEvaluator
 from assay.training.batches import Batches, EpochBatches
 from assay.training.optim import check_warm_up
-from assay.training.stack.ways import draws_random_numbers
+from assay.training.stack.strategies import draws_random_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from assay.config import Run
     from assay.data.sets.images import Images
     from assay.training.batches import Score
-    from assay.training.task import Task
-    from assay.training.update import Update
+    from assay.training.context import TrainContext
+    from assay.training.step_rule import StepRule
 
 PRETRAINING, FINE_TUNING, FROM_SCRATCH = "pretraining", "fine-tuning", "from scratch"
 TERMS = ("k", "K", "M", "P", "Q")
@@ -120,20 +120,24 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
     return tuple(f"subset.{term}" for term in TERMS)
 
 
-def update(task: Task, options: Options) -> Update:
+def update(context: TrainContext, options: Options) -> StepRule:
     """Fill the first seam; measure the networks after each phase."""
-    run, copies = task.run, len(task.run.seeds)
+    run, copies = context.run, len(context.run.seeds)
     first = options.pretraining_steps(run.train.steps)
-    batches = SubsetBatches(task.labels, run.seeds, run.train.batch_size, options.k, first)
-    inner = task.gradient_update(batches)
+    batches = SubsetBatches(context.labels, run.seeds, run.train.batch_size, options.k, first)
+    inner = context.gradient_update(batches)
     moved = LbfgsPhase(inner, batches.subset, first) if options.pretrain_with == "lbfgs" else inner
     ends = {run.train.steps: FROM_SCRATCH} if options.k == 1 else {first: PRETRAINING, run.train.steps: FINE_TUNING}
-    everything = torch.arange(batches.examples, device=task.device).expand(copies, -1)
-    yardstick = Yardstick(task.data, batches.labels(everything), batches.subset)
-    size, outputs, parameters = batches.subset.shape[1], task.data.images.classes, models.parameter_count(inner.network)
+    everything = torch.arange(batches.examples, device=context.device).expand(copies, -1)
+    evaluator = PhaseEvaluator(context.data, batches.labels(everything), batches.subset)
+    size, outputs, parameters = (
+        batches.subset.shape[1],
+        context.data.images.classes,
+        models.parameter_count(inner.network),
+    )
     q = round(overdetermination(size, outputs, parameters), 6)
     terms = dict(zip(TERMS, (options.k, size, outputs, parameters, q), strict=True))
-    return MeasuredPhases(moved, ends, yardstick, about={"subset": terms})
+    return MeasuredPhases(moved, ends, evaluator, about={"subset": terms})
 
 
 def split(examples: int, k: int, seed: int) -> tuple[Int64[Tensor, " part"], ...]:

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from assay.training.stack import Stack
-from assay.training.update import Seen, UpdateAround
+from assay.training.step_rule import BatchStats, StepWrapper
 
 if TYPE_CHECKING:
     from jaxtyping import Int64
     from torch import Tensor
 
-    from assay.training.update import GradientUpdate
+    from assay.training.step_rule import GradientUpdate
 
 ROWS = 1024  # examples in one pass, so that memory does not grow with the subset
 RUNS = 26  # of the subset in an iteration: the first, and the 25 that the line search may take
 
 
-class LbfgsPhase(UpdateAround):
+class LbfgsPhase(StepWrapper):
     """Each copy walks by L-BFGS on its own subset for a while; then the inner update goes on from there.
 
     A step is one iteration. The line search decides how often it runs the whole subset, and every run is billed.
@@ -37,7 +37,7 @@ class LbfgsPhase(UpdateAround):
 
     def __init__(self, inner: GradientUpdate, subset: Int64[Tensor, "copy subset"], until: int) -> None:
         super().__init__(inner)
-        self._subset, self._until, self._examples = subset, until, inner.examples
+        self._subset, self._until, self._loader = subset, until, inner.loader
         self._labels = inner.batches.labels(subset)
         self._alone = Stack(inner.network, 1, subset.device, inner.train.precision)
         # views, so that the optimizers write into the stack itself
@@ -49,7 +49,7 @@ class LbfgsPhase(UpdateAround):
             for weights in self._weights
         ]
 
-    def step(self, step: int) -> Seen:
+    def step(self, step: int) -> BatchStats:
         """One iteration of every copy, or the inner update's step."""
         if step >= self._until:
             self._optimizers = []  # what they remember is of no more use, and large in a checkpoint
@@ -57,11 +57,11 @@ class LbfgsPhase(UpdateAround):
         seen, runs = zip(*(self._iterate(copy) for copy in range(len(self._subset))), strict=True)
         self.counters.add("train_samples", self._subset.shape[1] * torch.tensor(runs, device=self._subset.device))
         self.counters.add("optimizer_steps", 1)
-        return Seen(torch.cat([each.losses for each in seen]), torch.cat([each.correct for each in seen]))
+        return BatchStats(torch.cat([each.losses for each in seen]), torch.cat([each.correct for each in seen]))
 
-    def _iterate(self, copy: int) -> tuple[Seen, int]:
+    def _iterate(self, copy: int) -> tuple[BatchStats, int]:
         """What a copy saw before it moved, and how often it ran its subset in order to move."""
-        runs: list[Seen] = []
+        runs: list[BatchStats] = []
 
         def closure() -> float:
             seen = self._run(copy)
@@ -71,7 +71,7 @@ class LbfgsPhase(UpdateAround):
         self._optimizers[copy].step(closure)
         return runs[0], len(runs)
 
-    def _run(self, copy: int) -> Seen:
+    def _run(self, copy: int) -> BatchStats:
         """Run a copy's whole subset and leave the exact gradient with its weights."""
         weights = self._weights[copy]
         stacked = {name: tensor[None] for name, tensor in weights.items()}
@@ -79,12 +79,12 @@ class LbfgsPhase(UpdateAround):
         sums = {name: torch.zeros_like(tensor) for name, tensor in weights.items()}
         parts = []
         for part, own in zip(positions, labels, strict=True):
-            parts.append(self._alone.gradients(stacked, {}, self._examples.batch(part, None), own))
+            parts.append(self._alone.gradients(stacked, {}, self._loader.batch(part, None), own))
             for name, tensor in sums.items():
                 tensor.add_(parts[-1].by_name.pop(name)[0], alpha=own.shape[1] / self._labels.shape[1])
         for name, tensor in weights.items():
             tensor.grad = sums[name]
-        return Seen(torch.cat([part.losses for part in parts], 1), torch.cat([part.correct for part in parts], 1))
+        return BatchStats(torch.cat([part.losses for part in parts], 1), torch.cat([part.correct for part in parts], 1))
 
     def state(self) -> dict[str, Any]:
         """The inner update's, and the curvature that each copy has gathered."""

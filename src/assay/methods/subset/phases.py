@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.training.cost import KINDS
 from assay.training.stack import example_losses, predict
-from assay.training.update import Seen, Update, UpdateAround
+from assay.training.step_rule import BatchStats, StepRule, StepWrapper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class PhaseEvaluator:
     """What the networks are measured on at the end of a phase.
 
     Attributes:
@@ -32,7 +32,7 @@ class Yardstick:
     labels: Int64[Tensor, "copy example"]
     subset: Int64[Tensor, "copy subset"]
 
-    def measure(self, update: Update) -> dict[str, Any]:
+    def measure(self, update: StepRule) -> dict[str, Any]:
         """Mean loss and accuracy of each copy on the subset, the training set and the validation set."""
         losses, correct = self._run(update, self.data.train.images, self.labels)
         measured = {
@@ -46,34 +46,36 @@ class Yardstick:
         return measured
 
     def _run(
-        self, update: Update, images: Tensor, labels: Tensor
+        self, update: StepRule, images: Tensor, labels: Tensor
     ) -> tuple[Float[Tensor, "copy example"], Bool[Tensor, "copy example"]]:
         logits = predict(update.network, update.evaluated(), images, self.data.mean, self.data.std)
         return example_losses(logits, labels), logits.argmax(-1) == labels
 
 
-class MeasuredPhases(UpdateAround):
+class MeasuredPhases(StepWrapper):
     """An update whose networks are measured when a phase is done; as with validation, the measuring is not billed.
 
     Args:
         inner: the update that does everything else.
         ends: the names of the phases by their number of steps done at the end, in order.
-        yardstick: what to measure on.
+        evaluator: what to measure on.
         about: what else there is to record.
     """
 
-    def __init__(self, inner: Update, ends: Mapping[int, str], yardstick: Yardstick, about: dict[str, Any]) -> None:
+    def __init__(
+        self, inner: StepRule, ends: Mapping[int, str], evaluator: PhaseEvaluator, about: dict[str, Any]
+    ) -> None:
         super().__init__(inner)
-        self._ends, self._yardstick, self._about = dict(ends), yardstick, about
+        self._ends, self._evaluator, self._about = dict(ends), evaluator, about
         self._phases: list[dict[str, Any]] = []
 
-    def step(self, step: int) -> Seen:
+    def step(self, step: int) -> BatchStats:
         """The inner update's step; then, at the end of a phase, a look at where it led."""
         seen = super().step(step)
         if step + 1 in self._ends:
             cost = self.counters.cost().model_dump()
             spent = {kind: cost[kind] - sum(phase[kind] for phase in self._phases) for kind in KINDS}
-            self._phases.append({"phase": self._ends[step + 1], **spent, **self._yardstick.measure(self.inner)})
+            self._phases.append({"phase": self._ends[step + 1], **spent, **self._evaluator.measure(self.inner)})
         return seen
 
     def record(self) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from assay.methods.subspace.geometry import Shape  # noqa: TC001 (pydantic reads
 if TYPE_CHECKING:
     from assay.config import Run
     from assay.data.sets.images import Images
-    from assay.training.task import Task
-    from assay.training.update import Update
+    from assay.training.context import TrainContext
+    from assay.training.step_rule import StepRule
 
 PAPER = {
     "key": "wortsman2021",
@@ -103,15 +103,15 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
     return ("squared_cosine", "distance")
 
 
-def update(task: Task, options: Options) -> Update:
+def update(context: TrainContext, options: Options) -> StepRule:
     """Store m networks a seed, drawn independently of each other, and fill the second seam with points between them.
 
     The first endpoint starts where the baseline's network of the same seed does.
     """
-    seeds, points = task.run.seeds, options.points
-    network, first, buffers = task.fresh(seeds)
+    seeds, points = context.run.seeds, options.points
+    network, first, buffers = context.fresh(seeds)
     numbers = range(1, points.endpoints)
-    others = [task.fresh([key(seed, "endpoint", number) for seed in seeds])[1] for number in numbers]
+    others = [context.fresh([key(seed, "endpoint", number) for seed in seeds])[1] for number in numbers]
     stored = {name: torch.stack([parameters[name] for parameters in (first, *others)], 1) for name in first}
-    endpoints = Endpoints(points, network, buffers, seeds, task.data, task.run.train.batch_size)
-    return task.gradient_update(batches=task.batches(), parametrisation=endpoints, stored=stored)
+    endpoints = Endpoints(points, network, buffers, seeds, context.data, context.run.train.batch_size)
+    return context.gradient_update(batches=context.batches(), parametrisation=endpoints, stored=stored)

@@ -190,4 +190,4 @@ class Endpoints(Parametrisation):
         members = [self._network_at(stored, row) for row in rows]
         weights = {name: torch.stack([member[name] for member in members], 1) for name in members[0]}
         samples = len(members) * batch_norm.examples_seen(self._network, self._data)
-        return Outcome(weights, self._points.combine, rests_on=Cost(forward_samples=samples))
+        return Outcome(weights, self._points.combine, prior_cost=Cost(forward_samples=samples))

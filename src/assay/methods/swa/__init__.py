@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from assay.config import Run, Train
     from assay.data.sets.images import Images
     from assay.data.sets.prepared import Prepared
+    from assay.training.context import TrainContext
     from assay.training.stack import Weights
-    from assay.training.task import Task
-    from assay.training.update import Update
+    from assay.training.step_rule import StepRule
 
 PAPER = {
     "key": "izmailov2018",
@@ -103,11 +103,11 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
     return ("averaged", "averaged_from_step")
 
 
-def update(task: Task, options: Options) -> Update:
+def update(context: TrainContext, options: Options) -> StepRule:
     """Fill the third seam with an average of the weights, and leave the others as they are."""
-    network, _, buffers = task.fresh(task.run.seeds)
-    return task.gradient_update(
-        batches=task.batches(), averaging=WeightAveraging(task.run.train, options, network, buffers, task.data)
+    network, _, buffers = context.fresh(context.run.seeds)
+    return context.gradient_update(
+        batches=context.batches(), averaging=WeightAveraging(context.run.train, options, network, buffers, context.data)
     )
 
 
@@ -175,7 +175,7 @@ class WeightAveraging(Averaging):
         buffers = batch_norm.recomputed(self._network, self._average, self._buffers, *settings)
         weights = {name: tensor.unsqueeze(1) for name, tensor in {**self._average, **buffers}.items()}
         cost = Cost(forward_samples=batch_norm.examples_seen(self._network, self._data))
-        return {"average": Outcome(weights, rests_on=cost)}
+        return {"average": Outcome(weights, prior_cost=cost)}
 
     def record(self) -> dict[str, Any]:
         """How many networks the average is of, and from which step on."""

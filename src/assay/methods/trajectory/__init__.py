@@ -30,8 +30,8 @@ from assay.training.stack.dense import split_prefix
 if TYPE_CHECKING:
     from assay.config import Run, Train
     from assay.data.sets.images import Images
-    from assay.training.task import Task
-    from assay.training.update import GradientUpdate
+    from assay.training.context import TrainContext
+    from assay.training.step_rule import GradientUpdate
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -171,19 +171,19 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:
     return (*counts, *batches, *means, *drift, *(f"decisions.{key}" for key in decisions), "reference_distance")
 
 
-def update(task: Task, options: Options) -> TrajectoryUpdate:
+def update(context: TrainContext, options: Options) -> TrajectoryUpdate:
     """Fill the fourth seam."""
-    run = task.run
-    network, parameters, _ = task.fresh(run.seeds)
+    run = context.run
+    network, parameters, _ = context.fresh(run.seeds)
     dense = split_prefix(network)
     networks = (
-        DenseNetworks(*dense, task.data, centred=options.centre) if dense else StackedNetworks(network, task.data)
+        DenseNetworks(*dense, context.data, centred=options.centre) if dense else StackedNetworks(network, context.data)
     )
     centring = (
         Centring(networks.first, networks.centre) if isinstance(networks, DenseNetworks) and options.centre else None
     )
     coordinates = Coordinates(parameters, options.layer_scale)
-    warm = _warmed(task, options.warm_start) if options.warm_start else None
+    warm = _warmed(context, options.warm_start) if options.warm_start else None
     if warm:
         parameters = {name: tensor.detach() for name, tensor in warm.stored.items()}
     begin = centring.enter(parameters) if centring else parameters
@@ -192,13 +192,13 @@ def update(task: Task, options: Options) -> TrajectoryUpdate:
     sampling = TrajectoryUpdate(
         network,
         networks,
-        task.labels,
+        context.labels,
         run.seeds,
         Chains(theta, coordinates, centring),
         Move(options.fraction, options.beta),
         decide if options.test == "minibatch" else decide_exactly,
         Annealing(options.s_start or options.s, options.s, int(options.burn_in * sweeps)),
-        Steering(options.sigma, len(run.seeds), options.tau, task.device, steer=options.steer),
+        Steering(options.sigma, len(run.seeds), options.tau, context.device, steer=options.steer),
         sweeps,
         options.block,
     )
@@ -207,10 +207,10 @@ def update(task: Task, options: Options) -> TrajectoryUpdate:
     return sampling
 
 
-def _warmed(task: Task, steps: int) -> GradientUpdate:
+def _warmed(context: TrainContext, steps: int) -> GradientUpdate:
     """Gradient training over a budget of these steps, at its end."""
-    train = task.run.train.model_copy(update={"steps": steps})
-    own = replace(task, run=task.run.model_copy(update={"train": train}))
+    train = context.run.train.model_copy(update={"steps": steps})
+    own = replace(context, run=context.run.model_copy(update={"train": train}))
     warm = own.gradient_update(batches=own.batches())
     for step in range(steps):
         warm.step(step)

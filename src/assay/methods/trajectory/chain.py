@@ -21,7 +21,7 @@ from assay.methods.trajectory.paired_loss import NetworkPairs, Networks
 from assay.methods.trajectory.proposals import Move, halves
 from assay.training.cost import Counters
 from assay.training.parametrisation import Outcome
-from assay.training.update import Seen, Update
+from assay.training.step_rule import BatchStats, StepRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +75,7 @@ class Chains:
         return self.centring.leave(parameters) if self.centring else parameters
 
 
-class TrajectoryUpdate(Update):
+class TrajectoryUpdate(StepRule):
     """One step is one sweep: every model of every chain is proposed a move once, every other model at a time.
 
     Args:
@@ -128,7 +128,7 @@ class TrajectoryUpdate(Update):
         return self.counters.of("forward_samples")
 
     @torch.no_grad()
-    def step(self, step: int) -> Seen:
+    def step(self, step: int) -> BatchStats:
         """One sweep; what it saw is each model's mini-batch loss and accuracy before its move."""
         theta, burning_in = self.chains.theta, step < self.annealing.sweeps
         self._memory.observe(step, self._probe)
@@ -170,7 +170,7 @@ class TrajectoryUpdate(Update):
             moves = (step + 1) * theta.shape[1]
             sigma = self.steering.sigma.tolist()
             self.diagnostics.close_window(moves, self._spent().tolist(), sigma, self.annealing.at(step))
-        return Seen(sweep.loss, sweep.correct)
+        return BatchStats(sweep.loss, sweep.correct)
 
     def _probe(self) -> Float[Tensor, "chain model example"]:
         """Losses of the first training examples, by every model; a diagnostic, and not billed."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from assay.data.sets.prepared import Prepared
 
 
-class Examples:
+class BatchLoader:
     """The training images of a stack.
 
     Args:

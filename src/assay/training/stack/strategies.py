@@ -1,4 +1,4 @@
-"""How a stack of a network runs: three ways, chosen in one place (`docs/decisions/0003`).
+"""How a stack of a network runs: three strategies, chosen in one place (`docs/decisions/0003`).
 
 *Dense*: all copies at once, gradients written out, where every layer is linear or a ReLU. *Folded*: all copies in one
 pass through the network, where small matrix products would leave the machine idle. *Sliced*: one copy after the other,
@@ -18,10 +18,10 @@ from assay.training.stack.folded import can_fold
 if TYPE_CHECKING:
     import torch
 
-Way = Literal["dense", "folded", "sliced"]
+Strategy = Literal["dense", "folded", "sliced"]
 
 
-def way_to_run(network: nn.Module, device: torch.device, precision: str) -> Way:
+def choose_strategy(network: nn.Module, device: torch.device, precision: str) -> Strategy:
     """Choose how a stack of this network runs on this device, as `python -m benchmarks.ways` measures it.
 
     Args:

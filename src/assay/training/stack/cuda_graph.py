@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PASSES_BEFORE = 3
 
 
-class Recorder:
+class GraphedPass:
     """Runs a pass, and once it has been run a few times on batches of one shape, replays it.
 
     Args:

@@ -11,8 +11,8 @@ import torch
 from assay.config import PARAMS_FILE
 from assay.foundation.runtime import key
 from assay.training.averaging import Averaging
+from assay.training.batch_loader import BatchLoader
 from assay.training.cost import Counters
-from assay.training.examples import Examples
 from assay.training.optim import check_warm_up, make_optimizer, rate_factor
 from assay.training.parametrisation import Outcome, Parametrisation, Swept
 from assay.training.stack import Stack, Weights, example_losses
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Seen:
+class BatchStats:
     """What a step saw before it moved.
 
     Attributes:
@@ -41,7 +41,7 @@ class Seen:
     correct: Bool[Tensor, "copy batch"] | Float[Tensor, "copy batch"]
 
 
-class Update(ABC):
+class StepRule(ABC):
     """The state of a training and the rule that moves it.
 
     Attributes:
@@ -58,7 +58,7 @@ class Update(ABC):
     first_step: int = 0
 
     @abstractmethod
-    def step(self, step: int) -> Seen:
+    def step(self, step: int) -> BatchStats:
         """Move every copy once."""
 
     @abstractmethod
@@ -86,18 +86,18 @@ class Update(ABC):
         """From a checkpoint."""
 
 
-class UpdateAround(Update):
+class StepWrapper(StepRule):
     """An update that does something beside another's steps; whatever it does not override is the other's.
 
     Args:
         inner: the other.
     """
 
-    def __init__(self, inner: Update) -> None:
+    def __init__(self, inner: StepRule) -> None:
         self.inner, self.network, self.counters = inner, inner.network, inner.counters
         self.curve_names, self.first_step = inner.curve_names, inner.first_step
 
-    def step(self, step: int) -> Seen:
+    def step(self, step: int) -> BatchStats:
         """The inner update's."""
         return self.inner.step(step)
 
@@ -126,7 +126,7 @@ class UpdateAround(Update):
         self.inner.restore(state["inner"])
 
 
-class GradientUpdate(Update):
+class GradientUpdate(StepRule):
     """Draw a batch, run the weights, step down the gradient.
 
     Args:
@@ -165,11 +165,11 @@ class GradientUpdate(Update):
         self.parametrisation = parametrisation or Parametrisation()
         self.averaging = averaging or Averaging()
         self.stack = Stack(network, len(self.seeds), device, train.precision)
-        self.examples = Examples(data, seeds)
+        self.loader = BatchLoader(data, seeds)
         self.counters = Counters(len(self.seeds), device)
         self.optimizer = make_optimizer(train.optimizer, self.stored)
 
-    def step(self, step: int) -> Seen:
+    def step(self, step: int) -> BatchStats:
         """One update of every copy."""
         if step in self.batches.phase_starts:
             self.optimizer = make_optimizer(self.train.optimizer, self.stored)
@@ -180,7 +180,7 @@ class GradientUpdate(Update):
         gradients = self.stack.gradients(
             weights,
             self.buffers,
-            self.examples.batch(batch.indices, step),
+            self.loader.batch(batch.indices, step),
             batch.labels,
             self.batches.weigh if self.batches.weighs else None,
             [key(seed, "layers", step) for seed in self.seeds] if self.stack.draws else None,
@@ -193,7 +193,7 @@ class GradientUpdate(Update):
         self.counters.add("optimizer_steps", 1)
         self.batches.observe(step, batch, gradients.losses)
         self.averaging.observe(step, self.stored, self.buffers)
-        return Seen(gradients.losses, gradients.correct)
+        return BatchStats(gradients.losses, gradients.correct)
 
     def _score(
         self, indices: Int64[Tensor, "copy examples"], labels: Int64[Tensor, "copy examples"]
@@ -206,7 +206,7 @@ class GradientUpdate(Update):
             for part, own_labels in zip(
                 indices.split(self.train.batch_size, 1), labels.split(self.train.batch_size, 1), strict=True
             ):
-                logits = self.stack.forward(weights, self.examples.batch(part, None))
+                logits = self.stack.forward(weights, self.loader.batch(part, None))
                 losses.append(example_losses(logits, own_labels))
         self.counters.add("forward_samples", indices.shape[1])
         return torch.cat(losses, 1)

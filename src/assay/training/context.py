@@ -18,7 +18,7 @@ from assay.training.batches import EpochBatches
 from assay.training.curves import Copy
 from assay.training.loop import Plan
 from assay.training.stack import initialise, predict
-from assay.training.update import GradientUpdate
+from assay.training.step_rule import GradientUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,26 +34,26 @@ if TYPE_CHECKING:
     from assay.training.curves import Curves
     from assay.training.parametrisation import Outcome, Parametrisation
     from assay.training.stack import Weights
-    from assay.training.update import Update
+    from assay.training.step_rule import StepRule
 
 V = TypeVar("V")
 
 
 @dataclass(frozen=True)
-class Task:
+class TrainContext:
     """One training: the parameters as resolved for an arm, and the data on the device.
 
     Attributes:
         run: the parameters.
         data: the prepared data.
-        ancestors: the trained networks that this training starts from, by arm; empty but for a pruning round.
-        watched: the splits whose loss and accuracy the curves show; nothing is chosen by those of the test set.
+        parents: the trained networks that this training starts from, by arm; empty but for a pruning round.
+        eval_splits: the splits whose loss and accuracy the curves show; nothing is chosen by those of the test set.
     """
 
     run: Run
     data: Prepared
-    ancestors: Mapping[str, Artifact] = field(default_factory=dict)
-    watched: tuple[Literal["validation", "test"], ...] = ("validation",)
+    parents: Mapping[str, Artifact] = field(default_factory=dict)
+    eval_splits: tuple[Literal["validation", "test"], ...] = ("validation",)
 
     @property
     def device(self) -> torch.device:
@@ -90,14 +90,14 @@ class Task:
         seams = (batches, parametrisation, averaging)
         return GradientUpdate(self.data, self.run.train, self.run.seeds, network, start, buffers, *seams)
 
-    def plan(self, update: Update) -> Plan:
+    def plan(self, update: StepRule) -> Plan:
         """How long to train, whose curves to draw, and on which splits."""
         arm, train = self.run.arm, self.run.train
         copies = [Copy(_curve(arm, name), seed) for name in update.curve_names for seed in self.run.seeds]
-        splits: dict[str, Split] = {name: getattr(self.data, name) for name in self.watched}
+        splits: dict[str, Split] = {name: getattr(self.data, name) for name in self.eval_splits}
         return Plan(self.run.name, train.steps, train.evaluate_every, copies, splits, update.first_step)
 
-    def artifact(self, update: Update, curves: Curves) -> Artifact:
+    def artifact(self, update: StepRule, curves: Curves) -> Artifact:
         """What training left, with the record of how it came about."""
         outcomes, paths = update.variants(), update.sweeps()
         steps = curves.best_steps()
@@ -110,7 +110,7 @@ class Task:
                 members=next(iter(outcome.weights.values())).shape[1],
                 combine=outcome.combine,
                 density=outcome.density,
-                cost=update.counters.cost(outcome.copies) + outcome.rests_on,
+                cost=update.counters.cost(outcome.copies) + outcome.prior_cost,
                 best_step=best.get(curve, []),
                 best_step_accuracy=accuracies.get(curve, []),
                 **validation,
