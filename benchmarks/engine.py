@@ -19,7 +19,7 @@ from assay import config, methods
 from assay.data.sets import prepared
 from assay.foundation import runtime
 from assay.foundation.errors import one_line_errors
-from assay.training.task import Task
+from assay.training.context import TrainContext
 from benchmarks.plain import PlainLoop, finish, matrix_product_rate
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def stack_step(copies: int, **changes: object) -> Callable[[], object]:
     settings = config.read("seeds", "model", "train")
     run = settings.baseline().model_copy(update={"seeds": tuple(range(copies)), **changes})
     data = prepared.load(PREPARED, runtime.set_up(), ("train", "validation"))
-    update = methods.make_update(Task(run, data))
+    update = methods.make_update(TrainContext(run, data))
     counter = iter(range(sys.maxsize))
     return lambda: update.step(next(counter))
 

@@ -17,8 +17,8 @@ from assay import config, methods, models
 from assay.data.sets import prepared
 from assay.foundation import runtime
 from assay.foundation.errors import AssayError, one_line_errors
-from assay.training.sampling.chain import TrajectoryUpdate
-from assay.training.task import Task
+from assay.methods.trajectory.chain import TrajectoryUpdate
+from assay.training.context import TrainContext
 from benchmarks.plain import finish, matrix_product_rate
 
 PREPARED = Path("data/prepared")
@@ -43,7 +43,7 @@ def measure(arm: str = ARM, sweeps: int = SWEEPS, rounds: int = ROUNDS) -> dict[
     device = runtime.set_up()
     run = config.read("seeds", "model", "train", "arms").arm(arm)
     data = prepared.load(PREPARED, device, ("train", "validation"))
-    update = methods.make_update(Task(run, data))
+    update = methods.make_update(TrainContext(run, data))
     if not isinstance(update, TrajectoryUpdate):
         raise AssayError(f"arms.{arm}: not an arm of the method trajectory")
     numbers = count()

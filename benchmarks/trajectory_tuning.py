@@ -18,10 +18,10 @@ from assay import config, methods
 from assay.data.sets import prepared
 from assay.foundation import files, runtime
 from assay.foundation.errors import one_line_errors
+from assay.methods.trajectory.chain import TrajectoryUpdate
 from assay.models.combine import combine
-from assay.training.sampling.chain import TrajectoryUpdate
+from assay.training.context import TrainContext
 from assay.training.stack import predict
-from assay.training.task import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,7 +67,7 @@ def run_one(changes: dict[str, Any], data: prepared.Prepared, samples: int) -> d
         train=settings.train.model_copy(update={"steps": sweeps}),
         options=options,
     )
-    update = methods.make_update(Task(run, data))
+    update = methods.make_update(TrainContext(run, data))
     assert isinstance(update, TrajectoryUpdate)
     for step in range(sweeps):
         update.step(step)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.ways`: the ways to run a stack, per architecture, on this device (decision 0003)."""
+"""`python -m benchmarks.ways`: the strategies to run a stack, per architecture, on this device (decision 0003)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from assay.foundation import runtime
 from assay.foundation.errors import one_line_errors
 from assay.training.stack import Stack, initialise
 from assay.training.stack.dense import split_prefix
-from assay.training.stack.ways import Way, way_to_run
+from assay.training.stack.strategies import Strategy, choose_strategy
 from benchmarks.engine import seconds_a_step
 
 GREY, COLOUR = Images(1, 28, 28, 10), Images(3, 32, 32, 10)
@@ -26,29 +26,33 @@ NETWORKS = {
     "conv_2": COLOUR,
     "resnet_20": COLOUR,
 }
-WAYS: tuple[Way, ...] = ("dense", "folded", "sliced")
+STRATEGIES: tuple[Strategy, ...] = ("dense", "folded", "sliced")
 COPIES, BATCH, ROUNDS = 5, 60, 5
 
 
 def main() -> None:
-    """Measure a forward and backward pass of five copies in each way, in turn."""
+    """Measure a forward and backward pass of five copies in each strategy, in turn."""
     device = runtime.set_up()
     title = f"milliseconds a copy for a forward and backward pass: {COPIES} copies, batch {BATCH}, {device.type}"
-    table = Table("network", *WAYS, "chosen", title=title)
+    table = Table("network", *STRATEGIES, "chosen", title=title)
     for name, images in NETWORKS.items():
         network, parameters, buffers = initialise(partial(models.build, name, images), range(COPIES), device)
         inputs = torch.randn(COPIES, BATCH, *images.shape, device=device)
         labels = torch.randint(0, images.classes, (COPIES, BATCH), device=device)
-        ways = WAYS if split_prefix(network) else WAYS[1:]
+        strategies = STRATEGIES if split_prefix(network) else STRATEGIES[1:]
         passes = {
-            way: partial(Stack(network, COPIES, device, way=way).gradients, parameters, buffers, inputs, labels)
-            for way in ways
+            strategy: partial(
+                Stack(network, COPIES, device, strategy=strategy).gradients, parameters, buffers, inputs, labels
+            )
+            for strategy in strategies
         }
         steps = max(2, int(0.5 / seconds_a_step(passes["sliced"], 2)))
-        rounds = [{way: seconds_a_step(step, steps) for way, step in passes.items()} for _ in range(ROUNDS)]
-        medians = {way: 1e3 * statistics.median(each[way] for each in rounds) / COPIES for way in ways}
-        cells = (f"{medians[way]:.2f}" if way in medians else "" for way in WAYS)
-        table.add_row(name, *cells, way_to_run(network, device, "float32"))
+        rounds = [{strategy: seconds_a_step(step, steps) for strategy, step in passes.items()} for _ in range(ROUNDS)]
+        medians = {
+            strategy: 1e3 * statistics.median(each[strategy] for each in rounds) / COPIES for strategy in strategies
+        }
+        cells = (f"{medians[strategy]:.2f}" if strategy in medians else "" for strategy in STRATEGIES)
+        table.add_row(name, *cells, choose_strategy(network, device, "float32"))
     Console(highlight=False).print(table)
 
 

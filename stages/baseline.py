@@ -16,7 +16,7 @@ def main(name: str) -> None:
     settings = config.read("seeds", "model", "train")
     run = settings.block(settings.baseline(), split_block(name)[1])
     # the test curve is what the early stops of pruned networks are held against; nothing is chosen by it
-    train_and_write(run, watched=("validation", "test"))
+    train_and_write(run, eval_splits=("validation", "test"))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def main(key: str) -> None:
     if name not in settings.rounds:
         raise AssayError(f"params.yaml: lottery.rounds: no round {key!r}; {suggestion(name, settings.rounds)}")
     run = settings.block(settings.round(settings.rounds.index(name) + 1), block)
-    train_and_write(run, sorted({BASELINE, run.options["after"]}), watched=("validation", "test"))
+    train_and_write(run, sorted({BASELINE, run.options["after"]}), eval_splits=("validation", "test"))
 
 
 if __name__ == "__main__":

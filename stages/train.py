@@ -16,7 +16,7 @@ def main(name: str) -> None:
     arm, block = split_block(name)
     run = settings.block(settings.arm(arm), block)
     # with noisy labels the best early stop is a control of its own, as the baseline's is; nothing is chosen by it
-    train_and_write(run, watched=("validation", "test") if run.label_noise else ("validation",))
+    train_and_write(run, eval_splits=("validation", "test") if run.label_noise else ("validation",))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from assay import artifact, config, methods
 from assay.config.blocks import block_name, stages_of
 from assay.data.sets import prepared
 from assay.foundation import files, runtime
-from assay.training.checkpoint import Scratch
+from assay.training.checkpoint import Scratch, source_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,8 +27,8 @@ PREPARED, MODELS = Path("data/prepared"), Path("models")
 
 def train_and_write(
     run: Run,
-    ancestors: Iterable[str] = (),
-    watched: tuple[Literal["validation", "test"], ...] = ("validation",),
+    parents: Iterable[str] = (),
+    eval_splits: tuple[Literal["validation", "test"], ...] = ("validation",),
 ) -> None:
     """Train and write `models/<name>/`, `metrics/curves/<name>.csv` and `metrics/timings/<name>.json`.
 
@@ -37,8 +37,8 @@ def train_and_write(
 
     Args:
         run: what to train.
-        ancestors: the arms whose trained networks under `models/` it starts from: their blocks of the same number.
-        watched: the splits whose loss and accuracy the curves show.
+        parents: the arms whose trained networks under `models/` it starts from: their blocks of the same number.
+        eval_splits: the splits whose loss and accuracy the curves show.
 
     Raises:
         AssayError: anything in params.yaml is wrong (also where it concerns another arm, so that a typo is found
@@ -46,17 +46,18 @@ def train_and_write(
     """
     methods.check(config.load())
     device = runtime.set_up()
-    data = prepared.load(PREPARED, device, ("train", *watched))
-    before = {name: artifact.read(MODELS / block_name(name, run.block)) for name in ancestors}
+    data = prepared.load(PREPARED, device, ("train", *eval_splits))
+    before = {name: artifact.read(MODELS / block_name(name, run.block)) for name in parents}
     inputs = {
+        "code": source_digest(run.method),
         "run": run.model_dump(mode="json"),
         "data": data.digest,
         "augment": data.augment,
-        "ancestors": {name: one.manifest.weights_sha256 for name, one in before.items()},
+        "parents": {name: one.manifest.weights_sha256 for name, one in before.items()},
     }
     with Scratch(stages_of(run.name)[0], inputs, device) as scratch:
         start_up = time.time() - psutil.Process().create_time()
-        result, trained = methods.train(run, data, scratch, before, watched)
+        result, trained = methods.train(run, data, scratch, before, eval_splits)
         files.write_text(Path(f"metrics/curves/{run.name}.csv"), trained.curves.csv())
         files.write_json(
             Path(f"metrics/timings/{run.name}.json"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from assay.training.stack import Weights
-    from assay.training.update import GradientUpdate
+    from assay.training.step_rule import GradientUpdate
 
 
 CPU = torch.device("cpu")

@@ -20,7 +20,8 @@ from assay.data.sets import prepared
 from assay.data.sets.images import Images
 from assay.foundation import files
 from assay.foundation.errors import AssayError, one_line_errors
-from assay.training import batch_norm, subspace
+from assay.methods.subspace import geometry
+from assay.training import batch_norm
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,8 +80,8 @@ def at(trained: Artifact, sweep: str, alpha: float, seed: int, data: Path = PREP
     points = manifest.sweeps[sweep].at
     if alpha in points:
         return {name: tensor[index] for name, tensor in artifact.point(trained, sweep, points.index(alpha)).items()}
-    shape: subspace.Shape = "curve" if sweep == "curve" else "line"
-    row = subspace.along(shape, torch.tensor(alpha, dtype=torch.float64)).tolist()
+    shape: geometry.Shape = "curve" if sweep == "curve" else "line"
+    row = geometry.along(shape, torch.tensor(alpha, dtype=torch.float64)).tolist()
     parameters = {name: tensor[index] for name, tensor in artifact.mixed(trained, sweep, row).items()}
     near = {name: tensor[index] for name, tensor in artifact.point(trained, sweep, 0).items() if name not in parameters}
     return parameters | (_buffers(trained, parameters, near, data) if near else {})

@@ -13,8 +13,8 @@ from assay import models
 from assay.data.sets.images import Images
 from assay.evaluation.scoring import predict, sweeps
 from assay.training.stack import Stack, initialise
-from assay.training.stack.recorded import PASSES_BEFORE
-from assay.training.stack.ways import draws_random_numbers
+from assay.training.stack.cuda_graph import PASSES_BEFORE
+from assay.training.stack.strategies import draws_random_numbers
 from tests.conftest import CPU, DEVICES, make_data
 from tests.contract.test_contract_methods import ARMS, train
 

@@ -1,83 +1,40 @@
 """Every method goes through the same suite: it trains, counts, resumes, repeats, and exports what it says.
 
-A method joins by an entry in `ARMS`; the first test fails for one that has none.
+A method joins by its `CONTRACT_ARMS`: small arms on the synthetic data of `make_data`, with 6 batches an epoch.
 """
 
 from __future__ import annotations
+
+import importlib
 
 import pytest
 import torch
 
 from assay import artifact, methods, models
-from assay.config import Model
 from assay.training.checkpoint import Scratch
+from assay.training.context import TrainContext
 from assay.training.curves import Curves
-from assay.training.task import Task
 from tests.conftest import make_data
 
-FIRST_ROUND = {
-    "round": 1,
-    "after": "baseline",
-    "prune_fraction": {"linear": 0.2, "output": 0.2},
-    "scope": "layerwise",
-    "rewind": 0,
-    "controls": ["reinit", "random", "one_shot"],
-}
-TRAJECTORY = {"tau": 3, "s": 300.0, "sigma": 0.1, "s_start": 50.0, "block": 16, "steer": True}
-FULL = {**TRAJECTORY, "test": "full"}
-ARMS = {
-    "sgd": {"method": "sgd"},
-    "sgd fixed": {"method": "sgd", "options": {"batches": "fixed"}},
-    "sgd with batch norm": {"method": "sgd", "model": Model(name="vgg", widths=[[4], [4]], batch_norm=True)},
-    "sgd in bfloat16": {"method": "sgd", "precision": "bfloat16"},
-    # 6 batches, so that the first epoch ends at step 6 and rounds of 3 at 9 and 12; phases meet at step 6
-    "hard batches": {"method": "hard_batches", "options": {"delta": 0.5}},
-    "hard batches, fresh losses": {"method": "hard_batches", "options": {"delta": 0.5, "selection": "fresh"}},
-    "hard batches, random": {"method": "hard_batches", "options": {"delta": 0.5, "selection": "random"}},
-    "hard batches, noisy labels": {"method": "hard_batches", "label_noise": 0.2},
-    "ordered sgd": {"method": "ordered_sgd", "options": {"q": 8}},
-    "selective backprop": {"method": "selective_backprop", "options": {"beta": 1.0, "history": 40}},
-    "subset": {"method": "subset", "options": {"k": 3, "pretrain": 0.5}},
-    "subset from scratch": {"method": "subset", "options": {"k": 1}},
-    "lottery": {"method": "lottery", "arm": "round-1", "options": FIRST_ROUND},
-    "line": {"method": "subspace"},
-    "curve": {"method": "subspace", "options": {"shape": "curve"}},
-    "simplex": {"method": "subspace", "options": {"shape": "simplex"}, "label_noise": 0.2},
-    "line, layerwise": {"method": "subspace", "model": Model(name="mlp", hidden=[8]), "options": {"layerwise": True}},
-    "line with batch norm": {"method": "subspace", "model": Model(name="vgg", widths=[[4], [4]], batch_norm=True)},
-    "swa": {"method": "swa", "options": {"start": 0.5, "cycle_steps": 2}},
-    "swa with batch norm": {
-        "method": "swa",
-        "model": Model(name="vgg", widths=[[4], [4]], batch_norm=True),
-        "options": {"start": 0.9, "cycle_steps": 1},
-    },
-    "deep ensemble": {"method": "deep_ensemble", "label_noise": 0.2},
-    "subset with lbfgs": {"method": "subset", "options": {"k": 3, "pretrain": 0.5, "pretrain_with": "lbfgs"}},
-    "trajectory": {"method": "trajectory", "options": TRAJECTORY},
-    "trajectory of an mlp, noisy labels": {
-        "method": "trajectory",
-        "model": Model(name="mlp", hidden=[8]),
-        "options": {**TRAJECTORY, "centre": True, "layer_scale": {"output": 0.5}, "beta": 0.7},
-        "label_noise": 0.1,
-    },
-    "trajectory with the full test": {"method": "trajectory", "options": FULL},
-}
+OF_METHOD = {name: importlib.import_module(f"assay.methods.{name}").CONTRACT_ARMS for name in methods.names()}
+ARMS = {arm: {"method": name, **changes} for name, arms in OF_METHOD.items() for arm, changes in arms.items()}
+FIRST_ROUND, CHAIN = ARMS["lottery"]["options"], ARMS["trajectory"]["options"]
 
 
 def train(run, data, folder, stage="probe"):
     with Scratch(stage, run.model_dump(mode="json"), data.train.images.device, folder) as scratch:
-        return methods.train(run, data, scratch, ancestors(run, data))
+        return methods.train(run, data, scratch, parents(run, data))
 
 
-def ancestors(run, data):
+def parents(run, data):
     """What a pruning round starts from: the dense training, taken without a checkpoint."""
     if run.method != "lottery":
         return {}
-    task = Task(run.model_copy(update={"arm": "baseline", "method": "sgd", "options": {}}), data)
-    update = methods.make_update(task)
+    context = TrainContext(run.model_copy(update={"arm": "baseline", "method": "sgd", "options": {}}), data)
+    update = methods.make_update(context)
     for step in range(run.train.steps):
         update.step(step)
-    return {"baseline": task.artifact(update, Curves(()))}
+    return {"baseline": context.artifact(update, Curves(()))}
 
 
 def assert_equal_weights(one, other, compare):
@@ -93,6 +50,7 @@ def bit_equal(one, other):
 
 def test_every_method_is_in_the_suite():
     assert {arm["method"] for arm in ARMS.values()} == set(methods.names())
+    assert len(ARMS) == sum(map(len, OF_METHOD.values())), "two arms have the same name"
 
 
 @pytest.fixture
@@ -136,7 +94,10 @@ LEAVES = {  # other variants, or a record of other keys
     "lottery, the ticket alone": {"method": "lottery", "arm": "round-1", "options": {**FIRST_ROUND, "controls": []}},
     "deep ensemble of two": {"method": "deep_ensemble", "options": {"members": 2}},
     "simplex of four": {"method": "subspace", "options": {"shape": "simplex", "endpoints": 4}},
-    "trajectory of one": {"method": "trajectory", "options": {**TRAJECTORY, "tau": 1, "burn_in": 0.95}},
+    "trajectory of one": {
+        "method": "trajectory",
+        "options": {**CHAIN, "tau": 1, "burn_in": 0.95},
+    },
 }
 
 

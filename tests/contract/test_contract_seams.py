@@ -8,21 +8,21 @@ import torch
 from assay.training.averaging import Averaging
 from assay.training.batches import Batches, EpochBatches
 from assay.training.checkpoint import Scratch
+from assay.training.context import TrainContext
 from assay.training.loop import train
 from assay.training.parametrisation import Outcome, Parametrisation
-from assay.training.task import Task
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def task(make_run, data):
-    return Task(make_run(), data)
+def context(make_run, data):
+    return TrainContext(make_run(), data)
 
 
-def run_loop(task, update, folder):
+def run_loop(context, update, folder):
     with Scratch("probe", {}, CPU, folder) as scratch:
-        return train(update, task.plan(update), task.data, scratch)
+        return train(update, context.plan(update), context.data, scratch)
 
 
 class Midpoint(Parametrisation):
@@ -43,16 +43,16 @@ class Midpoint(Parametrisation):
         }
 
 
-def test_a_parametrisation_carries_gradients_to_what_is_stored(task, tmp_path, moved):
-    _, parameters, _ = task.fresh(task.run.seeds)
+def test_a_parametrisation_carries_gradients_to_what_is_stored(context, tmp_path, moved):
+    _, parameters, _ = context.fresh(context.run.seeds)
     stored = {name: torch.stack([tensor, tensor], 1) for name, tensor in parameters.items()}
-    both = task.gradient_update(batches=task.batches(), parametrisation=Midpoint(), stored=stored)
-    plain = task.gradient_update(batches=task.batches())
+    both = context.gradient_update(batches=context.batches(), parametrisation=Midpoint(), stored=stored)
+    plain = context.gradient_update(batches=context.batches())
     (carried, _), (gradients, _) = moved(both), moved(plain)
     for name, tensor in gradients.items():
         for endpoint in (0, 1):
             torch.testing.assert_close(carried[name][:, endpoint], tensor / 2)
-    run_loop(task, both, tmp_path)
+    run_loop(context, both, tmp_path)
     outcomes = both.variants()
     assert {name: next(iter(o.weights.values())).shape[1] for name, o in outcomes.items()} == {
         "ensemble": 2,
@@ -80,8 +80,8 @@ class FirstWeights(Averaging):
         self.sums = dict(state["sums"])
 
 
-def test_an_averaging_sees_the_weights_after_every_update(task, tmp_path):
-    update = task.gradient_update(batches=task.batches(), averaging=FirstWeights())
+def test_an_averaging_sees_the_weights_after_every_update(context, tmp_path):
+    update = context.gradient_update(batches=context.batches(), averaging=FirstWeights())
     seen = []
     for step in range(3):
         update.step(step)
@@ -101,9 +101,9 @@ class Rescoring(Batches):
         return self.losses.topk(self.batch_size, 1).indices
 
 
-def test_batches_may_score_examples_and_are_billed(task):
-    batches = Rescoring(task.data.train.labels, task.run.seeds, 16)
-    update = task.gradient_update(batches=batches)
+def test_batches_may_score_examples_and_are_billed(context):
+    batches = Rescoring(context.data.train.labels, context.run.seeds, 16)
+    update = context.gradient_update(batches=batches)
     seen = update.step(0)
     torch.testing.assert_close(seen.losses, batches.losses.topk(16, 1).values, rtol=1e-5, atol=1e-5)
     cost = update.counters.cost()
@@ -121,9 +121,9 @@ class HardestHalf(EpochBatches):
         self.seen = (step, batch.indices.clone(), losses)
 
 
-def test_batches_may_weigh_examples_by_their_losses_and_what_is_left_out_counts_as_forward_only(task):
-    batches = HardestHalf(task.data.train.labels, task.run.seeds, 16)
-    update = task.gradient_update(batches=batches)
+def test_batches_may_weigh_examples_by_their_losses_and_what_is_left_out_counts_as_forward_only(context):
+    batches = HardestHalf(context.data.train.labels, context.run.seeds, 16)
+    update = context.gradient_update(batches=batches)
     seen = update.step(0)
     step, indices, losses = batches.seen
     assert step == 0
@@ -140,8 +140,8 @@ class TwoPhases(EpochBatches):
     phase_starts = frozenset({2})
 
 
-def test_a_phase_begins_with_a_fresh_optimizer(task):
-    update = task.gradient_update(batches=TwoPhases(task.data.train.labels, task.run.seeds, 16))
+def test_a_phase_begins_with_a_fresh_optimizer(context):
+    update = context.gradient_update(batches=TwoPhases(context.data.train.labels, context.run.seeds, 16))
     counts = []
     for step in range(4):
         update.step(step)

@@ -6,15 +6,20 @@ Without this, a change of code would leave a stale result standing, and DVC woul
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
+from assay import methods
+from assay.training.checkpoint import SOURCES
+
 ROOT = Path(__file__).parents[2]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 MORE = {"baseline_more": "more_baseline", "train_more": "more", "prune_more": "more_rounds"}
 SEARCH = {"assay": ROOT / "src", "stages": ROOT}
+PRINTS_A_TABLE = {"src/assay/models/__main__.py", "src/assay/models/table.py"}  # of docs/models.md, for people
 FINDS_THE_LIBRARY = ROOT / "stages/__init__.py"  # what it finds is under the deps itself
 
 
@@ -22,6 +27,7 @@ def template(name: str) -> dict:
     return STAGES[name].get("do", STAGES[name])
 
 
+@cache
 def module_file(name: str) -> Path | None:
     """The file of a module of ours, or None where the name is no module (an attribute, or somebody else's)."""
     root = SEARCH.get(name.partition(".")[0])
@@ -52,21 +58,24 @@ class Imports(ast.NodeVisitor):
         self.names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
 
 
-def closure(start: Path) -> set[Path]:
-    """All files of ours that running `start` imports, packages' own files included."""
+@cache
+def imports_of(file: Path) -> set[Path]:
+    """The files of ours that a file imports by itself, packages' own files included."""
+    visitor = Imports()
+    visitor.visit(ast.parse(file.read_text()))
+    parts = [name.split(".") for name in visitor.names]
+    return {found for name in parts for i in range(len(name)) if (found := module_file(".".join(name[: i + 1])))}
+
+
+def closure(*start: Path) -> set[Path]:
+    """All files of ours that running `start` imports."""
     files: set[Path] = set()
-    waiting = [start]
+    waiting = list(start)
     while waiting:
         file = waiting.pop()
-        if file in files:
-            continue
-        files.add(file)
-        visitor = Imports()
-        visitor.visit(ast.parse(file.read_text()))
-        for name in visitor.names:
-            parts = name.split(".")
-            parents = (module_file(".".join(parts[: i + 1])) for i in range(len(parts)))
-            waiting += [found for found in parents if found]
+        if file not in files:
+            files.add(file)
+            waiting += imports_of(file)
     return files
 
 
@@ -76,41 +85,84 @@ def stage_file(name: str) -> Path:
     return module_file(command[2])
 
 
-def imported_by(name: str) -> set[Path]:
-    """What a stage imports, by itself and through the method files that it names (methods are imported by name)."""
-    named = [ROOT / dep for dep in template(name)["deps"] if dep.startswith("src/assay/methods/") and "$" not in dep]
-    return set().union(*(closure(file) for file in (stage_file(name), *named)))
+METHODS, ANY = "src/assay/methods", "${item.method}"
+SECONDS = ("register", "compare", "track")  # what these take: they may rerun for a file that they do without
 
 
+def instances() -> list[tuple[str, tuple[str, ...]]]:
+    """Every stage with the methods that it imports by name; the one that trains any arm, once for each method."""
+    found: list[tuple[str, tuple[str, ...]]] = []
+    for name in STAGES:
+        deps = {dep.removeprefix(f"{METHODS}/") for dep in template(name)["deps"]}
+        if ANY in deps:
+            found += [(name, (method,)) for method in methods.names() if method != "lottery"]  # whose stage is `prune`
+        else:
+            found.append((name, tuple(each for each in methods.names() if each in deps or name == "register")))
+    return found
+
+
+def deps_of(name: str, named: tuple[str, ...]) -> list[Path]:
+    return [ROOT / dep.replace(ANY, named[0] if named else "") for dep in template(name)["deps"]]
+
+
+def imported_by(name: str, named: tuple[str, ...]) -> set[Path]:
+    """What a stage imports, by itself and through its methods."""
+    return closure(stage_file(name), *(ROOT / METHODS / method / "__init__.py" for method in named))
+
+
+@cache
 def is_empty(file: Path) -> bool:
     """A package's file that holds a docstring and nothing else can't change a result."""
     body = ast.parse(file.read_text()).body
     return all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body)
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_every_imported_file_is_a_dependency(name):
-    deps = [ROOT / dep for dep in template(name)["deps"]]
-    imported = {file for file in imported_by(name) if not is_empty(file) and file != FINDS_THE_LIBRARY}
+@pytest.mark.parametrize(("name", "named"), instances())
+def test_every_imported_file_is_a_dependency(name, named):
+    deps = deps_of(name, named)
+    imported = {file for file in imported_by(name, named) if not is_empty(file) and file != FINDS_THE_LIBRARY}
     uncovered = sorted(
         str(file.relative_to(ROOT)) for file in imported if not any(file.is_relative_to(dep) for dep in deps)
     )
     assert not uncovered, f"add to the deps of {name} in dvc.yaml: {uncovered}"
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_every_source_dependency_is_imported(name):
-    imported = imported_by(name)
-    methods = ROOT / "src/assay/methods"
-    for dep in template(name)["deps"]:
-        path = ROOT / dep
-        if dep.startswith(("src/", "stages/")) and path.parent != methods:  # methods are imported by name
-            assert any(file.is_relative_to(path) for file in imported), f"{name} does not import {dep}"
+@pytest.mark.parametrize(("name", "named"), instances())
+def test_every_source_dependency_is_imported(name, named):
+    imported = imported_by(name, named)
+    for path in deps_of(name, named):
+        if path.is_relative_to(ROOT / "src") or path.is_relative_to(ROOT / "stages"):
+            read = (name, path) == ("compare", ROOT / METHODS)  # each method's PAPER, without importing it
+            assert read or any(file.is_relative_to(path) for file in imported), f"{name} does not import {path}"
+
+
+def test_every_file_of_a_folder_is_imported_by_a_stage_that_names_the_folder():
+    """What no training or evaluation does with stands beside the folder, so that an edit of it reruns none of them."""
+    used: dict[Path, set[Path]] = {}
+    for name, named in instances():
+        if name not in SECONDS:
+            for folder in filter(Path.is_dir, deps_of(name, named)):
+                used.setdefault(folder, set()).update(imported_by(name, named))
+    for folder, imported in used.items():
+        files = {file for file in folder.rglob("*.py") if not is_empty(file)}
+        unused = {str(file.relative_to(ROOT)) for file in files - imported} - PRINTS_A_TABLE
+        assert not unused, f"{sorted(unused)}: move out of {folder}, no stage that depends on it imports them"
 
 
 def test_the_stages_that_train_depend_on_their_method():
-    assert "src/assay/methods/sgd.py" in template("baseline")["deps"]
-    assert "src/assay/methods/${item.method}.py" in template("train")["deps"]
+    for name, folder in (("baseline", "sgd"), ("train", ANY), ("prune", "lottery")):
+        assert f"{METHODS}/{folder}" in template(name)["deps"]
+        assert f"{METHODS}/{folder}" in template(f"{name}_more")["deps"]
+
+
+def test_a_checkpoint_is_of_the_source_that_a_training_depends_on():
+    library = ROOT / "src/assay"
+    digested = {file for pattern in SOURCES for file in library.glob(pattern)}
+    for name in ("baseline", "train", "prune"):
+        deps = [path for path in deps_of(name, ("sgd",)) if path.is_relative_to(library)]
+        files = {file for path in deps for file in ([path] if path.is_file() else path.rglob("*.py"))}
+        shared = {file for file in files if file.parent.parent != library / "methods"}
+        assert shared | {library / "sparse.py"} == digested  # which only pruning imports
 
 
 def read_names(file: Path) -> set[str]:

@@ -15,8 +15,8 @@ from assay.config import BASELINE
 from assay.config.blocks import NO_BLOCKS, read_blocks
 from assay.data.sets import catalog
 from assay.foundation.errors import AssayError
+from assay.training.context import TrainContext
 from assay.training.curves import Curves
-from assay.training.task import Task
 from tests.conftest import make_data
 
 ROOT = Path(__file__).parents[2]
@@ -56,17 +56,17 @@ def test_every_arm_of_every_preset_takes_a_step_and_the_first_of_each_method_two
     classes = min(10, images.height)
     data = make_data(EXAMPLES, images.channels, images.height, classes, params.data.augment)
     data = replace(data, images=images)
-    ancestors, methods_met = {}, set()
+    parents, methods_met = {}, set()
     for run in without_later_rounds(params):
         small = run.train.model_copy(update={"batch_size": BATCH})
-        task = Task(run.model_copy(update={"seeds": (0,), "train": small}), data, ancestors)
-        update = methods.make_update(task)
+        context = TrainContext(run.model_copy(update={"seeds": (0,), "train": small}), data, parents)
+        update = methods.make_update(context)
         for step in (0,) if run.method in methods_met else (0, 1):
             seen = update.step(step)
             assert seen.losses.isfinite().all(), run.arm
         methods_met.add(run.method)
         if run.arm == BASELINE and params.rounds():
-            ancestors[BASELINE] = task.artifact(update, Curves(()))
+            parents[BASELINE] = context.artifact(update, Curves(()))
 
 
 def without_later_rounds(params: config.Params) -> list[config.Run]:

@@ -1,11 +1,20 @@
-"""Methods: one file each, which says how the method fills the seams of the loop.
+"""Methods: one folder each, with all the code that no other method uses.
 
-A method is a module of this package with `Options` (a pydantic section: what its arms may set) and
-`update(task, options)` (the state and the rule that moves it); it may also have `check(run, options, images, examples)`
-(refuses options that do not fit the budget, the model or the data, or leave the method nothing to do),
-`budget(train, options)` (an arm's own budget in place of the shared one), `variants(options)` and
-`record_keys(run, options)` (what a claim may name of its arms, where that is more than `last`). Modules are imported by
-name, when an arm asks for them: a stage depends on the file of its own method, and a new method reruns nothing.
+A method is a package in this folder. Its `__init__.py` holds:
+
+- `Options`: a pydantic section, the keys that its arms may set;
+- `update(context, options)`: the state of a training and the rule that moves it;
+- `CONTRACT_ARMS`: small arms, by name, that the contract suite trains (`tests/contract`);
+- `PAPER` (optional): the paper whose claims it tests, a literal that `assay.reporting.papers` reads;
+- `check(run, options, images, examples)` (optional): refuses, in one line that names the key, options that do not fit
+  the budget, the model or the data, or that leave the method nothing to do, such as choosing among one batch;
+- `budget(train, options)` (optional): the arm's own budget in place of the shared one;
+- `variants(options)` (optional): the number of members of each variant, in order, unless `{"last": 1}` is all;
+- `record_keys(run, options)` (optional): keys of its record, deeper ones as `a.b`, that claims may name: each holds a
+  number or one for each seed;
+- `TAKES_GRADIENTS = False` (optional): it has no learning rate to tune.
+
+A method is imported by name when an arm asks for it, so a stage depends on the folder of its own method alone.
 """
 
 from __future__ import annotations
@@ -16,15 +25,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from assay import models
-from assay.config import ARM_KEYS, LOTTERY, PARAMS_FILE, Params, Section, Train
+from assay.config import ARM_KEYS, LOTTERY, PARAMS_FILE, Params, Section
 from assay.config.parsing import parse, suggestion
 from assay.data.sets import catalog
 from assay.foundation.errors import AssayError
 from assay.methods import _claims, _tuning
 from assay.methods._claims import Product
 from assay.training.checkpoint import UnusableCheckpointError
+from assay.training.context import TrainContext
 from assay.training.loop import train as run_loop
-from assay.training.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,66 +44,30 @@ if TYPE_CHECKING:
     from assay.data.sets.prepared import Prepared
     from assay.training.checkpoint import Scratch
     from assay.training.loop import Trained
-    from assay.training.update import Update
+    from assay.training.step_rule import StepRule
 
 
 class Method(Protocol):
-    """What a module of this package holds."""
+    """What every method has; the docstring of this module lists what it may also have."""
 
     Options: type[Section]
 
-    def update(self, task: Task, options: Any) -> Update:
+    def update(self, context: TrainContext, options: Any) -> StepRule:
         """The state of a training by this method, and the rule that moves it."""
-        ...
-
-
-class Checking(Protocol):
-    """What a module of this package may hold beside it, where options must fit the budget, the data or the model."""
-
-    def check(self, run: Run, options: Any, images: Images, examples: int) -> None:
-        """Refuse, in one line that names the key, what cannot be trained with so many examples of such images.
-
-        Refuse also what would train, but never do what the method is about, such as choosing among one batch: its
-        results would carry a verdict on the method.
-        """
-        ...
-
-
-class Budgeting(Protocol):
-    """What a module of this package may hold beside it, where its arms have a budget of their own kind."""
-
-    def budget(self, train: Train, options: Any) -> Train:
-        """The shared budget with the arm's own in place of it."""
-        ...
-
-
-class Producing(Protocol):
-    """What a module of this package may hold beside it, where its arms leave more than the variant `last`."""
-
-    def variants(self, options: Any) -> dict[str, int]:
-        """The variants in their order, with the number of members of each."""
-        ...
-
-
-class Recording(Protocol):
-    """What a module of this package may hold beside it, where its record has numbers for claims."""
-
-    def record_keys(self, run: Run, options: Any) -> tuple[str, ...]:
-        """The keys of the record, deeper ones as `a.b`, that hold a number, or a list with one for each seed."""
         ...
 
 
 def names() -> list[str]:
     """The methods there are."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
+    return sorted(path.parent.name for path in Path(__file__).parent.glob("[!_]*/__init__.py"))
 
 
 def train(
     run: Run,
     data: Prepared,
     scratch: Scratch,
-    ancestors: Mapping[str, Artifact] | None = None,
-    watched: tuple[Literal["validation", "test"], ...] = ("validation",),
+    parents: Mapping[str, Artifact] | None = None,
+    eval_splits: tuple[Literal["validation", "test"], ...] = ("validation",),
 ) -> tuple[Artifact, Trained]:
     """Train an arm (the baseline, or a pruning round) to the end: all its seeds as one stack.
 
@@ -102,36 +75,36 @@ def train(
         run: the parameters as resolved for the arm.
         data: training and validation split, on the device.
         scratch: for checkpoints and live curves.
-        ancestors: the trained networks that a pruning round starts from, by arm.
-        watched: the splits whose loss and accuracy the curves show.
+        parents: the trained networks that a pruning round starts from, by arm.
+        eval_splits: the splits whose loss and accuracy the curves show.
 
     Raises:
-        AssayError: an option is wrong, an ancestor does not belong to the run, or the training diverged.
+        AssayError: an option is wrong, a parent does not belong to the run, or the training diverged.
     """
     run = _with_budget(run)
     _check_model(run, data.images)  # of a folder, only its bytes tell the classes and how many examples there are
     _check_options(run, data.images, len(data.train.labels))
-    task = Task(run, data, ancestors or {}, watched)
+    context = TrainContext(run, data, parents or {}, eval_splits)
     if not _tuning.is_tuned(run):
-        return _train(task, scratch)
-    tuning = _tuning.chosen_before(run, task.ancestors)
+        return _train(context, scratch)
+    tuning = _tuning.chosen_before(run, context.parents)
     if tuning is not None:
-        own, trained = _train(task, scratch, tuning["lr"])
+        own, trained = _train(context, scratch, tuning["lr"])
         return (own if run.method == LOTTERY else _tuning.billed(own, tuning)), trained
     rates = run.train.tune.lr if run.train.tune else ()
-    return _tuning.search(rates, lambda lr: _train(task, scratch.part(f"lr-{lr}"), lr))
+    return _tuning.search(rates, lambda lr: _train(context, scratch.part(f"lr-{lr}"), lr))
 
 
-def _train(task: Task, scratch: Scratch, lr: float | None = None) -> tuple[Artifact, Trained]:
+def _train(context: TrainContext, scratch: Scratch, lr: float | None = None) -> tuple[Artifact, Trained]:
     """Train once, at another learning rate if one is given; from the scratch's checkpoint where it holds one."""
-    own = task if lr is None else replace(task, run=_tuning.with_lr(task.run, lr))
+    own = context if lr is None else replace(context, run=_tuning.with_lr(context.run, lr))
 
     def run() -> tuple[Artifact, Trained]:
         update = make_update(own)
         plan = own.plan(update)
         title = plan.title if lr is None else f"{plan.title}, lr {lr}"
         trained = run_loop(update, replace(plan, title=title), own.data, scratch)
-        return task.artifact(update, trained.curves), trained
+        return context.artifact(update, trained.curves), trained
 
     try:
         return run()
@@ -139,9 +112,9 @@ def _train(task: Task, scratch: Scratch, lr: float | None = None) -> tuple[Artif
         return run()
 
 
-def make_update(task: Task) -> Update:
-    """The state of a training at its start, and the rule that moves it, by the task's method."""
-    return _method(task.run.method, task.run.arm).update(task, options(task.run))
+def make_update(context: TrainContext) -> StepRule:
+    """The state of a training at its start, and the rule that moves it, by the context's method."""
+    return _method(context.run.method, context.run.arm).update(context, options(context.run))
 
 
 def options(run: Run) -> Section:
@@ -187,8 +160,8 @@ def check(params: Params, own: tuple[Images, int] | None = None) -> None:
 def product(run: Run) -> Product:
     """What an arm's training will leave for claims to name."""
     run, method, own = _with_budget(run), _method(run.method, run.arm), options(run)
-    variants = cast("Producing", method).variants(own) if hasattr(method, "variants") else {"last": 1}
-    keys = cast("Recording", method).record_keys(run, own) if hasattr(method, "record_keys") else ()
+    variants: dict[str, int] = getattr(method, "variants", lambda _: {"last": 1})(own)
+    keys: tuple[str, ...] = getattr(method, "record_keys", lambda *_: ())(run, own)
     if _tuning.is_tuned(run) and run.method != LOTTERY:
         keys = (*keys, "tuning.lr", *(f"tuning.samples.{name}" for name in variants))
     return Product(run, variants, keys)
@@ -215,17 +188,14 @@ def _check_options(run: Run, images: Images, examples: int) -> None:
     if run.label_noise and not int(run.label_noise * examples):
         key = f"{PARAMS_FILE}: arms.{run.arm}.label_noise"
         raise AssayError(f"{key}: {run.label_noise} of {examples} training examples is none; set it to 0 or higher")
-    method = _method(run.method, run.arm)
-    if hasattr(method, "check"):
-        cast("Checking", method).check(run, options(run), images, examples)
+    own_check = getattr(_method(run.method, run.arm), "check", lambda *_: None)
+    own_check(run, options(run), images, examples)
 
 
 def _with_budget(run: Run) -> Run:
     """The run with the budget that its method makes of its options, where it has one of its own."""
-    method = _method(run.method, run.arm)
-    if not hasattr(method, "budget"):
-        return run
-    return run.model_copy(update={"train": cast("Budgeting", method).budget(run.train, options(run))})
+    budget = getattr(_method(run.method, run.arm), "budget", lambda train, _: train)
+    return run.model_copy(update={"train": budget(run.train, options(run))})
 
 
 def _method(name: str, arm: str) -> Method:

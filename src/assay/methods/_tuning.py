@@ -6,6 +6,7 @@ only where each had the same tuning budget.
 
 from __future__ import annotations
 
+import importlib
 import math
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,10 @@ if TYPE_CHECKING:
     from assay.artifact import Artifact
     from assay.config import Params, Run
 
-WITHOUT_GRADIENTS = ("trajectory",)
-
 
 def is_tuned(run: Run) -> bool:
     """Whether a training has a grid; one that takes no gradient step has no learning rate to choose."""
-    return run.train.tune is not None and run.method not in WITHOUT_GRADIENTS
+    return run.train.tune is not None and _takes_gradients(run)
 
 
 def check(params: Params) -> None:
@@ -39,9 +38,9 @@ def check(params: Params) -> None:
     """
     runs = [run for run in params.runs() if run.method != LOTTERY]
     for run in runs:
-        if run.method in WITHOUT_GRADIENTS and "tune" in params.arms[run.arm].overrides():
+        if not _takes_gradients(run) and "tune" in params.arms[run.arm].overrides():
             raise AssayError(f"{PARAMS_FILE}: arms.{run.arm}.tune: {run.method} takes no gradient step; remove it")
-    baseline, *others = (run for run in runs if run.method not in WITHOUT_GRADIENTS)
+    baseline, *others = (run for run in runs if _takes_gradients(run))
     for run in others:
         if run.train.tune != baseline.train.tune:
             own, shared = (_said(each) for each in (run, baseline))
@@ -53,9 +52,9 @@ def check(params: Params) -> None:
         raise AssayError(f"{PARAMS_FILE}: train.tune: chosen on the validation set, and data.validation is 0; raise it")
 
 
-def chosen_before(run: Run, ancestors: Mapping[str, Artifact]) -> dict[str, Any] | None:
+def chosen_before(run: Run, parents: Mapping[str, Artifact]) -> dict[str, Any] | None:
     """What was chosen for this training before: by the arm's first seeds, or for a pruning round by the baseline."""
-    before = ancestors.get(run.arm) or (ancestors.get(BASELINE) if run.method == LOTTERY else None)
+    before = parents.get(run.arm) or (parents.get(BASELINE) if run.method == LOTTERY else None)
     return before.manifest.record.get("tuning") if before else None
 
 
@@ -119,6 +118,10 @@ def billed(trained: Artifact, tuning: dict[str, Any]) -> Artifact:
     }
     update = {"variants": variants, "record": {**manifest.record, "tuning": tuning}}
     return trained.model_copy(update={"manifest": manifest.model_copy(update=update)})
+
+
+def _takes_gradients(run: Run) -> bool:
+    return bool(getattr(importlib.import_module(f"assay.methods.{run.method}"), "TAKES_GRADIENTS", True))
 
 
 def _samples(trained: Artifact, variant: str) -> int | float:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import assay
+
+METHODS = Path(assay.__file__).parent / "methods"
 
 
 @dataclass(frozen=True)
@@ -13,15 +20,25 @@ class Paper:
     cited: str
 
 
-PAPERS = {
-    "sahayam2023": Paper("Hard mini-batches", "Sahayam, Zakkam, Jayaraman 2023, arXiv 2304.03486"),
-    "spoerer2024": Paper("Subset pretraining", "Spoerer et al. 2024, arXiv 2410.16523"),
-    "wortsman2021": Paper("Neural-network subspaces", "Wortsman et al. 2021, ICML"),
-    "frankle2019": Paper("Lottery tickets", "Frankle and Carbin 2019, arXiv 1803.03635"),
-    "mair2023": Paper("Ensembles by trajectory sampling", "Mair, Causer, Garrahan 2023, arXiv 2306.13442"),
-}
+@cache
+def papers(methods: Path = METHODS) -> dict[str, Paper]:
+    """The `PAPER` of every method, by key.
+
+    `PAPER` is a literal, and is read without importing the method: the report knows nothing of methods, and their code
+    and PyTorch's stay out of it.
+
+    Args:
+        methods: the folder of the methods.
+    """
+    found = {}
+    for file in sorted(methods.glob("*/__init__.py")):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PAPER":
+                paper = ast.literal_eval(node.value)
+                found[paper["key"]] = Paper(paper["topic"], paper["cited"])
+    return found
 
 
 def paper(key: str) -> Paper:
-    """The paper of a claim; a key that is none of these stands for itself."""
-    return PAPERS.get(key, Paper(key, ""))
+    """The paper of a claim; a key that no method names stands for itself."""
+    return papers().get(key, Paper(key, ""))

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 ROOT = Path(".assay/scratch")
 STATE, CURVES = "checkpoint.pt", "curves.csv"
 DIGEST_BYTES = 32
+SOURCES = (
+    *("__init__.py", "artifact.py", "sparse.py", "methods/*.py"),
+    *("config/**/*.py", "data/sets/**/*.py", "foundation/**/*.py", "models/**/*.py", "training/**/*.py"),
+)
+"""What trainings import of the library; a test compares it with dvc.yaml."""
 UNUSABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, EOFError, pickle.UnpicklingError)
 """What reading or restoring a checkpoint raises when its content is not that of the training."""
 
@@ -42,15 +47,15 @@ class Scratch:
 
     Args:
         stage: the stage's name, as in `train@line`.
-        inputs: everything, as JSON, that decides the result: parameters, seeds, the digest of the data. The digest
-            of the library's source, the version of torch, device and threads are added, so a run never goes on from
-            a checkpoint that other code or another machine would not have written.
+        inputs: everything, as JSON, that decides the result: parameters, seeds, digests of the data and of the code
+            (`source_digest`). The version of torch, device and threads are added, so that no run goes on from a
+            checkpoint that other code or another machine would not have written.
         device: where the stage runs.
         root: the folder of all scratch.
     """
 
     def __init__(self, stage: str, inputs: Any, device: torch.device, root: Path = ROOT) -> None:
-        surroundings = [source_digest(), torch.__version__, device.type, torch.get_num_threads()]
+        surroundings = [torch.__version__, device.type, torch.get_num_threads()]
         self.folder = root / f"{stage}-{files.content_digest([inputs, surroundings])[:16]}"
         self._device = device
         self._stage = stage
@@ -142,7 +147,12 @@ class _Hashing:
         self._stream.flush()
 
 
-def source_digest() -> str:
-    """A digest of the library's source."""
-    root = Path(assay.__file__).parent
-    return files.content_digest({str(p.relative_to(root)): files.file_digest(p) for p in sorted(root.rglob("*.py"))})
+def source_digest(method: str, root: Path = Path(assay.__file__).parent) -> str:
+    """A digest of the source that a training imports: what dvc.yaml names under the `deps` of its stage.
+
+    Args:
+        method: of the training; other methods are left out, as is all that reads results.
+        root: the folder of the library.
+    """
+    found = [file for name in (*SOURCES, f"methods/{method}/**/*.py") for file in root.glob(name)]
+    return files.content_digest({str(file.relative_to(root)): files.file_digest(file) for file in found})

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from assay.training.update import Seen
+    from assay.training.step_rule import BatchStats
 
 
 class DivergedError(AssayError):
@@ -99,7 +99,7 @@ class Running:
         self._sums = torch.zeros(2, copies, dtype=torch.float64, device=device)
         self._steps = 0
 
-    def add(self, seen: Seen) -> None:
+    def add(self, seen: BatchStats) -> None:
         """Add what a step saw."""
         self._sums[0] += seen.losses.mean(1)
         self._sums[1] += seen.correct.float().mean(1)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from assay.data.sets.prepared import Prepared, Split
     from assay.training.checkpoint import Scratch
     from assay.training.curves import Copy
-    from assay.training.update import Update
+    from assay.training.step_rule import StepRule
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Trained:
     seconds: float
 
 
-def train(update: Update, plan: Plan, data: Prepared, scratch: Scratch) -> Trained:
+def train(update: StepRule, plan: Plan, data: Prepared, scratch: Scratch) -> Trained:
     """Train to the end, from the scratch's checkpoint where it holds one.
 
     Args:
@@ -93,7 +93,7 @@ def train(update: Update, plan: Plan, data: Prepared, scratch: Scratch) -> Train
 
 
 def _evaluate(
-    update: Update, plan: Plan, data: Prepared, curves: Curves, running: Running, done: int
+    update: StepRule, plan: Plan, data: Prepared, curves: Curves, running: Running, done: int
 ) -> tuple[str, float, float]:
     """Add a point to the curves of training and of each split; gives the last one's name and means."""
     shown = ("train", *curves.add(done, "train", *running.take()))
@@ -107,7 +107,7 @@ def _evaluate(
     return shown
 
 
-def _checkpoint(done: int, seconds: float, update: Update, curves: Curves, running: Running) -> dict[str, Any]:
+def _checkpoint(done: int, seconds: float, update: StepRule, curves: Curves, running: Running) -> dict[str, Any]:
     return {
         "done": done,
         "seconds": seconds,
@@ -117,7 +117,7 @@ def _checkpoint(done: int, seconds: float, update: Update, curves: Curves, runni
     }
 
 
-def _resume(update: Update, curves: Curves, running: Running, scratch: Scratch) -> tuple[int, float] | None:
+def _resume(update: StepRule, curves: Curves, running: Running, scratch: Scratch) -> tuple[int, float] | None:
     """Put everything back as the checkpoint has it; gives the steps done and the seconds they took, if there is one."""
     state = scratch.load()
     if state is None:

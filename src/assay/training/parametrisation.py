@@ -22,7 +22,7 @@ class Outcome:
         density: the share of weights that is not pruned.
         copies: how many copies of the stack it took to train one seed's members; its cost is theirs.
         masks: 0 or 1 for each pruned parameter, `(seed, member, *shape)`.
-        rests_on: what it cost beside this training: earlier ones it could not do without, a pass for batch norm.
+        prior_cost: what it cost beside this training: earlier ones it could not do without, a pass for batch norm.
     """
 
     weights: Weights
@@ -30,7 +30,7 @@ class Outcome:
     density: float = 1.0
     copies: int = 1
     masks: Weights | None = None
-    rests_on: Cost = field(default_factory=Cost)
+    prior_cost: Cost = field(default_factory=Cost)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from assay import artifact, export, methods, models
 from assay.config import Model
 from assay.data.sets import prepared
 from assay.data.sets.augment import normalise
-from assay.training import batch_norm, subspace
+from assay.methods.subspace import geometry
+from assay.training import batch_norm
 from assay.training.checkpoint import Scratch
 from assay.training.stack import predict
 from tests.conftest import make_data
@@ -64,11 +65,11 @@ def test_any_alpha_gives_the_logits_of_the_stack(folder, monkeypatch, capsys, mo
     assert "numbers in" in capsys.readouterr().out
     state = load_file(out) if suffix == "safetensors" else torch.load(out, weights_only=True)
     stored = artifact.read(root / "line")
-    rows = subspace.along(shape, torch.tensor(alpha)).float().expand(2, -1)
+    rows = geometry.along(shape, torch.tensor(alpha)).float().expand(2, -1)
     group = "ensemble" if shape == "line" else "curve.points"
     network = models.build(model.name, data.images, **model.arguments)
     names = dict(network.named_parameters())
-    weights = {name: subspace.mix(stored.weights[group][name], rows) for name in names}
+    weights = {name: geometry.mix(stored.weights[group][name], rows) for name in names}
     buffers = {name: stored.weights["midpoint"][name][:, 0] for name, _ in network.named_buffers()}
     weights |= batch_norm.recomputed(network, weights, buffers, data, 16)
     expected = predict(network, weights, data.test.images, data.mean, data.std)[1]

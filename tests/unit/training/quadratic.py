@@ -6,9 +6,9 @@ import math
 
 import torch
 
-from assay.training.sampling.acceptance import Moments, decide
-from assay.training.sampling.bridge import Move, halves
-from assay.training.sampling.moves import draw, move_models
+from assay.methods.trajectory.acceptance import Moments, decide
+from assay.methods.trajectory.moves import draw, move_models
+from assay.methods.trajectory.proposals import Move, halves
 
 CURVATURES = torch.tensor([0.5, 1.0, 2.0])
 CPU = torch.device("cpu")

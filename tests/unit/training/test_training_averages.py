@@ -8,9 +8,9 @@ import torch
 from assay import methods
 from assay.config import PARAMS_FILE, SGD, Constant, Cosine, Model, Step
 from assay.foundation.errors import AssayError
+from assay.training.context import TrainContext
 from assay.training.curves import Curves
 from assay.training.stack import predict
-from assay.training.task import Task
 from tests.conftest import make_data
 
 LINEAR = Model(name="linear")
@@ -22,7 +22,7 @@ def make(make_run, data):
     def make(method, model=LINEAR, seeds=(0, 1), label_noise=0.0, changes=None, **options):
         changes = {"arm": "probe", **(changes or {})}
         run = make_run(method=method, model=model, options=options, seeds=seeds, label_noise=label_noise, **changes)
-        return methods.make_update(Task(run, data))
+        return methods.make_update(TrainContext(run, data))
 
     return make
 
@@ -88,7 +88,7 @@ def test_the_average_has_statistics_of_its_own_and_they_are_billed(make):
     found = update.variants()
     name = "block_1.norm_1.running_mean"
     assert not torch.equal(found["average"].weights[name], found["last"].weights[name])
-    assert (found["average"].rests_on.forward_samples, found["last"].rests_on.forward_samples) == (96, 0)
+    assert (found["average"].prior_cost.forward_samples, found["last"].prior_cost.forward_samples) == (96, 0)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_members_learn_their_seed_s_labels_from_batches_of_their_own(make):
     update = make("deep_ensemble", label_noise=0.5)
     batch = update.inner.batches.draw(0, None)
     assert len({tuple(row) for row in batch.indices.tolist()}) == 6
-    noisy = Task(make_run_of(update), make_data()).labels
+    noisy = TrainContext(make_run_of(update), make_data()).labels
     for copy in range(6):
         assert torch.equal(batch.labels[copy], noisy[copy // 3][batch.indices[copy]])
 
@@ -162,11 +162,11 @@ def make_run_of(update):
 @pytest.mark.parametrize("how", ["mean_probability", "mean_logit"])
 def test_an_ensemble_is_combined_as_its_arm_says(make_run, data, how):
     run = make_run(method="deep_ensemble", options={"combine": how})
-    task = Task(run, data)
-    update = methods.make_update(task)
+    context = TrainContext(run, data)
+    update = methods.make_update(context)
     for step in range(3):
         update.step(step)
-    made = task.artifact(update, Curves(()))
+    made = context.artifact(update, Curves(()))
     assert {one.combine for one in made.manifest.variants.values()} == {how}
     weights, split = made.weights["members_3"], data.validation
     logits = torch.stack(

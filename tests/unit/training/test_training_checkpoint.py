@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ import torch
 from assay import methods
 from assay.foundation.errors import AssayError
 from assay.training import checkpoint
-from assay.training.checkpoint import Scratch
+from assay.training.checkpoint import Scratch, source_digest
 
 CPU = torch.device("cpu")
 
@@ -39,15 +41,38 @@ def test_a_checkpoint_comes_back_as_it_was_and_goes_when_the_stage_is_done(tmp_p
     assert not any(tmp_path.iterdir())
 
 
-def test_other_inputs_other_code_other_threads_start_anew(tmp_path, monkeypatch):
+def test_other_inputs_and_other_threads_start_anew(tmp_path):
     def folder(inputs):
         return Scratch("train@line", inputs, CPU, tmp_path).folder
 
     first = folder({"a": 1})
     assert folder({"a": 1}) == first
     assert folder({"a": 2}) != first
-    monkeypatch.setattr(checkpoint, "source_digest", lambda: "other code")
+    torch.set_num_threads(2)
     assert folder({"a": 1}) != first
+
+
+@pytest.mark.parametrize(
+    ("file", "matters"),
+    [
+        ("reporting/figures/claims.py", False),
+        ("tracking/content.py", False),
+        ("evaluation/claims.py", False),
+        ("methods/subset/lbfgs.py", False),  # of another method
+        ("methods/subspace/endpoints.py", True),
+        ("methods/_tuning.py", True),
+        ("training/loop.py", True),
+        ("training/stack/dense.py", True),
+        ("models/mlp.py", True),
+    ],
+)
+def test_other_code_starts_anew_where_the_training_imports_it(tmp_path, file, matters):
+    source = tmp_path / "assay"
+    shutil.copytree(Path(checkpoint.assay.__file__).parent, source)
+    before = source_digest("subspace", source)
+    with (source / file).open("a") as stream:
+        stream.write("\n")
+    assert (source_digest("subspace", source) != before) == matters
 
 
 def test_scratch_of_the_same_stage_with_other_inputs_is_cleared(tmp_path):

@@ -11,8 +11,8 @@ import torch
 
 from assay import methods
 from assay.config import SGD, Adam, Model
+from assay.training.context import TrainContext
 from assay.training.stack import Stack
-from assay.training.task import Task
 
 ADAM = Adam(name="adam", lr=0.01)
 ADAMW = Adam(name="adamw", lr=0.01, weight_decay=0.1)
@@ -23,7 +23,7 @@ LARGEST = 11
 
 
 @pytest.mark.parametrize(
-    ("model", "optimizer", "method", "way"),
+    ("model", "optimizer", "method", "strategy"),
     [
         (ODD, ADAM, "sgd", "dense"),
         (ODD, MOMENTUM, "sgd", "dense"),
@@ -34,11 +34,11 @@ LARGEST = 11
     ],
     ids=lambda each: each if isinstance(each, str) else each.name,
 )
-def test_a_copy_is_the_same_in_a_stack_of_any_size(make_run, data, model, optimizer, method, way):
+def test_a_copy_is_the_same_in_a_stack_of_any_size(make_run, data, model, optimizer, method, strategy):
     def trained(copies):
         run = make_run(model=model, optimizer=optimizer, method=method, seeds=tuple(range(100, 100 + copies)))
-        update = methods.make_update(Task(run, data))
-        update.stack = Stack(update.network, copies, update.stack.device, way=way)
+        update = methods.make_update(TrainContext(run, data))
+        update.stack = Stack(update.network, copies, update.stack.device, strategy=strategy)
         for step in range(8):
             update.step(step)
         return {**update.stored, **update.buffers}
@@ -52,7 +52,7 @@ def test_a_copy_is_the_same_in_a_stack_of_any_size(make_run, data, model, optimi
 
 def test_what_an_optimizer_keeps_outlives_a_kill_also_where_it_is_padded(make_run, data):
     run = make_run(model=ODD, optimizer=ADAM)
-    whole, cut = (methods.make_update(Task(run, data)) for _ in range(2))
+    whole, cut = (methods.make_update(TrainContext(run, data)) for _ in range(2))
     for step in range(6):
         whole.step(step)
         if step == 2:

@@ -13,7 +13,7 @@ from assay.foundation.errors import AssayError
 from assay.training.cost import Counters
 from assay.training.curves import COLUMNS, Copy, Curves, Running
 from assay.training.progress import StepProgress
-from assay.training.update import Seen
+from assay.training.step_rule import BatchStats
 
 CPU = torch.device("cpu")
 
@@ -41,10 +41,10 @@ def test_a_diverged_training_is_named(loss):
 def test_running_means_begin_anew_when_taken_and_survive_a_checkpoint():
     running = Running(2, CPU)
     losses = torch.tensor([[1.0, 3.0], [0.0, 2.0]])
-    running.add(Seen(losses, losses > 1))
+    running.add(BatchStats(losses, losses > 1))
     other = Running(2, CPU)
     other.restore({key: value.clone() if key == "sums" else value for key, value in running.state().items()})
-    running.add(Seen(losses + 2, losses > 1))
+    running.add(BatchStats(losses + 2, losses > 1))
     assert [mean.tolist() for mean in running.take()] == [[3.0, 2.0], [0.5, 0.5]]
     assert [mean.tolist() for mean in other.take()] == [[2.0, 1.0], [0.5, 0.5]]
     assert [mean.tolist() for mean in running.take()] == [[0.0, 0.0], [0.0, 0.0]]
@@ -89,8 +89,8 @@ def test_the_curve_of_the_test_set_is_drawn_where_labels_are_noisy(monkeypatch, 
     """There the best early stop is a control of its own: a claim may name `best_step_accuracy`."""
     from stages import train
 
-    watched = {}
-    monkeypatch.setattr(train, "train_and_write", lambda run, watched=(), _=watched: _.update({run.arm: watched}))
+    seen = {}
+    monkeypatch.setattr(train, "train_and_write", lambda run, eval_splits: seen.update({run.arm: eval_splits}))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(
         "seeds: [0]\ndata: {name: digits, validation: 99}\nmodel: {name: linear}\n"
@@ -99,4 +99,4 @@ def test_the_curve_of_the_test_set_is_drawn_where_labels_are_noisy(monkeypatch, 
     )
     for arm in ("clean", "noisy"):
         train.main(arm)
-    assert watched == {"clean": ("validation",), "noisy": ("validation", "test")}
+    assert seen == {"clean": ("validation",), "noisy": ("validation", "test")}

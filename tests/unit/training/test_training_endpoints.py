@@ -11,7 +11,7 @@ from assay import methods, models
 from assay.config import PARAMS_FILE, Model
 from assay.data.sets.augment import normalise
 from assay.foundation.errors import AssayError
-from assay.training.task import Task
+from assay.training.context import TrainContext
 from tests.conftest import make_data
 
 CNN = Model(name="vgg", widths=[[4], [4]], batch_norm=True)
@@ -24,7 +24,7 @@ def make(make_run, data):
 
     def make(model=MLP, data=data, seeds=(0, 1), **options):
         run = make_run(method="subspace", model=model, options=options, seeds=seeds)
-        return methods.make_update(Task(run, data))
+        return methods.make_update(TrainContext(run, data))
 
     return make
 
@@ -110,7 +110,7 @@ def test_a_simplex_holds_every_pair_apart_in_its_turn(make):
 
 def test_endpoints_start_independently_and_the_first_where_the_baseline_does(make, make_run, data):
     update = make(shape="simplex", endpoints=3)
-    baseline = methods.make_update(Task(make_run(model=MLP, seeds=(0, 1)), data))
+    baseline = methods.make_update(TrainContext(make_run(model=MLP, seeds=(0, 1)), data))
     for name, tensor in baseline.stored.items():
         assert torch.equal(update.stored[name][:, 0], tensor)
     flat = torch.cat([update.stored[name].detach().flatten(2) for name in models.weight_names(update.network)], 2)
@@ -146,7 +146,7 @@ def test_variants_are_the_middle_the_ends_and_a_pair(make):
 def test_a_pass_for_batch_norm_is_billed_to_the_networks_that_need_it(make):
     for model, passes in ((CNN, 96), (MLP, 0)):
         found = make(model).variants()
-        assert {n: o.rests_on.forward_samples for n, o in found.items()} == {
+        assert {n: o.prior_cost.forward_samples for n, o in found.items()} == {
             "midpoint": passes,
             "ensemble": 2 * passes,
             "pair": 2 * passes,

@@ -13,7 +13,7 @@ from assay import methods
 from assay.foundation.errors import AssayError
 from assay.methods.hard_batches import HardBatches, Options
 from assay.training.batches import EpochBatches
-from assay.training.task import Task
+from assay.training.context import TrainContext
 
 SEEDS = (3, 4)
 LABELS = torch.arange(45) % 4
@@ -82,7 +82,7 @@ def test_losses_that_are_not_visited_stay_as_they_were():
 
 def test_all_of_the_batches_are_the_cyclic_baseline_bit_for_bit(make_run, data):
     hard, cyclic = (
-        methods.make_update(Task(make_run(method=method, options=options), data))
+        methods.make_update(TrainContext(make_run(method=method, options=options), data))
         for method, options in (("hard_batches", {"delta": 1.0}), ("sgd", {"batches": "fixed"}))
     )
     for step in range(15):
@@ -120,7 +120,7 @@ def test_random_rounds_look_at_no_loss():
 def test_fresh_losses_are_scored_once_a_round_and_billed(make_run, data):
     """96 examples in 6 batches: at steps 6, 9 and 12 all 96 are scored, by the weights of then."""
     run = make_run(method="hard_batches", options={"delta": 0.5, "selection": "fresh"})
-    update = methods.make_update(Task(run, data))
+    update = methods.make_update(TrainContext(run, data))
     billed = []
     for step in range(14):
         if step == 9:
@@ -137,7 +137,9 @@ def test_fresh_losses_are_scored_once_a_round_and_billed(make_run, data):
 
 def test_stale_and_random_selection_bill_nothing_but_steps(make_run, data):
     for selection in ("hardest", "random"):
-        update = methods.make_update(Task(make_run(method="hard_batches", options={"selection": selection}), data))
+        update = methods.make_update(
+            TrainContext(make_run(method="hard_batches", options={"selection": selection}), data)
+        )
         for step in range(14):
             update.step(step)
         cost = update.counters.cost()

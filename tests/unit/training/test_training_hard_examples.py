@@ -10,14 +10,14 @@ from assay.foundation.errors import AssayError
 from assay.methods.ordered_sgd import TopQ
 from assay.methods.selective_backprop import Selective
 from assay.training.batches import Batch
-from assay.training.task import Task
+from assay.training.context import TrainContext
 
 LABELS = torch.arange(60) % 4
 ALL = slice(0, 2)
 
 
 def steps(make_run, data, method, options, count=6):
-    update = methods.make_update(Task(make_run(method=method, options=options), data))
+    update = methods.make_update(TrainContext(make_run(method=method, options=options), data))
     for step in range(count):
         update.step(step)
     return update
@@ -35,12 +35,12 @@ def test_what_ordered_sgd_leaves_out_is_billed_as_forward_only(make_run, data):
 
 
 def test_the_gradient_is_that_of_the_chosen_examples_alone(make_run, data, moved):
-    task = Task(make_run(method="ordered_sgd", options={"q": 5}), data)
-    update = methods.make_update(task)
+    context = TrainContext(make_run(method="ordered_sgd", options={"q": 5}), data)
+    update = methods.make_update(context)
     losses = update._score(*(lambda batch: (batch.indices, batch.labels))(update.batches.draw(0, update._score)))
     hardest = update.batches.select(0, update._score).gather(1, losses.topk(5, 1).indices)
     only = update.stack.gradients(
-        update.stored, update.buffers, update.examples.batch(hardest, 0), update.batches.labels(hardest)
+        update.stored, update.buffers, update.loader.batch(hardest, 0), update.batches.labels(hardest)
     )
     gradients, _ = moved(update)
     for name, gradient in only.by_name.items():

@@ -9,27 +9,27 @@ import torch
 
 from assay import methods, models
 from assay.config import Model
-from assay.training import lbfgs
+from assay.methods.subset import lbfgs
 from assay.training.checkpoint import Scratch
-from assay.training.task import Task
+from assay.training.context import TrainContext
 from tests.conftest import make_data
 
 OPTIONS = {"k": 3, "pretrain": 0.5, "pretrain_with": "lbfgs"}
 
 
 @pytest.fixture
-def task(make_run, data):
-    return Task(make_run(method="subset", options=OPTIONS), data)
+def context(make_run, data):
+    return TrainContext(make_run(method="subset", options=OPTIONS), data)
 
 
-def test_it_is_what_pytorch_does_alone_with_the_whole_subset(task):
+def test_it_is_what_pytorch_does_alone_with_the_whole_subset(context):
     """One copy by hand: the plain module, one batch of its 32 examples, five iterations."""
-    update = methods.make_update(task)
+    update = methods.make_update(context)
     weights = {name: tensor[1].clone() for name, tensor in update.evaluated().items()}
     for step in range(5):
         update.step(step)
-    network, batches = models.build("linear", task.data.images), update.inner.inner.batches
-    images = update.inner.inner.examples.batch(batches.subset, None)[1]
+    network, batches = models.build("linear", context.data.images), update.inner.inner.batches
+    images = update.inner.inner.loader.batch(batches.subset, None)[1]
     labels = batches.labels(batches.subset)[1]
     network.load_state_dict(weights)
     optimizer = torch.optim.LBFGS(network.parameters(), max_iter=5, max_eval=1000, line_search_fn="strong_wolfe")
@@ -45,7 +45,7 @@ def test_it_is_what_pytorch_does_alone_with_the_whole_subset(task):
         torch.testing.assert_close(update.evaluated()[name][1], tensor.detach(), rtol=1e-3, atol=1e-4)
 
 
-def test_every_run_of_the_subset_is_billed_to_the_copy_that_made_it(task, monkeypatch):
+def test_every_run_of_the_subset_is_billed_to_the_copy_that_made_it(context, monkeypatch):
     runs = [0, 0, 0]
     run = lbfgs.LbfgsPhase._run
 
@@ -54,7 +54,7 @@ def test_every_run_of_the_subset_is_billed_to_the_copy_that_made_it(task, monkey
         return run(self, copy)
 
     monkeypatch.setattr(lbfgs.LbfgsPhase, "_run", counted)
-    update = methods.make_update(task)
+    update = methods.make_update(context)
     for step in range(6):
         update.step(step)
     assert min(runs) >= 6
@@ -67,10 +67,10 @@ def test_every_run_of_the_subset_is_billed_to_the_copy_that_made_it(task, monkey
     assert update.record()["phases"][0]["train_samples"] == pytest.approx(32 * sum(runs) / 3)
 
 
-def test_the_loss_falls_at_every_iteration_and_faster_than_adams(task, make_run):
+def test_the_loss_falls_at_every_iteration_and_faster_than_adams(context, make_run):
     own, adam = (
         methods.make_update(each)
-        for each in (task, Task(make_run(method="subset", options={"k": 3, "pretrain": 0.5}), task.data))
+        for each in (context, TrainContext(make_run(method="subset", options={"k": 3, "pretrain": 0.5}), context.data))
     )
     losses = [own.step(step).losses.mean(1) for step in range(6)]
     assert all((later <= earlier).all() for earlier, later in pairwise(losses))
@@ -80,8 +80,8 @@ def test_the_loss_falls_at_every_iteration_and_faster_than_adams(task, make_run)
     assert reached < plain
 
 
-def test_parts_of_a_subset_add_up_to_the_whole(task, monkeypatch):
-    whole, parts = methods.make_update(task), methods.make_update(task)
+def test_parts_of_a_subset_add_up_to_the_whole(context, monkeypatch):
+    whole, parts = methods.make_update(context), methods.make_update(context)
     whole.step(0)
     monkeypatch.setattr(lbfgs, "ROWS", 5)
     parts.step(0)
@@ -89,9 +89,9 @@ def test_parts_of_a_subset_add_up_to_the_whole(task, monkeypatch):
         torch.testing.assert_close(parts.evaluated()[name], tensor)
 
 
-def test_a_copy_moves_alone_as_in_company_bit_for_bit(task, make_run):
-    together = methods.make_update(task)
-    alone = methods.make_update(Task(make_run(method="subset", options=OPTIONS, seeds=(1,)), task.data))
+def test_a_copy_moves_alone_as_in_company_bit_for_bit(context, make_run):
+    together = methods.make_update(context)
+    alone = methods.make_update(TrainContext(make_run(method="subset", options=OPTIONS, seeds=(1,)), context.data))
     for step in range(6):
         together.step(step), alone.step(step)
     for name, tensor in alone.evaluated().items():
@@ -125,8 +125,8 @@ def test_it_goes_on_after_a_kill_at_the_seam_of_the_phases(make_run, tmp_path, m
         assert torch.equal(resumed.weights["last"][name], tensor)
 
 
-def test_a_checkpoint_of_fine_tuning_carries_no_curvature(task):
-    update = methods.make_update(task)
+def test_a_checkpoint_of_fine_tuning_carries_no_curvature(context):
+    update = methods.make_update(context)
     sizes = []
     for step in range(8):
         update.step(step)

@@ -10,7 +10,7 @@ from assay.config import SGD, Adam, Model
 from assay.config.lottery import Lottery, round_name
 from assay.foundation.errors import AssayError
 from assay.training.checkpoint import Scratch
-from assay.training.task import Task
+from assay.training.context import TrainContext
 
 CPU = torch.device("cpu")
 MLP, VGG = Model(name="mlp", hidden=[12, 8]), Model(name="vgg", widths=[[4], [6]])
@@ -29,28 +29,28 @@ class Chain:
         self.lottery = Lottery.model_validate({**defaults, "rounds": rounds, "controls": [2], **options})
         self.done = {"baseline": self.train(make_run(arm="baseline", **self.changes), {})}
 
-    def train(self, run, ancestors, stage="round"):
+    def train(self, run, parents, stage="round"):
         with Scratch(stage, run.model_dump(mode="json"), CPU, self.folder) as scratch:
-            result, self.trained = methods.train(run, self.data, scratch, ancestors, ("validation", "test"))
+            result, self.trained = methods.train(run, self.data, scratch, parents, ("validation", "test"))
         return result
 
     def run(self, number):
         options = self.lottery.options(number)
         return self.make_run(arm=round_name(number), method="lottery", options=options, **self.changes)
 
-    def ancestors(self, number):
+    def parents(self, number):
         return {name: self.done[name] for name in ("baseline", round_name(number - 1))}
 
     def round(self, number):
         for n in range(1, number + 1):
             if round_name(n) not in self.done:
-                self.done[round_name(n)] = self.train(self.run(n), self.ancestors(n))
+                self.done[round_name(n)] = self.train(self.run(n), self.parents(n))
         return self.done[round_name(number)]
 
     def start(self, number):
         """The update of a round before its first step, when the rounds before it are done."""
         self.round(number - 1) if number > 1 else None
-        return methods.make_update(Task(self.run(number), self.data, self.ancestors(number)))
+        return methods.make_update(TrainContext(self.run(number), self.data, self.parents(number)))
 
     def masks(self, number, variant="ticket"):
         return self.round(number).weights[f"{variant}{artifact.MASKS}"]
@@ -105,7 +105,7 @@ def test_global_pruning_leaves_the_same_number_over_all_layers_and_not_in_each(c
 def test_survivors_start_from_the_first_weights_bit_for_bit(chain, number):
     rounds = chain()
     update = rounds.start(number)
-    _, first, _ = Task(rounds.run(number), rounds.data).fresh((0, 1, 2))
+    _, first, _ = TrainContext(rounds.run(number), rounds.data).fresh((0, 1, 2))
     masks = update.variants()["ticket"].masks
     for name, tensor in first.items():
         stored = update.stored[name][:3]
@@ -117,8 +117,8 @@ def test_survivors_start_from_the_first_weights_bit_for_bit(chain, number):
 
 def test_rewinding_goes_back_to_the_dense_networks_weights_at_that_step_bit_for_bit(chain):
     rounds = chain(rewind=5, model=VGG, controls=[1])
-    task = Task(rounds.make_run(arm="baseline", **rounds.changes), rounds.data)
-    dense = methods.make_update(task)
+    context = TrainContext(rounds.make_run(arm="baseline", **rounds.changes), rounds.data)
+    dense = methods.make_update(context)
     for step in range(5):
         dense.step(step)
     update = rounds.start(1)
@@ -185,7 +185,7 @@ def test_controls_change_one_thing_each(chain):
         {name: tensor[i : i + 3].detach() for name, tensor in update.stored.items()} for i in (0, 3, 6, 9)
     )
     masks = {name: outcome.masks for name, outcome in update.variants().items()}
-    _, first, _ = Task(rounds.run(2), rounds.data).fresh((0, 1, 2))
+    _, first, _ = TrainContext(rounds.run(2), rounds.data).fresh((0, 1, 2))
     for name, mask in masks["ticket"].items():
         counts = mask.flatten(1).sum(1).tolist()
         for control in CONTROLS:
@@ -264,8 +264,8 @@ def test_a_killed_round_goes_on_to_the_same_weights_and_masks(chain, monkeypatch
 
     monkeypatch.setattr(Scratch, "save", save_and_die)
     with pytest.raises(KeyboardInterrupt):
-        rounds.train(rounds.run(2), rounds.ancestors(2), "cut")
-    again = rounds.train(rounds.run(2), rounds.ancestors(2), "cut")
+        rounds.train(rounds.run(2), rounds.parents(2), "cut")
+    again = rounds.train(rounds.run(2), rounds.parents(2), "cut")
     assert saves == list(range(3, 12))  # it went on, from the step that it rewinds to
     assert again.manifest == whole.manifest
     assert rounds.trained.curves.csv() == curves

@@ -11,9 +11,9 @@ from pydantic import TypeAdapter
 
 from assay.config import Constant, Cosine, Optimizer, Step
 from assay.foundation.errors import AssayError
+from assay.training.context import TrainContext
 from assay.training.optim import make_optimizer, rate_factor
-from assay.training.task import Task
-from assay.training.update import GradientUpdate
+from assay.training.step_rule import GradientUpdate
 
 PLAIN = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
@@ -64,15 +64,15 @@ def test_cosine_starts_at_one_is_half_way_at_half_time_and_ends_at_final():
 
 def test_a_training_shorter_than_the_warm_up_is_refused_where_it_begins(make_run, data):
     """As a warm start is, whose steps are fewer than the arm's: the run's own check does not see them."""
-    task = Task(make_run(schedule=Cosine(name="cosine", warmup_steps=4)), data)
-    network, parameters, buffers = task.fresh(task.run.seeds)
+    context = TrainContext(make_run(schedule=Cosine(name="cosine", warmup_steps=4)), data)
+    network, parameters, buffers = context.fresh(context.run.seeds)
     for steps, fits in ((5, True), (4, False), (3, False)):
-        train = task.run.train.model_copy(update={"steps": steps})
+        train = context.run.train.model_copy(update={"steps": steps})
         expected = (
             nullcontext() if fits else pytest.raises(AssayError, match=rf"has {steps} steps, no more than the sch")
         )
         with expected:
-            update = GradientUpdate(data, train, task.run.seeds, network, parameters, buffers, task.batches())
+            update = GradientUpdate(data, train, context.run.seeds, network, parameters, buffers, context.batches())
             for step in range(steps):
                 update.step(step)
 

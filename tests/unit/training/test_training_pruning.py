@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from assay import models
 from assay.data.sets.images import Images
+from assay.methods.lottery.pruning import left_after, pools, prune, random_masks
 from assay.models import weight_names
-from assay.training.pruning import left_after, pools, prune, random_masks
 
 MNIST, CIFAR = Images(1, 28, 28, 10), Images(3, 32, 32, 10)
 LENET, CONV, CONV_6 = {"linear": 0.2, "output": 0.1}, {"conv": 0.1, "linear": 0.2, "output": 0.1}, {}

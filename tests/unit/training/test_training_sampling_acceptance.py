@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from assay.training.sampling.acceptance import (
+from assay.methods.trajectory.acceptance import (
     Decision,
     batch_size,
     decide,

@@ -11,11 +11,10 @@ from assay.config import Model
 from assay.data.sets.augment import normalise
 from assay.foundation.runtime import generator
 from assay.methods import trajectory
-from assay.training.sampling.dense import DenseNetworks
-from assay.training.sampling.pairs import NetworkPairs
-from assay.training.sampling.stacked import StackedNetworks
+from assay.methods.trajectory.networks import DenseNetworks, StackedNetworks
+from assay.methods.trajectory.paired_loss import NetworkPairs
+from assay.training.context import TrainContext
 from assay.training.stack.dense import split_prefix
-from assay.training.task import Task
 
 MLP = Model(name="mlp", hidden=[6, 5], pool=2)
 
@@ -25,10 +24,10 @@ def start(make_run, data):
     """Two networks of each of two chains, with biases to tell apart, and all that runs them."""
 
     def make(model: Model = MLP):
-        task = Task(make_run(seeds=(3, 4), model=model), data)
-        network, parameters, _ = task.fresh((0, 1, 2, 3))
+        context = TrainContext(make_run(seeds=(3, 4), model=model), data)
+        network, parameters, _ = context.fresh((0, 1, 2, 3))
         drawn = {n: t + 0.1 * torch.randn(t.shape, generator=generator(0, n)) for n, t in parameters.items()}
-        return task, network, {n: t.view(2, 2, *t.shape[1:]) for n, t in drawn.items()}
+        return context, network, {n: t.view(2, 2, *t.shape[1:]) for n, t in drawn.items()}
 
     return make
 
@@ -122,7 +121,7 @@ def test_networks_that_are_no_chain_of_dense_layers_have_no_prefix(start, model)
 
 def made(make_run, data, **options):
     run = make_run(method="trajectory", model=MLP, options=options, seeds=(0, 1))
-    return trajectory.update(Task(run, data), trajectory.Options(**options))
+    return trajectory.update(TrainContext(run, data), trajectory.Options(**options))
 
 
 def test_centring_and_scales_change_how_a_chain_moves_and_not_what_a_network_computes(make_run, data):

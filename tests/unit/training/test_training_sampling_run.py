@@ -16,13 +16,13 @@ from assay.config import Cosine, Model
 from assay.foundation import files
 from assay.foundation.errors import AssayError
 from assay.methods import trajectory
+from assay.methods.trajectory.acceptance import Decision
+from assay.methods.trajectory.coordinates import Coordinates
+from assay.methods.trajectory.diagnostics import flags
+from assay.methods.trajectory.memory import Memory
+from assay.methods.trajectory.schedule import Annealing, Steering
 from assay.training.checkpoint import Scratch
-from assay.training.sampling.acceptance import Decision
-from assay.training.sampling.coordinates import Coordinates
-from assay.training.sampling.diagnostics import flags
-from assay.training.sampling.memory import Memory
-from assay.training.sampling.schedule import Annealing, Steering
-from assay.training.task import Task
+from assay.training.context import TrainContext
 from benchmarks import trajectory_tuning
 
 ROOT = Path(__file__).parents[3]
@@ -32,7 +32,7 @@ SMALL = {"tau": 3, "s": 100.0, "sigma": 0.05, "block": 16}
 
 def sampled(make_run, data, steps=40, seeds=(0, 1, 2), **options):
     run = make_run(method="trajectory", options={**SMALL, **options}, steps=steps, seeds=seeds)
-    update = methods.make_update(Task(run, data))
+    update = methods.make_update(TrainContext(run, data))
     for step in range(steps):
         update.step(step)
     return update
@@ -267,10 +267,10 @@ def test_a_warm_start_has_a_schedule_of_its_own(make_run, data, tmp_path):
     for steps in (3, 300):
         run = make_run(method="trajectory", options=options)
         run = run.model_copy(update={"train": train.model_copy(update={"steps": steps})})
-        ended.append(methods.make_update(Task(run, data)).chains.theta)
+        ended.append(methods.make_update(TrainContext(run, data)).chains.theta)
     assert torch.equal(*ended)
     alone = make_run(steps=20).model_copy(update={"train": train.model_copy(update={"steps": 20})})
-    plain = methods.make_update(Task(alone, data))
+    plain = methods.make_update(TrainContext(alone, data))
     for step in range(20):
         plain.step(step)
     assert torch.equal(ended[0][:, 0], Coordinates(plain.stored, {}).flat(plain.stored))
@@ -282,7 +282,7 @@ def test_a_warm_start_has_a_schedule_of_its_own(make_run, data, tmp_path):
 def test_a_network_of_any_kind_can_be_sampled(make_run, data):
     options = {**SMALL, "fraction": 0.5, "start": "walk"}
     run = make_run(method="trajectory", options=options, model=Model(name="trajectory_cnn"), seeds=(0,))
-    update = methods.make_update(Task(run, data))
+    update = methods.make_update(TrainContext(run, data))
     before = update.chains.theta.clone()
     assert update.step(0).losses.isfinite().all()
     assert (update.chains.theta != before).double().mean() < 0.55

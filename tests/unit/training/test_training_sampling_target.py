@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from assay.training.sampling.acceptance import Decision, decide_exactly
-from assay.training.sampling.bridge import Move
+from assay.methods.trajectory.acceptance import Decision, decide_exactly
+from assay.methods.trajectory.proposals import Move
 from tests.unit.training.quadratic import Toy, excess_loss, run
 
 TAU, S, SIGMA = 4, 50.0, 0.3

@@ -1,4 +1,4 @@
-"""A stack of R networks computes what R networks compute, whichever way it runs."""
+"""A stack of R networks computes what R networks compute, whichever strategy it runs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from assay.training.stack import Stack, initialise, predict
+from assay.training.stack.cuda_graph import PASSES_BEFORE
 from assay.training.stack.dense import cross_entropy
 from assay.training.stack.folded import can_fold
-from assay.training.stack.recorded import PASSES_BEFORE
-from assay.training.stack.ways import way_to_run
+from assay.training.stack.strategies import choose_strategy
 from tests.conftest import CPU
 
 
@@ -40,8 +40,10 @@ def written_out() -> nn.Module:
     return nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), *layers)
 
 
-WAYS = [(build, way) for build in (convolutional, without_bias, written_out) for way in ("folded", "sliced")]
-WAYS.append((written_out, "dense"))
+STRATEGIES = [
+    (build, strategy) for build in (convolutional, without_bias, written_out) for strategy in ("folded", "sliced")
+]
+STRATEGIES.append((written_out, "dense"))
 
 
 def example(copies: int, batch: int = 6, device: torch.device = CPU) -> tuple[torch.Tensor, torch.Tensor]:
@@ -50,12 +52,12 @@ def example(copies: int, batch: int = 6, device: torch.device = CPU) -> tuple[to
     return inputs.to(device), torch.randint(0, 5, (copies, batch), generator=generator).to(device)
 
 
-@pytest.mark.parametrize(("build", "way"), WAYS)
-def test_gradients_are_those_of_each_network_alone(build, way, device):
+@pytest.mark.parametrize(("build", "strategy"), STRATEGIES)
+def test_gradients_are_those_of_each_network_alone(build, strategy, device):
     network, parameters, buffers = initialise(build, [3, 4, 5], device)
     inputs, labels = example(3, device=device)
     moved = {name: tensor.clone() for name, tensor in buffers.items()}
-    stacked = Stack(network, 3, device, way=way).gradients(parameters, moved, inputs, labels)
+    stacked = Stack(network, 3, device, strategy=strategy).gradients(parameters, moved, inputs, labels)
     for r in range(3):
         own = {name: tensor[r].clone().requires_grad_() for name, tensor in parameters.items()}
         own_buffers = {name: tensor[r].clone() for name, tensor in buffers.items()}
@@ -77,7 +79,7 @@ def normalised() -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    ("build", "precision", "way"),
+    ("build", "precision", "strategy"),
     [
         (written_out, "float32", "dense"),
         (written_out, "bfloat16", "folded"),
@@ -85,8 +87,8 @@ def normalised() -> nn.Module:
         (normalised, "float32", "folded"),
     ],
 )
-def test_gradients_are_written_out_of_dense_layers_with_biases_in_single_precision(build, precision, way):
-    assert Stack(build(), 2, CPU, precision).way == way
+def test_gradients_are_written_out_of_dense_layers_with_biases_in_single_precision(build, precision, strategy):
+    assert Stack(build(), 2, CPU, precision).strategy == strategy
 
 
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(2, 5), st.integers(0, 2**31))
@@ -102,16 +104,16 @@ def test_the_written_out_cross_entropy_is_autograds(copies, batch, classes, seed
 
 def test_another_network_cannot_be_written_out():
     with pytest.raises(ValueError, match="this network is another"):
-        Stack(convolutional(), 2, CPU, way="dense")
+        Stack(convolutional(), 2, CPU, strategy="dense")
 
 
-@pytest.mark.parametrize(("build", "way"), WAYS)
-def test_all_ways_agree_on_predictions(build, way, device):
+@pytest.mark.parametrize(("build", "strategy"), STRATEGIES)
+def test_all_ways_agree_on_predictions(build, strategy, device):
     network, parameters, buffers = initialise(build, [0, 1], device)
     inputs, _ = example(2, device=device)
     network.eval()
     weights = {**parameters, **buffers}
-    found = Stack(network, 2, device, way=way).forward(weights, inputs)
+    found = Stack(network, 2, device, strategy=strategy).forward(weights, inputs)
     for r in range(2):
         alone = functional_call(network, {name: tensor[r] for name, tensor in weights.items()}, (inputs[r],))
         torch.testing.assert_close(found[r], alone, rtol=1e-5, atol=1e-6)
@@ -119,17 +121,17 @@ def test_all_ways_agree_on_predictions(build, way, device):
 
 def test_weight_gradients_are_laid_out_as_the_weights(device):
     network, parameters, buffers = initialise(written_out, [0, 1], device)
-    gradients = Stack(network, 2, device, way="folded").gradients(parameters, buffers, *example(2, device=device))
+    gradients = Stack(network, 2, device, strategy="folded").gradients(parameters, buffers, *example(2, device=device))
     assert all(gradient.is_contiguous() for gradient in gradients.by_name.values())
 
 
 def test_gradients_written_where_the_last_ones_were_are_as_fresh_ones(device):
     network, parameters, _ = initialise(written_out, [3, 4], device)
-    stack, places = Stack(network, 2, device, way="dense"), set()
+    stack, places = Stack(network, 2, device, strategy="dense"), set()
     for batch in (6, 3):
         inputs, labels = example(2, batch, device)
         again = stack.gradients(parameters, {}, inputs, labels).by_name
-        fresh = Stack(network, 2, device, way="dense").gradients(parameters, {}, inputs, labels).by_name
+        fresh = Stack(network, 2, device, strategy="dense").gradients(parameters, {}, inputs, labels).by_name
         assert all(torch.equal(again[name], fresh[name]) for name in parameters)
         places.add(tuple(gradient.data_ptr() for gradient in again.values()))
     assert len(places) == 1
@@ -161,8 +163,10 @@ def test_passes_are_as_the_first_one_whatever_was_passed_before(build, device):
 def test_bfloat16_runs_under_autocast_and_gives_float32_gradients_near_those_of_float32(device):
     network, parameters, buffers = initialise(written_out, [0, 1], device)
     exact = Stack(network, 2, device).gradients(parameters, buffers, *example(2, device=device))
-    for way in ("folded", "sliced"):
-        rounded = Stack(network, 2, device, "bfloat16", way).gradients(parameters, buffers, *example(2, device=device))
+    for strategy in ("folded", "sliced"):
+        rounded = Stack(network, 2, device, "bfloat16", strategy).gradients(
+            parameters, buffers, *example(2, device=device)
+        )
         for name, gradient in exact.by_name.items():
             assert rounded.by_name[name].dtype == torch.float32
             torch.testing.assert_close(rounded.by_name[name], gradient, rtol=0.1, atol=0.02)
@@ -176,12 +180,12 @@ def test_coefficients_weigh_examples_and_zeros_are_not_billed(device):
     def hardest(losses, copies):
         return (losses == losses.max(1, keepdim=True).values).float()
 
-    for way in ("dense", "folded", "sliced"):
-        result = Stack(network, 2, device, way=way).gradients(parameters, buffers, inputs, labels, hardest)
+    for strategy in ("dense", "folded", "sliced"):
+        result = Stack(network, 2, device, strategy=strategy).gradients(parameters, buffers, inputs, labels, hardest)
         assert result.used.tolist() == [1, 1]
         for r in range(2):
             worst = int(result.losses[r].argmax())
-            alone = Stack(network, 1, device, way=way).gradients(
+            alone = Stack(network, 1, device, strategy=strategy).gradients(
                 {k: v[r : r + 1] for k, v in parameters.items()},
                 {},
                 inputs[r : r + 1, worst : worst + 1],
@@ -196,7 +200,7 @@ def test_networks_that_draw_random_numbers_draw_the_same_alone_and_in_company(de
         return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(2 * 8 * 8, 5))
 
     network, parameters, buffers = initialise(dropping, [0, 1, 2], device)
-    assert way_to_run(network, device, "float32") == "sliced"
+    assert choose_strategy(network, device, "float32") == "sliced"
     inputs, labels = example(3, device=device)
     together = Stack(network, 3, device).gradients(parameters, buffers, inputs, labels, randomness=[7, 8, 9])
     alone = Stack(network, 1, device).gradients(
@@ -209,9 +213,9 @@ def test_networks_that_draw_random_numbers_draw_the_same_alone_and_in_company(de
 def test_layers_that_folding_does_not_know_are_sliced():
     assert can_fold(convolutional())
     assert not can_fold(nn.Sequential(nn.Flatten(), nn.LayerNorm(12), nn.Linear(12, 3)))
-    assert way_to_run(without_bias(), CPU, "float32") == "folded"
-    assert way_to_run(convolutional(), CPU, "float32") == "sliced"
-    assert way_to_run(convolutional(), torch.device("cuda"), "float32") == "folded"
+    assert choose_strategy(without_bias(), CPU, "float32") == "folded"
+    assert choose_strategy(convolutional(), CPU, "float32") == "sliced"
+    assert choose_strategy(convolutional(), torch.device("cuda"), "float32") == "folded"
 
 
 def test_a_copy_starts_as_the_plain_module_of_its_seed_does():

@@ -13,8 +13,8 @@ from assay.config import Cosine, Model
 from assay.foundation.errors import AssayError
 from assay.methods.subset import SubsetBatches, overdetermination, split
 from assay.training.checkpoint import Scratch
+from assay.training.context import TrainContext
 from assay.training.stack import predict
-from assay.training.task import Task
 from tests.conftest import make_data
 
 CPU = torch.device("cpu")
@@ -69,7 +69,7 @@ def test_one_part_of_one_is_the_baseline_bit_for_bit(make_run, data, tmp_path):
 
 def test_every_k_starts_from_the_same_weights(make_run, data):
     starts = [
-        methods.make_update(Task(make_run(method="subset", options=options), data)).evaluated()
+        methods.make_update(TrainContext(make_run(method="subset", options=options), data)).evaluated()
         for options in ({"k": 1}, {"k": 2, "pretrain": 0.5}, {"k": 4, "pretrain": 0.5})
     ]
     for name, tensor in starts[0].items():
@@ -77,7 +77,7 @@ def test_every_k_starts_from_the_same_weights(make_run, data):
 
 
 def test_fine_tuning_starts_from_fresh_optimizer_state(make_run, data):
-    update = methods.make_update(Task(make_run(method="subset", options={"k": 3, "pretrain": 0.5}), data))
+    update = methods.make_update(TrainContext(make_run(method="subset", options={"k": 3, "pretrain": 0.5}), data))
     counts = []
     for step in range(8):
         update.step(step)
@@ -91,7 +91,7 @@ def rates(make_run, data):
 
     def of(method, steps, **options):
         run = make_run(method=method, steps=steps, options=options, schedule=Cosine(name="cosine", warmup_steps=1))
-        update, seen = methods.make_update(Task(run, data)), []
+        update, seen = methods.make_update(TrainContext(run, data)), []
         inner = update
         while hasattr(inner, "inner"):
             inner = inner.inner
@@ -133,8 +133,8 @@ def test_lbfgs_needs_no_room_for_a_warm_up(make_run, data, tmp_path):
 
 def test_each_phase_records_losses_accuracies_samples_and_steps(make_run, data, tmp_path):
     run = make_run(method="subset", options={"k": 3, "pretrain": 0.75}, label_noise=0.3)
-    task = Task(run, data)
-    update = methods.make_update(task)
+    context = TrainContext(run, data)
+    update = methods.make_update(context)
     for step in range(9):
         update.step(step)
     after = {name: tensor.clone() for name, tensor in update.evaluated().items()}
@@ -149,7 +149,7 @@ def test_each_phase_records_losses_accuracies_samples_and_steps(make_run, data, 
     for weights, phase in ((after, first), (update.evaluated(), second)):
         logits = predict(update.network, weights, data.train.images, data.mean, data.std)
         for copy, seed in enumerate(run.seeds):
-            own, labels = split(96, 3, seed)[-1], task.labels[copy]
+            own, labels = split(96, 3, seed)[-1], context.labels[copy]
             for name, chosen in (("subset", own), ("train", torch.arange(96))):
                 loss = F.cross_entropy(logits[copy, chosen], labels[chosen])
                 accuracy = (logits[copy, chosen].argmax(1) == labels[chosen]).double().mean()

@@ -26,9 +26,9 @@ def at(run, lr):
     return run.model_copy(update={"train": run.train.model_copy(update={"optimizer": optimizer, "tune": None})})
 
 
-def train(run, data, folder, ancestors=None):
+def train(run, data, folder, parents=None):
     with Scratch("probe", run.model_dump(mode="json"), torch.device("cpu"), folder) as scratch:
-        return methods.train(run, data, scratch, ancestors)
+        return methods.train(run, data, scratch, parents)
 
 
 def equal(one, other):

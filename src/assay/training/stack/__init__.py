@@ -1,6 +1,6 @@
 """The unit of training: R copies of one architecture, each parameter one tensor `(R, *shape)`.
 
-There are three ways to run one, which `ways` tells and chooses.
+There are three strategies to run one, which `strategies` tells and chooses.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from assay.data.sets.augment import normalise
+from assay.training.stack.cuda_graph import GraphedPass
 from assay.training.stack.dense import DenseLayers, cross_entropy
 from assay.training.stack.folded import FoldedLayers
-from assay.training.stack.recorded import Recorder
 from assay.training.stack.start import initialise, seeded
-from assay.training.stack.ways import draws_random_numbers, way_to_run
+from assay.training.stack.strategies import choose_strategy, draws_random_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jaxtyping import Bool, Float, Int64, UInt8
 
-    from assay.training.stack.ways import Way
+    from assay.training.stack.strategies import Strategy
 
 __all__ = ["Gradients", "Stack", "Weigh", "Weights", "example_losses", "initialise", "predict"]
 Weights = dict[str, Tensor]
@@ -65,7 +65,7 @@ class Stack:
         copies: R.
         device: where it runs.
         precision: `bfloat16` runs the forward pass under autocast; weights and losses stay float32.
-        way: how to run; chosen by `way_to_run` unless a test or a benchmark insists.
+        strategy: how to run; chosen by `choose_strategy` unless a test or a benchmark insists.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class Stack:
         copies: int,
         device: torch.device,
         precision: str = "float32",
-        way: Way | None = None,
+        strategy: Strategy | None = None,
     ) -> None:
         self.network, self.copies, self.device = network, copies, device
         self.precision = precision
-        self.way = way or way_to_run(network, device, precision)
+        self.strategy = strategy or choose_strategy(network, device, precision)
         self.draws = draws_random_numbers(network)
-        self._dense = DenseLayers(network) if self.way == "dense" else None
-        self._recorder = Recorder(self._pass) if device.type == "cuda" and not self.draws else None
+        self._dense = DenseLayers(network) if self.strategy == "dense" else None
+        self._graphed = GraphedPass(self._pass) if device.type == "cuda" and not self.draws else None
         self._places = {
             f"{path}.{name}" if path else name: (holder, name)
             for path, module in network.named_modules()
@@ -104,7 +104,7 @@ class Stack:
         """
         if self._dense:
             return self._dense.forward(weights, inputs)[-1]
-        if self.way == "sliced":
+        if self.strategy == "sliced":
             parts = [self._copy(_slice(weights, r), inputs[r], _of(randomness, r)) for r in range(self.copies)]
             return torch.stack(parts)
         with FoldedLayers(self.copies), self._autocast():
@@ -132,8 +132,8 @@ class Stack:
         """
         if not self.network.training:
             self.network.train()
-        if self._recorder and weigh is None:
-            return self._recorder(weights, buffers, inputs, labels)
+        if self._graphed and weigh is None:
+            return self._graphed(weights, buffers, inputs, labels)
         return self._pass(weights, buffers, inputs, labels, weigh, randomness)
 
     def _pass(
@@ -147,7 +147,7 @@ class Stack:
     ) -> Gradients:
         if self._dense:
             return self._dense_gradients(self._dense, weights, inputs, labels, weigh)
-        if self.way == "folded":
+        if self.strategy == "folded":
             return self._folded_gradients(weights, buffers, inputs, labels, weigh)
         parts = [
             self._copy_gradients(

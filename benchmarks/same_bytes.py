@@ -1,0 +1,72 @@
+"""Whether two runs of the pipeline gave the same bytes: `python -m benchmarks.same_bytes record|compare FILE`.
+
+`record` writes the SHA-256 of every model, prediction, evaluation, curve and claim under the current folder to FILE;
+`compare` says which of them differ from FILE, and exits with 1 where any does. Nothing that depends on time is among
+them. With it, a change of the code that must not change a result can be shown not to: then `dvc commit -f` takes the
+new code in without training anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from assay.foundation import files
+from assay.foundation.errors import AssayError, one_line_errors
+
+RESULTS = (
+    *("models/**/*", "data/predictions/**/*", "metrics/evaluate/**/*", "metrics/curves/**/*"),
+    *("metrics/summary.csv", "metrics/claims.json"),
+)
+
+
+def digests(root: Path) -> dict[str, str]:
+    """The SHA-256 of each result under `root`, by its path.
+
+    Raises:
+        AssayError: there is none.
+    """
+    found = {file for pattern in RESULTS for file in root.glob(pattern) if file.is_file()}
+    if not found:
+        raise AssayError(f"{root}: holds no results of the pipeline; run this where dvc.yaml is, after `make repro`")
+    return {str(file.relative_to(root)): files.file_digest(file) for file in sorted(found)}
+
+
+def differences(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """A line for each result that is new, missing or has other content."""
+    lines = []
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
+            what = "new" if name not in before else "missing" if name not in after else "other content"
+            lines.append(f"{name}: {what}")
+    return lines
+
+
+def main(action: str, file: Path) -> int:
+    """Record or compare; gives the exit status.
+
+    Raises:
+        AssayError: there are no results, or no such record of them.
+    """
+    after = digests(Path())
+    if action == "record":
+        files.write_json(file, after)
+        print(f"{file}: {len(after)} results")
+        return 0
+    try:
+        before = files.read_json(file)
+    except (OSError, ValueError) as error:
+        raise AssayError(f"{file}: cannot be read ({error}); `record` writes it") from None
+    lines = differences(before, after)
+    print("\n".join([*lines, f"{len(lines)} of {len(before | after)} results differ"]))
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=["record", "compare"])
+    parser.add_argument("file", type=Path, metavar="FILE", help="JSON, the digest of each result by its path")
+    with one_line_errors():
+        arguments = parser.parse_args()
+        sys.exit(main(arguments.action, arguments.file))

@@ -1,0 +1,104 @@
+"""Deep ensembles: networks trained independently, whose predictions are averaged; the ceiling, at their full price.
+
+Lakshminarayanan, Pritzel, Blundell, "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles"
+(NeurIPS 2017, arXiv 1612.01474), without its adversarial examples, as Wortsman et al. (arXiv 2102.10472) use them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from assay.config import Section
+from assay.foundation.runtime import key
+from assay.training.batches import EpochBatches
+from assay.training.parametrisation import Outcome
+from assay.training.step_rule import BatchStats, GradientUpdate, StepWrapper
+
+if TYPE_CHECKING:
+    from assay.config import Run
+    from assay.training.context import TrainContext
+    from assay.training.stack import Weights
+    from assay.training.step_rule import StepRule
+
+PAPER = {
+    "key": "lakshminarayanan2017",
+    "topic": "Deep ensembles",
+    "cited": "Lakshminarayanan, Pritzel, Blundell 2017, NeurIPS",
+}
+CONTRACT_ARMS = {"deep ensemble": {"label_noise": 0.2}}
+
+
+class Options(Section):
+    """What an arm of this method may set beside the shared budget.
+
+    Attributes:
+        members: networks a seed. There is a variant for each number of them from 2 up to this.
+        combine: how their predictions become one: the mean of their probabilities, or of their logits.
+    """
+
+    members: int = Field(default=3, ge=2)
+    combine: Literal["mean_probability", "mean_logit"] = "mean_probability"
+
+
+def variants(options: Options) -> dict[str, int]:
+    """`members_<M>`, then the ensembles of fewer."""
+    return {f"members_{count}": count for count in range(options.members, 1, -1)}
+
+
+def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
+    """How many trainings each variant took."""
+    return tuple(f"trainings.{name}" for name in variants(options))
+
+
+def update(context: TrainContext, options: Options) -> StepRule:
+    """All members of all seeds as one stack, each with its own start and its own order of the examples.
+
+    The first member is the baseline's network of the same seed, bit for bit. Members share their seed's label noise: it
+    is a property of the data that they are given.
+    """
+    train, count = context.run.train, options.members
+    seeds = [own for seed in context.run.seeds for own in (seed, *(key(seed, "member", k) for k in range(1, count)))]
+    labels = context.labels if context.labels.dim() == 1 else context.labels.repeat_interleave(count, 0)
+    network, parameters, buffers = context.fresh(seeds)
+    batches = EpochBatches(labels, seeds, train.batch_size)
+    return DeepEnsemble(GradientUpdate(context.data, train, seeds, network, parameters, buffers, batches), options)
+
+
+class DeepEnsemble(StepWrapper):
+    """A stack in which so many copies, one after the other, belong to one seed.
+
+    Args:
+        copies: the training of all copies, which takes no notice of it.
+        options: of the arm.
+    """
+
+    def __init__(self, copies: GradientUpdate, options: Options) -> None:
+        super().__init__(copies)
+        self._members, self._combine = options.members, options.combine
+
+    def step(self, step: int) -> BatchStats:
+        """Move every member once; what a seed saw are the batches of all its members."""
+        seen = super().step(step)
+        rows = self._members * seen.losses.shape[1]
+        return BatchStats(seen.losses.reshape(-1, rows), seen.correct.reshape(-1, rows))
+
+    def evaluated(self) -> Weights:
+        """Each seed's first member, which the curves show."""
+        return {name: tensor[:: self._members] for name, tensor in super().evaluated().items()}
+
+    def variants(self) -> dict[str, Outcome]:
+        """`members_<M>`, then the ensembles of fewer, which are billed for the members that they have."""
+        weights = super().variants()["last"].weights
+        by_seed = {name: tensor.squeeze(1).unflatten(0, (-1, self._members)) for name, tensor in weights.items()}
+        return {
+            f"members_{count}": Outcome(
+                {name: tensor[:, :count] for name, tensor in by_seed.items()}, self._combine, copies=count
+            )
+            for count in range(self._members, 1, -1)
+        }
+
+    def record(self) -> dict[str, Any]:
+        """How many trainings each variant took."""
+        return {"trainings": {f"members_{count}": count for count in range(self._members, 1, -1)}}

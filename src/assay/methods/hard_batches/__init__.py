@@ -1,0 +1,191 @@
+"""Training on the mini-batches with the highest loss.
+
+Sahayam, Zakkam and Jayaraman, "Can we learn better with hard samples?" (arXiv 2304.03486). Batches are fixed once.
+After a first epoch over all of them, each round visits the share `delta` whose recorded losses are largest. A batch's
+loss is recorded when the batch is visited, before the update that it makes; the others keep an old one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from pydantic import Field
+
+from assay.config import Section
+from assay.foundation.errors import AssayError
+from assay.foundation.runtime import generator
+from assay.training.batches import Batches, orders
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float, Int64
+    from torch import Tensor
+
+    from assay.config import Run
+    from assay.data.sets.images import Images
+    from assay.training.batches import Batch, Score
+    from assay.training.context import TrainContext
+    from assay.training.step_rule import StepRule
+
+Selection = Literal["hardest", "random", "fresh"]
+
+PAPER = {
+    "key": "sahayam2023",
+    "topic": "Hard mini-batches",
+    "cited": "Sahayam, Zakkam, Jayaraman 2023, arXiv 2304.03486",
+}
+# 6 batches, so that the first epoch ends at step 6 and rounds of 3 at 9 and 12
+CONTRACT_ARMS: dict[str, dict[str, Any]] = {
+    "hard batches": {"options": {"delta": 0.5}},
+    "hard batches, fresh losses": {"options": {"delta": 0.5, "selection": "fresh"}},
+    "hard batches, random": {"options": {"delta": 0.5, "selection": "random"}},
+    "hard batches, noisy labels": {"label_noise": 0.2},
+}
+
+
+class Options(Section):
+    """What an arm of this method may set beside the shared budget.
+
+    Attributes:
+        delta: the share of the batches that a round visits, in (0, 1]; 1 visits all of them, always.
+        selection: which ones: the `hardest` by the losses recorded when they were last visited (the paper's); `random`
+            ones (a control); or the hardest by `fresh` losses, for which every round scores the whole training set
+            (a control; billed as forward samples).
+    """
+
+    delta: float = Field(default=0.5, gt=0, le=1)
+    selection: Selection = "hardest"
+
+
+def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
+    """Refuse a training that never chooses between batches.
+
+    Raises:
+        AssayError: there is one batch, or the training ends within the first epoch, which visits all of them.
+    """
+    count = examples // run.train.batch_size
+    if count < 2:
+        raise AssayError(
+            f"{run.place('batch_size')}: {examples} training examples make one batch of {run.train.batch_size}, so "
+            f"{run.arm} has nothing to choose from; set it to {examples // 2} or less"
+        )
+    if run.train.steps <= count:
+        raise AssayError(
+            f"{run.place('steps')}: {run.train.steps} steps of {run.arm} are over before its first round, which "
+            f"follows an epoch of {count} batches; set it to {count + 1} or more, or batch_size higher"
+        )
+
+
+def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
+    """What `HardBatches.record` says in a number, or one for each seed."""
+    keys = ("batches", "batches_per_round", "rounds", "first_selection_among_the_earliest", "by_chance")
+    return tuple(f"hard_batches.{key}" for key in keys)
+
+
+def update(context: TrainContext, options: Options) -> StepRule:
+    """Fill the first seam and leave the others as they are."""
+    seeds, batch_size = context.run.seeds, context.run.train.batch_size
+    return context.gradient_update(HardBatches(context.labels, seeds, batch_size, options.delta, options.selection))
+
+
+class HardBatches(Batches):
+    """Fixed batches: each once, then in rounds those that were chosen, in ascending order; each copy has its own.
+
+    Args:
+        labels: as in `Batches`.
+        seeds: as in `Batches`.
+        batch_size: as in `Batches`.
+        delta: the share of the batches in a round; a round has at least one.
+        selection: as in `Options`.
+
+    Attributes:
+        count: N, the number of batches.
+        per_round: how many of them a round visits, max(1, int(delta · N)).
+        losses: the recorded mean loss of each batch.
+        visits: how often each batch was visited.
+    """
+
+    def __init__(
+        self,
+        labels: Int64[Tensor, " example"] | Int64[Tensor, "copy example"],
+        seeds: Sequence[int],
+        batch_size: int,
+        delta: float,
+        selection: Selection = "hardest",
+    ) -> None:
+        super().__init__(labels, seeds, batch_size)
+        self.selection = selection
+        self.count = self.examples // batch_size
+        self.per_round = max(1, int(delta * self.count))
+        order = orders(self.examples, self.seeds, 0)[:, : self.count * batch_size].to(self.device)
+        self._batches: Int64[Tensor, "copy batch position"] = order.view(len(self.seeds), self.count, batch_size)
+        self._rows = torch.arange(len(self.seeds), device=self.device)
+        self.losses: Float[Tensor, "copy batch"] = torch.zeros(len(self.seeds), self.count, device=self.device)
+        self.visits: Int64[Tensor, "copy batch"] = torch.zeros_like(self.losses, dtype=torch.int64)
+        self._round = torch.arange(self.count, device=self.device).expand(len(self.seeds), -1)
+        self._first = self._round[:, :0]
+        self._now = self._round[:, 0]
+
+    def select(self, step: int, score: Score) -> Int64[Tensor, "copy position"]:
+        """The next batch of the round; a round that begins is chosen first."""
+        position = step
+        if step >= self.count:
+            number, position = divmod(step - self.count, self.per_round)
+            if position == 0:
+                self._round = self._choose(number, score)
+                self._first = self._round if number == 0 else self._first
+        self._now = self._round[:, position]
+        return self._batches[self._rows, self._now]
+
+    def _choose(self, number: int, score: Score) -> Int64[Tensor, "copy chosen"]:
+        """The batches of a round (from 0), ascending."""
+        if self.selection == "random":
+            drawn = [torch.randperm(self.count, generator=generator(s, "random batches", number)) for s in self.seeds]
+            chosen = torch.stack(drawn).to(self.device)[:, : self.per_round]
+        else:
+            if self.selection == "fresh":
+                everything = self._batches.flatten(1)
+                self.losses = score(everything, self.labels(everything)).view_as(self._batches).mean(2)
+            chosen = self.losses.sort(dim=1, descending=True, stable=True).indices[:, : self.per_round]
+        return chosen.sort(1).values
+
+    def observe(self, step: int, batch: Batch, losses: Float[Tensor, "copy position"]) -> None:  # noqa: ARG002
+        """Record the loss of the batches that were visited, and of no other."""
+        self.losses[self._rows, self._now] = losses.mean(1)
+        self.visits[self._rows, self._now] += 1
+
+    def record(self) -> dict[str, Any]:
+        """How often batches were visited, and how far the first selection is of those seen earliest.
+
+        Losses of the first epoch fall while it lasts, so that the hardest of them are largely the first ones; by
+        chance, the overlap would be the share of a round.
+        """
+        has_chosen = self._first.shape[1] > 0
+        earliest = (self._first < self.per_round).float().mean(1) if has_chosen else self.losses[:0, 0]
+        return {
+            "hard_batches": {
+                "batches": self.count,
+                "batches_per_round": self.per_round,
+                "rounds": max(0, -(-(int(self.visits[0].sum()) - self.count) // self.per_round)),
+                "batches_by_visits": [_histogram(visits) for visits in self.visits],
+                "first_selection_among_the_earliest": [round(share, 6) for share in earliest.tolist()],
+                "by_chance": round(self.per_round / self.count, 6),
+            }
+        }
+
+    def state(self) -> dict[str, Any]:
+        """What was recorded, and the round that goes on."""
+        return {"losses": self.losses, "visits": self.visits, "round": self._round, "first": self._first}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+        self.losses, self.visits = state["losses"], state["visits"]
+        self._round, self._first = state["round"], state["first"]
+
+
+def _histogram(visits: Int64[Tensor, " batch"]) -> dict[str, int]:
+    """How many batches were visited so often, by the number of visits."""
+    numbers, counts = visits.unique(return_counts=True)
+    return {str(number): count for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)}

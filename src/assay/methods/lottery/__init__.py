@@ -1,0 +1,193 @@
+"""Lottery tickets: prune by magnitude, go back to the early weights, train again (Frankle and Carbin, ICLR 2019).
+
+"The Lottery Ticket Hypothesis" (arXiv 1803.03635 v5); going back to a step after the start: "Stabilizing the Lottery
+Ticket Hypothesis" (Frankle et al., arXiv 1903.01611). A pruning round is one stack: the ticket of every seed and,
+where asked for, its controls, each of which changes one thing about it:
+
+- `reinit`: the ticket's masks on fresh weights of the same distribution;
+- `random`: the ticket's weights to start from and its number of weights in each layer, at random places;
+- `one_shot`: masks of the same size, found by pruning the dense network once; from round 2, since in round 1 it is the
+  ticket.
+
+A round is no arm: its options come from the section `lottery`, and it starts from the round before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from assay import models, sparse
+from assay.artifact import Cost
+from assay.config import BASELINE, PARAMS_FILE, Section
+from assay.config.lottery import Control, Scope  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.foundation.errors import AssayError
+from assay.foundation.runtime import key
+from assay.methods.lottery.masks import Masked
+from assay.methods.lottery.pruning import left_after, pools
+from assay.methods.lottery.tickets import round_masks
+from assay.training.batches import EpochBatches
+from assay.training.step_rule import GradientUpdate
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from assay.config import Run
+    from assay.data.sets.images import Images
+    from assay.training.context import TrainContext
+    from assay.training.stack import Weights
+    from assay.training.step_rule import StepRule
+
+PAPER = {
+    "key": "frankle2019",
+    "topic": "Lottery tickets",
+    "cited": "Frankle and Carbin 2019, arXiv 1803.03635",
+}
+CONTRACT_ARMS = {
+    "lottery": {
+        "arm": "round-1",
+        "options": {
+            "round": 1,
+            "after": "baseline",
+            "prune_fraction": {"linear": 0.2, "output": 0.2},
+            "scope": "layerwise",
+            "rewind": 0,
+            "controls": ["reinit", "random", "one_shot"],
+        },
+    },
+}
+
+
+class Options(Section):
+    """A pruning round, as `assay.config.lottery.Lottery.options` words it.
+
+    Attributes:
+        round: n, from 1.
+        after: what it starts from: `baseline` or `round-<n-1>`.
+        prune_fraction: the share of the surviving weights to prune, by kind of layer.
+        scope: whether layers are pruned one by one or ranked together.
+        rewind: the step whose weights the survivors go back to.
+        controls: what trains beside the ticket.
+    """
+
+    round: int
+    after: str
+    prune_fraction: dict[str, float]
+    scope: Scope
+    rewind: int
+    controls: list[Control]
+
+
+def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
+    """Refuse a round that would leave a layer empty, or prune nothing: arithmetic, known before anything trains.
+
+    Raises:
+        AssayError: it would, or the model has no layer of a kind that is pruned.
+    """
+    network = models.blueprint(run.model.name, images, run.model.arguments)
+    found = pools(models.weight_names(network), options.prune_fraction, options.scope)
+    where = f"{PARAMS_FILE}: lottery"
+    if not found:
+        kinds = ", ".join(options.prune_fraction)
+        raise AssayError(f"{where}.prune_fraction: {run.model.name} has no layer of a kind that it names ({kinds})")
+    pruned = 0
+    for pool, fraction in found:
+        count = sum(network.get_parameter(name).numel() for name in pool)
+        left = left_after(count, fraction, options.round)
+        if left < len(pool):
+            raise AssayError(
+                f"{where}.rounds.{options.round}: would leave {left} of {count} weights in {', '.join(pool)}; ask for "
+                "fewer rounds, or for a smaller lottery.prune_fraction"
+            )
+        pruned += left_after(count, fraction, options.round - 1) - left
+    if not pruned:
+        raise AssayError(
+            f"{where}.rounds.{options.round}: would prune no weight, since the share of what is left rounds to none; "
+            "ask for fewer rounds, or for a larger lottery.prune_fraction"
+        )
+
+
+def variants(options: Options) -> dict[str, int]:
+    """The ticket, then its controls."""
+    return dict.fromkeys(("ticket", *options.controls), 1)
+
+
+def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
+    """The numbers of `Round.record`; what it says of each layer is no number a seed that a claim could name."""
+    return ("round", *(f"trainings.{name}" for name in variants(options)), "dense_bytes", "sparse_bytes")
+
+
+class Round(GradientUpdate):
+    """Gradient training of a round's variants, which can say how large the files of its tickets are."""
+
+    def record(self) -> dict[str, Any]:
+        """What the masks have to say, and bytes on disk: of a dense network, and of each seed's ticket."""
+        ticket = self.variants()["ticket"].weights
+        seeds = range(len(next(iter(ticket.values()))))
+        states = [{name: tensor[seed, 0] for name, tensor in ticket.items()} for seed in seeds]
+        whole = {name: torch.ones_like(tensor) for name, tensor in states[0].items()}
+        sizes = [len(sparse.encoded(state)) for state in states]
+        return {**super().record(), "dense_bytes": len(sparse.encoded(whole)), "sparse_bytes": sizes}
+
+
+def update(context: TrainContext, options: Options) -> StepRule:
+    """Fill the second seam with the masks of this round, and start from the early weights of each variant."""
+    network, initial, buffers = context.fresh(context.run.seeds)
+    masks = round_masks(context, options, models.weight_names(network))
+    variants = tuple(masks)
+    starts = dict.fromkeys(variants, _at_step(context, options.rewind, network, initial, buffers))
+    if "reinit" in variants:
+        _, again, buffers = context.fresh([key(seed, "reinitialisation", options.round) for seed in context.run.seeds])
+        starts["reinit"] = _at_step(context, options.rewind, network, again, buffers)
+    total = sum(initial[name][0].numel() for name in models.weight_names(network))
+    masked = Masked(masks, total, _prior_cost(context, options), _record(options, variants))
+    stored = masked.start([weights for weights, _ in starts.values()])
+    buffers = {name: torch.cat([own[name] for _, own in starts.values()]) for name in buffers}
+    made = _gradient_update(context, len(variants), network, stored, buffers, masked)
+    made.curve_names, made.first_step = variants, options.rewind
+    return made
+
+
+def _gradient_update(
+    context: TrainContext,
+    variants: int,
+    network: nn.Module,
+    stored: Weights,
+    buffers: Weights,
+    masked: Masked | None = None,
+) -> Round:
+    """Gradient training of so many networks a seed; those of one seed see the same batches."""
+    run = context.run
+    seeds = run.seeds * variants
+    batches = EpochBatches(context.labels, seeds, run.train.batch_size)
+    return Round(context.data, run.train, seeds, network, stored, buffers, batches, masked)
+
+
+def _at_step(
+    context: TrainContext, steps: int, network: nn.Module, weights: Weights, buffers: Weights
+) -> tuple[Weights, Weights]:
+    """Weights and buffers of the dense training after so many steps: trained again, since they depend on seeds alone.
+
+    Trained as the baseline is, in a stack of one copy a seed, so that they are the baseline's own bit for bit.
+    """
+    dense = _gradient_update(context, 1, network, weights, buffers)
+    for step in range(steps):
+        dense.step(step)
+    return {name: tensor.detach() for name, tensor in dense.stored.items()}, dense.buffers
+
+
+def _prior_cost(context: TrainContext, options: Options) -> dict[str, Cost]:
+    """What each variant costs before its own training: a ticket's masks took every training that came before."""
+    before, dense = (
+        next(iter(context.parents[name].manifest.variants.values())).cost for name in (options.after, BASELINE)
+    )
+    steps = options.rewind
+    early = Cost(train_samples=steps * context.run.train.batch_size, optimizer_steps=steps)
+    return {"ticket": before, "reinit": before + early, "random": early, "one_shot": dense}
+
+
+def _record(options: Options, variants: tuple[str, ...]) -> dict[str, Any]:
+    """How many trainings are behind each variant, its own included."""
+    trainings = {"ticket": options.round + 1, "reinit": options.round + 1, "random": 1, "one_shot": 2}
+    return {"round": options.round, "trainings": {variant: trainings[variant] for variant in variants}}

@@ -1,0 +1,126 @@
+"""Selective-Backprop: an example is back-propagated with a probability that rises with its loss.
+
+Jiang et al., "Accelerating Deep Learning by Focusing on the Biggest Losers" (arXiv 1910.00762), section 3.2: the
+probability is CDF(loss)^beta, where CDF is the distribution of the most recent losses.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import Field
+
+from assay.config import Section
+from assay.foundation.errors import AssayError
+from assay.foundation.runtime import generator
+from assay.training.batches import EpochBatches
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float, Int64
+    from torch import Tensor
+
+    from assay.config import Run
+    from assay.data.sets.images import Images
+    from assay.training.batches import Batch, Score
+    from assay.training.context import TrainContext
+    from assay.training.step_rule import StepRule
+
+PAPER = {
+    "key": "jiang2019",
+    "topic": "Selective-Backprop",
+    "cited": "Jiang et al. 2019, arXiv 1910.00762",
+}
+CONTRACT_ARMS = {"selective backprop": {"options": {"beta": 1.0, "history": 40}}}
+
+
+class Options(Section):
+    """What an arm of this method may set beside the shared budget.
+
+    Attributes:
+        beta: how selective; about 1 in (beta + 1) examples is back-propagated, and 0 makes it ordinary training.
+        history: how many of the most recent losses an example is compared with, beside those of its own batch.
+    """
+
+    beta: float = Field(default=1.0, ge=0)
+    history: int = Field(default=1024, ge=1)
+
+
+def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
+    """Refuse batches of one example, which is always back-propagated: of each batch, at least the hardest one is.
+
+    Raises:
+        AssayError: a batch has one example.
+    """
+    if run.train.batch_size < 2:
+        raise AssayError(f"{run.place('batch_size')}: of one example, {run.arm} selects none; set it to 2 or more")
+
+
+def update(context: TrainContext, options: Options) -> StepRule:
+    """Fill the first seam and leave the others as they are."""
+    batch_size = context.run.train.batch_size
+    return context.gradient_update(
+        Selective(context.labels, context.run.seeds, batch_size, options.beta, options.history)
+    )
+
+
+class Selective(EpochBatches):
+    """Reshuffled epochs; the loss of a batch is the mean over the examples that were drawn, each copy's own.
+
+    Args:
+        labels: as in `Batches`.
+        seeds: as in `Batches`.
+        batch_size: as in `Batches`.
+        beta: as in `Options`.
+        history: as in `Options`.
+    """
+
+    def __init__(
+        self,
+        labels: Int64[Tensor, " example"] | Int64[Tensor, "copy example"],
+        seeds: Sequence[int],
+        batch_size: int,
+        beta: float,
+        history: int,
+    ) -> None:
+        super().__init__(labels, seeds, batch_size)
+        self.beta = beta
+        self.step = 0
+        # a place not yet filled holds infinity, which no loss reaches
+        self._recent = torch.full((len(self.seeds), history), torch.inf, device=self.device)
+
+    def select(self, step: int, score: Score) -> Int64[Tensor, "copy batch"]:
+        """A batch of the epoch; the step also decides what `weigh` draws."""
+        self.step = step
+        return super().select(step, score)
+
+    def probabilities(self, losses: Float[Tensor, "copy batch"], copies: slice) -> Float[Tensor, "copy batch"]:
+        """CDF(loss)^beta: the share of recent losses, the batch's own included, that are no larger."""
+        known = torch.cat([self._recent[copies], losses], 1)
+        smaller = (known[:, None, :] <= losses[:, :, None]).sum(2)
+        return (smaller / known.isfinite().sum(1, keepdim=True)) ** self.beta
+
+    def weigh(self, losses: Float[Tensor, "copy batch"], copies: slice) -> Float[Tensor, "copy batch"]:
+        """Equal coefficients for the examples drawn, 0 for the others; where none is, the hardest stands in."""
+        drawn = torch.stack([self._uniform(seed, losses.shape[1]) for seed in self.seeds[copies]]).to(losses.device)
+        chosen = drawn < self.probabilities(losses, copies)
+        hardest = torch.arange(losses.shape[1], device=losses.device) == losses.argmax(1, keepdim=True)
+        chosen = chosen | (hardest & ~chosen.any(1, keepdim=True))
+        return chosen / chosen.sum(1, keepdim=True)
+
+    def _uniform(self, seed: int, count: int) -> Float[Tensor, " batch"]:
+        return torch.rand(count, generator=generator(seed, "selective backprop", self.step))
+
+    def observe(self, step: int, batch: Batch, losses: Float[Tensor, "copy batch"]) -> None:  # noqa: ARG002
+        """Let the batch's losses take the place of the oldest."""
+        self._recent = torch.cat([self._recent, losses], 1)[:, -self._recent.shape[1] :]
+
+    def state(self) -> dict[str, Any]:
+        """The most recent losses."""
+        return {"recent": self._recent}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+        self._recent = state["recent"]

@@ -1,0 +1,54 @@
+"""Plain gradient training: the baseline, and the control of every other method.
+
+With `batches: fixed` the same batches come every epoch, never reshuffled: the `cyclic` control of Sahayam, Zakkam and
+Jayaraman, "Can we learn better with hard samples?" (arXiv 2304.03486), whose own baseline is trained so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from assay.config import Section
+from assay.foundation.errors import AssayError
+
+if TYPE_CHECKING:
+    from assay.config import Run
+    from assay.data.sets.images import Images
+    from assay.training.context import TrainContext
+    from assay.training.step_rule import StepRule
+
+CONTRACT_ARMS: dict[str, dict[str, Any]] = {
+    "sgd": {},
+    "sgd fixed": {"options": {"batches": "fixed"}},
+    "sgd with batch norm": {"model": {"name": "vgg", "widths": [[4], [4]], "batch_norm": True}},
+    "sgd in bfloat16": {"precision": "bfloat16"},
+}
+
+
+class Options(Section):
+    """What an arm of this method may set beside the shared budget.
+
+    Attributes:
+        batches: `reshuffled` permutes the training set anew for each epoch; `fixed` keeps the first epoch's batches.
+    """
+
+    batches: Literal["reshuffled", "fixed"] = "reshuffled"
+
+
+def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
+    """Refuse fixed batches that never come a second time: up to there, they are the baseline's.
+
+    Raises:
+        AssayError: the training ends within its first epoch.
+    """
+    epoch = examples // run.train.batch_size
+    if options.batches == "fixed" and run.train.steps <= epoch:
+        raise AssayError(
+            f"{run.place('steps')}: {run.train.steps} steps of {run.arm} are over before a batch comes a second time, "
+            f"so `batches: fixed` changes nothing; an epoch has {epoch} batches: set it to {epoch + 1} or more"
+        )
+
+
+def update(context: TrainContext, options: Options) -> StepRule:
+    """Fill the first seam with plain epochs and leave the others as they are."""
+    return context.gradient_update(batches=context.batches(options.batches))

@@ -1,0 +1,195 @@
+"""Subset pretraining: train on 1/k of the training set, then briefly on everything.
+
+Spoerer, Bermeitinger, Hrycej, Limacher and Handschuh, "Efficient Neural Network Training via Subset Pretraining"
+(arXiv 2410.16523, KDIR 2024). The idea: the minimum of the training loss is well approximated by the minimum over a
+subset, if the subset still over-determines the parameters: if Q = K · M / P is well above 1, with K examples in use, M
+outputs and P trainable parameters.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import Field
+
+from assay import models
+from assay.config import PARAMS_FILE, Section
+from assay.foundation.errors import AssayError
+from assay.foundation.runtime import generator
+from assay.methods.subset.lbfgs import LbfgsPhase
+from assay.methods.subset.phases import MeasuredPhases, PhaseEvaluator
+from assay.training.batches import Batches, EpochBatches
+from assay.training.optim import check_warm_up
+from assay.training.stack.strategies import draws_random_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Int64
+    from torch import Tensor
+
+    from assay.config import Run
+    from assay.data.sets.images import Images
+    from assay.training.batches import Score
+    from assay.training.context import TrainContext
+    from assay.training.step_rule import StepRule
+
+PRETRAINING, FINE_TUNING, FROM_SCRATCH = "pretraining", "fine-tuning", "from scratch"
+TERMS = ("k", "K", "M", "P", "Q")
+
+PAPER = {
+    "key": "spoerer2024",
+    "topic": "Subset pretraining",
+    "cited": "Spoerer et al. 2024, arXiv 2410.16523",
+}
+CONTRACT_ARMS = {  # phases meet at step 6
+    "subset": {"options": {"k": 3, "pretrain": 0.5}},
+    "subset from scratch": {"options": {"k": 1}},
+    "subset with lbfgs": {"options": {"k": 3, "pretrain": 0.5, "pretrain_with": "lbfgs"}},
+}
+
+
+class Options(Section):
+    """What an arm of this method may set beside the shared budget.
+
+    Attributes:
+        k: the subset is 1/k of the training set; 1 is the control from scratch: the baseline, measured as its rival is.
+        pretrain: the share of the arm's `steps` that goes to the subset, in (0, 1); only for k above 1.
+        pretrain_with: the `optimizer` of `train`, or (an extension) full-batch `lbfgs`, one iteration a step.
+    """
+
+    k: int = Field(ge=1)
+    pretrain: float | None = Field(default=None, gt=0, le=1)
+    pretrain_with: Literal["optimizer", "lbfgs"] = "optimizer"
+
+    def pretraining_steps(self, steps: int) -> int:
+        """How many of an arm's steps go to the subset."""
+        return round((self.pretrain or 0) * steps)
+
+
+def check(run: Run, options: Options, images: Images, examples: int) -> None:
+    """Refuse a subset smaller than a batch, a phase without a step or in which the schedule only warms up, and a
+    pretraining of an epoch or less.
+
+    Raises:
+        AssayError: the line names the key.
+    """
+    where, steps, size = f"{PARAMS_FILE}: arms.{run.arm}", run.train.steps, examples // options.k
+    if size < run.train.batch_size:
+        raise AssayError(
+            f"{where}.k: 1/{options.k} of {examples} training examples is {size}, less than one batch of "
+            f"{run.train.batch_size}; lower k or batch_size"
+        )
+    if options.k == 1:
+        if options.pretrain is not None or options.pretrain_with != "optimizer":
+            key = "pretrain" if options.pretrain is not None else "pretrain_with"
+            raise AssayError(f"{where}.{key}: k: 1 trains on everything from the start; remove {key} or raise k")
+        return
+    if options.pretrain is None:
+        raise AssayError(f"{where}.pretrain: missing, and required where k is above 1: the share of steps in (0, 1)")
+    pretraining = options.pretraining_steps(steps)
+    if not 0 < pretraining < steps:
+        starved, remedy = (PRETRAINING, "raise") if pretraining == 0 else (FINE_TUNING, "lower")
+        raise AssayError(
+            f"{where}.pretrain: {options.pretrain} of {steps} steps leaves no step for {starved}; {remedy} it"
+        )
+    by_gradient = {FINE_TUNING: steps - pretraining}
+    if options.pretrain_with == "optimizer":
+        by_gradient[PRETRAINING] = pretraining
+    for phase, length in by_gradient.items():
+        check_warm_up(run.train.schedule, length, f"{where}.pretrain: {phase}")
+    epoch = size // run.train.batch_size
+    if options.pretrain_with == "optimizer" and pretraining <= epoch:
+        raise AssayError(
+            f"{where}.pretrain: {options.pretrain} of {steps} steps is {pretraining}, over before an example of the "
+            f"subset comes a second time, as in training on everything; {epoch + 1} steps or more are needed: raise "
+            "pretrain, steps or k"
+        )
+    if options.pretrain_with == "lbfgs":
+        network = models.blueprint(run.model.name, images, run.model.arguments)
+        if draws_random_numbers(network) or any(True for _ in network.buffers()):
+            raise AssayError(
+                f"{where}.pretrain_with: lbfgs needs an exact gradient, and {run.model.name} has batch norm or "
+                "dropout; choose another model or pretrain_with: optimizer"
+            )
+
+
+def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
+    """The terms of Q, each a number; the phases are a list."""
+    return tuple(f"subset.{term}" for term in TERMS)
+
+
+def update(context: TrainContext, options: Options) -> StepRule:
+    """Fill the first seam; measure the networks after each phase."""
+    run, copies = context.run, len(context.run.seeds)
+    first = options.pretraining_steps(run.train.steps)
+    batches = SubsetBatches(context.labels, run.seeds, run.train.batch_size, options.k, first)
+    inner = context.gradient_update(batches)
+    moved = LbfgsPhase(inner, batches.subset, first) if options.pretrain_with == "lbfgs" else inner
+    ends = {run.train.steps: FROM_SCRATCH} if options.k == 1 else {first: PRETRAINING, run.train.steps: FINE_TUNING}
+    everything = torch.arange(batches.examples, device=context.device).expand(copies, -1)
+    evaluator = PhaseEvaluator(context.data, batches.labels(everything), batches.subset)
+    size, outputs, parameters = (
+        batches.subset.shape[1],
+        context.data.images.classes,
+        models.parameter_count(inner.network),
+    )
+    q = round(overdetermination(size, outputs, parameters), 6)
+    terms = dict(zip(TERMS, (options.k, size, outputs, parameters, q), strict=True))
+    return MeasuredPhases(moved, ends, evaluator, about={"subset": terms})
+
+
+def split(examples: int, k: int, seed: int) -> tuple[Int64[Tensor, " part"], ...]:
+    """A seeded permutation of all N positions, cut into k disjoint subsets; the last of them has ⌊N/k⌋."""
+    return torch.randperm(examples, generator=generator(seed, "subset")).tensor_split(k)
+
+
+def overdetermination(examples: int, outputs: int, parameters: int) -> float:
+    """Q = K · M / P: equations for each unknown."""
+    return examples * outputs / parameters
+
+
+class SubsetBatches(Batches):
+    """Epochs over a subset for some steps, then epochs over everything, with optimizer and schedule that start afresh.
+
+    Each phase has a schedule of its own, as long as the phase: what pretraining ends with is then the minimum over the
+    subset, as the method wants it, and the rate of fine-tuning does not depend on k.
+
+    Args:
+        labels: as in `Batches`.
+        seeds: as in `Batches`; a copy's subset is its own.
+        batch_size: as in `Batches`.
+        k: the subset is the last of k parts, ⌊N/k⌋ examples.
+        pretraining: how many steps go to it.
+
+    Attributes:
+        subset: each copy's positions.
+    """
+
+    def __init__(
+        self,
+        labels: Int64[Tensor, " example"] | Int64[Tensor, "copy example"],
+        seeds: Sequence[int],
+        batch_size: int,
+        k: int,
+        pretraining: int,
+    ) -> None:
+        super().__init__(labels, seeds, batch_size)
+        self.k, self.pretraining = k, pretraining
+        self.phase_starts = frozenset({pretraining} if pretraining else ())
+        own = [split(self.examples, k, seed)[-1] for seed in self.seeds]
+        self.subset: Int64[Tensor, "copy subset"] = torch.stack(own).to(self.device)
+        self._on_subset = EpochBatches(self.labels(self.subset), seeds, batch_size)
+        self._on_everything = EpochBatches(labels, seeds, batch_size)
+
+    def schedule_step(self, step: int, steps: int) -> tuple[int, int]:
+        """Counted within the phase that the step is in."""
+        first = self.pretraining
+        return (step, first) if step < first else (step - first, steps - first)
+
+    def select(self, step: int, score: Score) -> Int64[Tensor, "copy batch"]:
+        """A batch of the phase that the step is in; each phase begins with a new epoch."""
+        if step < self.pretraining:
+            return self.subset.gather(1, self._on_subset.select(step, score))
+        return self._on_everything.select(step - self.pretraining, score)

@@ -1,0 +1,193 @@
+"""The second seam filled with a subspace: what is stored are its endpoints, what runs is a point between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from assay.artifact import POINTS, Cost, Sweep
+from assay.foundation.runtime import generator
+from assay.methods.subspace import geometry
+from assay.models import weight_names
+from assay.training import batch_norm
+from assay.training.parametrisation import Outcome, Parametrisation, Swept
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float
+    from torch import Tensor, nn
+
+    from assay.artifact import Combine
+    from assay.data.sets.prepared import Prepared
+    from assay.methods.subspace.geometry import Shape
+    from assay.training.stack import Weights
+
+ALPHAS = tuple(step / 20 for step in range(21))
+EXAMPLES_FOR_CURVES = 2048
+
+
+@dataclass(frozen=True)
+class Points:
+    """Which points of which subspace.
+
+    Attributes:
+        shape: of the subspace.
+        endpoints: m, with a curve's bend.
+        beta: β, how strongly endpoints are held apart.
+        layerwise: whether each layer's point is drawn for itself, or one serves the whole network.
+        pair: α of the variant `pair`, which combines the networks at α and 1 - α; a simplex has none.
+        combine: how the networks of an ensemble or pair become one prediction.
+    """
+
+    shape: Shape
+    endpoints: int
+    beta: float
+    layerwise: bool
+    pair: float
+    combine: Combine = "mean_probability"
+
+    @property
+    def ends(self) -> int:
+        """The endpoints that are points of the subspace: all but a curve's bend."""
+        return 2 if self.shape == "curve" else self.endpoints
+
+    def middle(self) -> Float[Tensor, " endpoint"]:
+        """Coefficients of the midpoint: α = 1/2, or the centre of the simplex."""
+        if self.shape == "simplex":
+            return torch.full((self.endpoints,), 1 / self.endpoints, dtype=torch.float64)
+        return self.at([0.5])[0]
+
+    def at(self, alphas: Sequence[float]) -> Float[Tensor, "point endpoint"]:
+        """Coefficients at these α of a line or a curve."""
+        return geometry.along(self.shape, torch.tensor(alphas, dtype=torch.float64))
+
+
+def layers(network: nn.Module) -> list[str]:
+    """The modules that own parameters, in their order: with `layerwise`, each has a point of its own."""
+    return list(dict.fromkeys(name.rpartition(".")[0] for name, _ in network.named_parameters()))
+
+
+class Endpoints(Parametrisation):
+    """Stored tensors are `(copy, endpoint, *shape)`; each step runs a point, and moves the endpoints that make it.
+
+    The gradients are written out: autograd would keep and copy more, and at small networks memory is what costs.
+
+    Args:
+        points: the subspace.
+        network: the plain module.
+        buffers: of a fresh stack, for their names and shapes.
+        seeds: one for each copy; they decide its points.
+        data: the prepared data, for batch norm.
+        batch_size: likewise.
+    """
+
+    def __init__(
+        self,
+        points: Points,
+        network: nn.Module,
+        buffers: Weights,
+        seeds: Sequence[int],
+        data: Prepared,
+        batch_size: int,
+    ) -> None:
+        self._points, self._network, self._buffers, self._seeds = points, network, buffers, tuple(seeds)
+        self._data, self._batch_size = data, batch_size
+        self._layers = layers(network) if points.layerwise else [""]
+        self._weight_names = list(weight_names(network))
+        self._pairs = list(combinations(range(points.endpoints), 2))
+        self._step, self._drawn = -1, (torch.empty(0), torch.empty(0))
+
+    def weights(self, stored: Weights, step: int) -> Weights:
+        """Each copy's point of this step."""
+        coefficients, _ = self._draw(step)
+        return {name: geometry.mix(tensor, coefficients[:, self._layer(name)]) for name, tensor in stored.items()}
+
+    def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
+        """The chain rule to the endpoints, and the gradient of what holds a pair of them apart."""
+        coefficients, pairs = self._draw(step)
+        beta = self._points.beta
+        inner = geometry.products(stored[name] for name in self._weight_names) if beta else None
+        pull = None if inner is None else geometry.cosine_gradient(inner, pairs, beta)
+        carried = {name: geometry.spread(gradients[name], coefficients[:, self._layer(name)]) for name in stored}
+        if pull is not None:
+            for name in self._weight_names:
+                carried[name].flatten(2).baddbmm_(pull, stored[name].flatten(2))
+        return carried
+
+    def evaluated(self, stored: Weights) -> Weights:
+        """The midpoint; batch norm's statistics are from the first `EXAMPLES_FOR_CURVES`, to be had at every look."""
+        return self._network_at(stored, self._points.middle(), EXAMPLES_FOR_CURVES)
+
+    def variants(self, stored: Weights, buffers: Weights) -> dict[str, Outcome]:  # noqa: ARG002
+        """`midpoint`, `ensemble` (of the endpoints, but for a curve's bend), and of a line or curve also `pair`."""
+        ends = torch.eye(self._points.endpoints, dtype=torch.float64)[: self._points.ends]
+        found = {
+            "midpoint": self._outcome(stored, self._points.middle()[None]),
+            "ensemble": self._outcome(stored, ends),
+        }
+        if self._points.shape != "simplex":
+            found["pair"] = self._outcome(stored, self._points.at([self._points.pair, 1 - self._points.pair]))
+        return found
+
+    def sweeps(self, stored: Weights, buffers: Weights) -> dict[str, Swept]:  # noqa: ARG002
+        """The networks along a line or curve, named after it, at α = 0, 0.05, ..., 1."""
+        shape = self._points.shape
+        if shape == "simplex":
+            return {}
+        rows = self._points.at(ALPHAS)
+        networks = [self._network_at(stored, row) for row in rows] if self._buffers else []
+        found = {name: torch.stack([network[name] for network in networks], 1) for name in self._buffers}
+        bent = shape == "curve"
+        tensors = f"{shape}{POINTS}" if bent else "ensemble"
+        sweep = Sweep(
+            axis="alpha", at=list(ALPHAS), tensors=tensors, coefficients=rows.tolist(), combine=self._points.combine
+        )
+        return {shape: Swept(sweep, found, stored if bent else None)}
+
+    def record(self, stored: Weights) -> dict[str, Any]:
+        """For each seed, how far apart the endpoints are."""
+        inner = geometry.products(stored[name].double() for name in self._weight_names)
+        cosines, norms = geometry.squared_cosines(inner), inner.diagonal(dim1=1, dim2=2)
+        distances = (norms.unsqueeze(2) + norms.unsqueeze(1) - 2 * inner).clamp_min(0).sqrt()
+        i, j = zip(*self._pairs, strict=True)
+        return {
+            "squared_cosine": [round(value, 6) for value in cosines[:, i, j].mean(1).tolist()],
+            "distance": [round(value, 4) for value in distances[:, i, j].mean(1).tolist()],
+        }
+
+    def _draw(self, step: int) -> tuple[Float[Tensor, "copy layer endpoint"], Float[Tensor, "copy endpoint endpoint"]]:
+        """Each copy's points and pair of this step: functions of its seed and the step."""
+        if step != self._step:
+            count, shape = self._points.endpoints, self._points.shape
+            coefficients, pairs = [], torch.zeros(len(self._seeds), count, count)
+            for copy, seed in enumerate(self._seeds):
+                source = generator(seed, "subspace", step)
+                coefficients.append(geometry.draw(shape, count, len(self._layers), source))
+                i, j = self._pairs[int(torch.randint(len(self._pairs), (), generator=source))]
+                pairs[copy, i, j] = pairs[copy, j, i] = 1
+            device = self._data.train.images.device
+            self._step, self._drawn = step, (torch.stack(coefficients).float().to(device), pairs.to(device))
+        return self._drawn
+
+    def _layer(self, name: str) -> int:
+        return self._layers.index(name.rpartition(".")[0]) if self._points.layerwise else 0
+
+    def _network_at(
+        self, stored: Weights, coefficients: Float[Tensor, " endpoint"], examples: int | None = None
+    ) -> Weights:
+        """Parameters and buffers `(copy, *shape)` at one point, the same for all layers and copies."""
+        first = next(iter(stored.values()))
+        rows = coefficients.to(first).expand(len(first), -1)
+        parameters = {name: geometry.mix(tensor, rows) for name, tensor in stored.items()}
+        settings = (self._data, self._batch_size, examples)
+        return parameters | batch_norm.recomputed(self._network, parameters, self._buffers, *settings)
+
+    def _outcome(self, stored: Weights, rows: Float[Tensor, "member endpoint"]) -> Outcome:
+        members = [self._network_at(stored, row) for row in rows]
+        weights = {name: torch.stack([member[name] for member in members], 1) for name in members[0]}
+        samples = len(members) * batch_norm.examples_seen(self._network, self._data)
+        return Outcome(weights, self._points.combine, prior_cost=Cost(forward_samples=samples))

@@ -1,0 +1,190 @@
+"""Stochastic weight averaging: the control that every subspace has to beat.
+
+Izmailov, Podoprikhin, Garipov, Vetrov, Wilson, "Averaging Weights Leads to Wider Optima and Better Generalization" (UAI
+2018, arXiv 1803.05407), as Wortsman et al. (arXiv 2102.10472) compare with it: the rate decays to that of averaging
+within a share of the budget, then it stays or runs in cycles, and weights are averaged at the end of each cycle, all
+alike. The authors' code decays linearly from the optimizer's rate to `swa_lr` and stays there; here the shape of the
+decay is that of the arm's schedule.
+
+What averaging is to beat is the baseline at as many samples, whose rate decays to the end. The variant `last` is no
+such control: it is where this training ends, at the rate of averaging and not annealed. It equals the baseline only
+where the schedule is constant and no `lr` is given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import Field
+
+from assay.artifact import Cost
+from assay.config import PARAMS_FILE, Section
+from assay.foundation.errors import AssayError
+from assay.training import batch_norm
+from assay.training.averaging import Averaging
+from assay.training.optim import rate_factor
+from assay.training.parametrisation import Outcome
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from assay.config import Run, Train
+    from assay.data.sets.images import Images
+    from assay.data.sets.prepared import Prepared
+    from assay.training.context import TrainContext
+    from assay.training.stack import Weights
+    from assay.training.step_rule import StepRule
+
+PAPER = {
+    "key": "izmailov2018",
+    "topic": "Stochastic weight averaging",
+    "cited": "Izmailov et al. 2018, UAI",
+}
+CONTRACT_ARMS = {
+    "swa": {"options": {"start": 0.5, "cycle_steps": 2}},
+    "swa with batch norm": {
+        "model": {"name": "vgg", "widths": [[4], [4]], "batch_norm": True},
+        "options": {"start": 0.9, "cycle_steps": 1},
+    },
+}
+
+
+class Options(Section):
+    """What an arm of this method may set beside the shared budget.
+
+    Attributes:
+        start: the share of the steps after which averaging begins; the arm's schedule runs its course before.
+        cycle_steps: the steps from one averaged network to the next; an epoch unless given.
+        lr: the learning rate at the start of a cycle, at which the schedule is made to end; unless given, the one at
+            which it ends of itself.
+        lr_end: the one at the end of a cycle, reached linearly; unless given the rate stays.
+    """
+
+    start: float = Field(default=0.75, gt=0, lt=1)
+    cycle_steps: int | None = Field(default=None, ge=1)
+    lr: float | None = Field(default=None, gt=0)
+    lr_end: float | None = Field(default=None, gt=0)
+
+
+def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
+    """Refuse what leaves nothing to average.
+
+    Raises:
+        AssayError: fewer than two cycles end before the training does, the schedule still warms up when averaging
+            begins, or it ends at a rate of 0.
+    """
+    train, where = run.train, f"{PARAMS_FILE}: arms.{run.arm}"
+    first, cycle = first_step(train, options), steps_of_cycle(train, options, examples)
+    if first + 2 * cycle > train.steps:
+        raise AssayError(
+            f"{where}.cycle_steps: two cycles of {cycle} steps from step {first} (start: {options.start}) end after "
+            f"the last of {train.steps} steps, and the average needs two networks; lower cycle_steps or start"
+        )
+    if train.schedule.warmup_steps >= first:
+        raise AssayError(
+            f"{where}.start: averaging would begin at step {first}, before the {train.schedule.warmup_steps} warm-up "
+            "steps of the schedule are over; choose a larger share"
+        )
+    if options.lr is None and not rate_factor(train.schedule, first, first):
+        raise AssayError(
+            f"{where}.lr: missing; the schedule ends at a rate of 0, at which nothing moves: give the rate of "
+            "averaging, such as half of the optimizer's"
+        )
+
+
+def variants(options: Options) -> dict[str, int]:  # noqa: ARG001
+    """The average, and the last weights."""
+    return {"average": 1, "last": 1}
+
+
+def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
+    """What `WeightAveraging.record` says."""
+    return ("averaged", "averaged_from_step")
+
+
+def update(context: TrainContext, options: Options) -> StepRule:
+    """Fill the third seam with an average of the weights, and leave the others as they are."""
+    network, _, buffers = context.fresh(context.run.seeds)
+    return context.gradient_update(
+        batches=context.batches(), averaging=WeightAveraging(context.run.train, options, network, buffers, context.data)
+    )
+
+
+def first_step(train: Train, options: Options) -> int:
+    """The step, from 0, with which the first cycle begins."""
+    return int(options.start * train.steps)
+
+
+def steps_of_cycle(train: Train, options: Options, examples: int) -> int:
+    """The length of a cycle."""
+    return options.cycle_steps or examples // train.batch_size
+
+
+class WeightAveraging(Averaging):
+    """The equal average of the weights at the ends of cycles.
+
+    Args:
+        train: the budget.
+        options: of the arm.
+        network: the plain module.
+        buffers: of a fresh stack, for their names and shapes.
+        data: the prepared data, for the length of an epoch and for batch norm.
+    """
+
+    def __init__(self, train: Train, options: Options, network: nn.Module, buffers: Weights, data: Prepared) -> None:
+        self._train, self._options, self._network, self._buffers, self._data = train, options, network, buffers, data
+        self._first = first_step(train, options)
+        self._cycle = steps_of_cycle(train, options, len(data.train.labels))
+        self._average: Weights = {}
+        self._count = 0
+
+    def rate(self, step: int, scheduled: float) -> float:  # noqa: ARG002
+        """The schedule, shortened so that it ends where averaging begins; then cycles (equation 1 of the paper).
+
+        After the warm-up, the schedule's shape is stretched between the optimizer's rate and that of averaging, so that
+        the rate does not jump where averaging begins; a constant schedule has no shape, and stays until then.
+        """
+        train, options = self._train, self._options
+        lowest = rate_factor(train.schedule, self._first, self._first)
+        high = options.lr or train.optimizer.lr * lowest
+        if step < self._first:
+            factor = rate_factor(train.schedule, step, self._first)
+            if step < train.schedule.warmup_steps or lowest == 1:
+                return train.optimizer.lr * factor
+            return high + (train.optimizer.lr - high) * (factor - lowest) / (1 - lowest)
+        low = options.lr_end or high
+        done = ((step - self._first) % self._cycle + 1) / self._cycle
+        return (1 - done) * high + done * low
+
+    def observe(self, step: int, weights: Weights, buffers: Weights) -> None:  # noqa: ARG002
+        """Take the weights at the end of a cycle into the average."""
+        if step < self._first or (step + 1 - self._first) % self._cycle:
+            return
+        self._count += 1
+        with torch.no_grad():
+            for name, tensor in weights.items():
+                if name in self._average:
+                    self._average[name].lerp_(tensor, 1 / self._count)
+                else:
+                    self._average[name] = tensor.detach().clone()
+
+    def variants(self) -> dict[str, Outcome]:
+        """`average`, with batch norm's statistics of its own."""
+        settings = (self._data, self._train.batch_size)
+        buffers = batch_norm.recomputed(self._network, self._average, self._buffers, *settings)
+        weights = {name: tensor.unsqueeze(1) for name, tensor in {**self._average, **buffers}.items()}
+        cost = Cost(forward_samples=batch_norm.examples_seen(self._network, self._data))
+        return {"average": Outcome(weights, prior_cost=cost)}
+
+    def record(self) -> dict[str, Any]:
+        """How many networks the average is of, and from which step on."""
+        return {"averaged": self._count, "averaged_from_step": self._first + self._cycle}
+
+    def state(self) -> dict[str, Any]:
+        """The average, and of how many."""
+        return {"average": self._average, "count": self._count}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+        self._average, self._count = dict(state["average"]), state["count"]

@@ -1,0 +1,217 @@
+"""Ensembles by trajectory sampling: a chain of models, moved by Monte Carlo with a mini-batch acceptance test.
+
+Mair, Causer and Garrahan, "Minibatch training of neural network ensembles via trajectory sampling" (arXiv 2306.13442);
+predecessor: Mair, Rose and Garrahan (arXiv 2209.11116). A trajectory is a chain of tau models with the density
+
+    P(θ) ∝ exp(- Σ ‖θ_{t+1} - θ_t‖² / 2σ² - s Σ L(θ_t)),
+
+L the mean cross-entropy over the training set (as it is: no augmentation). It fills the fourth seam, the update, and
+takes no gradient. A step of the loop is a sweep: one proposal for each model of each chain; each seed is a chain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from assay import models
+from assay.config import PARAMS_FILE, Section
+from assay.foundation.errors import AssayError
+from assay.methods.trajectory.acceptance import decide, decide_exactly, fits
+from assay.methods.trajectory.chain import Centring, Chains, TrajectoryUpdate
+from assay.methods.trajectory.coordinates import Coordinates, check_scales
+from assay.methods.trajectory.networks import DenseNetworks, StackedNetworks
+from assay.methods.trajectory.proposals import Move, starting_chains
+from assay.methods.trajectory.schedule import Annealing, Steering
+from assay.training.stack.dense import split_prefix
+
+if TYPE_CHECKING:
+    from assay.config import Run, Train
+    from assay.data.sets.images import Images
+    from assay.training.context import TrainContext
+    from assay.training.step_rule import GradientUpdate
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+PAPER = {
+    "key": "mair2023",
+    "topic": "Ensembles by trajectory sampling",
+    "cited": "Mair, Causer, Garrahan 2023, arXiv 2306.13442",
+}
+TAKES_GRADIENTS = False
+_CHAIN = {"tau": 3, "s": 300.0, "sigma": 0.1, "s_start": 50.0, "block": 16, "steer": True}
+CONTRACT_ARMS: dict[str, dict[str, Any]] = {
+    "trajectory": {"options": _CHAIN},
+    "trajectory of an mlp, noisy labels": {
+        "model": {"name": "mlp", "hidden": [8]},
+        "options": {**_CHAIN, "centre": True, "layer_scale": {"output": 0.5}, "beta": 0.7},
+        "label_noise": 0.1,
+    },
+    "trajectory with the full test": {"options": {**_CHAIN, "test": "full"}},
+}
+
+
+class Options(Section):
+    """What an arm of this method may set beside the shared budget.
+
+    Attributes:
+        tau: models in a chain; 1 is ordinary Monte Carlo.
+        sigma: σ, the stiffness of the chain and the length of a move, where it starts.
+        s: the bias towards low loss, of each model, at which samples are kept.
+        s_start: the bias at the start; it rises geometrically to `s` over the burn-in. Without it, s is constant.
+        burn_in: the share of the sweeps in which s rises and σ is steered; what follows samples at fixed s and σ.
+        steer: whether σ is moved, while burning in, to where a forward sample is worth most to this kind of test;
+            otherwise σ is constant.
+        moves: proposals for a chain, its budget; without it, `steps` sweeps of tau proposals.
+        block: b0, the examples of each of the two pilots, and the least of a mini-batch.
+        test: `minibatch`, or `full` for the exact test over all examples, which keeps the loss of each model.
+        fraction: f, the share of coordinates that a proposal moves.
+        beta: of the proposal; 1 is the paper's.
+        start: `copies` of one network in a chain, or the paper's random `walk` away from it.
+        layer_scale: step sizes of layers, as in `{output: 4}`; other layers have 1.
+        centre: take each input's mean over the training set away while sampling; for networks of linear layers.
+        warm_start: gradient steps before the first move, with the shared optimizer and batch size, and the shared
+            schedule over these steps.
+    """
+
+    tau: int = Field(default=32, ge=1)
+    sigma: Positive = 0.05
+    s: float = Field(default=50.0, ge=0, allow_inf_nan=False)
+    s_start: Positive | None = None
+    burn_in: float = Field(default=0.85, ge=0, lt=1)
+    steer: bool = False
+    moves: int | None = Field(default=None, ge=1)
+    block: int = Field(default=128, ge=2)
+    test: Literal["minibatch", "full"] = "minibatch"
+    fraction: float = Field(default=1.0, gt=0, le=1)
+    beta: float = Field(default=1.0, gt=0, le=1)
+    start: Literal["copies", "walk"] = "copies"
+    layer_scale: dict[str, Positive] = Field(default_factory=dict)
+    centre: bool = False
+    warm_start: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _annealing_ends_above_zero(self) -> Options:
+        if self.s_start is not None and not self.s:
+            raise ValueError("s is 0, to which nothing rises geometrically; leave s_start out, or let s be above 0")
+        return self
+
+
+def budget(train: Train, options: Options) -> Train:
+    """The loop's budget by the arm's own one: enough sweeps for its moves."""
+    return train if options.moves is None else train.model_copy(update={"steps": -(-options.moves // options.tau)})
+
+
+def check(run: Run, options: Options, images: Images, examples: int) -> None:
+    """Refuse what sampling can't do with this model and budget.
+
+    Raises:
+        AssayError: the model has batch norm, cannot be centred, or lacks a layer that is scaled; losses would be
+            rounded; or the test or the burn-in could not do what is asked of them.
+    """
+    where = f"{PARAMS_FILE}: arms.{run.arm}"
+    if run.train.precision != "float32":
+        raise AssayError(f"{where}.precision: got {run.train.precision!r}; the test compares losses: set it to float32")
+    network = models.blueprint(run.model.name, images, run.model.arguments)
+    if any(True for _ in network.buffers()):
+        raise AssayError(f"{where}.model: {run.model.name} has batch norm, which sampling can't move; choose another")
+    if options.centre and split_prefix(network) is None:
+        raise AssayError(f"{where}.centre: {run.model.name} is no chain of linear layers and ReLUs; leave centre out")
+    check_scales(dict(network.named_parameters()), options.layer_scale, f"{where}.layer_scale")
+    _check_test(options, examples, where)
+    _check_burn_in(options, budget(run.train, options).steps, where)
+    _check_warm_start(run, options)
+
+
+def _check_test(options: Options, examples: int, where: str) -> None:
+    """Refuse a mini-batch test that is none."""
+    if options.test == "minibatch" and not fits(options.block, examples):
+        raise AssayError(
+            f"{where}.block: two pilots and a batch of {options.block} are more than the {examples} training examples, "
+            "so that no test would be on a mini-batch; set it lower, or `test: full`"
+        )
+
+
+def _check_burn_in(options: Options, sweeps: int, where: str) -> None:
+    """Refuse a schedule of s or σ that has no sweep to run in."""
+    asked = [key for key in ("s_start", "steer") if getattr(options, key)]
+    if asked and not int(options.burn_in * sweeps):
+        raise AssayError(
+            f"{where}.{asked[0]}: has no effect, since {options.burn_in} (burn_in) of {sweeps} sweeps is none; raise "
+            f"burn_in, or the number of {'moves' if options.moves else 'steps'}"
+        )
+
+
+def _check_warm_start(run: Run, options: Options) -> None:
+    """Refuse gradient steps whose rate never gets up."""
+    warm_up = run.train.schedule.warmup_steps
+    if options.warm_start and warm_up >= options.warm_start:
+        raise AssayError(
+            f"{PARAMS_FILE}: arms.{run.arm}.warm_start: {options.warm_start} gradient steps end within the schedule's "
+            f"warm-up of {warm_up} steps; set it above {warm_up}, or shorten schedule.warmup_steps"
+        )
+
+
+def variants(options: Options) -> dict[str, int]:
+    """The chain as an ensemble and as a vote, and its last model."""
+    return {"ensemble": options.tau, "vote": options.tau, "last": 1}
+
+
+def record_keys(run: Run, options: Options) -> tuple[str, ...]:
+    """The costs and diagnostics of `TrajectoryUpdate.record` that are a number, or one for each seed."""
+    sweeps = budget(run.train, options).steps
+    has_halves = sweeps - int(options.burn_in * sweeps) > 1
+    counts = ("tau", "parameters", "block", "moves", "burn_in_moves", "forward_samples", "examples")
+    batches = ("batch_a_test", "batch_a_test_whole_run", "saving", "saving_passes", "skewness", "memory")
+    means = ("acceptance", "mean_loss", "mean_accuracy")
+    decisions = ("accepted", "rejected", "accepted_exactly", "rejected_exactly")
+    drift = ("loss_drift",) if has_halves else ()
+    return (*counts, *batches, *means, *drift, *(f"decisions.{key}" for key in decisions), "reference_distance")
+
+
+def update(context: TrainContext, options: Options) -> TrajectoryUpdate:
+    """Fill the fourth seam."""
+    run = context.run
+    network, parameters, _ = context.fresh(run.seeds)
+    dense = split_prefix(network)
+    networks = (
+        DenseNetworks(*dense, context.data, centred=options.centre) if dense else StackedNetworks(network, context.data)
+    )
+    centring = (
+        Centring(networks.first, networks.centre) if isinstance(networks, DenseNetworks) and options.centre else None
+    )
+    coordinates = Coordinates(parameters, options.layer_scale)
+    warm = _warmed(context, options.warm_start) if options.warm_start else None
+    if warm:
+        parameters = {name: tensor.detach() for name, tensor in warm.stored.items()}
+    begin = centring.enter(parameters) if centring else parameters
+    theta = starting_chains(coordinates.flat(begin), run.seeds, options.tau, options.sigma, options.start)
+    sweeps = budget(run.train, options).steps
+    sampling = TrajectoryUpdate(
+        network,
+        networks,
+        context.labels,
+        run.seeds,
+        Chains(theta, coordinates, centring),
+        Move(options.fraction, options.beta),
+        decide if options.test == "minibatch" else decide_exactly,
+        Annealing(options.s_start or options.s, options.s, int(options.burn_in * sweeps)),
+        Steering(options.sigma, len(run.seeds), options.tau, context.device, steer=options.steer),
+        sweeps,
+        options.block,
+    )
+    if warm:
+        sampling.counters.restore(warm.counters.state())
+    return sampling
+
+
+def _warmed(context: TrainContext, steps: int) -> GradientUpdate:
+    """Gradient training over a budget of these steps, at its end."""
+    train = context.run.train.model_copy(update={"steps": steps})
+    own = replace(context, run=context.run.model_copy(update={"train": train}))
+    warm = own.gradient_update(batches=own.batches())
+    for step in range(steps):
+        warm.step(step)
+    return warm
