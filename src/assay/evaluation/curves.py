@@ -104,8 +104,8 @@ def rows(path: Path) -> list[Row]:
     found = []
     for number, line in enumerate(read_csv(path, "`dvc repro` writes it"), start=2):
         try:
-            loss, accuracy = (float(line[name]) if line[name] else None for name in ("loss", "accuracy"))
-            found.append(Row(line["arm"], int(line["seed"]), int(line["step"]), line["split"], loss, accuracy))
+            where = line["arm"], int(line["seed"]), int(line["step"]), line["split"]
+            found.append(Row(*where, *(float(line[name]) if line[name] else None for name in ("loss", "accuracy"))))
         except (KeyError, TypeError, ValueError) as error:
             raise AssayError(f"{path}: not a table of curves (line {number}: {error}); {AGAIN}") from None
     return found

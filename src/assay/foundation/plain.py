@@ -36,13 +36,8 @@ def text_of(path: Path) -> str:
 def yaml_of(text: str, where: str, advice: str = "") -> Any:
     """The content of a YAML file, by the parser that DVC uses, so that both read the same values (`1e-3` is a number).
 
-    Args:
-        text: of the file.
-        where: the file, for the message.
-        advice: what to do about it, likewise.
-
     Raises:
-        AssayError: the text is not valid YAML.
+        AssayError: it is not valid YAML; the message names `where` and ends in `advice`.
     """
     try:
         return YAML(typ="safe").load(text)
@@ -60,13 +55,8 @@ def _problem(error: Exception) -> str:
 def json_of(text: str, where: Path | str, damaged: str) -> Any:
     """The content of a JSON file.
 
-    Args:
-        text: of the file.
-        where: the file, for the message.
-        damaged: what to do where the text is not JSON.
-
     Raises:
-        AssayError: it is not.
+        AssayError: it is not JSON; the message names `where` and ends in `damaged`, what to do.
     """
     try:
         return json.loads(text)
@@ -77,14 +67,9 @@ def json_of(text: str, where: Path | str, damaged: str) -> Any:
 def read_json(path: Path, missing: str, damaged: str, shown: Path | None = None) -> Any:
     """Read a JSON file.
 
-    Args:
-        path: the file.
-        missing: what to do where it is not there.
-        damaged: what to do where it is not JSON.
-        shown: what a message calls it; its path by default.
-
     Raises:
-        AssayError: it is missing or not JSON.
+        AssayError: it is missing or not JSON; the message says what to do, `missing` or `damaged`, and names the file
+            as `shown`, by default its path.
     """
     where = shown or path
     try:

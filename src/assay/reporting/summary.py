@@ -111,15 +111,9 @@ class Row(BaseModel):
             raise ValueError(f"{unknown[0]}: unknown column; {suggestion(unknown[0], columns())}")
         return content
 
-    def of(self, metric: str) -> float | None:
+    def of(self, metric: str) -> Any:
         """A metric, or `<metric>_min` or `_max`; None where the file was written before it was measured."""
-        value: float | None = getattr(self, metric, None)
-        return value
-
-    def known(self, metric: str) -> float:
-        """As `of`, where it is known to be there."""
-        value: float = getattr(self, metric)
-        return value
+        return getattr(self, metric, None)
 
 
 def columns() -> list[str]:

@@ -106,7 +106,7 @@ def parameters(records: Mapping[str, Record]) -> dict[str, dict[str, str]]:
     found_in = {
         name: {
             "method": record.method,
-            **{key: _plain(value) for key, value in flat(record.parameters)},
+            **{key: _plain(value) for key, value in flat(record.parameters) if value != {}},
             "seeds": ", ".join(str(seed) for seed in record.seeds),
         }
         for name, record in records.items()
@@ -134,11 +134,11 @@ def _table(rows: Sequence[Row], columns: Sequence[tuple[str, str, list[Cell]]]) 
 
 
 def _spread(rows: Sequence[Row], metric: str, scale: int, default: int) -> list[Cell]:
-    ends = [(scale * row.known(f"{metric}_min"), scale * row.known(f"{metric}_max")) for row in rows]
+    ends = [(scale * row.of(f"{metric}_min"), scale * row.of(f"{metric}_max")) for row in rows]
     places = numbers.decimals(((high - low) / 2 for low, high in ends), default)
     return [
         Cell(
-            numbers.fixed(scale * row.known(metric), places),
+            numbers.fixed(scale * row.of(metric), places),
             numbers.span(low, high, places) if row.seeds > 1 else "",
         )
         for row, (low, high) in zip(rows, ends, strict=True)

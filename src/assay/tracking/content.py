@@ -10,7 +10,8 @@ from assay.evaluation.scoring.metrics import quality
 from assay.foundation.plain import flat
 
 if TYPE_CHECKING:
-    from assay.tracking.records import ArmRecord, Meta, Scores
+    from assay.evaluation.scoring.record import VariantRecord
+    from assay.tracking.records import ArmRecord, Meta
 
 COST = ("train_samples", "forward_samples", "optimizer_steps", "members", "density")
 NOT_BY_SEED = ("reliability", "ensemble_sizes", "ensemble_accuracy")  # even where they have as many entries as seeds
@@ -36,7 +37,7 @@ def parameters(arm: ArmRecord, meta: Meta) -> dict[str, str]:
     return {name: _text(value) for name, value in sorted(found.items()) if name}
 
 
-def metrics_of(scores: Scores) -> dict[str, float]:
+def metrics_of(scores: VariantRecord) -> dict[str, float]:
     """The few metrics that every variant of every arm has: means over seeds, and what it cost."""
     means = {f"test_{name}": statistics.fmean(getattr(scores, name)) for name in quality()}
     if len(scores.accuracy) > 1:
@@ -65,7 +66,7 @@ def table_of_seeds(arm: ArmRecord) -> dict[str, list[Any]]:
         scores = arm.evaluation.variants[variant].model_dump()
         lists = {
             name: values
-            for name, values in scores.items()
+            for name, values in {**dict.fromkeys(quality()), **scores}.items()
             if name not in NOT_BY_SEED and isinstance(values, list) and len(values) == len(seeds)
         }
         rows += [

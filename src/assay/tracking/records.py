@@ -11,6 +11,7 @@ from pydantic import Field
 from assay import artifact, merging
 from assay.artifact import Manifest, Record
 from assay.config.parsing import InList, parse
+from assay.evaluation.scoring.record import VariantRecord  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.foundation import files
 from assay.foundation.errors import AssayError, again
 from assay.foundation.plain import read_csv, read_json
@@ -46,27 +47,11 @@ class Meta(Record):
     digest: str
 
 
-class Scores(Record):
-    """One variant in `metrics/evaluate/<arm>.json`; further keys are kept, and those with a value a seed are logged."""
-
-    members: int = Field(ge=1)
-    density: float
-    accuracy: list[float]
-    nll: list[float]
-    brier: list[float]
-    ece: list[float]
-    balanced_accuracy: list[float]
-    macro_f1: list[float]
-    train_samples: float
-    forward_samples: float
-    optimizer_steps: float
-
-
 class Evaluation(InList, Record):
     """`metrics/evaluate/<arm>.json`."""
 
     arm: str
-    variants: dict[str, Scores] = Field(min_length=1)
+    variants: dict[str, VariantRecord] = Field(min_length=1)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ Basis = Literal["examples", "seeds", "exact"]
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """What is known of a metric. One that evaluation computes has either `per_example` or `of_confusion`.
+    """A metric. One that evaluation computes has either `per_example` or `of_confusion`.
 
     Attributes:
         label: its name in tables.
@@ -203,26 +203,16 @@ def _problem(claim: Claim) -> str:
 
 def per_example(metric: str, predictions: Predictions) -> Float64[Array, "seed example"]:
     """Numbers of each example whose mean over examples is the metric of each seed."""
-    return _examples(metric, predictions).astype(np.float64)
+    return METRICS[metric].per_example(predictions).astype(np.float64)  # type: ignore[misc]
 
 
 def per_seed(metric: str, predictions: Predictions) -> Float64[Array, " seed"]:
     """The metric of each seed."""
-    return _examples(metric, predictions).mean(1, dtype=np.float64)  # type: ignore[no-any-return]
-
-
-def _examples(metric: str, predictions: Predictions) -> Array:
-    function = METRICS[metric].per_example
-    assert function is not None, f"{metric} is no mean over examples"  # noqa: S101
-    return function(predictions)
+    return METRICS[metric].per_example(predictions).mean(1, dtype=np.float64)  # type: ignore[no-any-return,misc]
 
 
 def by_class(confusion: Int64[Array, "seed class class"]) -> dict[str, list[float]]:
-    """The metrics in which each class of the test set counts the same, a number for each seed.
-
-    Args:
-        confusion: examples by their label, then by what was predicted.
-    """
+    """The metrics of each seed that are computed from counts of examples by label, then by prediction."""
     return {name: one.of_confusion(confusion).tolist() for name, one in METRICS.items() if one.of_confusion}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from assay.artifact import ModelRecord  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.artifact import Cost, ModelRecord
 from assay.config import BASELINE, SEEDS_FILE, parsing, split_variant
 from assay.config.blocks import block_name, read_blocks
 from assay.config.parsing import InList, suggestion
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 RECORDS, PREDICTIONS = Path("metrics/evaluate"), Path("data/predictions")
 DECIMALS = 6
+BY_SEED = ("best_step", "best_step_accuracy", "validation_accuracy", "validation_loss")  # as the manifest has them
 
 
 class MemberRecord(BaseModel):
@@ -175,8 +176,7 @@ def make(
         manifest: of the trained networks.
         data: the data set's name.
         class_counts: test examples of each class, by its name.
-        found: for every variant of the manifest, its predictions, its metrics by class, and how its members
-            differ.
+        found: for every variant of the manifest, its predictions, its metrics by class, and how its members differ.
         sweeps: the paths of the manifest, evaluated.
     """
     variants = {}
@@ -187,14 +187,8 @@ def make(
             combine=variant.combine,
             density=variant.density,
             **{metric: per_seed(metric, answers).tolist() for metric in measured()},
-            train_samples=variant.cost.train_samples,
-            forward_samples=variant.cost.forward_samples,
-            optimizer_steps=variant.cost.optimizer_steps,
-            tuning_samples=variant.cost.tuning_samples,
-            best_step=variant.best_step,
-            best_step_accuracy=variant.best_step_accuracy,
-            validation_accuracy=variant.validation_accuracy,
-            validation_loss=variant.validation_loss,
+            **{kind: getattr(variant.cost, kind) for kind in Cost.model_fields},
+            **{name: getattr(variant, name) for name in BY_SEED},
             reliability=reliability(answers),
             **classes,
             **dict(members),
