@@ -91,7 +91,7 @@ def one_line_errors() -> Iterator[None]:
 
 def described(error: OSError) -> str:
     """What failed in the file system, where, and what to do."""
-    other = error.strerror or str(error), "make it a file or folder that can be read and written"
+    other = error.strerror or str(error), "put a readable and writable file or folder in its place"
     what, remedy = SYSTEM.get(error.errno or 0, other)
     path = error.filename2 or error.filename or "a file that the system does not name"
     return f"{what}: {path}; {remedy} and run it again: what is done is kept"

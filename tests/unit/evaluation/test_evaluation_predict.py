@@ -86,7 +86,7 @@ def test_metrics_by_class_are_scikit_learns_over_the_classes_of_the_test_set(net
         expected = [scikit_learns(labels, own, average="macro", **there) for own in predicted]
         assert found[metric] == pytest.approx(expected)
     if present == CLASSES:
-        assert found.balanced_accuracy == pytest.approx([balanced_accuracy_score(labels, own) for own in predicted])
+        assert found["balanced_accuracy"] == pytest.approx([balanced_accuracy_score(labels, own) for own in predicted])
 
 
 def test_who_always_answers_the_largest_class_has_a_balanced_accuracy_of_one_over_the_classes():
