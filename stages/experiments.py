@@ -16,7 +16,7 @@ from itertools import zip_longest
 from assay.foundation.errors import AssayError, one_line_errors
 
 ACCURACY = re.compile(r"metrics/evaluate/(.+)\.json:test_accuracy")
-DROP = r"Created|.*(nll|ece|training_cost)$|(src|stages|data|models|benchmarks)(/|$)|metrics/[^:]*$"
+DROP = r"Created|.*:test_(?!accuracy$)\w+$|.*training_cost$|(src|stages|data|models|benchmarks)(/|$)|metrics/[^:]*$"
 COMMAND = (sys.executable, "-m", "dvc", "exp", "show", "--only-changed", "--csv", "--precision", "5", "--drop", DROP)
 
 

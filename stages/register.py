@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from assay import config, methods
 from assay.evaluation.registration import PATH, Entry, Registration, is_result, register
+from assay.evaluation.scoring import metrics
 from assay.foundation import files
 from assay.foundation.errors import one_line_errors
 
@@ -29,6 +30,7 @@ def main() -> None:
     plain = [settings.baseline(), *(settings.arm(name) for name in settings.arms), *rounds]
     runs = {run.arm: methods.product(run).run for run in plain}
     there = [arm for arm, run in runs.items() if is_result(read(RECORDS / f"{arm}.json"), run, settings.data.name)]
+    metrics.check(settings.claims, settings.rule)
     made = register(settings.claims, settings.rule, runs, there, [*committed(), *entries(read(PATH))])
     files.write_json(PATH, made.model_dump(mode="json"))
 

@@ -13,6 +13,7 @@ import numpy as np
 from assay import config, methods
 from assay.data import folder, listing, packed, preparation
 from assay.data.sets.images import Images
+from assay.evaluation.scoring import metrics
 from assay.foundation import runtime
 from assay.foundation.errors import AssayError, one_line_errors
 
@@ -32,6 +33,7 @@ def main() -> None:
     needed = PIPELINE.is_file() and str(config.SEEDS_FILE) in PIPELINE.read_text(encoding="utf-8")
     if needed and not config.SEEDS_FILE.is_file():
         raise AssayError(f"{config.SEEDS_FILE}: not found, and {PIPELINE} needs it; `git checkout {config.SEEDS_FILE}`")
+    metrics.check(params.claims, params.rule)
     methods.check(params, own_images(params.data))
     runtime.check()
     runs = [*params.runs(), *config.block_runs(params)]

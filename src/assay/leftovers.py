@@ -10,11 +10,10 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
-import psutil
-
 from assay.artifact import MANIFEST
 from assay.config import BASELINE, SEEDS_FILE
 from assay.config.blocks import read_blocks
+from assay.foundation import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,7 +27,6 @@ WRITTEN = {
 }
 MODELS = "models"
 NAME = re.compile(r"(?:[A-Za-z][A-Za-z0-9_]*|round-\d+)(?:-\d+)?")  # of an arm, a pruning round, or a block of one
-PART = re.compile(r"\..+\.(\d+)\.part")  # as `files.replacing` names what is half written; the number is the process
 
 
 def remove(root: Path, arms: Iterable[str]) -> None:
@@ -56,11 +54,8 @@ def remove(root: Path, arms: Iterable[str]) -> None:
 def _leftovers(root: Path, names: set[str]) -> Iterator[Path]:
     for folder, suffix in {**WRITTEN, MODELS: ""}.items():
         for path in (root / folder).glob("*"):
-            part = PART.fullmatch(path.name)
-            if part:
-                if not psutil.pid_exists(int(part[1])):
-                    yield path
-            elif path.suffix == suffix and NAME.fullmatch(path.stem) and path.stem not in names and _is_ours(path):
+            result = path.suffix == suffix and NAME.fullmatch(path.stem) and _is_ours(path)
+            if files.left_behind(path) or (result and path.stem not in names):
                 yield path
 
 

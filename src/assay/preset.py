@@ -16,10 +16,11 @@ from ruamel.yaml import YAML
 from assay import config, methods
 from assay.config import SEEDS_FILE
 from assay.config.blocks import NO_BLOCKS
-from assay.config.parsing import parse, suggestion, text_of, yaml_of
+from assay.config.parsing import parse, suggestion
 from assay.costing import Costing
 from assay.foundation import files
 from assay.foundation.errors import AssayError, one_line_errors
+from assay.foundation.plain import text_of, yaml_of
 from assay.pipeline.wording import duration
 
 if TYPE_CHECKING:

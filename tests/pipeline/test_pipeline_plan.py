@@ -112,7 +112,7 @@ def test_what_was_computed_before_is_restored_from_the_cache_or_from_the_remote(
         (
             "dvc.lock",
             "<<<<<<< ours\na: 1\n=======\n",
-            "dvc.lock: not valid YAML, as after a merge with conflicts; drop",
+            "dvc.lock: not valid YAML",
         ),
         ("params.yaml", "seeds: 3\n", "params.yaml: "),
         ("dvc.yaml", "stages: {prepare: {comand: x}}\n", "dvc.yaml"),

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from assay.config.lottery import BASELINE
-from assay.config.parsing import Section, parse, suggestion, text_of, yaml_of
+from assay.config.parsing import Section, parse, suggestion
 from assay.config.sections import Seeds  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.foundation.plain import text_of, yaml_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from assay.config.parsing import LONGEST_NAME, Section, suggestion
+from assay.config.parsing import LONGEST_NAME, Section
 
-Measured = Literal["accuracy", "nll", "brier", "ece"]
-Basis = Literal["examples", "seeds", "exact"]
-# What the error of a metric is estimated from: seeds and test examples, or seeds alone. An exact metric is a count that
-# follows from params.yaml, so it has no error. That any other metric does not vary says nothing about its error.
-BASES: dict[str, Basis] = {
-    "accuracy": "examples", "nll": "examples", "brier": "examples", "ece": "examples",
-    "best_step": "seeds", "best_step_accuracy": "seeds",
-    "train_samples": "exact", "forward_samples": "exact", "optimizer_steps": "exact",
-    "training_cost": "exact", "training_flops": "exact", "inference_cost": "exact", "inference_flops": "exact",
-    "members": "exact", "density": "exact",
-    "disagreement": "seeds", "total_variation": "seeds",
-}  # fmt: skip
-MEASURED: tuple[Measured, ...] = get_args(Measured)
 RECORD = "record."
 LEAST_SEEDS = 10  # of a look: with fewer the rule errs too often (benchmarks/coverage.py)
 SLACK = 1e-9  # of a sum that should be 1
-MORE_IS_BETTER = ("accuracy", "best_step_accuracy")
 
 
 class Rule(Section):
@@ -61,13 +47,15 @@ class Rule(Section):
 class Claim(Section):
     """A claim that the arms decide, or with `preset` one that only other arms could.
 
+    `evaluation.scoring.metrics.check` says whether there is such a metric; trainings do not depend on that table.
+
     Attributes:
         id: names it.
         paper: whose claim it is.
         statement: what the paper says, in a sentence.
         arm: the variant that it is about: `line/midpoint`, or `cyclic` for an arm's first.
         against: its rival; a `ratio` without one is about the metric's own value.
-        metric: one of `BASES`, or `record.<key>`: what the method wrote down, a number a seed.
+        metric: one of `METRICS`, or `record.<key>`: what the method wrote down, a number a seed.
         verdict: `better` than the rival by more than `margin`, `not_worse` by more than `margin`, or the `ratio` of
             the two, which must be `at_most` or `at_least` some number.
         margin: in the metric's own unit.
@@ -75,7 +63,7 @@ class Claim(Section):
             margin; for accuracy that of the section `rule` unless given.
         at_most: the bound of a ratio.
         at_least: likewise.
-        more_is_better: the direction of a `record.` metric; the others know their own.
+        more_is_better: the direction of the metric, where the table of metrics does not know it or knows another.
         preset: the overlay of params.yaml whose arms would test it; then nothing is compared here.
         differs_from_paper: what is not the same as in the paper.
     """
@@ -108,9 +96,6 @@ class Claim(Section):
         for key in ("arm", "metric", "verdict"):
             if getattr(self, key) is None:
                 raise ValueError(f"{where}.{key}: missing, and required (or name the `preset` that would test it)")
-        if self.metric not in BASES and not str(self.metric).startswith(RECORD):
-            known = suggestion(str(self.metric), [*BASES, f"{RECORD}<key>"])
-            raise ValueError(f"{where}.metric: got {self.metric!r}; {known}")
         self._check_bounds(where)
         return self
 
@@ -120,11 +105,6 @@ class Claim(Section):
                 "must be no less than the margin" if self.verdict == "better" else "only `verdict: better` takes it"
             )
             raise ValueError(f"{where}.matters: {reason}")
-        if self.verdict == "better" and self.matters is None and self.metric != "accuracy" and not self.by_construction:
-            raise ValueError(
-                f"{where}.matters: missing; give the smallest difference in {self.metric} that matters (for accuracy, "
-                "`rule.matters` says it)"
-            )
         bounds = [key for key in ("at_most", "at_least") if getattr(self, key) is not None]
         if self.verdict == "ratio":
             if len(bounds) != 1:
@@ -136,20 +116,6 @@ class Claim(Section):
             raise ValueError(f"{where}.{bounds[0]}: only `verdict: ratio` takes it, not {self.verdict}")
         if self.against is None:
             raise ValueError(f"{where}.against: missing; {self.verdict} needs a rival")
-        if str(self.metric).startswith(RECORD) and self.more_is_better is None:
-            raise ValueError(
-                f"{where}.more_is_better: missing; say whether more of {self.metric} is better, true or false"
-            )
-
-    @property
-    def by_construction(self) -> bool:
-        """Whether its number follows from params.yaml alone, so that there is nothing to test."""
-        return BASES.get(str(self.metric)) == "exact"
-
-    @property
-    def rises(self) -> bool:
-        """Whether more of the metric is better."""
-        return self.metric in MORE_IS_BETTER if self.more_is_better is None else self.more_is_better
 
     @property
     def arms(self) -> dict[str, str]:

@@ -8,10 +8,8 @@ import re
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from ruamel.yaml import YAML, YAMLError
-from ruamel.yaml.error import MarkedYAMLError
 
-from assay.foundation import files
+from assay.foundation import files, plain
 from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
@@ -56,45 +54,6 @@ class Digested(BaseModel):
         content = self.model_dump(mode="json", exclude_unset=True, exclude={"digest"})
         if files.content_digest(content) != self.digest:
             raise AssayError(f"{path}: damaged or altered: its content does not have its digest; {damaged}")
-
-
-def text_of(path: Path) -> str:
-    """The text of a YAML file; a byte-order mark at its start is left out.
-
-    Raises:
-        AssayError: it cannot be read, or is not UTF-8, the only encoding that DVC reads.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise AssayError(f"{path}: not found; run this in the folder that holds it") from None
-    except OSError as error:
-        raise AssayError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise AssayError(f"{path}: not UTF-8 text; save it with the encoding UTF-8") from None
-
-
-def yaml_of(text: str, where: str) -> Any:
-    """The content of a YAML file, by the parser that DVC uses, so that both read the same values (`1e-3` is a number).
-
-    Args:
-        text: of the file.
-        where: the file, for the message.
-
-    Raises:
-        AssayError: the text is not valid YAML.
-    """
-    try:
-        return YAML(typ="safe").load(text)
-    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date or a number that cannot be
-        raise AssayError(f"{where}: not valid YAML: {_problem(error)}") from None
-
-
-def _problem(error: Exception) -> str:
-    """What is wrong and in which line; without the parser's advice to programmers."""
-    if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:
-        return f"line {error.problem_mark.line + 1}: {error.problem.partition(' with value ')[0]}"
-    return " ".join(str(error).split())
 
 
 def unusable(value: Any, key: str = "", depth: int = 0) -> list[str]:
@@ -179,13 +138,7 @@ def read(kind: type[S], path: Path, missing: str, damaged: str) -> S:
     Raises:
         AssayError: it is missing, not JSON, or not such a model; one line each.
     """
-    try:
-        content = files.read_json(path)
-    except FileNotFoundError:
-        raise AssayError(f"{path}: not found; {missing}") from None
-    except ValueError as error:
-        raise AssayError(f"{path}: not JSON ({error}); {damaged}") from None
-    return parse(kind, content, str(path))
+    return parse(kind, plain.read_json(path, missing, damaged), str(path))
 
 
 def suggestion(name: str, allowed: list[str]) -> str:

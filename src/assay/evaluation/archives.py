@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.config import PARAMS_FILE
-from assay.config.parsing import parse, text_of, yaml_of
+from assay.config.parsing import parse
 from assay.evaluation.claims import PATH, ClaimRecord
-from assay.foundation import files
 from assay.foundation.errors import AssayError
+from assay.foundation.plain import read_json, text_of, yaml_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,7 +69,7 @@ def read(folder: Path) -> Archive:
         data, model = str(params["data"]["name"]), str(params["model"]["name"])
     except (KeyError, TypeError):
         raise AssayError(f"{folder / PARAMS_FILE}: no data.name or no model.name; {_again(folder)}") from None
-    run = _json(folder / RUN) if (folder / RUN).exists() else {}
+    run = _read(folder / RUN) if (folder / RUN).exists() else {}
     if not isinstance(run, dict):
         raise AssayError(f"{folder / RUN}: must hold keys and values; {_again(folder)}")
     claims = {claim.id: claim for claim in claims_of(folder / CLAIMS)}
@@ -82,7 +82,7 @@ def claims_of(path: Path) -> list[ClaimRecord]:
     Raises:
         AssayError: it is missing or damaged.
     """
-    content = _json(path)
+    content = _read(path)
     if not isinstance(content, list):
         raise AssayError(f"{path}: must hold a list of claims; {_again(path.parent)}")
     return [_claim(one, str(path)) for one in content]
@@ -115,13 +115,8 @@ def _claim(content: Any, where: str) -> ClaimRecord:
     return record.model_copy(update={"reason": "; ".join(filter(None, [EARLIER_RULE, record.reason]))})
 
 
-def _json(path: Path) -> Any:
-    try:
-        return files.read_json(path)
-    except FileNotFoundError:
-        raise AssayError(f"{path}: not found; {_again(path.parent)}") from None
-    except ValueError as error:
-        raise AssayError(f"{path}: not JSON ({error}); {_again(path.parent)}") from None
+def _read(path: Path) -> Any:
+    return read_json(path, _again(path.parent), _again(path.parent))
 
 
 def _again(folder: Path) -> str:

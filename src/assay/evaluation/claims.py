@@ -18,6 +18,7 @@ from assay.config import PARAMS_FILE
 from assay.config.blocks import canonical
 from assay.evaluation.looks import Test
 from assay.evaluation.measures import Side, sample
+from assay.evaluation.scoring.metrics import check, is_exact, lookup
 from assay.evaluation.scoring.record import find
 from assay.evaluation.statistics import CONFIDENCE
 
@@ -161,8 +162,9 @@ def judge(
         seeds: likewise; they begin the sequence of which a look at S takes the first S.
 
     Raises:
-        AssayError: a claim names a variant that was not evaluated, or a metric that it does not have.
+        AssayError: a claim names an unknown metric, or a variant that was not evaluated or lacks the metric.
     """
+    check(claims, rule)
     order = canonical(seeds, max(len(seeds), rule.looks[-1]))
     return [_judge(claim, evaluations, rule, order) if claim.preset is None else _untested(claim) for claim in claims]
 
@@ -180,17 +182,23 @@ def _judge(
     found = sample(claim, sides["arm"], sides.get("against"), order)
     edge, matters = _bounds(claim, rule)
     told = claim.model_dump(include={"id", "paper", "statement", "margin", "at_most", "at_least", "differs_from_paper"})
-    told |= {"metric": str(claim.metric), "asks": claim.verdict or "", "more_is_better": claim.rises}
+    metric, exact = str(claim.metric), is_exact(claim.metric)
+    known = lookup(metric).higher_is_better  # None only of a ratio, whose bound gives the direction
+    told |= {
+        "metric": metric,
+        "asks": claim.verdict or "",
+        "more_is_better": bool(known if claim.more_is_better is None else claim.more_is_better),
+    }
     told |= {key: side.name for key, side in sides.items()} | {"edge": edge, "matters": matters}
     alone = found.estimate()
     told |= {"difference": alone.value, "difference_all_seeds": alone.value, "interval_alone": alone.interval()}
     told |= {"seeds": len(found.seeds), "all_seeds": len(found.seeds)}
     if found.reason:
-        unknown: Verdict = "by construction" if claim.by_construction else "undecided"
+        unknown: Verdict = "by construction" if exact else "undecided"
         return ClaimRecord(**told, verdict=unknown, reason=found.reason)
     by_seed = found.table.mean(1)
     told["by_seed"] = (np.exp(by_seed) if found.ratio else by_seed).tolist()
-    if claim.by_construction:
+    if exact:
         return ClaimRecord(**told | {"interval_alone": None}, verdict="by construction")
     return ClaimRecord(**told | Test(claim, sides, found, rule, order, (edge, matters)).result())
 

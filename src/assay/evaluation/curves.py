@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from assay.config import SEEDS_FILE
 from assay.config.blocks import read_blocks
 from assay.foundation.errors import AssayError
+from assay.foundation.plain import read_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +21,19 @@ if TYPE_CHECKING:
     from assay.evaluation.scoring.predictions import Array
 
 FOLDER = Path("metrics/curves")
+AGAIN = "delete it and run `dvc repro`"
 Curves = dict[str, dict[str, "Curve"]]
+
+
+class Row(NamedTuple):
+    """A row of a file; None where a cell is empty."""
+
+    arm: str
+    seed: int
+    step: int
+    split: str
+    loss: float | None
+    accuracy: float | None
 
 
 @dataclass(frozen=True)
@@ -77,22 +88,37 @@ def read(path: Path) -> Curves:
     Raises:
         AssayError: it is missing, cut off or lacks a column, or seeds were evaluated at different steps.
     """
+    found, ended = rows(path), path.read_bytes().endswith(b"\n")
     try:
-        return _parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise AssayError(f"{path}: not found; `dvc repro` writes it") from None
-    except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise AssayError(f"{path}: not a table of curves ({error}); delete it and run `dvc repro`") from None
+        return _parse(found, ended)
+    except (KeyError, ValueError) as error:
+        raise AssayError(f"{path}: not a table of curves ({error}); {AGAIN}") from None
 
 
-def _parse(text: str) -> Curves:
+def rows(path: Path) -> list[Row]:
+    """The rows of one file.
+
+    Raises:
+        AssayError: it is missing, or a row is not of this form.
+    """
+    found = []
+    for number, line in enumerate(read_csv(path, "`dvc repro` writes it"), start=2):
+        try:
+            where = line["arm"], int(line["seed"]), int(line["step"]), line["split"]
+            found.append(Row(*where, *(float(line[name]) if line[name] else None for name in ("loss", "accuracy"))))
+        except (KeyError, TypeError, ValueError) as error:
+            raise AssayError(f"{path}: not a table of curves (line {number}: {error}); {AGAIN}") from None
+    return found
+
+
+def _parse(rows: Iterable[Row], ended: bool) -> Curves:
     points: dict[str, dict[str, dict[tuple[int, int], tuple[float, float]]]] = {}
-    if not text.endswith("\n"):
+    if not ended:
         raise ValueError("it is cut off: its last line has no end")
-    for line in csv.DictReader(io.StringIO(text)):
-        where = int(line["seed"]), int(line["step"])
-        of_split = points.setdefault(line["arm"], {}).setdefault(line["split"], {})
-        of_split[where] = float(line["loss"]), float(line["accuracy"])
+    for row in rows:
+        if row.loss is None or row.accuracy is None:
+            raise ValueError(f"{row.arm} lacks a number at step {row.step}")
+        points.setdefault(row.arm, {}).setdefault(row.split, {})[row.seed, row.step] = row.loss, row.accuracy
     for arm, splits in points.items():
         if len({max(step for _, step in found) for found in splits.values()}) > 1:
             raise ValueError(f"it is cut off: the splits of {arm} end at different steps")

@@ -14,6 +14,7 @@ import numpy as np
 from assay.evaluation import rule as rules
 from assay.evaluation import statistics
 from assay.evaluation.rule import OUTCOMES, Evidence
+from assay.evaluation.scoring.metrics import rises
 from assay.evaluation.statistics import exponential
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Test:
         bounds: tuple[float, float],
     ) -> None:
         self.sides, self.found, self.rule, self.order = sides, found, rule, order
-        up = claim.at_least is not None if found.ratio else claim.rises
+        up = claim.at_least is not None if found.ratio else rises(str(claim.metric), claim.more_is_better)
         self.sign = 1.0 if up else -1.0
         self.edge, self.matters = (self.sign * math.log(one) for one in bounds) if found.ratio else bounds
         same = (mine == theirs for mine, theirs in zip(found.seeds, order, strict=False))

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assay.config.claim import MEASURED, RECORD
+from assay.config.claim import RECORD
 from assay.config.parsing import suggestion
 from assay.evaluation import statistics
 from assay.evaluation.cost import costs
-from assay.evaluation.scoring.metrics import per_example
+from assay.evaluation.scoring.metrics import measured, per_example
 from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def sample(claim: Claim, arm: Side, against: Side | None, order: Sequence[int]) 
     seeds, *_ = statistics.common(sorted(own_seeds, key=lambda seed: place.get(seed, len(place))), rival_seeds)
     metric, ratio = str(claim.metric), claim.verdict == "ratio"
     sides = [_table(metric, side)[[side.record.seeds.index(seed) for seed in seeds]] for side in (arm, against) if side]
-    examples = metric in MEASURED
+    examples = metric in measured()
     reason = statistics.not_finite(np.concatenate(sides, 1), seeds) if seeds else "no seed is common to both"
     if ratio and not reason and min(side.mean(1).min() for side in sides) <= 0:
         reason = "a ratio needs numbers above 0 on both sides" if against else "a ratio needs numbers above 0"
@@ -109,7 +109,7 @@ def _logarithms(table: Float64[Array, "seed example"]) -> Float64[Array, "seed e
 
 
 def _table(metric: str, side: Side) -> Float64[Array, "seed example"]:
-    if metric in MEASURED:
+    if metric in measured():
         return per_example(metric, side.predictions)
     return values(metric, side)[:, None]
 

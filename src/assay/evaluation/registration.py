@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from assay.config import parsing, split_variant
+from assay.evaluation.scoring.metrics import is_exact
 from assay.foundation import files
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def register(
     known, there = {entry.digest: entry for entry in before}, set(evaluated)
     found = {}
     for claim in claims:
-        if claim.preset is not None or claim.by_construction:
+        if claim.preset is not None or is_exact(claim.metric):
             continue
         arms = [split_variant(name)[0] for name in claim.arms.values()]
         decides = {

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float64
 
-    from assay.evaluation.scoring.metrics import Metric
     from assay.evaluation.scoring.predictions import Array, Predictions
 
 CONFIDENCE = 0.95
@@ -100,7 +99,7 @@ class Estimate:
 
 
 def paired_difference(
-    metric: Metric, arm: Predictions, against: Predictions, arm_seeds: Sequence[int], against_seeds: Sequence[int]
+    metric: str, arm: Predictions, against: Predictions, arm_seeds: Sequence[int], against_seeds: Sequence[int]
 ) -> Estimate:
     """The difference `arm` minus `against` in a metric of the test set.
 

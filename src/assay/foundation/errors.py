@@ -73,7 +73,7 @@ def one_line_errors() -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         full, failed = _out_of_memory(error), system_error(error)
         if failed:
-            print(f"error: {_said(failed)}", file=sys.stderr)
+            print(f"error: {described(failed)}", file=sys.stderr)
             sys.exit(2)
         if not full:
             raise
@@ -89,8 +89,10 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(130)
 
 
-def _said(error: OSError) -> str:
-    what, remedy = SYSTEM[error.errno or 0]
+def described(error: OSError) -> str:
+    """What failed in the file system, where, and what to do."""
+    other = error.strerror or str(error), "put a readable and writable file or folder in its place"
+    what, remedy = SYSTEM.get(error.errno or 0, other)
     path = error.filename2 or error.filename or "a file that the system does not name"
     return f"{what}: {path}; {remedy} and run it again: what is done is kept"
 

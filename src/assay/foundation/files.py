@@ -6,6 +6,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from assay.foundation.errors import system_error
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+PART = re.compile(r"\..+\.(\d+)\.part")  # as `replacing` names what is half written; the number is the process
 
 
 @contextmanager
@@ -30,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        if left == temporary or not _runs(left.suffixes[-2][1:]):
+        if left == temporary or left_behind(left):
             _remove(left)
     try:
         yield temporary
@@ -47,15 +50,18 @@ def replacing(path: Path) -> Iterator[Path]:
             _remove(temporary)
 
 
-def _runs(pid: str) -> bool:
-    """Whether a process of this number runs."""
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, OverflowError, ValueError):
+def left_behind(path: Path) -> bool:
+    """Whether a path is what `replacing` had half written in a process that runs no more."""
+    part = PART.fullmatch(path.name)
+    if not part:
         return False
-    except PermissionError:  # another user's
+    try:
+        os.kill(int(part[1]), 0)
+    except (ProcessLookupError, OverflowError):
         return True
-    return True
+    except PermissionError:  # another user's
+        return False
+    return False
 
 
 def _remove(path: Path) -> None:

@@ -40,7 +40,7 @@ def reproduce(root: Path) -> Done:
     done = Done()
     with dag.opened(root) as repo:
         _connect(repo)
-        going = {step.stage for step in plan.of(repo).steps}
+        going = {step.stage for step in plan.make(repo).steps}
         try:
             if going:
                 with warm.started():

@@ -6,16 +6,18 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from ruamel.yaml import YAML, YAMLError
-
 from assay.foundation import files
 from assay.foundation.errors import AssayError
+from assay.foundation.plain import yaml_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "dvc.lock"
-RESOLVE = f"drop {NAME} and run `dvc repro --pull`, which restores from the run-cache what was computed before"
+RESOLVE = (
+    f"after a merge with conflicts, drop {NAME} and run `dvc repro --pull`, which restores from the run-cache what was "
+    "computed before"
+)
 
 
 def read(root: Path) -> dict[str, Any]:
@@ -51,8 +53,8 @@ def parse(text: str, where: str) -> dict[str, Any]:
     Raises:
         AssayError: it is not YAML.
     """
+    content = yaml_of(text, where, RESOLVE) or {}
     try:
-        content = YAML(typ="safe").load(text) or {}
         return dict(content.get("stages") or {})
-    except (YAMLError, AttributeError, TypeError, ValueError):
-        raise AssayError(f"{where}: not valid YAML, as after a merge with conflicts; {RESOLVE}") from None
+    except (AttributeError, TypeError, ValueError):
+        raise AssayError(f"{where}: not what DVC writes; {RESOLVE}") from None

@@ -76,15 +76,15 @@ class Plan:
 
 
 def make(
-    root: Path,
+    where: Path | Any,
     since: Mapping[str, Any] | None = None,
     ask_remote: bool = False,
     costs: Callable[[], Mapping[str, Cost]] = dict,
 ) -> Plan:
-    """The plan for the repository at `root`, as its files are now.
+    """The plan for a repository as its files are now.
 
     Args:
-        root: the repository's root.
+        where: the repository's root, or the open repository of DVC.
         since: entries of an older dvc.lock, to which the sources and parameters are compared then: what the stages
             have written since is a consequence of that, no reason, and caches are not asked.
         ask_remote: also look for results in the default remote.
@@ -93,38 +93,28 @@ def make(
     Raises:
         AssayError: a file of the pipeline cannot be read, or the remote cannot be reached.
     """
-    with dag.opened(root) as repo:
-        return of(repo, since, ask_remote, costs)
-
-
-def of(
-    repo: Any,
-    since: Mapping[str, Any] | None = None,
-    ask_remote: bool = False,
-    costs: Callable[[], Mapping[str, Cost]] = dict,
-) -> Plan:
-    """As `make`, for a repository that is open."""
-    entries = lockfile.read(Path(repo.root_dir)) if since is None else since
-    stages = dag.in_order(repo)
-    for stage in stages:
-        _fill(stage, entries.get(stage.addressing))
-    with restore.remote_of(repo) if ask_remote else nullcontext() as remote:
-        find = partial(restore.find, repo, remote=remote) if since is None else _nothing
-        steps = _steps(stages, entries, find, results_count=since is None)
-    going = {step.stage for step in steps}
-    unchanged = [stage for stage in stages if stage.addressing not in going]
-    names = {stage.addressing for stage in stages}
-    missing = restore.missing(repo, unchanged)
-    away = [name for name, source in missing.items() if source is None]
-    known = costs() if steps or away else {}
-    return Plan(
-        steps=tuple(replace(step, cost=known.get(step.stage)) for step in steps),
-        unchanged=tuple(stage.addressing for stage in unchanged),
-        missing=missing,
-        removed=tuple(name for name in entries if name not in names),
-        remote=bool(repo.config["core"].get("remote")),
-        anew=sum(known[name].seconds for name in away if name in known) or None,
-    )
+    with dag.opened(where) if isinstance(where, Path) else nullcontext(where) as repo:
+        entries = lockfile.read(Path(repo.root_dir)) if since is None else since
+        stages = dag.in_order(repo)
+        for stage in stages:
+            _fill(stage, entries.get(stage.addressing))
+        with restore.remote_of(repo) if ask_remote else nullcontext() as remote:
+            find = partial(restore.find, repo, remote=remote) if since is None else _nothing
+            steps = _steps(stages, entries, find, results_count=since is None)
+        going = {step.stage for step in steps}
+        unchanged = [stage for stage in stages if stage.addressing not in going]
+        names = {stage.addressing for stage in stages}
+        missing = restore.missing(repo, unchanged)
+        away = [name for name, source in missing.items() if source is None]
+        known = costs() if steps or away else {}
+        return Plan(
+            steps=tuple(replace(step, cost=known.get(step.stage)) for step in steps),
+            unchanged=tuple(stage.addressing for stage in unchanged),
+            missing=missing,
+            removed=tuple(name for name in entries if name not in names),
+            remote=bool(repo.config["core"].get("remote")),
+            anew=sum(known[name].seconds for name in away if name in known) or None,
+        )
 
 
 def _fill(stage: Any, entry: Mapping[str, Any] | None) -> None:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ruamel.yaml import YAML, YAMLError
-
 from assay.foundation import files
 from assay.foundation.errors import AssayError
+from assay.foundation.plain import yaml_of
 from assay.pipeline import dag, lockfile
 
 if TYPE_CHECKING:
@@ -44,8 +43,8 @@ def _is_whole(text: str) -> bool:
     from voluptuous import Invalid
 
     try:
-        COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(text))
-    except (YAMLError, Invalid):
+        COMPILED_LOCKFILE_SCHEMA(yaml_of(text, lockfile.NAME))
+    except (AssayError, Invalid):
         return False
     return text.endswith("\n")
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ruamel.yaml import YAML, YAMLError
-
 from assay.foundation.errors import AssayError
+from assay.foundation.plain import yaml_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -134,8 +133,8 @@ def entries(repo: Any) -> Iterator[Mapping[str, str]]:
 def _outputs(text: str) -> Mapping[str, str] | None:
     """An entry's outputs, a digest by path; None where it is damaged, as DVC takes it too."""
     try:
-        return {out["path"]: out["md5"] for out in YAML(typ="safe").load(text)["outs"]}
-    except (YAMLError, TypeError, KeyError):
+        return {out["path"]: out["md5"] for out in yaml_of(text, "run-cache")["outs"]}
+    except (AssayError, TypeError, KeyError):
         return None
 
 

@@ -13,7 +13,6 @@ MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 MISSING = "\N{EM DASH}"
 INFINITE = "\N{INFINITY}"
-PERCENT = ("accuracy", "ece", "best_step_accuracy", "disagreement", "total_variation")  # metrics shown in per cent
 
 
 def decimals(uncertainties: Iterable[float], default: int, most: int = 5) -> int:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.foundation import files
+from assay.foundation.plain import csv_of
 from assay.reporting.tables import label
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from assay.evaluation.curves import Curves
     from assay.reporting.summary import Row
@@ -40,8 +39,9 @@ def write(root: Path, rows: Sequence[Row], curves: Curves) -> None:
     ]
     with files.replacing(root / FOLDER) as folder:
         folder.mkdir()
-        _write(folder / "results.csv", ("variant", "accuracy", "ece", "nll", "training_cost"), results)
-        _write(folder / "curves.csv", ("arm", "step", "loss", "accuracy"), points)
+        header = ("variant", "accuracy", "ece", "nll", "training_cost")
+        files.write_text(folder / "results.csv", csv_of(header, results))
+        files.write_text(folder / "curves.csv", csv_of(("arm", "step", "loss", "accuracy"), points))
 
 
 def _percent(value: float) -> str:
@@ -51,11 +51,3 @@ def _percent(value: float) -> str:
 def _cell(value: float, places: int) -> str:
     """A number; what is not finite is an empty cell, since the charts take JSON."""
     return f"{value:.{places}f}" if math.isfinite(value) else ""
-
-
-def _write(path: Path, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(lines)
-    files.write_text(path, stream.getvalue())

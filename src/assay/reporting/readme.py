@@ -30,6 +30,7 @@ from assay.evaluation.equal_loss import comparable
 from assay.evaluation.scoring import record
 from assay.foundation import files
 from assay.foundation.errors import AssayError, one_line_errors
+from assay.foundation.plain import read_json
 from assay.reporting import classes, summary, tables, verdicts
 from assay.reporting.figure import table
 from assay.reporting.figures import pruning, sampling
@@ -179,12 +180,7 @@ def equal_loss(root: Path) -> str:
 
 
 def _written(path: Path, command: str) -> Any:
-    try:
-        return files.read_json(path)
-    except FileNotFoundError:
-        raise AssayError(f"{path}: not found; `{command}` writes it") from None
-    except ValueError as error:
-        raise AssayError(f"{path}: {error}; `{command}` writes it") from None
+    return read_json(path, f"`{command}` writes it", f"`{command}` writes it")
 
 
 def _table(content: tables.Table, note: str) -> str:

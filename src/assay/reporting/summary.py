@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from assay.config import BASELINE
-from assay.config.parsing import parse
+from assay.config.parsing import parse, suggestion
 from assay.evaluation.cost import costs
-from assay.evaluation.scoring.metrics import per_example
+from assay.evaluation.scoring.metrics import per_example, quality
 from assay.evaluation.statistics import mean_of, paired_difference
-from assay.foundation.errors import AssayError
+from assay.foundation.plain import csv_of, read_csv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +26,8 @@ ROUNDING = 1e-9  # sums of equal numbers differ in their last bits
 
 class Row(BaseModel):
     """One variant; its fields are the columns of the file. Empty cells are None.
+
+    A metric of the table `METRICS` without a field here has columns of its own, after the others.
 
     Attributes:
         arm: its arm.
@@ -58,7 +58,8 @@ class Row(BaseModel):
         above_majority: whether the 95 % interval of the accuracy, without one the accuracy, lies above that share.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, float | None] = Field(init=False)
 
     arm: str
     variant: str
@@ -102,6 +103,24 @@ class Row(BaseModel):
     majority_share: float | None = None
     above_majority: bool | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_other_column(cls, content: dict[str, Any]) -> dict[str, Any]:
+        unknown = [str(name) for name in content if name not in columns()]
+        if unknown:
+            raise ValueError(f"{unknown[0]}: unknown column; {suggestion(unknown[0], columns())}")
+        return content
+
+    def of(self, metric: str) -> Any:
+        """A metric, or `<metric>_min` or `_max`; None where the file was written before it was measured."""
+        return getattr(self, metric, None)
+
+
+def columns() -> list[str]:
+    """The header of the file."""
+    spreads = (name for metric in quality() for name in (metric, f"{metric}_min", f"{metric}_max"))
+    return list(dict.fromkeys((*Row.model_fields, *spreads)))
+
 
 def rows(evaluations: Mapping[str, Evaluation]) -> list[Row]:
     """One row for each variant of each arm, the baseline first; numbers rounded as the file has them."""
@@ -114,11 +133,7 @@ def rows(evaluations: Mapping[str, Evaluation]) -> list[Row]:
 
 def csv_text(table: Sequence[Row]) -> str:
     """The file's text: a header, then a line for each row; None is an empty cell."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(Row.model_fields)
-    writer.writerows([_cell(value) for value in row.model_dump().values()] for row in table)
-    return stream.getvalue()
+    return csv_of(columns(), ([_cell(row.of(name)) for name in columns()] for row in table))
 
 
 def read(path: Path) -> list[Row]:
@@ -127,13 +142,9 @@ def read(path: Path) -> list[Row]:
     Raises:
         AssayError: it is missing, or a line is not a row.
     """
-    try:
-        lines = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
-    except FileNotFoundError:
-        raise AssayError(f"{path}: not found; `dvc repro` writes it") from None
     return [
         parse(Row, {key: value or None for key, value in line.items()}, f"{path}:{number}")
-        for number, line in enumerate(lines, start=2)
+        for number, line in enumerate(read_csv(path, "`dvc repro` writes it"), start=2)
     ]
 
 
@@ -141,7 +152,7 @@ def _row(evaluations: Mapping[str, Evaluation], arm: str, variant: str) -> Row:
     record = evaluations[arm].record
     found = record.variants[variant]
     spreads: dict[str, float] = {}
-    for metric in ("accuracy", "nll", "brier", "ece", "balanced_accuracy", "macro_f1"):
+    for metric in quality():
         values = getattr(found, metric)
         spreads |= {metric: _mean(values), f"{metric}_min": _round(min(values)), f"{metric}_max": _round(max(values))}
     estimate, interval = _difference(evaluations, arm, variant)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from assay.config import BASELINE
+from assay.evaluation.scoring.metrics import METRICS, quality
+from assay.foundation.plain import flat
 from assay.reporting import numbers
 from assay.reporting.scales import short
 
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
 
     from assay.evaluation.scoring.record import Record
     from assay.reporting.summary import Row
-
-Measured = Literal["accuracy", "nll", "brier", "ece", "balanced_accuracy", "macro_f1"]
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,11 @@ def grouped(table: Table, groups: Sequence[tuple[str, Sequence[int]]]) -> Table:
 def results(rows: Sequence[Row]) -> Table:
     """How good each variant is; each metric with its least and greatest seed, the difference with its interval."""
     columns = [
-        ("Accuracy", "%", _spread(rows, "accuracy", 100, 2)),
-        ("Difference to baseline", "points, 95\N{NO-BREAK SPACE}% interval", _differences(rows)),
-        ("NLL", "nats", _spread(rows, "nll", 1, 4)),
-        ("Brier", "0 to 2", _spread(rows, "brier", 1, 4)),
-        ("ECE", "%", _spread(rows, "ece", 100, 2)),
+        (one.label, one.unit or one.span, _spread(rows, metric, one.scale, one.decimals))
+        for metric, one in METRICS.items()
+        if metric in quality() and all(row.of(metric) is not None for row in rows)
     ]
-    if all(row.balanced_accuracy is not None for row in rows):
-        columns[2:2] = [
-            ("Balanced accuracy", "%", _spread(rows, "balanced_accuracy", 100, 2)),
-            ("Macro F1", "%", _spread(rows, "macro_f1", 100, 2)),
-        ]
+    columns.insert(1, ("Difference to baseline", "points, 95\N{NO-BREAK SPACE}% interval", _differences(rows)))
     if any(row.disagreement is not None for row in rows):
         cells = [Cell(_scaled(row.disagreement, 100, 2)) for row in rows]
         columns.append(("Disagreement", "of members, %", cells))
@@ -109,31 +103,22 @@ def costs(rows: Sequence[Row]) -> Table:
 
 def parameters(records: Mapping[str, Record]) -> dict[str, dict[str, str]]:
     """The parameters of the baseline, and for each other arm those that differ from it, as `train.steps`: `3000`."""
-    flat = {
+    found_in = {
         name: {
             "method": record.method,
-            **_flatten(record.parameters),
+            **{key: _plain(value) for key, value in flat(record.parameters) if value != {}},
             "seeds": ", ".join(str(seed) for seed in record.seeds),
         }
         for name, record in records.items()
     }
-    reference = flat[BASELINE]
+    reference = found_in[BASELINE]
     own = {BASELINE: reference}
-    for name, found in flat.items():
+    for name, found in found_in.items():
         if name != BASELINE:
             keys = dict.fromkeys((*found, *reference))
             changed = (key for key in keys if found.get(key) != reference.get(key))
             own[name] = {key: found.get(key, numbers.MISSING) for key in changed}
     return own
-
-
-def _flatten(value: Any, prefix: str = "") -> dict[str, str]:
-    if not isinstance(value, dict):
-        return {prefix: _plain(value)}
-    flat: dict[str, str] = {}
-    for key, inner in value.items():
-        flat |= _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
-    return flat
 
 
 def _plain(value: Any) -> str:
@@ -148,12 +133,12 @@ def _table(rows: Sequence[Row], columns: Sequence[tuple[str, str, list[Cell]]]) 
     return Table(("", *names), ("", *notes), tuple((label(rows, row), line) for row, line in lines))
 
 
-def _spread(rows: Sequence[Row], metric: Measured, scale: int, default: int) -> list[Cell]:
-    ends = [(scale * getattr(row, f"{metric}_min"), scale * getattr(row, f"{metric}_max")) for row in rows]
+def _spread(rows: Sequence[Row], metric: str, scale: int, default: int) -> list[Cell]:
+    ends = [(scale * row.of(f"{metric}_min"), scale * row.of(f"{metric}_max")) for row in rows]
     places = numbers.decimals(((high - low) / 2 for low, high in ends), default)
     return [
         Cell(
-            numbers.fixed(scale * getattr(row, metric), places),
+            numbers.fixed(scale * row.of(metric), places),
             numbers.span(low, high, places) if row.seeds > 1 else "",
         )
         for row, (low, high) in zip(rows, ends, strict=True)

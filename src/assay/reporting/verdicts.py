@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assay.evaluation.claims import VERDICTS
+from assay.evaluation.scoring.metrics import lookup
 from assay.reporting import numbers
 from assay.reporting.papers import paper
 from assay.reporting.standing import standing
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
     from assay.evaluation.claims import ClaimRecord, Forecast
     from assay.reporting.summary import Row
 
-NAMES = {
-    "accuracy": "Accuracy", "nll": "NLL", "brier": "Brier score", "ece": "ECE", "best_step": "Step of the least loss",
-    "best_step_accuracy": "Accuracy at early stop",
-    "train_samples": "Training samples", "forward_samples": "Forward samples", "optimizer_steps": "Optimizer steps",
-    "training_cost": "Training cost", "training_flops": "Training FLOPs", "inference_cost": "Inference cost",
-    "inference_flops": "Inference FLOPs", "members": "Members", "density": "Density", "disagreement": "Disagreement",
-    "total_variation": "Total variation",
-}  # fmt: skip
 MARKS = {  # no verdict rests on a colour
     "reproduced": "✓", "refuted": "✗", "negligible": "≈", "undecided": "?", "by construction": "=",
     "not tested here": "\N{EN DASH}",
@@ -175,8 +168,9 @@ def _counts(claims: Sequence[ClaimRecord]) -> str:
 
 def _view(claim: ClaimRecord, names: Mapping[str, str]) -> View:
     ratio, own = claim.asks == "ratio", tested(claim)
-    scale = 100 if claim.metric in numbers.PERCENT and not ratio else 1
-    unit = "×" if ratio and claim.against else "" if ratio else _unit(claim.metric)
+    about = lookup(claim.metric)
+    scale = 1 if ratio else about.scale
+    unit = "×" if ratio and claim.against else "" if ratio else about.of_differences
     places = numbers.decimals([scale * (claim.interval[1] - claim.interval[0]) / 2] if claim.interval else [], 2)
 
     def shown(value: float | None) -> str:
@@ -210,18 +204,12 @@ def _view(claim: ClaimRecord, names: Mapping[str, str]) -> View:
     )
 
 
-def _unit(metric: str) -> str:
-    if metric in numbers.PERCENT:
-        return "points"
-    return "nats" if metric == "nll" else "steps" if metric in ("best_step", "optimizer_steps") else ""
-
-
 def _asks(claim: ClaimRecord, names: Mapping[str, str], scale: int, unit: str) -> str:
     if claim.archived:
         return f"The verdict is that of the archived run {claim.archived}"
     if claim.preset:
         return f"`make preset NAME={claim.preset}` would test it"
-    metric = NAMES.get(claim.metric, claim.metric.removeprefix("record.").replace("_", " ").capitalize())
+    metric = lookup(claim.metric).label
     arm, against = names.get(claim.arm, claim.arm), names.get(claim.against, claim.against)
     if claim.asks == "ratio":
         word, bound = ("at most", claim.at_most) if claim.at_most is not None else ("at least", claim.at_least)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assay.evaluation.scoring.metrics import METRICS
+from assay.evaluation.scoring.metrics import lookup, measured
 from assay.reporting import numbers
 from assay.review import differences
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from assay.review.differences import Difference
     from assay.review.side import Side
     from assay.review.verdicts import Moved, Regression
-
-NAMES = {"accuracy": "Accuracy, %", "nll": "NLL, nats", "brier": "Brier", "ece": "ECE, %"}
 
 
 def headline(failed: Sequence[Regression], moved: Sequence[Moved]) -> str:
@@ -47,15 +45,21 @@ def interval(one: Moved) -> str:
     return f"{numbers.fixed(claim.difference, 3)}{ends}"
 
 
+def columns() -> list[str]:
+    """The headings of `row`: each metric, then its change."""
+    heads = (", ".join(filter(None, (lookup(metric).label, lookup(metric).unit))) for metric in measured())
+    return [cell for head in heads for cell in (head, "change, 95 % interval")]
+
+
 def row(branch: Side, base: Side, name: str) -> list[tuple[str, str]]:
     """For each metric of a variant, its mean and how it changed."""
     cells = []
-    for metric in METRICS:
+    for metric in measured():
         found = differences.between(branch, base, name, metric)
         if found is None:
             cells.append((numbers.MISSING, ""))
         else:
-            scale, places = _scale(metric), _places(metric, found.interval)
+            scale, places = lookup(metric).scale, _places(metric, found.interval)
             cells.append((numbers.fixed(scale * found.mean, places), _change(found)))
     return cells
 
@@ -69,15 +73,11 @@ def _change(found: Difference) -> str:
 
 
 def _signed(metric: str, difference: float, interval: tuple[float, float] | None) -> str:
-    scale, places = _scale(metric), _places(metric, interval)
+    scale, places = lookup(metric).scale, _places(metric, interval)
     text = numbers.signed(scale * difference, places)
     return f"{text} {numbers.interval(scale * interval[0], scale * interval[1], places)}" if interval else text
 
 
-def _scale(metric: str) -> int:
-    return 100 if metric in numbers.PERCENT else 1
-
-
 def _places(metric: str, interval: tuple[float, float] | None) -> int:
-    default = 2 if metric in numbers.PERCENT else 4
-    return numbers.decimals([_scale(metric) * (interval[1] - interval[0]) / 2] if interval else [], default)
+    known = lookup(metric)
+    return numbers.decimals([known.scale * (interval[1] - interval[0]) / 2] if interval else [], known.decimals)

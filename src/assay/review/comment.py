@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from assay.evaluation.scoring.metrics import METRICS
+from assay.evaluation.scoring.metrics import measured
 from assay.pipeline import values, wording
 from assay.review import changes, differences, machines, verdicts
 from assay.review.markdown import Section, code, fit, row, table, text
@@ -195,16 +195,14 @@ def _metrics(base: Base, plan: Plan, results: Results) -> Iterable[Section]:
     first, others = names, []
     if len(names) > FEW_VARIANTS:
         own = differences.with_own_cause(plan, branch.evaluations)
-        comparisons = len(names) * len(METRICS)
+        comparisons = len(names) * len(measured())
         first = [
             name
             for name in names
             if name.partition("/")[0] in own or differences.significant(branch, results.base, name, comparisons)
         ]
         others = [name for name in names if name not in first]
-    head = table(
-        "", *(cell for metric in METRICS for cell in (changes.NAMES[metric], "change, 95 % interval")), numbers=8
-    )
+    head = table("", *changes.columns(), numbers=len(changes.columns()))
     legend = (
         f"Means over seeds; changes against {code(base.name)} are paired by seed, with Student's interval over seeds. "
         "▲ better, ▼ worse: the interval excludes 0.\n"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assay.config.blocks import arm_of_block, stages_of
-from assay.evaluation.scoring.metrics import METRICS
+from assay.evaluation.scoring.metrics import measured, rises
 from assay.evaluation.statistics import CONFIDENCE, mean_of
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Difference:
         difference: mean paired difference over the common seeds; None where there is none.
         interval: of that difference; None where it cannot be had.
         reason: why; else empty.
-        more_is_better: the direction in which the metric improves.
+        more_is_better: the direction in which the metric improves; None without an interval.
     """
 
     metric: str
@@ -45,7 +45,7 @@ class Difference:
     difference: float | None = None
     interval: tuple[float, float] | None = None
     reason: str = ""
-    more_is_better: bool = True
+    more_is_better: bool | None = None
 
     @property
     def direction(self) -> int:
@@ -74,8 +74,7 @@ def altered(branch: Side, base: Side, name: str) -> bool:
         base: the other.
         name: `<arm>/<variant>`.
     """
-    arm, _, variant = name.partition("/")
-    ours, theirs = branch.evaluations.get(arm), base.evaluations.get(arm)
+    ours, theirs, variant = _sides(branch, base, name)
     if ours is None or theirs is None:
         return ours is not theirs
     if not _same(ours.variants.get(variant), theirs.variants.get(variant)):
@@ -91,8 +90,7 @@ def seeds_added(branch: Side, base: Side, name: str) -> bool:
         base: the other.
         name: `<arm>/<variant>`.
     """
-    arm, _, variant = name.partition("/")
-    ours, theirs = branch.evaluations.get(arm), base.evaluations.get(arm)
+    ours, theirs, variant = _sides(branch, base, name)
     if ours is None or theirs is None or variant not in theirs.variants:
         return False
     if not set(theirs.seeds) < set(ours.seeds) or ours.data_digest != theirs.data_digest:
@@ -156,10 +154,9 @@ def between(
         metric: a key of the variants whose value is a list with a number a seed.
         comparisons: how many are made at once: each interval then has a confidence of 1 - 0.05 / comparisons, so that
             noise makes one of them all exclude 0 at most once in twenty times (Bonferroni).
-        more_is_better: the direction in which the metric improves; None: that of accuracy, or of a loss.
+        more_is_better: the direction in which the metric improves; None: as the table of metrics says.
     """
-    arm, _, variant = name.partition("/")
-    ours, theirs = (side.evaluations.get(arm) for side in (branch, base))
+    ours, theirs, variant = _sides(branch, base, name)
     new = _by_seed(ours, variant, metric)
     if ours is None or not new:
         return None
@@ -175,16 +172,21 @@ def between(
     found = mean_of(np.array([[new[seed] - old[seed]] for seed in seeds]), seeds)
     if len(seeds) < FEWEST_SEEDS:
         return Difference(metric, mean, found.value, reason=f"fewer than {FEWEST_SEEDS} common seeds")
-    rises = metric == "accuracy" if more_is_better is None else more_is_better
     interval = found.interval(1 - (1 - CONFIDENCE) / comparisons)
     reason = found.reason if found.value else ""  # that equal numbers are equal needs none
-    return Difference(metric, mean, found.value, interval, reason, more_is_better=rises)
+    return Difference(metric, mean, found.value, interval, reason, rises(metric, more_is_better))
 
 
 def significant(branch: Side, base: Side, name: str, comparisons: int) -> bool:
     """Whether a variant differs in any metric of the test set by more than chance does in so many comparisons."""
-    found = (between(branch, base, name, metric, comparisons) for metric in METRICS)
+    found = (between(branch, base, name, metric, comparisons) for metric in measured())
     return any(one is not None and one.direction != 0 for one in found)
+
+
+def _sides(branch: Side, base: Side, name: str) -> tuple[Evaluation | None, Evaluation | None, str]:
+    """The evaluations of a variant's arm on both sides, and the variant's own name."""
+    arm, _, variant = name.partition("/")
+    return branch.evaluations.get(arm), base.evaluations.get(arm), variant
 
 
 def _by_seed(evaluation: Evaluation | None, variant: str, metric: str) -> Mapping[int, float]:

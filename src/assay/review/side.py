@@ -5,7 +5,6 @@ The base's files were written by the base's code, so only the keys that the desi
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from assay import merging
-from assay.config.parsing import InList, parse, yaml_of
+from assay.config.parsing import InList, parse
 from assay.foundation.errors import AssayError
+from assay.foundation.plain import json_of, yaml_of
 from assay.pipeline import dag, lockfile
 
 if TYPE_CHECKING:
@@ -164,7 +164,4 @@ def _together(blocks: list[Evaluation]) -> Evaluation:
 
 
 def _json(text: str | None, where: str) -> Any:
-    try:
-        return None if text is None else json.loads(text)
-    except ValueError as error:
-        raise AssayError(f"{where}: not JSON ({error}); delete it and run `dvc repro --pull`") from None
+    return None if text is None else json_of(text, where, "delete it and run `dvc repro --pull`")

@@ -6,12 +6,13 @@ import json
 import statistics
 from typing import TYPE_CHECKING, Any
 
+from assay.evaluation.scoring.metrics import quality
+from assay.foundation.plain import flat
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from assay.evaluation.scoring.record import VariantRecord
+    from assay.tracking.records import ArmRecord, Meta
 
-    from assay.tracking.records import ArmRecord, Meta, Scores
-
-QUALITY = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "brier", "ece")
 COST = ("train_samples", "forward_samples", "optimizer_steps", "members", "density")
 NOT_BY_SEED = ("reliability", "ensemble_sizes", "ensemble_accuracy")  # even where they have as many entries as seeds
 DECIMALS = 8  # 0.9775, not 0.9774999999999999
@@ -32,13 +33,13 @@ def parameters(arm: ArmRecord, meta: Meta) -> dict[str, str]:
     }
     options = manifest.parameters.get("options", {})
     resolved = {name: value for name, value in manifest.parameters.items() if name != "options"}
-    flat = {**dict(_flat(resolved)), **dict(_flat(options)), **dict(_flat(shared))}
-    return {name: _text(value) for name, value in sorted(flat.items())}
+    found = {**dict(flat(resolved)), **dict(flat(options)), **dict(flat(shared))}
+    return {name: _text(value) for name, value in sorted(found.items()) if name}
 
 
-def metrics_of(scores: Scores) -> dict[str, float]:
+def metrics_of(scores: VariantRecord) -> dict[str, float]:
     """The few metrics that every variant of every arm has: means over seeds, and what it cost."""
-    means = {f"test_{name}": statistics.fmean(getattr(scores, name)) for name in QUALITY}
+    means = {f"test_{name}": statistics.fmean(getattr(scores, name)) for name in quality()}
     if len(scores.accuracy) > 1:
         means["test_accuracy_std"] = statistics.stdev(scores.accuracy)
     means = {name: round(value, DECIMALS) for name, value in means.items()}
@@ -65,7 +66,7 @@ def table_of_seeds(arm: ArmRecord) -> dict[str, list[Any]]:
         scores = arm.evaluation.variants[variant].model_dump()
         lists = {
             name: values
-            for name, values in scores.items()
+            for name, values in {**dict.fromkeys(quality()), **scores}.items()
             if name not in NOT_BY_SEED and isinstance(values, list) and len(values) == len(seeds)
         }
         rows += [
@@ -95,14 +96,6 @@ def description(arm: ArmRecord, meta: Meta) -> str:
         shown = ", ".join(f"`{variant}`" for variant in arm.no_better_than_majority)
         lines.append(f"Its accuracy is no better than always answering the largest class of the test set: {shown}.")
     return "\n\n".join(lines)
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for name, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{name}" if prefix else str(name))
-    elif prefix:
-        yield prefix, value
 
 
 def _text(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from pathlib import Path
 
@@ -77,16 +76,6 @@ def failure(shown: str, error: Exception, *, is_server: bool) -> AssayError:
     meaning, advice = (_of_server if is_server else _of_database)(text)
     short = text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
     return AssayError(f"{URI_VARIABLE}={shown}: {meaning or short}; {advice}")
-
-
-def file_failure(error: OSError) -> AssayError:
-    """The error for a file or folder that cannot be read or written, such as that of the artifacts."""
-    path = error.filename2 or error.filename or "a file of the results or artifacts"
-    advice = {
-        **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "give this user the right to read and write it"),
-        **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make space"),
-    }.get(error.errno or 0, "make it a file or folder that can be read and written")
-    return AssayError(f"{path}: {error.strerror or error}; {advice}, and run `make track` again")
 
 
 def _of_server(text: str) -> tuple[str | None, str]:

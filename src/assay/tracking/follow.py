@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from assay.evaluation import curves
+from assay.foundation.errors import AssayError
 from assay.tracking import live, runs
-from assay.tracking.points import read_points
+from assay.tracking.points import points_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,10 +72,14 @@ def follow(
 def _look(store: Store, experiment: str, folder: str, path: Path, followed: dict[str, Followed]) -> None:
     """Log what is new in one file of curves."""
     try:
-        points = read_points(path)
-        arm = _arm(path)
-    except (FileNotFoundError, StopIteration):
+        rows = curves.rows(path)
+    except AssayError:
+        if path.is_file():
+            raise
+        rows = []
+    if not rows:
         return  # the training ended between the two looks, or has nothing to show yet
+    arm, points = rows[0].arm.partition("/")[0], points_of(rows)
     if folder not in followed:
         run = live.live_run(store, experiment, arm, folder)
         store.client.update_run(run, status="RUNNING")
@@ -85,9 +90,3 @@ def _look(store: Store, experiment: str, folder: str, path: Path, followed: dict
     now = int(time.time() * 1000)
     runs.log_points(store, known.run, new, lambda _step: now)
     known.steps |= {point.series: point.step for point in new}
-
-
-def _arm(path: Path) -> str:
-    """The arm that a file of curves tells of."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        return next(csv.DictReader(stream))["arm"].partition("/")[0]

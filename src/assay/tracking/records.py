@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,14 +11,17 @@ from pydantic import Field
 from assay import artifact, merging
 from assay.artifact import Manifest, Record
 from assay.config.parsing import InList, parse
+from assay.evaluation.scoring.record import VariantRecord  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.foundation import files
 from assay.foundation.errors import AssayError, again
+from assay.foundation.plain import read_csv, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 R = TypeVar("R", bound=Record)
+MAKES = "`dvc repro` makes it, `dvc pull` fetches it"
 
 
 class Meta(Record):
@@ -47,27 +47,11 @@ class Meta(Record):
     digest: str
 
 
-class Scores(Record):
-    """One variant in `metrics/evaluate/<arm>.json`; further keys are kept, and those with a value a seed are logged."""
-
-    members: int = Field(ge=1)
-    density: float
-    accuracy: list[float]
-    nll: list[float]
-    brier: list[float]
-    ece: list[float]
-    balanced_accuracy: list[float]
-    macro_f1: list[float]
-    train_samples: float
-    forward_samples: float
-    optimizer_steps: float
-
-
 class Evaluation(InList, Record):
     """`metrics/evaluate/<arm>.json`."""
 
     arm: str
-    variants: dict[str, Scores] = Field(min_length=1)
+    variants: dict[str, VariantRecord] = Field(min_length=1)
 
 
 @dataclass(frozen=True)
@@ -245,29 +229,25 @@ def _together(parts: Sequence[R], seeds: Sequence[int], fields: set[str]) -> R:
 def _no_better_than_majority(places: ArmFiles) -> tuple[str, ...]:
     """What `metrics/summary.csv` says of the arm's variants; nothing where there is no such file."""
     path = places.root / "metrics/summary.csv"
-    lines = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))) if path.is_file() else ()
+    lines = read_csv(path, MAKES) if path.is_file() else ()
     return tuple(
         line["variant"] for line in lines if line.get("arm") == places.name and line.get("above_majority") == "False"
     )
 
 
 def _read(kind: type[R], path: Path, root: Path) -> R:
-    _there(path, root)
     return parse(kind, load_json(path, root), str(path.relative_to(root)))
 
 
 def _there(path: Path, root: Path) -> None:
     if not path.is_file():
-        raise AssayError(f"{path.relative_to(root)}: not found; `dvc repro` makes it, `dvc pull` fetches it")
+        raise AssayError(f"{path.relative_to(root)}: not found; {MAKES}")
 
 
 def load_json(path: Path, root: Path) -> Any:
     """Read a JSON file of the repository at `root`.
 
     Raises:
-        AssayError: it is not JSON.
+        AssayError: it is missing or not JSON.
     """
-    try:
-        return files.read_json(path)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise AssayError(f"{path.relative_to(root)}: not JSON ({error}); delete it and run `dvc repro`") from None
+    return read_json(path, MAKES, "delete it and run `dvc repro`", shown=path.relative_to(root))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.foundation.errors import AssayError
+from assay.foundation.errors import AssayError, described
 from assay.tracking import failures, location, lock, tags
 from assay.tracking.failures import URI_VARIABLE
 
@@ -152,7 +152,7 @@ def opened(root: Path) -> Iterator[Store]:
     except ModuleNotFoundError as error:
         raise AssayError(f"{URI_VARIABLE}: this kind of store needs {error.name}; pip install it") from None
     except OSError as error:
-        raise failures.file_failure(error) from None
+        raise AssayError(described(error)) from None
     finally:
         mlflow.set_tracking_uri(None)
         if before is not None:

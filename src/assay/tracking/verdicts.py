@@ -6,14 +6,13 @@ compared with what the run has each time, and only what differs is written.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from assay.tracking.records import load_json
+from assay.foundation.plain import read_csv
+from assay.tracking.records import MAKES, load_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +53,7 @@ def read(root: Path, arms: Iterable[ArmRecord]) -> dict[str, Told]:
         name = str(claim.get("arm", "")).partition("/")[0]
         if name in told:
             _add(told[name], claim)
-    for line in csv.DictReader(io.StringIO((root / SUMMARY).read_text(encoding="utf-8"))):
+    for line in read_csv(root / SUMMARY, MAKES):
         name = line.get("arm", "")
         if name in told and line.get("variant") == firsts[name] and line.get("difference"):
             told[name].metrics["difference_to_baseline"] = float(line["difference"])

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from assay import config
 from assay.config.parsing import parse
+from assay.evaluation.scoring import metrics
 from assay.foundation.errors import AssayError
 
 TEXT = """\
@@ -66,10 +67,12 @@ def test_more_claims_are_tested_than_the_rule_has_tests_for(params_file):
     exact = more[0].replace("c2", "c4").replace("accuracy", "train_samples")
     elsewhere = "  - {id: c5, paper: p, statement: s, preset: other}"
     params_file.write_text("\n".join([TEXT.rstrip(), more[0], exact, elsewhere, "rule: {tests: 2}\n"]))
-    assert len(config.load(params_file).claims) == 4
+    params = config.load(params_file)
+    metrics.check(params.claims, params.rule)
+    assert len(params.claims) == 4
     params_file.write_text("\n".join([TEXT.rstrip(), *more, "rule: {tests: 2}\n"]))
     with pytest.raises(AssayError, match=r"rule.tests: 2 is less than the 3 claims that are tested; raise it$"):
-        config.load(params_file)
+        metrics.check(*(getattr(config.load(params_file), key) for key in ("claims", "rule")))
 
 
 def test_a_stage_sees_only_what_it_asked_for(params_file):

@@ -8,6 +8,7 @@ from assay.artifact import ModelRecord
 from assay.config.claim import Claim, Rule
 from assay.config.parsing import parse
 from assay.evaluation.claims import judge
+from assay.evaluation.scoring import metrics
 from assay.evaluation.scoring.predictions import Predictions
 from assay.evaluation.scoring.record import Evaluation, Record, VariantRecord
 from assay.foundation.errors import AssayError
@@ -18,7 +19,10 @@ def claim(**changes) -> Claim:
         "id": "a", "paper": "p", "statement": "s", "arm": "line", "against": "baseline", "metric": "accuracy",
         "verdict": "better", "differs_from_paper": "d",
     } | changes  # fmt: skip
-    return parse(Claim, {key: value for key, value in content.items() if value is not None}, "params.yaml", "claims.")
+    given = {key: value for key, value in content.items() if value is not None}
+    made = parse(Claim, given, "params.yaml", "claims.")
+    metrics.check([made], Rule())
+    return made
 
 
 SEEDS = tuple(range(100, 110))

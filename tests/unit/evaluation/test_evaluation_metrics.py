@@ -59,13 +59,13 @@ def test_brier_by_hand(by_hand):
 def test_ece_by_hand():
     # bin 19 holds three: 2 of 3 right at a mean confidence of 0.97; bin 12 holds one, wrong, at 0.6
     made = with_confidence([1, 1, 0, 0], [0.96, 0.96, 0.99, 0.6])
-    assert metrics.ece(made) == pytest.approx([(abs(2 - 2.91) + 0.6) / 4], rel=1e-5)
+    assert metrics.per_seed("ece", made) == pytest.approx([(abs(2 - 2.91) + 0.6) / 4], rel=1e-5)
 
 
 def test_a_confidence_of_one_lies_in_the_last_bin():
     # apart, the two gaps add up to 0.02 + 0; together, -0.04 and +0.96 - 0.98 would hide each other
     made = with_confidence([1, 0], [0.96, 1.0])
-    assert metrics.ece(made) == pytest.approx([abs(1 - 1.96) / 2], rel=1e-5)
+    assert metrics.per_seed("ece", made) == pytest.approx([abs(1 - 1.96) / 2], rel=1e-5)
     assert metrics.confidence_bins(made).tolist() == [[19, 19]]
 
 
@@ -91,7 +91,7 @@ def torchmetrics():
 def test_ece_is_its_definition_and_that_of_torchmetrics(torchmetrics, correct, confidence):
     confidence = np.minimum(confidence, np.float32(0.999))  # torchmetrics gives exactly 1 a bin of its own
     made = with_confidence(correct, confidence)
-    found = metrics.ece(made)[0]
+    found = metrics.per_seed("ece", made)[0]
     given = torch.from_numpy(confidence[0]).double(), torch.from_numpy(correct[0]).long()
     reference = torchmetrics.binary_calibration_error(*given, n_bins=metrics.ECE_BINS, norm="l1")
     assert found == pytest.approx(float(reference), abs=1e-6)
@@ -104,7 +104,7 @@ def test_ece_is_its_definition_and_that_of_torchmetrics(torchmetrics, correct, c
 def test_ece_is_its_definition_on_the_edges_of_bins(edge, correct):
     made = with_confidence([correct, 1], [edge / metrics.ECE_BINS, 0.5])
     expected = by_definition(made.correct[0], made.confidence[0].astype(np.float64))
-    assert metrics.ece(made)[0] == pytest.approx(expected, abs=1e-9)
+    assert metrics.per_seed("ece", made)[0] == pytest.approx(expected, abs=1e-9)
 
 
 logits = arrays.arrays(np.float32, (2, 12, 5), elements=st.floats(-30, 30, width=32))
@@ -116,15 +116,15 @@ labels = arrays.arrays(np.int64, (12,), elements=st.integers(0, 4))
 def test_properties_of_any_predictions(torchmetrics, logits, labels):
     probabilities = torch.from_numpy(logits).double().softmax(-1)
     made = score(probabilities, torch.from_numpy(labels), "mean_probability")
-    assert (metrics.nll(made) >= 0).all()
-    assert ((metrics.brier(made) >= 0) & (metrics.brier(made) <= 2)).all()
+    assert (metrics.per_seed("nll", made) >= 0).all()
+    assert ((metrics.per_seed("brier", made) >= 0) & (metrics.per_seed("brier", made) <= 2)).all()
     reference = [
         torchmetrics.multiclass_accuracy(row.argmax(-1), torch.from_numpy(labels), 5, average="micro")
         for row in probabilities
     ]
-    assert metrics.accuracy(made) == pytest.approx([float(value) for value in reference])
+    assert metrics.per_seed("accuracy", made) == pytest.approx([float(value) for value in reference])
     direct = torch.nn.functional.nll_loss(probabilities[0].log(), torch.from_numpy(labels))
-    assert metrics.nll(made)[0] == pytest.approx(float(direct), rel=1e-5, abs=1e-6)
+    assert metrics.per_seed("nll", made)[0] == pytest.approx(float(direct), rel=1e-5, abs=1e-6)
 
 
 @settings(deadline=None)
@@ -133,7 +133,7 @@ def test_the_order_of_examples_makes_no_difference(logits, labels, order):
     probabilities, labels = torch.from_numpy(logits).double().softmax(-1), torch.from_numpy(labels)
     one = score(probabilities, labels, "mean_probability")
     other = score(probabilities[:, order], labels[order], "mean_probability")
-    for metric in metrics.METRICS:
+    for metric in metrics.measured():
         assert metrics.per_seed(metric, one) == pytest.approx(metrics.per_seed(metric, other), abs=1e-6)
 
 
@@ -142,7 +142,7 @@ def test_the_order_of_examples_makes_no_difference(logits, labels, order):
 def test_every_metric_is_a_mean_over_examples(logits, labels):
     probabilities = torch.from_numpy(logits).double().softmax(-1)
     made = score(probabilities, torch.from_numpy(labels), "mean_probability")
-    for metric in metrics.METRICS:
+    for metric in metrics.measured():
         assert metrics.per_example(metric, made).mean(1) == pytest.approx(metrics.per_seed(metric, made), abs=1e-6)
 
 
@@ -159,4 +159,4 @@ def test_reliability_pools_seeds():
 def test_the_bins_give_the_calibration_error(correct, confidence):
     made = with_confidence(correct, confidence)
     gaps = [count * abs(sure - right) for count, sure, right in metrics.reliability(made)]
-    assert sum(gaps) / correct.size == pytest.approx(metrics.ece(made)[0], abs=1e-5)
+    assert sum(gaps) / correct.size == pytest.approx(metrics.per_seed("ece", made)[0], abs=1e-5)

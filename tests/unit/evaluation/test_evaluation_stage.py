@@ -76,7 +76,7 @@ def test_the_record_has_the_designs_form(data, digest):
     assert list(found["variants"]) == ["last", "ensemble"]
     last, ensemble = found["variants"].values()
     for variant in (last, ensemble):
-        assert all(len(variant[metric]) == 3 for metric in (*metrics.METRICS, "balanced_accuracy", "macro_f1"))
+        assert all(len(variant[metric]) == 3 for metric in metrics.quality())
     assert (last["members"], last["train_samples"], last["best_step"]) == (1, 80, [5, 4, 5])
     assert (ensemble["members"], ensemble["density"]) == (2, 0.5)
     assert last["disagreement"] == []

@@ -13,6 +13,7 @@ import pytest
 from assay.artifact import Cost, Manifest, ModelRecord, Variant
 from assay.evaluation import curves, registration
 from assay.evaluation.scoring import record
+from assay.evaluation.scoring.metrics import METRICS
 from assay.evaluation.scoring.predictions import Predictions
 from assay.foundation import files
 from assay.reporting import summary
@@ -104,7 +105,7 @@ class Site:
             disagreement = [0.011 + 0.001 * seed for seed in range(len(self.seeds))] if count > 1 else []
             answers = self.predictions(rng, skill + 0.1 * (count > 1))
             accuracy = answers.correct.mean(1).tolist()
-            classes = record.ClassRecord(balanced_accuracy=accuracy, macro_f1=accuracy)
+            classes = {name: accuracy for name, one in METRICS.items() if one.of_confusion}
             found[variant] = answers, classes, record.MemberRecord(disagreement=disagreement)
         made = record.make(manifest, "digits", self.class_counts(), found, {})
         record.write(self.root, record.Evaluation(made, {name: one for name, (one, *_) in found.items()}))

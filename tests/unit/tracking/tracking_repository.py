@@ -88,7 +88,7 @@ def write_arm(
         }
     )  # fmt: skip
     artifact.write(root / "models" / name, Artifact(manifest=manifest, weights=weights))
-    scores = {"density": 1.0, "accuracy": accuracy, **SCORES, **COST}
+    scores = {"density": 1.0, "combine": "mean_probability", "accuracy": accuracy, **SCORES, **COST}
     variants = {
         variant: {**scores, "members": count, "accuracy": [a + 0.01 * (count - 1) for a in accuracy]}
         for variant, count in members.items()

@@ -13,7 +13,7 @@ import torch
 from assay.evaluation.scoring import members
 from assay.evaluation.scoring.metrics import by_class
 from assay.evaluation.scoring.predictions import Predictions
-from assay.evaluation.scoring.record import ClassRecord, MemberRecord
+from assay.evaluation.scoring.record import MemberRecord
 from assay.foundation.errors import AssayError
 from assay.models.combine import combine
 from assay.training.stack import predict
@@ -61,7 +61,7 @@ def of_variant(
     labels: Int64[Tensor, " example"],
     mean: Sequence[float],
     std: Sequence[float],
-) -> tuple[Predictions, ClassRecord, MemberRecord]:
+) -> tuple[Predictions, dict[str, list[float]], MemberRecord]:
     """Run a variant over images, once: its predictions, its metrics by class, and how its members differ.
 
     Args:
@@ -89,7 +89,7 @@ def of_variant(
             sums.append(members.sums(logits, own, record.combine))
     about = members.describe(torch.stack(sums).sum(0), record.members, len(labels)) if sums else MemberRecord()
     together = torch.cat(shares, 1)
-    return score(together, labels, record.combine), ClassRecord(**by_class(_confusion(together, labels))), about
+    return score(together, labels, record.combine), by_class(_confusion(together, labels)), about
 
 
 def _confusion(probabilities: Float[Tensor, "seed example class"], labels: Int64[Tensor, " example"]) -> Array:

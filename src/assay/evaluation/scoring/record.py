@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from assay.artifact import ModelRecord  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.artifact import Cost, ModelRecord
 from assay.config import BASELINE, SEEDS_FILE, parsing, split_variant
 from assay.config.blocks import block_name, read_blocks
 from assay.config.parsing import InList, suggestion
 from assay.evaluation.cost import costs
 from assay.evaluation.scoring import joined, predictions
-from assay.evaluation.scoring.metrics import METRICS, per_seed, reliability
+from assay.evaluation.scoring.metrics import METRICS, measured, per_seed, reliability
 from assay.foundation import files
 from assay.foundation.errors import AssayError, again
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from assay.evaluation.scoring.predictions import Predictions
 
 RECORDS, PREDICTIONS = Path("metrics/evaluate"), Path("data/predictions")
-SHOWN = ("accuracy", "nll", "ece")  # by DVC
 DECIMALS = 6
+BY_SEED = ("best_step", "best_step_accuracy", "validation_accuracy", "validation_loss")  # as the manifest has them
 
 
 class MemberRecord(BaseModel):
@@ -46,20 +46,6 @@ class MemberRecord(BaseModel):
     total_variation: list[float] = []
     ensemble_sizes: list[int] = []
     ensemble_accuracy: list[list[float]] = []
-
-
-class ClassRecord(BaseModel):
-    """Metrics in which each class of the test set counts the same, a number a seed.
-
-    Attributes:
-        balanced_accuracy: mean recall of the classes.
-        macro_f1: mean F1 of the classes.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    balanced_accuracy: list[float]
-    macro_f1: list[float]
 
 
 class SweepRecord(BaseModel):
@@ -87,10 +73,14 @@ class SweepRecord(BaseModel):
     ensemble_nll: list[list[float]] = []
 
 
-class VariantRecord(ClassRecord, MemberRecord):
+class VariantRecord(MemberRecord):
     """One variant: what it costs and, in lists with one number a seed, how good it is.
 
+    A metric of the table `METRICS` without a field here is an extra key.
+
     Attributes:
+        balanced_accuracy: mean recall of the classes.
+        macro_f1: mean F1 of the classes.
         members: M, the networks whose predictions are combined.
         combine: how they are combined.
         density: the share of weights that is not pruned.
@@ -111,6 +101,8 @@ class VariantRecord(ClassRecord, MemberRecord):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
+    balanced_accuracy: list[float]
+    macro_f1: list[float]
     members: int
     combine: str
     density: float
@@ -175,7 +167,7 @@ def make(
     manifest: Manifest,
     data: str,
     class_counts: Mapping[str, int],
-    found: Mapping[str, tuple[Predictions, ClassRecord, MemberRecord]],
+    found: Mapping[str, tuple[Predictions, Mapping[str, Any], MemberRecord]],
     sweeps: Mapping[str, SweepRecord],
 ) -> Record:
     """The record of an arm.
@@ -184,8 +176,7 @@ def make(
         manifest: of the trained networks.
         data: the data set's name.
         class_counts: test examples of each class, by its name.
-        found: for every variant of the manifest, its predictions, its metrics by class, and how its members
-            differ.
+        found: for every variant of the manifest, its predictions, its metrics by class, and how its members differ.
         sweeps: the paths of the manifest, evaluated.
     """
     variants = {}
@@ -195,17 +186,11 @@ def make(
             members=variant.members,
             combine=variant.combine,
             density=variant.density,
-            **{metric: per_seed(metric, answers).tolist() for metric in METRICS},
-            train_samples=variant.cost.train_samples,
-            forward_samples=variant.cost.forward_samples,
-            optimizer_steps=variant.cost.optimizer_steps,
-            tuning_samples=variant.cost.tuning_samples,
-            best_step=variant.best_step,
-            best_step_accuracy=variant.best_step_accuracy,
-            validation_accuracy=variant.validation_accuracy,
-            validation_loss=variant.validation_loss,
+            **{metric: per_seed(metric, answers).tolist() for metric in measured()},
+            **{kind: getattr(variant.cost, kind) for kind in Cost.model_fields},
+            **{name: getattr(variant, name) for name in BY_SEED},
             reliability=reliability(answers),
-            **dict(classes),
+            **classes,
             **dict(members),
         )
     return Record(
@@ -231,7 +216,11 @@ def shown(record: Record) -> dict[str, float]:
     `training_cost` is that of one seed, in passes of one example through one network.
     """
     first = next(iter(record.variants.values()))
-    means = {f"test_{metric}": round(fmean(getattr(first, metric)), DECIMALS) for metric in SHOWN}
+    means = {
+        f"test_{metric}": round(fmean(getattr(first, metric)), DECIMALS)
+        for metric, about in METRICS.items()
+        if about.shown
+    }
     return {**means, "training_cost": round(costs(record, first).training_cost, DECIMALS)}
 
 
