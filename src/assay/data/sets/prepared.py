@@ -27,12 +27,7 @@ META = "meta.json"
 
 @dataclass(frozen=True)
 class Split:
-    """Examples of one split.
-
-    Attributes:
-        images: raw pixels.
-        labels: 0 to classes - 1.
-    """
+    """Examples of one split: raw pixels, and labels from 0 to classes - 1."""
 
     images: UInt8[Tensor, "n c h w"]
     labels: Int64[Tensor, " n"]
@@ -50,8 +45,8 @@ class Prepared:
         std: likewise.
         augment: what training does to its images: `none`, `crop` or `crop_flip`.
         digest: of everything above but the name and the augmentation, and of all images and labels.
-        train: what networks learn from.
-        validation: what was held out of it, or a split of the user's own; it may be empty.
+        train: what networks are trained on.
+        validation: held out of it, or a split of the user's own; it may be empty.
         test: what verdicts are about.
     """
 
@@ -68,7 +63,7 @@ class Prepared:
 
 
 class Meta(BaseModel):
-    """What meta.json holds; `files` has the SHA-256 of each split's file, `counts` its number of examples."""
+    """The content of meta.json; `files` has the SHA-256 of each split's file, `counts` its number of examples."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -83,7 +78,7 @@ class Meta(BaseModel):
     digest: str = ""
 
     def content_digest(self) -> str:
-        """The digest of what the data is, whatever it is called and however training augments it."""
+        """The digest of all but the name and the augmentation."""
         return files.content_digest(self.model_dump(mode="json", exclude={"name", "augment", "digest"}))
 
 
@@ -91,19 +86,19 @@ def write(folder: Path, data: Prepared) -> str:
     """Write a data set as a directory, whole or not at all; equal data gives equal bytes.
 
     Returns:
-        The digest that `load` will give it; the one that `data` carries is not looked at.
+        The digest that `load` will give it; `data.digest` is ignored.
     """
     with files.replacing(folder) as temporary:
         temporary.mkdir()
-        for name in SPLITS:
-            split: Split = getattr(data, name)
+        splits: dict[str, Split] = {name: getattr(data, name) for name in SPLITS}
+        for name, split in splits.items():
             tensors = {"images": split.images.cpu().contiguous(), "labels": split.labels.cpu().contiguous()}
             save_file(tensors, temporary / _file(name))
         meta = Meta(
             name=data.name,
             images=data.images,
             class_names=data.class_names,
-            counts={name: len(getattr(data, name).labels) for name in SPLITS},
+            counts={name: len(split.labels) for name, split in splits.items()},
             mean=data.mean,
             std=data.std,
             augment=data.augment,
@@ -115,17 +110,15 @@ def write(folder: Path, data: Prepared) -> str:
 
 
 def load(folder: Path, device: torch.device, splits: Collection[str] = SPLITS) -> Prepared:
-    """Load a prepared data set onto a device.
-
-    Args:
-        folder: data/prepared.
-        device: where its tensors go.
-        splits: which of the three to load; the others are empty.
+    """Load a prepared data set onto a device; the splits not asked for are empty.
 
     Raises:
         AssayError: a file is missing, damaged or altered; the line names it.
     """
-    meta = _read_meta(folder / META)
+    path = folder / META
+    meta = parsing.read(Meta, path, "`dvc repro prepare` writes it", again(folder))
+    if meta.digest != meta.content_digest():
+        raise AssayError(f"{path}: altered: it does not have the digest that it names; {again(folder)}")
     return Prepared(
         name=meta.name,
         images=meta.images,
@@ -140,13 +133,6 @@ def load(folder: Path, device: torch.device, splits: Collection[str] = SPLITS) -
 
 def _file(split: str) -> str:
     return f"{split}.safetensors"
-
-
-def _read_meta(path: Path) -> Meta:
-    meta = parsing.read(Meta, path, "`dvc repro prepare` writes it", again(path.parent))
-    if meta.digest != meta.content_digest():
-        raise AssayError(f"{path}: altered: it does not have the digest that it names; {again(path.parent)}")
-    return meta
 
 
 def _load(path: Path, meta: Meta, device: torch.device) -> Split:
