@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 META = "meta.json"
+_SHARED = ("name", "images", "class_names", "mean", "std", "augment", "digest")  # by meta.json and Prepared
 
 
 @dataclass(frozen=True)
@@ -95,13 +96,8 @@ def write(folder: Path, data: Prepared) -> str:
             tensors = {"images": split.images.cpu().contiguous(), "labels": split.labels.cpu().contiguous()}
             save_file(tensors, temporary / _file(name))
         meta = Meta(
-            name=data.name,
-            images=data.images,
-            class_names=data.class_names,
+            **{name: getattr(data, name) for name in _SHARED},
             counts={name: len(split.labels) for name, split in splits.items()},
-            mean=data.mean,
-            std=data.std,
-            augment=data.augment,
             files={_file(name): files.file_digest(temporary / _file(name)) for name in SPLITS},
         )
         meta = meta.model_copy(update={"digest": meta.content_digest()})
@@ -120,13 +116,7 @@ def load(folder: Path, device: torch.device, splits: Collection[str] = SPLITS) -
     if meta.digest != meta.content_digest():
         raise AssayError(f"{path}: altered: it does not have the digest that it names; {again(folder)}")
     return Prepared(
-        name=meta.name,
-        images=meta.images,
-        class_names=meta.class_names,
-        mean=meta.mean,
-        std=meta.std,
-        augment=meta.augment,
-        digest=meta.digest,
+        **{name: getattr(meta, name) for name in _SHARED},
         **{name: _load(folder / _file(name), meta, device) if name in splits else _empty(meta) for name in SPLITS},
     )
 
