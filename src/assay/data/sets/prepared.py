@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -115,10 +115,10 @@ def load(folder: Path, device: torch.device, splits: Collection[str] = SPLITS) -
     meta = parsing.read(Meta, path, "`dvc repro prepare` writes it", again(folder))
     if meta.digest != meta.content_digest():
         raise AssayError(f"{path}: altered: it does not have the digest that it names; {again(folder)}")
-    return Prepared(
-        **{name: getattr(meta, name) for name in _SHARED},
-        **{name: _load(folder / _file(name), meta, device) if name in splits else _empty(meta) for name in SPLITS},
-    )
+    content: dict[str, Any] = {name: getattr(meta, name) for name in _SHARED}
+    for name in SPLITS:
+        content[name] = _load(folder / _file(name), meta, device) if name in splits else _empty(meta)
+    return Prepared(**content)
 
 
 def _file(split: str) -> str:
