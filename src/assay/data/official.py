@@ -85,17 +85,19 @@ class _Bar(ExitStack):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.total = 0
+        self.total = self._done = 0
         self._name = name
         self._advance: Callable[[int], None] | None = None
 
     def update(self, count: int) -> None:
         if self._advance is None:
             self._advance = self.enter_context(progress(f"downloading {self._name}", self.total or None, "bytes"))
+        count = min(count, self.total - self._done) if self.total else count  # it is told of whole chunks alone
+        self._done += count
         self._advance(count)
 
     def reset(self) -> None:
-        self._advance = lambda _: None  # the downloader then reports the total once more
+        """Nothing: the total, which is then reported once more, is not counted again."""
 
 
 def _reason(error: BaseException) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny
 
-from assay.data import formats, official, raw
+from assay.data import formats, official, progress, raw
 from assay.data.official import Archive, fetch
 from assay.foundation.errors import AssayError
 
@@ -73,6 +73,18 @@ def test_the_second_mirror_serves_where_the_first_does_not(mnist, mirror, folder
     monkeypatch.setattr(MNIST, "mirrors", [f"{mirror.address}absent/", mirror.address])
     official.download(mnist, *folders[1:])
     raw.verify(folders[1], mnist)
+
+
+def test_a_mirror_with_other_bytes_is_passed_over_and_progress_ends_at_the_total(mirror, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    mirror.bodies = {"/old/x": b"other bytes", "/x": bytes(200_000)}
+    urls = (f"{mirror.address}old/x", f"{mirror.address}x")
+    fetch(Archive("x", tiny.md5(mirror.bodies["/x"]), urls), tmp_path)
+    assert (tmp_path / "x").read_bytes() == mirror.bodies["/x"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("downloading x: 11 bytes of 11 bytes, ")
+    assert lines[-1].startswith("downloading x: 200.0 kB of 200.0 kB, ")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
 def test_connection_refused(tmp_path):
