@@ -89,8 +89,8 @@ def root(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("resolved")
     (folder / ".dvc").mkdir()
     (folder / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
-    (folder / "stages").mkdir()
-    for name in ("dvc.yaml", "stages/scan.yaml"):
+    (folder / "src/assay/data").mkdir(parents=True)
+    for name in ("dvc.yaml", "src/assay/data/catalog.yaml"):
         shutil.copy(ROOT / name, folder / name)
     (folder / SEEDS_FILE).write_text(NO_BLOCKS.text())
     return folder

@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from assay.config.budget import Train
-from assay.config.parsing import Section
+from assay.config.parsing import Section, text_of, yaml_of
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, strict=False)]
 ARM_KEYS = ("method", "seeds", "model", "label_noise", *Train.model_fields)
+# read, not imported: no training depends on it, so an entry that is added retrains nothing
+CATALOG = Path(__file__).parents[1] / "data/catalog.yaml"
+FOLDER = "folder"  # the entry for the user's own images
+
+
+@cache
+def catalog() -> dict[str, dict[str, Any]]:
+    """The entries of the catalogue of data sets, by name."""
+    return dict(yaml_of(text_of(CATALOG), str(CATALOG)))
 
 
 class Data(Section):
     """Which data set, how much of its training set is held out for validation, and how batches are augmented."""
 
-    name: Literal["mnist", "fashion_mnist", "cifar10", "cifar100", "stl10", "digits", "folder"]
+    name: str
     validation: int = Field(ge=0)
     augment: Literal["none", "crop", "crop_flip"] = "none"
     split_seed: int = Field(default=0, ge=0)
     side: int | None = Field(default=None, ge=4, le=1024)
     digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 
+    @field_validator("name")
+    @classmethod
+    def _in_the_catalog(cls, value: str) -> str:
+        if value not in catalog():
+            *others, last = map(repr, catalog())
+            raise ValueError(f"it should be {', '.join(others)} or {last}")
+        return value
+
     @model_validator(mode="after")
     def _folder_keys(self) -> Data:
-        if self.name == "folder" and self.side is None:
+        if self.name == FOLDER and self.side is None:
             raise ValueError("data.side: missing; a folder of images needs the side, in pixels, to resize them to")
         for key in ("side", "digest"):
-            if self.name != "folder" and getattr(self, key) is not None:
+            if self.name != FOLDER and getattr(self, key) is not None:
                 raise ValueError(f"data.{key}: only a data set named folder takes it, not {self.name}")
         return self
 

@@ -1,15 +1,14 @@
 """One image file: which formats are read, and how its pixels become a square of 8-bit RGB.
 
-Pillow is the only decoder. It is loaded where an image is opened, since a published data set needs none of it.
+Pillow is the only decoder. It is imported where an image is opened: a published data set does not need it.
 """
 
 from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -28,7 +27,7 @@ _NOT_DECODED = frozenset(("BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"))
 _ANIMATED = frozenset(("AVIF", "GIF", "PNG", "TIFF", "WEBP"))
 _ORIENTATION = 0x0112  # EXIF
 _BITS_PER_SAMPLE = 258  # TIFF
-# how Pillow calls 12 or 16 bits a channel in a file ("BGR;16" is 16 bits a pixel)
+# Pillow's names for 12 or 16 bits a channel in a file ("BGR;16" is 16 bits a pixel)
 _DEEP = re.compile(r";1[26][BLNRS]*$")
 
 # what is said of images, after their number
@@ -37,31 +36,25 @@ FRAMES = "with several frames or pages, of which the first is taken"
 NO_EXIF = "whose EXIF orientation cannot be read, taken as stored"
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """An image as it is trained on.
-
-    Attributes:
-        pixels: unsigned bytes.
-        notes: what was decided about it that its owner should know: of TRANSPARENT, FRAMES and NO_EXIF.
-    """
+class Decoded(NamedTuple):
+    """An image as it is trained on, and notes for its owner: of TRANSPARENT, FRAMES and NO_EXIF."""
 
     pixels: UInt8[np.ndarray, "3 side side"]
     notes: tuple[str, ...]
 
 
-@lru_cache(maxsize=1)
+@cache
 def extensions() -> dict[str, str]:
-    """The endings, in lower case, of the files that are read, each with the name of its format in Pillow."""
+    """The extensions, in lower case, of the files that are read, each with the name of its format in Pillow."""
     from PIL import Image
 
     known = Image.registered_extensions()
     return {end: name for end, name in known.items() if name in Image.OPEN and name not in _NOT_DECODED}
 
 
-@lru_cache(maxsize=1)
+@cache
 def _recognised() -> tuple[str, ...]:
-    """The formats whose files begin with bytes of their own; others would take arbitrary bytes for an image."""
+    """The formats that are recognised by a file's first bytes; others would take arbitrary bytes for an image."""
     from PIL import Image
 
     Image.init()
@@ -69,7 +62,7 @@ def _recognised() -> tuple[str, ...]:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file without a known ending is an image, by its first bytes; a damaged image counts as one."""
+    """Whether a file without a known extension is an image, by its first bytes; a damaged image counts as one."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -77,16 +70,12 @@ def is_image(path: Path) -> bool:
             return True
     except UnidentifiedImageError:
         return False
-    except Exception:  # a decoder took it for its own, and may raise anything; `read_image` will name it
+    except Exception:  # a decoder recognised it, and may raise anything; `read_image` names the file
         return True
 
 
 def read_image(path: Path, side: int) -> Decoded:
-    """Decode an image: upright, on a white ground, in RGB, scaled to cover a square and cut to it from its centre.
-
-    Args:
-        path: the file.
-        side: of the square, in pixels.
+    """Decode an image: upright, on a white ground, in RGB, scaled to cover a square of `side` pixels, centre-cropped.
 
     Raises:
         AssayError: it cannot be read, or has more than 8 bits a channel; one line that names it.
@@ -96,25 +85,21 @@ def read_image(path: Path, side: int) -> Decoded:
             return _decode(path, side)
     except AssayError:
         raise
-    except OSError as error:
-        raise AssayError(f"{shown(path)}: not a readable image: {error.strerror or _reason(error)}") from None
     except Exception as error:  # a decoder may raise anything: struct.error, RuntimeError, MemoryError
-        raise AssayError(f"{shown(path)}: not a readable image: {_reason(error)}") from None
+        said = getattr(error, "strerror", None) or _reason(error)
+        raise AssayError(f"{shown(path)}: not a readable image: {said}") from None
 
 
 def shown(path: Path | str) -> str:
     """A path as printable text on one line; bytes that are no UTF-8 and control characters are escaped."""
-    text = str(path)
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
 
 
 def _decode(path: Path, side: int) -> Decoded:
     from PIL import Image, ImageOps
 
     own = extensions().get(path.suffix.lower())
-    formats = _recognised() if own is None else (own, *_recognised())  # its ending may be wrong
+    formats = _recognised() if own is None else (own, *_recognised())  # its extension may be wrong
     notes = []
     with Image.open(path, formats=formats) as opened:
         if _deep(opened):
@@ -125,13 +110,19 @@ def _decode(path: Path, side: int) -> Decoded:
         if opened.format in _ANIMATED and getattr(opened, "is_animated", False):
             notes.append(FRAMES)
         opened.load()
-        turn, readable = _turn(opened)
-        if not readable:
+        try:
+            turn = _turns().get(opened.getexif().get(_ORIENTATION, 1))
+        except Exception:  # EXIF data is parsed without any check: struct.error, KeyError, TypeError, ...
+            turn = None
             notes.append(NO_EXIF)
         image: PillowImage = opened if turn is None else opened.transpose(turn)
         if image.has_transparency_data:
-            image, transparent = _on_white(image)
-            notes += [TRANSPARENT] * transparent
+            layers = image.convert("RGBA")
+            alpha = layers.getchannel("A")
+            image = Image.new("RGB", layers.size, "white")
+            image.paste(layers, mask=alpha)
+            if alpha.getextrema() != (255, 255):
+                notes.append(TRANSPARENT)
         square = ImageOps.fit(image.convert("RGB"), (side, side), method=Image.Resampling.BILINEAR)
     return Decoded(np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1)), tuple(notes))
 
@@ -139,7 +130,7 @@ def _decode(path: Path, side: int) -> Decoded:
 def _deep(image: ImageFile) -> bool:
     """Whether a file has more than 8 bits a channel, of which Pillow would keep the highest 8, or cut off the rest.
 
-    JPEG 2000, AVIF and PPM in colour are not meant: they state how many bits they use, and are scaled by it.
+    JPEG 2000, AVIF and PPM in colour are excluded: they state how many bits they use, and are scaled by it.
     """
     if image.mode.startswith(("I", "F")):
         return True
@@ -153,40 +144,16 @@ def _deep(image: ImageFile) -> bool:
     return False
 
 
-def _turn(image: PillowImage) -> tuple[Image.Transpose | None, bool]:
-    """How to turn an image upright, and whether its EXIF data could be read.
+@cache
+def _turns() -> dict[int, Image.Transpose]:
+    """How to turn an image upright, by its EXIF orientation.
 
-    The orientation alone is read: ImageOps.exif_transpose also writes all other tags anew, and fails where one is odd.
+    ImageOps.exif_transpose also writes all other tags anew, and fails where one is odd.
     """
-    from PIL import Image
+    from PIL.Image import Transpose
 
-    turns = Image.Transpose
-    by_orientation = {
-        2: turns.FLIP_LEFT_RIGHT,
-        3: turns.ROTATE_180,
-        4: turns.FLIP_TOP_BOTTOM,
-        5: turns.TRANSPOSE,
-        6: turns.ROTATE_270,
-        7: turns.TRANSVERSE,
-        8: turns.ROTATE_90,
-    }
-    try:
-        return by_orientation.get(image.getexif().get(_ORIENTATION, 1)), True
-    except Exception:  # EXIF data is parsed without any check: struct.error, KeyError, TypeError, ...
-        return None, False
-
-
-def _on_white(image: PillowImage) -> tuple[PillowImage, bool]:
-    """Put an image on a white ground; and whether any of the ground is seen."""
-    from PIL import Image
-
-    layers = image.convert("RGBA")
-    alpha = layers.getchannel("A")
-    if alpha.getextrema() == (255, 255):
-        return layers, False
-    ground = Image.new("RGB", layers.size, "white")
-    ground.paste(layers, mask=alpha)
-    return ground, True
+    order = ["FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90"]
+    return {orientation: Transpose[name] for orientation, name in enumerate(order, start=2)}
 
 
 def _reason(error: Exception) -> str:

@@ -1,7 +1,4 @@
-"""A user's own images, `train/<class>/*.png` and `test/<class>/*.png`, checked and packed into a few files.
-
-What is found in the folder, what was done to it and what is odd about it is printed once it is packed.
-"""
+"""A user's own images, `train/<class>/*.png` and `test/<class>/*.png`: checked, packed into a few files, reported."""
 
 from __future__ import annotations
 
@@ -32,8 +29,13 @@ DEFAULT = Path("data/own")
 _EXAMPLES = 3  # named where more are counted
 
 
+def root_of_images() -> Path:
+    """Where the user's images are: `ASSAY_DATA_DIR`, or data/own."""
+    return Path(os.environ.get(VARIABLE) or DEFAULT).expanduser()
+
+
 def obtain(data: Data, raw: Path, work: Path) -> bool:
-    """Pack the user's images into `work`, unless `raw` holds them already.
+    """Pack the user's images into `work`, unless `raw` holds them already; print what was found and done.
 
     Args:
         data: with the side to bring them to and, if given, the digest that they must have.
@@ -47,47 +49,32 @@ def obtain(data: Data, raw: Path, work: Path) -> bool:
         AssayError: there are no images, or something about them is wrong; the line names the file or folder.
     """
     root = root_of_images()
-    if not root.is_dir():
-        return _kept(data, raw, root)
+    if not root.is_dir():  # go on with what `raw` holds
+        try:
+            counts = packed.verify(raw, data).counts
+        except AssayError as error:
+            named = f"{VARIABLE}={root}" if os.environ.get(VARIABLE) else f"{VARIABLE} is not set, and {root}"
+            raise AssayError(
+                f"data set folder: no images: {named}: no such folder; {error}\n"
+                f"Set {VARIABLE} to a folder with train/<class>/*.png and test/<class>/*.png, or put it at {DEFAULT}."
+            ) from None
+        check_validation(data, counts["train"])
+        return False
     tree = scan(root)
     packed.check_validation(data, {split: len(entries) for split, entries in tree.images.items()}, str(root))
     check_validation(data, len(tree.images["train"]))
     if not tree.unreadable:
         packed.check_digest(data, tree.digest, str(root))
-    fresh = not _is_packed(tree, data, raw)
+    fresh = True
+    try:
+        fresh = packed.verify(raw, data).digest != tree.digest
+    except AssayError as error:
+        if raw.is_dir():
+            print(f"{error}; packing again")
     found = pack(tree, data, work) if fresh else []
     pin = f"{root}: to pin these images, set data.digest: {tree.digest} in {PARAMS_FILE}"
     print(*map(shown, [*table(tree), *found, *copies(tree), *([] if data.digest else [pin])]), sep="\n")
     return fresh
-
-
-def _is_packed(tree: Tree, data: Data, raw: Path) -> bool:
-    """Whether `raw` holds what `tree` lists; where it holds something else, a line says so."""
-    try:
-        return packed.verify(raw, data).digest == tree.digest
-    except AssayError as error:
-        if raw.is_dir():
-            print(f"{error}; packing again")
-        return False
-
-
-def root_of_images() -> Path:
-    """Where the user's images are: `ASSAY_DATA_DIR`, or data/own."""
-    return Path(os.environ.get(VARIABLE) or DEFAULT).expanduser()
-
-
-def _kept(data: Data, raw: Path, root: Path) -> bool:
-    """Whether to go on with what `raw` holds, where the user's folder is not there: False, or an error."""
-    try:
-        record = packed.verify(raw, data)
-    except AssayError as error:
-        named = f"{VARIABLE}={root}" if os.environ.get(VARIABLE) else f"{VARIABLE} is not set, and {root}"
-        raise AssayError(
-            f"data set folder: no images: {named}: no such folder; {error}\n"
-            f"Set {VARIABLE} to a folder with train/<class>/*.png and test/<class>/*.png, or put it at {DEFAULT}."
-        ) from None
-    check_validation(data, record.counts["train"])
-    return False
 
 
 def pack(tree: Tree, data: Data, out: Path) -> list[str]:
@@ -96,7 +83,7 @@ def pack(tree: Tree, data: Data, out: Path) -> list[str]:
     Each image is brought to a square of `data.side` pixels as `decoding.read_image` says.
 
     Returns:
-        Lines about what was done to the images, and about those that show nothing.
+        Lines about what was done to the images, and about those of a single colour.
 
     Raises:
         AssayError: images cannot be read; a line names each.
@@ -110,7 +97,8 @@ def pack(tree: Tree, data: Data, out: Path) -> list[str]:
     looks: defaultdict[tuple[str, int], set[int]] = defaultdict(set)  # hashes of pixels, by split and label
     with progress("packing images", sum(map(len, tree.images.values())), "images") as advance:
         for split, entries in tree.images.items():
-            with (out / packed.images_name(split)).open("wb") as stream:
+            images_file, labels_file = (out / name for name in packed.file_names(split))
+            with images_file.open("wb") as stream:
                 stream.write(idx_header((len(entries), 3, side, side)))
                 for path, label in entries:
                     advance(1)
@@ -129,7 +117,7 @@ def pack(tree: Tree, data: Data, out: Path) -> list[str]:
                     if (image.pixels == image.pixels[:, :1, :1]).all():
                         flat.add(path)
             labels = np.array([label for _, label in entries], dtype=">i4")
-            (out / packed.labels_name(split)).write_bytes(idx_header(labels.shape, 0x0C) + labels.tobytes())
+            labels_file.write_bytes(idx_header(labels.shape, 0x0C) + labels.tobytes())
     raise_all(wrong)
     record = packed.Record(
         class_names=list(tree.class_names),

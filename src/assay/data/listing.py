@@ -1,6 +1,6 @@
-"""Which files of a user's folder are its images, what was passed over and why, and a digest of it all.
+"""The images in a user's folder, the files that are passed over and why, and a digest; nothing is decoded.
 
-The layout is that of torchvision's ImageFolder, once for each split. Nothing is decoded here.
+The layout is that of torchvision's ImageFolder, once for each split.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _TOOLS = frozenset(
 
 @dataclass(frozen=True)
 class Tree:
-    """What a user's folder holds. Paths are relative to it, with forward slashes.
+    """The content of a user's folder. Paths are relative to it, with forward slashes.
 
     Attributes:
         root: the folder.
         class_names: by label.
-        images: for each split that is there, the path of every image and its label, sorted.
-        digests: the SHA-256 of every image's bytes, by path.
+        images: for each split, the path of every image and its label, sorted.
+        digests: SHA-256 of every image's bytes, by path.
         passed_over: the paths that are not used, by reason.
-        unreadable: why a file or folder could not be read, by path; nothing can be packed as long as there is one.
+        unreadable: why a file or folder could not be read, by path; nothing is packed if there is one.
         digest: of the images' paths and bytes.
     """
 
@@ -53,7 +53,7 @@ class Tree:
 
 
 def scan(root: Path) -> Tree:
-    """List a user's images and take their digest; quiet where nothing is wrong.
+    """List a user's images and take their digest.
 
     Links are followed. Folders whose names are the same text in Unicode's form NFC are one class.
 
@@ -75,7 +75,7 @@ def scan(root: Path) -> Tree:
 
 
 def labels(root: Path) -> tuple[list[str], dict[str, list[int]]]:
-    """The classes, and for each split the label of every image, by the files' names alone.
+    """The classes, and for each split the label of every image, without reading the files.
 
     Raises:
         AssayError: as `scan`.
@@ -85,10 +85,9 @@ def labels(root: Path) -> tuple[list[str], dict[str, list[int]]]:
 
 
 def _listed(root: Path) -> tuple[_Walk, list[str], dict[str, list[tuple[str, int]]]]:
-    """The classes, and for each split the path of every image and its label, sorted; and what the walk met."""
     walk = _Walk(root)
-    splits = _splits(walk)
-    classes = {split: _classes(walk, folder) for split, folder in splits.items()}
+    splits = walk.splits()
+    classes = {split: walk.classes(folder) for split, folder in splits.items()}
     names = sorted(set().union(*classes.values()))
     images: dict[str, list[tuple[str, int]]] = {split: [] for split in splits}
     for label, name in enumerate(names):
@@ -102,7 +101,7 @@ def _listed(root: Path) -> tuple[_Walk, list[str], dict[str, list[tuple[str, int
             found = sorted(walk.images(classes[split][name]))
             images[split] += [(path, label) for path in found]
             if not found:
-                walk.problems.append(walk.no_image(classes[split][name]))
+                walk.no_image(classes[split][name])
     if walk.problems:
         raise_all(problems(root, walk.unreadable) + walk.problems)
     if len(names) < 2:
@@ -126,55 +125,8 @@ def raise_all(lines: list[str]) -> None:
         raise AssayError("\n".join(lines[:MOST_NAMED] + [f"and {more} more like these"] * (more > 0)))
 
 
-def _splits(walk: _Walk) -> dict[str, str]:
-    """The folder of each split, by the split's name; the validation split may be absent."""
-    known = {name: split for split, names in SPLIT_FOLDERS.items() for name in names}
-    found: dict[str, str] = {}
-    for path, name, entry in walk.entries(""):
-        split = known.get(name)
-        if split is None:
-            walk.pass_over(path, "outside the folders of the splits")
-        elif walk.is_folder(path, entry):
-            if split in found:
-                raise AssayError(f"{walk.root}: {found[split]} and {name} are both a {split} split; keep one")
-            found[split] = name
-    raise_all(problems(walk.root, walk.unreadable))
-    for split in packed.NEEDED:
-        if split not in found:
-            raise AssayError(f"{walk.root / split}: no such folder; images belong in {walk.root / split}/<class>/")
-    return {split: found[split] for split in packed.SPLITS if split in found}
-
-
-def _classes(walk: _Walk, split: str) -> dict[str, str]:
-    """The class folders of a split, by the class's name in NFC."""
-    found: dict[str, str] = {}
-    for path, raw, entry in walk.entries(split):
-        if not walk.is_folder(path, entry):
-            walk.pass_over(path, "outside the class folders")
-            continue
-        name = unicodedata.normalize("NFC", raw)
-        if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
-            walk.problems.append(
-                f"{shown(walk.root / path)}: a class needs a name in UTF-8 without control characters; rename it"
-            )
-        elif name in found:
-            walk.problems.append(
-                f"{walk.root / split}: two folders are named {name} and differ in Unicode normalisation alone: "
-                f"{Path(found[name]).name!a} and {raw!a}; merge them"
-            )
-        else:
-            found[name] = path
-    return found
-
-
 class _Walk:
-    """Reads folders, and keeps what is not used and why.
-
-    Attributes:
-        passed_over: paths that are no images, by reason.
-        unreadable: why a file or folder cannot be read, by path.
-        problems: lines about what makes the folder unusable as a data set.
-    """
+    """Lists folders; keeps what is passed over and unreadable, by path, and lines about what is wrong in the layout."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -182,44 +134,44 @@ class _Walk:
         self.unreadable: dict[str, str] = {}
         self.problems: list[str] = []
 
-    def pass_over(self, path: str, reason: str) -> None:
-        if path not in self.unreadable:
-            self.passed_over[reason].append(path)
+    def splits(self) -> dict[str, str]:
+        """The folder of each split, by the split's name; the validation split may be absent."""
+        known = {name: split for split, names in SPLIT_FOLDERS.items() for name in names}
+        found: dict[str, str] = {}
+        for path, name, entry in self._entries(""):
+            split = known.get(name)
+            if split is None:
+                self._pass_over(path, "outside the folders of the splits")
+            elif self._is_folder(path, entry):
+                if split in found:
+                    raise AssayError(f"{self.root}: {found[split]} and {name} are both a {split} split; keep one")
+                found[split] = name
+        raise_all(problems(self.root, self.unreadable))
+        for split in packed.NEEDED:
+            if split not in found:
+                raise AssayError(f"{self.root / split}: no such folder; images belong in {self.root / split}/<class>/")
+        return {split: found[split] for split in packed.SPLITS if split in found}
 
-    def no_image(self, folder: str) -> str:
-        """The line about a class without an image, with what was passed over in it."""
-        below = {
-            reason: sum(path.startswith(f"{folder}/") for path in paths) for reason, paths in self.passed_over.items()
-        }
-        counted = "".join(f"; {count} passed over ({reason})" for reason, count in below.items() if count)
-        return f"{shown(self.root / folder)}: no image in it{counted}"
-
-    def entries(self, folder: str) -> Iterator[tuple[str, str, os.DirEntry[str]]]:
-        """The path, name and entry of what lies in a folder, sorted, but for what is hidden or a tool's."""
-        try:
-            with os.scandir(self.root / folder) as scanned:
-                entries = sorted(scanned, key=lambda entry: entry.name)
-        except OSError as error:
-            self.unreadable[folder or "."] = f"cannot be listed: {error.strerror}"
-            return
-        for entry in entries:
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.name.startswith("."):
-                self.pass_over(path, "hidden")
-            elif entry.name in _TOOLS:
-                self.pass_over(path, "written by a tool or a system")
+    def classes(self, split: str) -> dict[str, str]:
+        """The class folders of a split, by the class's name in NFC."""
+        found: dict[str, str] = {}
+        for path, raw, entry in self._entries(split):
+            if not self._is_folder(path, entry):
+                self._pass_over(path, "outside the class folders")
+                continue
+            name = unicodedata.normalize("NFC", raw)
+            if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+                self.problems.append(
+                    f"{shown(self.root / path)}: a class needs a name in UTF-8 without control characters; rename it"
+                )
+            elif name in found:
+                self.problems.append(
+                    f"{self.root / split}: two folders are named {name} and differ in Unicode normalisation alone: "
+                    f"{Path(found[name]).name!a} and {raw!a}; merge them"
+                )
             else:
-                yield path, entry.name, entry
-
-    def is_folder(self, path: str, entry: os.DirEntry[str]) -> bool:
-        """Whether an entry is a folder, or a link to one; a link that leads nowhere is unreadable."""
-        try:
-            if entry.is_symlink():
-                entry.stat()
-            return entry.is_dir()
-        except OSError as error:
-            self.unreadable[path] = error.strerror or type(error).__name__
-            return False
+                found[name] = path
+        return found
 
     def images(self, folder: str, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
         """The images in a folder and in those below it; `above` identifies the folders that lead there."""
@@ -232,22 +184,61 @@ class _Walk:
         if own in above:
             self.unreadable[folder] = "a link to a folder that it lies in, which has no end; remove it"
             return
-        for path, name, entry in self.entries(folder):
-            if self.is_folder(path, entry):
+        for path, name, entry in self._entries(folder):
+            if self._is_folder(path, entry):
                 yield from self.images(path, (*above, own))
-            elif path not in self.unreadable and self._is_image(path, name, entry):
-                yield path
+            elif path not in self.unreadable:
+                reason = self._no_image_file(path, Path(name).suffix.lower(), entry)
+                if reason is None:
+                    yield path
+                else:
+                    self._pass_over(path, reason)
 
-    def _is_image(self, path: str, name: str, entry: os.DirEntry[str]) -> bool:
-        ending = Path(name).suffix.lower()
+    def no_image(self, folder: str) -> None:
+        """Note that a class has no image, with the number of files passed over in it."""
+        below = {
+            reason: sum(path.startswith(f"{folder}/") for path in paths) for reason, paths in self.passed_over.items()
+        }
+        counted = "".join(f"; {count} passed over ({reason})" for reason, count in below.items() if count)
+        self.problems.append(f"{shown(self.root / folder)}: no image in it{counted}")
+
+    def _pass_over(self, path: str, reason: str) -> None:
+        if path not in self.unreadable:
+            self.passed_over[reason].append(path)
+
+    def _entries(self, folder: str) -> Iterator[tuple[str, str, os.DirEntry[str]]]:
+        """The path, name and entry of what lies in a folder, sorted, but for what is hidden or a tool's."""
+        try:
+            with os.scandir(self.root / folder) as scanned:
+                entries = sorted(scanned, key=lambda entry: entry.name)
+        except OSError as error:
+            self.unreadable[folder or "."] = f"cannot be listed: {error.strerror}"
+            return
+        for entry in entries:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.name.startswith("."):
+                self._pass_over(path, "hidden")
+            elif entry.name in _TOOLS:
+                self._pass_over(path, "written by a tool or a system")
+            else:
+                yield path, entry.name, entry
+
+    def _is_folder(self, path: str, entry: os.DirEntry[str]) -> bool:
+        """Whether an entry is a folder, or a link to one; a link that leads nowhere is unreadable."""
+        try:
+            if entry.is_symlink():
+                entry.stat()
+            return entry.is_dir()
+        except OSError as error:
+            self.unreadable[path] = error.strerror or type(error).__name__
+            return False
+
+    def _no_image_file(self, path: str, ending: str, entry: os.DirEntry[str]) -> str | None:
+        """Why an entry is no image file; None if it is one."""
         if not entry.is_file():
-            self.pass_over(path, "no file, but a pipe, a socket or a device")
-        elif ending in decoding.extensions():
-            return True
-        elif ending:
-            self.pass_over(path, f"{shown(ending)} is the ending of no image")
-        elif decoding.is_image(self.root / path):
-            return True
-        else:
-            self.pass_over(path, "no ending, and no image by its first bytes")
-        return False
+            return "no file, but a pipe, a socket or a device"
+        if ending in decoding.extensions():
+            return None
+        if ending:
+            return f"{shown(ending)} is the ending of no image"
+        return None if decoding.is_image(self.root / path) else "no ending, and no image by its first bytes"

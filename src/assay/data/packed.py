@@ -1,7 +1,6 @@
-"""A user's own images as data/raw keeps them: a few files with a record of what they are, checked and read.
+"""A user's own images as data/raw holds them: a record, and IDX files of images `(n, 3, side, side)` and labels `(n,)`.
 
-`assay.data.folder` writes them. Images are unsigned bytes `(n, 3, side, side)` and labels 32-bit integers `(n,)`, both
-in the IDX layout.
+`assay.data.folder` writes them.
 """
 
 from __future__ import annotations
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    import numpy as np
-    from jaxtyping import Int64, UInt8
-
     from assay.config import Data
+    from assay.data.formats import Examples
 
 RECORD = "folder.json"
 SPLITS = ("train", "validation", "test")
@@ -34,11 +31,11 @@ class Record(BaseModel):
     """What the packed files are.
 
     Attributes:
-        class_names: by label: the names of the class folders, sorted.
+        class_names: names of the class folders, by label.
         side: height and width in pixels.
-        digest: of the user's files, their places in the tree and their bytes.
-        counts: of images, by split; without a validation split, it is held out of the training images.
-        files: the SHA-256 of each packed file, by name.
+        digest: of the user's files: their paths and bytes.
+        counts: number of images by split; the validation split may be missing.
+        files: SHA-256 of each packed file, by name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,14 +52,9 @@ class Record(BaseModel):
         return [split for split in SPLITS if split in NEEDED or split in self.counts]
 
 
-def images_name(split: str) -> str:
-    """The file of a split's images."""
-    return f"{split}-images-idx4-ubyte"
-
-
-def labels_name(split: str) -> str:
-    """The file of a split's labels."""
-    return f"{split}-labels-idx1-int"
+def file_names(split: str) -> tuple[str, str]:
+    """The files of a split's images and labels."""
+    return f"{split}-images-idx4-ubyte", f"{split}-labels-idx1-int"
 
 
 def verify(folder: Path, data: Data) -> Record:
@@ -78,7 +70,7 @@ def verify(folder: Path, data: Data) -> Record:
     check_digest(data, record.digest, str(path))
     check_validation(data, record.counts, str(path))
     for split in record.splits:
-        for name in (images_name(split), labels_name(split)):
+        for name in file_names(split):
             if not (folder / name).is_file():
                 raise AssayError(f"{folder / name}: not there; {AGAIN}")
             if files.file_digest(folder / name) != record.files.get(name):
@@ -90,7 +82,7 @@ def check_digest(data: Data, digest: str, where: str) -> None:
     """Compare a digest with `data.digest`, where that is given.
 
     Raises:
-        AssayError: they differ; the images are not those that params.yaml means.
+        AssayError: they differ.
     """
     if data.digest is not None and data.digest != digest:
         raise AssayError(
@@ -100,7 +92,7 @@ def check_digest(data: Data, digest: str, where: str) -> None:
 
 
 def check_validation(data: Data, counts: Mapping[str, int], where: str) -> None:
-    """Refuse to hold images out for validation where the user's folder has a split for it.
+    """Check that no images are to be held out where the user's folder has a validation split.
 
     Raises:
         AssayError: `data.validation` is not 0.
@@ -112,21 +104,17 @@ def check_validation(data: Data, counts: Mapping[str, int], where: str) -> None:
         )
 
 
-def read(
-    folder: Path, split: str, record: Record
-) -> tuple[UInt8[np.ndarray, "n 3 side side"], Int64[np.ndarray, " n"]]:
+def read(folder: Path, split: str, record: Record) -> Examples:
     """Read the images and labels of one split.
 
     Raises:
         AssayError: they are not what the record says, or a label is out of range; the line names the file.
     """
-    images = formats.read_idx(folder / images_name(split))
-    labels = formats.read_idx(folder / labels_name(split))
+    paths = [folder / name for name in file_names(split)]
+    images, labels = map(formats.read_idx, paths)
     count = record.counts.get(split)
-    for name, values, shape in (
-        (images_name(split), images, (count, 3, record.side, record.side)),
-        (labels_name(split), labels, (count,)),
-    ):
+    expected = ((count, 3, record.side, record.side), (count,))
+    for path, values, shape in zip(paths, (images, labels), expected, strict=True):
         if values.shape != shape:
-            raise AssayError(f"{folder / name}: shape {values.shape}; {RECORD} says {shape}; {AGAIN}")
-    return images, formats.check_labels(folder / labels_name(split), labels, len(record.class_names))
+            raise AssayError(f"{path}: shape {values.shape}; {RECORD} says {shape}; {AGAIN}")
+    return images, formats.check_labels(paths[1], labels, len(record.class_names))

@@ -28,10 +28,9 @@ _IMAGES_AT_ONCE = 1024
 
 
 def prepare(source: Path, data: Data, out: Path) -> None:
-    """Write data/prepared: train, validation and test as tensors, and what a reader must know of them.
+    """Write data/prepared: train, validation and test as tensors, in their published order, and their description.
 
-    The validation set is the data set's own, or `held_out` of the training set. Within the splits, examples keep their
-    published order.
+    The validation set is the data set's own, or `held_out` of the training set.
 
     Args:
         source: data/raw; every file of it is verified again.
@@ -39,8 +38,7 @@ def prepare(source: Path, data: Data, out: Path) -> None:
         out: data/prepared.
 
     Raises:
-        AssayError: a raw file is missing or altered, or the validation set would leave a class
-            nothing to train on.
+        AssayError: a raw file is missing or altered, or the validation set would leave a class nothing to train on.
     """
     content = raw.read(source, data)
     images, labels = content.train
@@ -73,11 +71,6 @@ def held_out(labels: Int64[np.ndarray, " n"], data: Data, class_names: Sequence[
     equal ones, the lower label first), with at least one image left to train on. Which images of a class are taken
     depends on `data.split_seed` and on the class's label and size alone.
 
-    Args:
-        labels: of the training set.
-        data: how many to hold out, and the seed.
-        class_names: by label.
-
     Returns:
         The positions of the chosen images, sorted.
 
@@ -104,34 +97,28 @@ def held_out(labels: Int64[np.ndarray, " n"], data: Data, class_names: Sequence[
             f"data.validation: {data.validation}: these classes are too small for a validation image (training "
             f"images): {', '.join(without[:20])}{', ...' * (len(without) > 20)}"
         )
-    chosen = [
-        np.flatnonzero(labels == label)[_permutation(data.split_seed, label, size)[:share]]
-        for label, (size, share) in enumerate(zip(sizes.tolist(), shares.tolist(), strict=True))
-    ]
+    chosen = []
+    for label, (size, share) in enumerate(zip(sizes.tolist(), shares.tolist(), strict=True)):
+        order = torch.randperm(size, generator=generator(data.split_seed, "validation split", label)).numpy()
+        chosen.append(np.flatnonzero(labels == label)[order[:share]])
     return np.sort(np.concatenate(chosen))
-
-
-def _permutation(seed: int, label: int, size: int) -> Int64[np.ndarray, " size"]:
-    order: np.ndarray = torch.randperm(size, generator=generator(seed, "validation split", label)).numpy()
-    return order
 
 
 def moments(images: UInt8[np.ndarray, "n c h w"]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel, on the scale of the pixels (0 to 255), rounded to 6 digits.
 
     Both come from a count of each pixel value, so they are exact, whatever the machine. The standard deviation of a
-    channel that never changes is given as 1, so that it can be divided by.
+    constant channel is given as 1, so that it can be divided by.
     """
     counts = np.zeros((images.shape[1], 256), dtype=np.int64)
     for start in range(0, len(images), _IMAGES_AT_ONCE):
         for channel, count in enumerate(counts):
             count += np.bincount(images[start : start + _IMAGES_AT_ONCE, channel].ravel(), minlength=256)
-    values = range(256)
     means, deviations = [], []
     for row in counts.tolist():
         pixels = sum(row)
-        first = sum(count * value for count, value in zip(row, values, strict=True))
-        second = sum(count * value**2 for count, value in zip(row, values, strict=True))
+        first = sum(count * value for value, count in enumerate(row))
+        second = sum(count * value**2 for value, count in enumerate(row))
         variance = (pixels * second - first**2) / pixels**2
         means.append(round(first / pixels, 6))
         deviations.append(round(variance**0.5, 6) or 1.0)

@@ -1,4 +1,4 @@
-"""How far a download or a long conversion is: a bar on a terminal, plain lines every few seconds elsewhere."""
+"""Progress of a download or a long conversion: a bar on a terminal, a plain line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -6,18 +6,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
+from rich import progress as rich_progress
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TransferSpeedColumn,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,29 +26,26 @@ def progress(
 
     Args:
         title: what is under way.
-        total: how much there is to do, in units; None where nobody knows.
-        unit: what is counted; nothing where only time can be shown.
+        total: number of units to do; None if unknown.
+        unit: what is counted; `nothing` shows the time alone.
         console: where to show it; standard output by default.
 
     Yields:
-        A function to call with the units done since its last call; it may be called often, with 0 too.
+        A function to call with the number of units done since its last call; it may be called often, and with 0.
     """
     console = console or Console(highlight=False, soft_wrap=True)
-    yield from _bar(title, total, unit, console) if console.is_terminal else _lines(title, total, unit, console)
-
-
-def _bar(title: str, total: int | None, unit: str, console: Console) -> Iterator[Advance]:
-    counted: dict[str, tuple[ProgressColumn, ...]] = {
-        "bytes": (DownloadColumn(), TransferSpeedColumn()),
-        "images": (MofNCompleteColumn(),),
-    }
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), *counted.get(unit, ()), TimeElapsedColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda done: bar.advance(task, done)
-
-
-def _lines(title: str, total: int | None, unit: str, console: Console) -> Iterator[Advance]:
+    if console.is_terminal:
+        counts = {
+            "bytes": (rich_progress.DownloadColumn(), rich_progress.TransferSpeedColumn()),
+            "images": (rich_progress.MofNCompleteColumn(),),
+            "nothing": (),
+        }
+        text = rich_progress.TextColumn("{task.description}", markup=False)
+        columns = (text, rich_progress.BarColumn(), *counts[unit], rich_progress.TimeElapsedColumn())
+        with rich_progress.Progress(*columns, console=console) as bar:
+            task = bar.add_task(title, total=total)
+            yield lambda done: bar.advance(task, done)
+        return
     began = shown = time.monotonic()
     so_far = 0
 

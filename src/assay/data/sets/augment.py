@@ -21,7 +21,7 @@ _OFFSETS = 2 * PADDING + 1
 def normalise(
     images: UInt8[Tensor, "n c h w"], mean: Sequence[float], std: Sequence[float]
 ) -> Float[Tensor, "n c h w"]:
-    """Subtract the mean and divide by the standard deviation, per channel; float32 on the images' device.
+    """Subtract the mean and divide by the standard deviation; float32 on the images' device.
 
     Args:
         images: raw pixels.
@@ -35,7 +35,7 @@ def normalise(
 
 @lru_cache(maxsize=16)
 def _per_channel(values: tuple[float, ...], device: torch.device) -> Float[Tensor, "c 1 1"]:
-    """Kept, since a copy to a GPU would make every batch wait for it."""
+    """Cached: a copy to a GPU would make every batch wait."""
     return torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
 
 
@@ -44,15 +44,14 @@ def augment(
     kind: Literal["none", "crop", "crop_flip"],
     generators: Sequence[torch.Generator],
 ) -> UInt8[Tensor, "copy*batch c h w"]:
-    """Crop each image at random from its zero-padded self, and mirror it left to right with probability 1/2.
+    """Crop each image at random after padding it with 4 zeros on each side, and mirror it with probability 1/2.
 
-    The usual augmentation of small images (He et al. 2016, section 4.2): 4 pixels of zeros on each side.
+    The usual augmentation of small images (He et al. 2016, section 4.2).
 
     Args:
         images: the batches of all copies, one copy after the other.
         kind: `none`, `crop`, or `crop_flip`.
-        generators: one for each copy; it serves that copy's batch alone, so that a copy draws the same in a stack
-            as alone.
+        generators: one for each copy's batch, so that a copy draws the same in a stack as alone.
 
     Raises:
         ValueError: the images do not divide into as many batches as there are generators.

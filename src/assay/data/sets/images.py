@@ -13,7 +13,7 @@ class Images:
         channels: 1 for grey, 3 for colour.
         height: in pixels.
         width: in pixels.
-        classes: how many labels there are, 0 to classes - 1.
+        classes: number of labels, 0 to classes - 1.
     """
 
     channels: int

@@ -16,14 +16,8 @@ if TYPE_CHECKING:
 def noisy(labels: Int64[Tensor, " example"], share: float, classes: int, seed: int) -> Int64[Tensor, " example"]:
     """Give the first `int(share * n)` examples of a seeded permutation a class drawn uniformly, their own included.
 
-    The scheme of Wortsman et al., "Learning Neural Network Subspaces" (ICML 2021), in the authors' code. A larger share
-    changes the examples that a smaller one does, and more.
-
-    Args:
-        labels: the true classes; not changed.
-        share: 0 to 1.
-        classes: how many there are to draw from.
-        seed: decides which examples, and what they become.
+    As in the authors' code of Wortsman et al., "Learning Neural Network Subspaces" (ICML 2021). A larger share changes
+    the examples that a smaller one does, and more.
     """
     drawn = generator(seed, "label noise")
     changed = torch.randperm(len(labels), generator=drawn)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -23,16 +23,12 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 META = "meta.json"
+_SHARED = ("name", "images", "class_names", "mean", "std", "augment", "digest")  # by meta.json and Prepared
 
 
 @dataclass(frozen=True)
 class Split:
-    """Examples of one split.
-
-    Attributes:
-        images: raw pixels.
-        labels: 0 to classes - 1.
-    """
+    """Examples of one split: raw pixels, and labels from 0 to classes - 1."""
 
     images: UInt8[Tensor, "n c h w"]
     labels: Int64[Tensor, " n"]
@@ -50,8 +46,8 @@ class Prepared:
         std: likewise.
         augment: what training does to its images: `none`, `crop` or `crop_flip`.
         digest: of everything above but the name and the augmentation, and of all images and labels.
-        train: what networks learn from.
-        validation: what was held out of it, or a split of the user's own; it may be empty.
+        train: what networks are trained on.
+        validation: held out of it, or a split of the user's own; it may be empty.
         test: what verdicts are about.
     """
 
@@ -68,7 +64,7 @@ class Prepared:
 
 
 class Meta(BaseModel):
-    """What meta.json holds; `files` has the SHA-256 of each split's file, `counts` its number of examples."""
+    """The content of meta.json; `files` has the SHA-256 of each split's file, `counts` its number of examples."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -83,7 +79,7 @@ class Meta(BaseModel):
     digest: str = ""
 
     def content_digest(self) -> str:
-        """The digest of what the data is, whatever it is called and however training augments it."""
+        """The digest of all but the name and the augmentation."""
         return files.content_digest(self.model_dump(mode="json", exclude={"name", "augment", "digest"}))
 
 
@@ -91,22 +87,17 @@ def write(folder: Path, data: Prepared) -> str:
     """Write a data set as a directory, whole or not at all; equal data gives equal bytes.
 
     Returns:
-        The digest that `load` will give it; the one that `data` carries is not looked at.
+        The digest that `load` will give it; `data.digest` is ignored.
     """
     with files.replacing(folder) as temporary:
         temporary.mkdir()
-        for name in SPLITS:
-            split: Split = getattr(data, name)
+        splits: dict[str, Split] = {name: getattr(data, name) for name in SPLITS}
+        for name, split in splits.items():
             tensors = {"images": split.images.cpu().contiguous(), "labels": split.labels.cpu().contiguous()}
             save_file(tensors, temporary / _file(name))
         meta = Meta(
-            name=data.name,
-            images=data.images,
-            class_names=data.class_names,
-            counts={name: len(getattr(data, name).labels) for name in SPLITS},
-            mean=data.mean,
-            std=data.std,
-            augment=data.augment,
+            **{name: getattr(data, name) for name in _SHARED},
+            counts={name: len(split.labels) for name, split in splits.items()},
             files={_file(name): files.file_digest(temporary / _file(name)) for name in SPLITS},
         )
         meta = meta.model_copy(update={"digest": meta.content_digest()})
@@ -115,38 +106,23 @@ def write(folder: Path, data: Prepared) -> str:
 
 
 def load(folder: Path, device: torch.device, splits: Collection[str] = SPLITS) -> Prepared:
-    """Load a prepared data set onto a device.
-
-    Args:
-        folder: data/prepared.
-        device: where its tensors go.
-        splits: which of the three to load; the others are empty.
+    """Load a prepared data set onto a device; the splits not asked for are empty.
 
     Raises:
         AssayError: a file is missing, damaged or altered; the line names it.
     """
-    meta = _read_meta(folder / META)
-    return Prepared(
-        name=meta.name,
-        images=meta.images,
-        class_names=meta.class_names,
-        mean=meta.mean,
-        std=meta.std,
-        augment=meta.augment,
-        digest=meta.digest,
-        **{name: _load(folder / _file(name), meta, device) if name in splits else _empty(meta) for name in SPLITS},
-    )
+    path = folder / META
+    meta = parsing.read(Meta, path, "`dvc repro prepare` writes it", again(folder))
+    if meta.digest != meta.content_digest():
+        raise AssayError(f"{path}: altered: it does not have the digest that it names; {again(folder)}")
+    content: dict[str, Any] = {name: getattr(meta, name) for name in _SHARED}
+    for name in SPLITS:
+        content[name] = _load(folder / _file(name), meta, device) if name in splits else _empty(meta)
+    return Prepared(**content)
 
 
 def _file(split: str) -> str:
     return f"{split}.safetensors"
-
-
-def _read_meta(path: Path) -> Meta:
-    meta = parsing.read(Meta, path, "`dvc repro prepare` writes it", again(path.parent))
-    if meta.digest != meta.content_digest():
-        raise AssayError(f"{path}: altered: it does not have the digest that it names; {again(path.parent)}")
-    return meta
 
 
 def _load(path: Path, meta: Meta, device: torch.device) -> Split:
