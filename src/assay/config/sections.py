@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from assay.config.budget import Train
-from assay.config.parsing import Section, text_of, yaml_of
+from assay.config.parsing import Section
+from assay.foundation.plain import text_of, yaml_of
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, strict=False)]
 ARM_KEYS = ("method", "seeds", "model", "label_noise", *Train.model_fields)
