@@ -40,7 +40,7 @@ preset: $(STAMP)  ## Rewrite params.yaml by a preset (make preset NAME=...); wit
 
 .PHONY: repro
 repro: check  ## Run the pipeline: whatever a change touched, and nothing else
-	python -m stages.repro
+	@python -m stages.repro
 	python -m stages.track
 
 .PHONY: plan

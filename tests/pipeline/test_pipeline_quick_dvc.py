@@ -6,9 +6,11 @@ import shutil
 
 import pytest
 from clone import ran
+from dvc.dependency import param
+from dvc.fs import localfs
 from shell_pipeline import Tiny
 
-from assay.pipeline.quick_dvc import with_entry
+from assay.pipeline.quick_dvc import quick, with_entry
 
 LOCK = "schema: '2.0'\nstages:\n  a:\n    cmd: x\n    deps:\n    - path: y\n  b@1:\n    cmd: z\n"
 
@@ -35,6 +37,20 @@ def test_dvc_lock_is_dvc_s_own(filled, tmp_path, change):
     assert texts["quick"] == texts["dvc"]
     assert bool(texts["dvc"][0]) == (change == "a merge")
     assert bool(texts["dvc"][2]) == (change != "a merge")
+
+
+def test_parameters_are_parsed_once_and_again_when_they_were_changed(tmp_path, monkeypatch):
+    path, parsed, load = tmp_path / "params.yaml", [], param.load_path
+    monkeypatch.setattr(param, "load_path", lambda *given, **options: parsed.append(given) or load(*given, **options))
+    path.write_text("steps: 10\n")
+    with quick():
+        assert [param.load_path(str(path), localfs) for _ in range(3)] == [{"steps": 10}] * 3
+        assert len(parsed) == 1
+        path.write_text("steps: 11\n")  # as long, within the same second: DVC would record what the stage did not read
+        assert param.load_path(str(path), localfs) == {"steps": 11}
+        path.unlink()
+        with pytest.raises(FileNotFoundError):
+            param.load_path(str(path), localfs)
 
 
 def test_an_entry_takes_the_place_of_its_own_or_the_end():

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from clone import commands
 
+from assay.foundation.errors import AssayError
 from assay.pipeline import warm
 
 MODULE = """\
@@ -87,3 +88,12 @@ def test_a_run_starts_a_server_and_leaves_nothing(monkeypatch):
     assert os.environ["PATH"] == before
     assert warm.MARK not in os.environ
     assert not folder.exists()
+
+
+def test_a_server_that_does_not_start_is_one_line_with_the_way_around_it(monkeypatch):
+    with pytest.raises(AssayError, match=f"did not start.*{warm.MARK}=off"), warm.commands("no_such_module"):
+        pass
+    monkeypatch.setenv(warm.MARK, "off")
+    before = os.environ["PATH"]
+    with warm.started():
+        assert os.environ["PATH"] == before

@@ -1,8 +1,9 @@
 """`python -m assay.pipeline.quick_dvc`: DVC's command line without two habits that take minutes in a long pipeline.
 
-DVC reads params.yaml anew for each stage that depends on a part of it; and after each stage it parses all of dvc.lock
+DVC parses params.yaml anew for each stage that depends on a part of it; and after each stage it parses all of dvc.lock
 with its comments and writes it all, five seconds for the default's, while no other stage may write. Here the former is
-read once, and in the latter the stage's own entry is replaced. dvc.lock ends with the same bytes.
+parsed once, and again when it was changed, and in the latter the stage's own entry is replaced. dvc.lock ends with the
+same bytes.
 """
 
 from __future__ import annotations
@@ -24,16 +25,21 @@ NEXT = re.compile(r"^ {0,2}[^ \n]", re.MULTILINE)  # where a stage's entry ends
 
 @contextmanager
 def quick() -> Iterator[None]:
-    """DVC, in this process, reads parameters once and replaces entries of dvc.lock one by one."""
+    """DVC, in this process, parses parameters once a change and replaces entries of dvc.lock one by one."""
     from dvc.dependency import param
     from dvc.dvcfile import Lockfile
 
-    load, dump, known = param.load_path, Lockfile.dump_stages, {}
+    load, dump = param.load_path, Lockfile.dump_stages
+    known: dict[str, tuple[Any, Any]] = {}
 
     def load_once(path: str, fs: Any, **options: Any) -> Any:
-        if path not in known:
-            known[path] = load(path, fs, **options)
-        return known[path]
+        if fs.protocol != "local" or not Path(path).is_file():  # a git revision's, or none: DVC says so
+            return load(path, fs, **options)
+        found = Path(path).stat()
+        state = (found.st_mtime_ns, found.st_size, found.st_ino)  # a stage that begins reads the file as it is then
+        if known.get(path, (None,))[0] != state:
+            known[path] = (state, load(path, fs, **options))
+        return known[path][1]
 
     def dump_entries(lockfile: Any, stages: Sequence[Any], **options: Any) -> None:
         if not _dump_entries(lockfile, stages, **options):
@@ -55,7 +61,7 @@ def _dump_entries(lockfile: Any, stages: Sequence[Any], **options: Any) -> bool:
     path = Path(lockfile.path)
     if not path.is_file():
         return False
-    before = text = path.read_bytes().decode(errors="replace")
+    before = text = path.read_text(encoding="utf-8")
     for stage in stages:
         entry = dumps_yaml({"stages": to_lockfile(stage, **options)}).removeprefix("stages:\n")
         replaced = with_entry(text, entry)

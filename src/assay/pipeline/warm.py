@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+# `recovery` tells a running DVC by this word in the command line, which forks have from here
 AHEAD = ("torch", "safetensors.torch", "dvc.cli.parser", "dvc.repo.reproduce")
 LENGTH = 4  # bytes that say how long a request is
 READY, MARK = "ready\n", "ASSAY_WARM"
@@ -62,7 +63,12 @@ def commands(*more: str) -> Iterator[Path]:
 
     Args:
         more: what else to import ahead.
+
+    Raises:
+        AssayError: the server does not start.
     """
+    from assay.foundation.errors import AssayError  # the server, which is this file too, has nothing of ours
+
     folder = Path(tempfile.mkdtemp(prefix="assay-"))  # a socket's path has to be short, and nobody else's to open
     for name, prefix in (("python", []), ("dvc", ["-m", "dvc"])):
         script = SCRIPT.format(python=sys.executable, prefix=prefix, address=folder / "server", length=LENGTH)
@@ -72,7 +78,10 @@ def commands(*more: str) -> Iterator[Path]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         try:
             if server.stdout and server.stdout.readline() != READY:
-                raise RuntimeError("the server of warm interpreters did not start; its own lines above say why")
+                raise AssayError(
+                    "the process that stages are forked from did not start, its own lines above say why; "
+                    f"{MARK}=off runs without it"
+                )
             yield folder
         finally:
             server.communicate()  # it ends when its input does
@@ -81,7 +90,11 @@ def commands(*more: str) -> Iterator[Path]:
 
 @contextmanager
 def started() -> Iterator[None]:
-    """What is begun inside by the names `python` and `dvc` is warm, on Linux, where a fork is safe."""
+    """What is begun inside by the names `python` and `dvc` is warm, on Linux, where a fork is safe.
+
+    Raises:
+        AssayError: the server does not start.
+    """
     if sys.platform != "linux" or MARK in os.environ:
         yield
         return
