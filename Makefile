@@ -27,37 +27,37 @@ $(STAMP): requirements.lock pyproject.toml
 	echo "Installing the locked dependencies into $(VENV): several GB the first time"
 	pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
 	pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	python -m assay.reporting.vega $(VENV)/vega.js
+	python -m assay.report.vega $(VENV)/vega.js
 	touch $@
 
 .PHONY: check
 check: $(STAMP)  ## Check params.yaml: one line for each thing wrong
-	python -m assay.check
+	python -m assay.cli.check
 
 .PHONY: preset
 preset: $(STAMP)  ## Rewrite params.yaml by a preset (make preset NAME=...); without a name, list them
-	@python -m assay.preset "$(NAME)"
+	@python -m assay.cli.preset "$(NAME)"
 
 .PHONY: repro
 repro: check  ## Run the pipeline: whatever a change touched, and nothing else
-	@python -m stages.repro
+	@python -m assay.cli.repro
 	python -m stages.track
 
 .PHONY: plan
 plan: $(STAMP)  ## Say which stages a change reruns, why, and how long they take; runs nothing
-	@python -m stages.plan
+	@python -m assay.cli.plan
 
 .PHONY: archive
 archive: $(STAMP)  ## Keep a finished run in results/NAME (NOTE="what was shortened", FORCE=1 replaces another)
-	@python -m assay.archive "$(NAME)" --note "$${NOTE:-}" $(if $(FORCE),--force)
+	@python -m assay.cli.archive "$(NAME)" --note "$${NOTE:-}" $(if $(FORCE),--force)
 
 .PHONY: decide
 decide: $(STAMP)  ## Train more seeds where claims are undecided (MINUTES=60; DRY=1 prints the plan alone)
-	@python -m stages.decide --minutes "$(MINUTES)" $(if $(filter-out 0,$(DRY)),--dry)
+	@python -m assay.cli.decide --minutes "$(MINUTES)" $(if $(filter-out 0,$(DRY)),--dry)
 
 .PHONY: experiments
 experiments: $(STAMP)  ## Compare what `dvc exp run` made: the numbers and parameters that differ
-	@python -m stages.experiments
+	@python -m assay.cli.experiments
 
 .PHONY: track
 track: $(STAMP)  ## Write what the stages left to MLflow (again: only what it lacks)
@@ -69,7 +69,7 @@ follow: $(STAMP)  ## Stream the curves of a running training to MLflow
 
 .PHONY: ui
 ui: $(STAMP)  ## Open the MLflow UI on what was tracked, at http://127.0.0.1:5000 (or PORT=...)
-	@python -m stages.ui
+	@python -m assay.cli.ui
 
 .PHONY: lint
 lint: $(STAMP)  ## Run the checks that run no code
@@ -120,20 +120,20 @@ BASE ?= main
 
 .PHONY: ci-plan
 ci-plan: $(STAMP)  ## CI: which stages the branch reruns, on the pull request; needs no data
-	python -m stages.ci_plan --base "$(BASE)"
+	python -m assay.cli.ci_plan --base "$(BASE)"
 
 .PHONY: ci-repro
 ci-repro: $(STAMP)  ## CI: run those stages, take all else from the DVC remote, push what is new
-	python -m stages.ci_repro
+	python -m assay.cli.ci_repro
 
 .PHONY: ci-commit
 ci-commit: $(STAMP)  ## CI: commit dvc.lock and the metrics to BRANCH
-	python -m stages.ci_commit --branch "$(BRANCH)"
+	python -m assay.cli.ci_commit --branch "$(BRANCH)"
 
 .PHONY: ci-report
 ci-report: $(STAMP)  ## CI: track in MLflow, compare with BASE (main), fail where a claim regressed
-	python -m stages.ci_track
-	python -m stages.ci_report --base "$(BASE)"
+	python -m assay.cli.ci_track
+	python -m assay.cli.ci_report --base "$(BASE)"
 
 .PHONY: clean
 clean:  ## Remove caches and scratch, but no result

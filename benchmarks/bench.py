@@ -20,9 +20,8 @@ from rich.console import Console
 from rich.table import Table
 from ruamel.yaml import YAML
 
-from assay import config
-from assay.foundation import files, runtime
-from assay.foundation.errors import AssayError, one_line_errors
+from assay.core import config, files, runtime
+from assay.core.errors import AssayError, one_line_errors
 from benchmarks import idle, sampler
 from benchmarks.engine import BATCH, PREPARED, ROUNDS, ratios, seconds_a_step, stack_step, summarise
 from benchmarks.plain import step_operations

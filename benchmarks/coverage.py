@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtri
 
-from assay.config.claim import Rule
-from assay.evaluation import rule as rules
-from assay.evaluation.rule import OUTCOMES, Evidence
-from assay.evaluation.statistics import Answers, Moments, answers, moments
-from assay.foundation import files
+from assay.analysis import rule as rules
+from assay.analysis.rule import OUTCOMES, Evidence
+from assay.analysis.statistics import Answers, Moments, answers, moments
+from assay.core import files
+from assay.core.config.claim import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from assay.evaluation.rule import Decision
-    from assay.evaluation.scoring.predictions import Array
+    from assay.analysis.rule import Decision
+    from assay.scoring.predictions import Array
 
 RESULTS = Path("benchmarks/coverage.json")
 FILES, CLAIMS, BATCH = 10000, 31, 500

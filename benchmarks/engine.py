@@ -15,11 +15,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay import config, methods
+from assay import methods
+from assay.core import config, runtime
+from assay.core.errors import one_line_errors
 from assay.data.sets import prepared
-from assay.foundation import runtime
-from assay.foundation.errors import one_line_errors
-from assay.training.context import TrainContext
+from assay.engine.context import TrainContext
 from benchmarks.plain import PlainLoop, finish, matrix_product_rate
 
 if TYPE_CHECKING:

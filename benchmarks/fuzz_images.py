@@ -23,8 +23,8 @@ from PIL import ExifTags, Image
 from rich.console import Console
 from rich.table import Table
 
+from assay.core.errors import AssayError
 from assay.data import decoding
-from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

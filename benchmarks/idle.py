@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from assay import config
-from assay.foundation.errors import AssayError
+from assay.core import config
+from assay.core.errors import AssayError
 
 RUNS = 3
 SMALL = {  # the baseline and one arm: eight stages

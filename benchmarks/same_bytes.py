@@ -12,8 +12,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from assay.foundation import files
-from assay.foundation.errors import AssayError, one_line_errors
+from assay.core import files
+from assay.core.errors import AssayError, one_line_errors
 
 RESULTS = (
     *("models/**/*", "data/predictions/**/*", "metrics/evaluate/**/*", "metrics/curves/**/*"),

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from assay import config, methods, models
+from assay import methods, models
+from assay.core import config, runtime
+from assay.core.errors import AssayError, one_line_errors
 from assay.data.sets import prepared
-from assay.foundation import runtime
-from assay.foundation.errors import AssayError, one_line_errors
+from assay.engine.context import TrainContext
 from assay.methods.trajectory.chain import TrajectoryUpdate
-from assay.training.context import TrainContext
 from benchmarks.plain import finish, matrix_product_rate
 
 PREPARED = Path("data/prepared")

@@ -15,11 +15,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from assay import artifact, config, models, sparse
-from assay.config import BASELINE
+from assay import models
+from assay.core import config, files, runtime
+from assay.core.config import BASELINE
+from assay.core.errors import AssayError, one_line_errors
 from assay.data.sets.images import Images
-from assay.foundation import files, runtime
-from assay.foundation.errors import AssayError, one_line_errors
+from assay.models import artifact, sparse
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -24,10 +24,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from assay.config import SEEDS_FILE
-from assay.config.blocks import NO_BLOCKS
-from assay.foundation import files
-from assay.foundation.errors import AssayError, one_line_errors
+from assay.core import files
+from assay.core.config import SEEDS_FILE
+from assay.core.config.blocks import NO_BLOCKS
+from assay.core.errors import AssayError, one_line_errors
 
 ADAM = {"name": "adam", "lr": 0.01}
 CLAIM = {
@@ -56,7 +56,7 @@ PARAMS = {
     },
     "claims": [{**CLAIM, "arm": "hard", "against": "baseline"}],
 }
-COMMANDS = ("assay.check", "stages.repro", "stages.track")  # those of `make repro`
+COMMANDS = ("assay.cli.check", "assay.cli.repro", "stages.track")  # those of `make repro`
 STATE = (
     *("data/raw", "data/.raw.kept", "data/prepared", "data/predictions", "models", "metrics", ".assay"),
     *(".dvc/cache", ".dvc/tmp", "dvc.lock", "mlflow.db", "mlartifacts"),

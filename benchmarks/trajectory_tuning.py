@@ -14,14 +14,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay import config, methods
+from assay import methods
+from assay.core import config, files, runtime
+from assay.core.errors import one_line_errors
 from assay.data.sets import prepared
-from assay.foundation import files, runtime
-from assay.foundation.errors import one_line_errors
+from assay.engine.context import TrainContext
+from assay.engine.stack import predict
 from assay.methods.trajectory.chain import TrajectoryUpdate
 from assay.models.combine import combine
-from assay.training.context import TrainContext
-from assay.training.stack import predict
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from assay import models
+from assay.core import runtime
+from assay.core.errors import one_line_errors
 from assay.data.sets.images import Images
-from assay.foundation import runtime
-from assay.foundation.errors import one_line_errors
-from assay.training.stack import Stack, initialise
-from assay.training.stack.dense import split_prefix
-from assay.training.stack.strategies import Strategy, choose_strategy
+from assay.engine.stack import Stack, initialise
+from assay.engine.stack.dense import split_prefix
+from assay.engine.stack.strategies import Strategy, choose_strategy
 from benchmarks.engine import seconds_a_step
 
 GREY, COLOUR = Images(1, 28, 28, 10), Images(3, 32, 32, 10)

@@ -6,13 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from assay import config, leftovers
-from assay.config import BASELINE
-from assay.evaluation import archives, claims, curves, registration
-from assay.evaluation.scoring import record
-from assay.foundation import files
-from assay.foundation.errors import one_line_errors
-from assay.reporting import data_sets, plots, report, summary
+from assay.analysis import archives, claims, curves, registration
+from assay.core import config, files
+from assay.core.config import BASELINE
+from assay.core.errors import one_line_errors
+from assay.pipeline import leftovers
+from assay.report import data_sets, plots, report, summary
+from assay.scoring import record
 
 ROOT = Path()
 

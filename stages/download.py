@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay import config
+from assay.core import config
+from assay.core.errors import one_line_errors
 from assay.data import sources
 from assay.data.sets import catalog
-from assay.foundation.errors import one_line_errors
 
 
 def main() -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import torch
 
-from assay import artifact, models
-from assay.config.blocks import block_name
+from assay import models
+from assay.core import runtime
+from assay.core.config.blocks import block_name
+from assay.core.errors import AssayError, again, one_line_errors
 from assay.data.sets import prepared
 from assay.data.sets.images import Images
-from assay.evaluation.scoring import predict, record, sweeps
-from assay.foundation import runtime
-from assay.foundation.errors import AssayError, again, one_line_errors
+from assay.models import artifact
+from assay.scoring import predict, record, sweeps
 
 ROOT = Path()
 PREPARED = Path("data/prepared")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay import config
+from assay.core import config
+from assay.core.errors import one_line_errors
 from assay.data import preparation
-from assay.foundation.errors import one_line_errors
 
 
 def main() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from assay import config
-from assay.config import BASELINE
-from assay.config.blocks import split_block
-from assay.config.parsing import suggestion
-from assay.foundation.errors import AssayError, one_line_errors
+from assay.core import config
+from assay.core.config import BASELINE
+from assay.core.config.blocks import split_block
+from assay.core.config.parsing import suggestion
+from assay.core.errors import AssayError, one_line_errors
 from stages.training import train_and_write
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from assay import config, methods
-from assay.evaluation.registration import PATH, Entry, Registration, is_result, register
-from assay.evaluation.scoring import metrics
-from assay.foundation import files
-from assay.foundation.errors import one_line_errors
+from assay import methods
+from assay.analysis.registration import PATH, Entry, Registration, is_result, register
+from assay.core import config, files
+from assay.core.errors import one_line_errors
+from assay.scoring import metrics
 
 RECORDS = Path("metrics/evaluate")
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from assay.core import files
+from assay.core.errors import one_line_errors
 from assay.data import watched
-from assay.foundation import files
-from assay.foundation.errors import one_line_errors
 
 
 def main(name: str) -> None:

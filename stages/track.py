@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from assay import config, leftovers
-from assay.foundation.errors import one_line_errors
+from assay.core import config
+from assay.core.errors import one_line_errors
+from assay.pipeline import leftovers
 from assay.tracking import tags, view
 from assay.tracking.champion import ALIAS
 from assay.tracking.follow import follow

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from assay import config
-from assay.config.blocks import split_block
-from assay.foundation.errors import one_line_errors
+from assay.core import config
+from assay.core.config.blocks import split_block
+from assay.core.errors import one_line_errors
 from stages.training import train_and_write
 
 

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import torch
 
-from assay import artifact, config, methods
-from assay.config.blocks import block_name, stages_of
+from assay import methods
+from assay.core import config, files, runtime
+from assay.core.config.blocks import block_name, stages_of
 from assay.data.sets import prepared
-from assay.foundation import files, runtime
-from assay.training.checkpoint import Scratch, source_digest
+from assay.engine.checkpoint import Scratch, source_digest
+from assay.models import artifact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Literal
 
-    from assay.artifact import ModelRecord
-    from assay.config import Run
+    from assay.core.config import Run
+    from assay.models.artifact import ModelRecord
 
 PREPARED, MODELS = Path("data/prepared"), Path("models")
 
@@ -78,7 +79,7 @@ def train_and_write(
 
 
 def _work(run: Run, data: str, model: ModelRecord) -> dict[str, Any]:
-    """What the seconds were taken for, from which those of other trainings are estimated (`assay.costing`)."""
+    """What the seconds were taken for, from which those of other trainings are estimated (`assay.cli.costing`)."""
     of_sample = model.flops_per_train_sample or 0
     return {
         "run": run.digest(data),

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from assay.config import Adam, Model, Run, Train
+from assay.core.config import Adam, Model, Run, Train
 from assay.data.sets.images import Images
 from assay.data.sets.prepared import Prepared, Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from assay.training.stack import Weights
-    from assay.training.step_rule import GradientUpdate
+    from assay.engine.stack import Weights
+    from assay.engine.step_rule import GradientUpdate
 
 
 CPU = torch.device("cpu")

@@ -11,9 +11,9 @@ TRAININGS = """
 import sys
 from pathlib import Path
 from assay import methods
-from assay.foundation import runtime
-from assay.config import SGD, Adam, Model, Run, Train
-from assay.training.checkpoint import Scratch
+from assay.core import runtime
+from assay.core.config import SGD, Adam, Model, Run, Train
+from assay.engine.checkpoint import Scratch
 from tests.conftest import make_data
 
 device = runtime.set_up()

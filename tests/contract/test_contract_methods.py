@@ -10,10 +10,11 @@ import importlib
 import pytest
 import torch
 
-from assay import artifact, methods, models
-from assay.training.checkpoint import Scratch
-from assay.training.context import TrainContext
-from assay.training.curves import Curves
+from assay import methods, models
+from assay.engine.checkpoint import Scratch
+from assay.engine.context import TrainContext
+from assay.engine.curves import Curves
+from assay.models import artifact
 from tests.conftest import make_data
 
 OF_METHOD = {name: importlib.import_module(f"assay.methods.{name}").CONTRACT_ARMS for name in methods.names()}

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from assay import methods
-from assay.config import SGD, Adam, Cosine, Model, Run, Train
-from assay.training.checkpoint import Scratch
+from assay.core.config import SGD, Adam, Cosine, Model, Run, Train
+from assay.engine.checkpoint import Scratch
 from tests.conftest import make_data
 
 ADAM = Train(steps=30, batch_size=16, optimizer=Adam(name="adam", lr=0.01), evaluate_every=10)

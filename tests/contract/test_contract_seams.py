@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from assay.training.averaging import Averaging
-from assay.training.batches import Batches, EpochBatches
-from assay.training.checkpoint import Scratch
-from assay.training.context import TrainContext
-from assay.training.loop import train
-from assay.training.parametrisation import Outcome, Parametrisation
+from assay.engine.averaging import Averaging
+from assay.engine.batches import Batches, EpochBatches
+from assay.engine.checkpoint import Scratch
+from assay.engine.context import TrainContext
+from assay.engine.loop import train
+from assay.engine.parametrisation import Outcome, Parametrisation
 
 CPU = torch.device("cpu")
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from assay.config import SEEDS_FILE
-from assay.config.blocks import NO_BLOCKS
+from assay.core.config import SEEDS_FILE
+from assay.core.config.blocks import NO_BLOCKS
 from assay.pipeline import warm
 
 ROOT = Path(__file__).parents[2]

@@ -80,7 +80,7 @@ class Tiny(Workspace):
         path.write_text(text.replace(old, new))
 
     def ci_repro(self, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.run("python", "-m", "stages.ci_repro", check=check)
+        return self.run("python", "-m", "assay.cli.ci_repro", check=check)
 
     def repro(self) -> list[str]:
         """Run what CI runs; gives the stages that ran."""

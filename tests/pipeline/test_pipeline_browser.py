@@ -24,10 +24,10 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 from ruamel.yaml import YAML
 
-from assay.reporting import vega
+from assay.report import vega
 from assay.tracking.store import opened
 from assay.tracking.sync import sync
-from tests.unit.reporting.reporting_site import write_report
+from tests.unit.report.report_site import write_report
 from tests.unit.tracking.tracking_repository import write_arm, write_repository
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What `python -m assay.check` passes, DVC resolves into the stages that were asked for; what it refuses is one line.
+"""What `python -m assay.cli.check` passes, DVC resolves into the stages asked for; what it refuses is one line.
 
 DVC resolves dvc.yaml in this process, and reads each parameter that a stage depends on as it would before running it.
 """
@@ -14,11 +14,12 @@ from clone import PARAMS, Clone
 from PIL import Image
 from ruamel.yaml import YAML
 
-from assay import check, config
-from assay.config import SEEDS_FILE, Data
-from assay.config.blocks import NO_BLOCKS
+from assay.cli import check
+from assay.core import config
+from assay.core.config import SEEDS_FILE, Data
+from assay.core.config.blocks import NO_BLOCKS
+from assay.core.errors import AssayError
 from assay.data import folder as own
-from assay.foundation.errors import AssayError
 
 ROOT = Path(__file__).parents[2]
 LEAST = {key: PARAMS[key] for key in ("seeds", "data", "model", "train")}

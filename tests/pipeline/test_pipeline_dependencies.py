@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from assay import methods
-from assay.training.checkpoint import SOURCES
+from assay.engine.checkpoint import SOURCES
 
 ROOT = Path(__file__).parents[2]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
@@ -203,7 +203,7 @@ def test_params_reach_the_library_through_read_alone():
                 users.append(ast.unparse(node.func))
             elif isinstance(node, ast.Assign) and ast.unparse(node.value) == "config.load()":
                 users.append(str(file.relative_to(ROOT)))
-    assert set(users) == {"methods.check", "src/assay/check.py", "Costing", "cost"}
+    assert set(users) == {"methods.check", "src/assay/cli/check.py", "Costing", "cost"}
 
 
 def test_no_stage_worth_restoring_has_what_switches_the_run_cache_off():

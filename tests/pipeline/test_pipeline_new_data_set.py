@@ -8,8 +8,8 @@ import numpy as np
 from clone import PARAMS, ROOT, Clone
 from ruamel.yaml import YAML
 
+from assay.core import files
 from assay.data import formats
-from assay.foundation import files
 
 FIRST = ["scan", "download", "prepare"]
 NAMES = ("images", "labels", "test-images", "test-labels")

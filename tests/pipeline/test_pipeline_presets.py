@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from assay import config, methods, preset
-from assay.config import BASELINE
-from assay.config.blocks import NO_BLOCKS, read_blocks
+from assay import methods
+from assay.cli import preset
+from assay.core import config
+from assay.core.config import BASELINE
+from assay.core.config.blocks import NO_BLOCKS, read_blocks
+from assay.core.errors import AssayError
 from assay.data.sets import catalog
-from assay.foundation.errors import AssayError
-from assay.training.context import TrainContext
-from assay.training.curves import Curves
+from assay.engine.context import TrainContext
+from assay.engine.curves import Curves
 from tests.conftest import make_data
 
 ROOT = Path(__file__).parents[2]

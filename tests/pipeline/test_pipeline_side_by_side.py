@@ -8,8 +8,8 @@ import pytest
 from clone import ran
 from shell_pipeline import STAGES, Tiny
 
-from assay.foundation import runtime
-from assay.foundation.errors import AssayError
+from assay.core import runtime
+from assay.core.errors import AssayError
 from assay.pipeline import side_by_side
 
 
@@ -21,7 +21,7 @@ def tiny(filled, tmp_path):
 
 
 def repro(tiny, jobs: str, check: bool = True):
-    return tiny.run("python", "-m", "stages.repro", check=check, ASSAY_JOBS=jobs, ASSAY_DEVICE="cpu")
+    return tiny.run("python", "-m", "assay.cli.repro", check=check, ASSAY_JOBS=jobs, ASSAY_DEVICE="cpu")
 
 
 def wait_for_each_other(tiny) -> None:

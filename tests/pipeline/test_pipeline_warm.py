@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from clone import commands
 
-from assay.foundation.errors import AssayError
+from assay.core.errors import AssayError
 from assay.pipeline import warm
 
 MODULE = """\

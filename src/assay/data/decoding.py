@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from assay.foundation.errors import AssayError
+from assay.core.errors import AssayError
 
 if TYPE_CHECKING:
     from pathlib import Path

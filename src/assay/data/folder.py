@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assay.config import PARAMS_FILE
+from assay.core import files
+from assay.core.config import PARAMS_FILE
+from assay.core.errors import AssayError
 from assay.data import packed
 from assay.data.decoding import read_image, shown
 from assay.data.formats import idx_header
 from assay.data.listing import Tree, problems, raise_all, scan
 from assay.data.progress import progress
 from assay.data.sets.catalog import check_validation
-from assay.foundation import files
-from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
-    from assay.config import Data
+    from assay.core.config import Data
 
 VARIABLE = "ASSAY_DATA_DIR"
 DEFAULT = Path("data/own")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assay.foundation.errors import AssayError
+from assay.core.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

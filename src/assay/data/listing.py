@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assay.core import files
+from assay.core.errors import AssayError
 from assay.data import decoding, packed
 from assay.data.decoding import shown
 from assay.data.progress import progress
-from assay.foundation import files
-from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

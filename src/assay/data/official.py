@@ -9,9 +9,9 @@ import zlib
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
+from assay.core.errors import AssayError
 from assay.data import formats
 from assay.data.progress import progress
-from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

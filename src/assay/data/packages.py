@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from assay.core.errors import AssayError
 from assay.data import formats
 from assay.data.official import extract, gunzip
 from assay.data.progress import progress
-from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from assay.config import PARAMS_FILE, parsing
+from assay.core import files
+from assay.core.config import PARAMS_FILE, parsing
+from assay.core.errors import AssayError, again
 from assay.data import formats
-from assay.foundation import files
-from assay.foundation.errors import AssayError, again
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from assay.config import Data
+    from assay.core.config import Data
     from assay.data.formats import Examples
 
 RECORD = "folder.json"

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from assay.config import PARAMS_FILE
+from assay.core.config import PARAMS_FILE
+from assay.core.errors import AssayError
+from assay.core.runtime import generator
 from assay.data import raw
 from assay.data.sets import prepared
 from assay.data.sets.catalog import check_validation
 from assay.data.sets.images import Images
 from assay.data.sets.prepared import Prepared, Split
-from assay.foundation.errors import AssayError
-from assay.foundation.runtime import generator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Int64, UInt8
 
-    from assay.config import Data
+    from assay.core.config import Data
 
 _IMAGES_AT_ONCE = 1024
 

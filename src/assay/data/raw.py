@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from assay.core import files
+from assay.core.errors import AssayError, again
 from assay.data import formats, packed
 from assay.data.sets.catalog import DATA_SETS, DataSet
-from assay.foundation import files
-from assay.foundation.errors import AssayError, again
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from assay.config import Data
+    from assay.core.config import Data
     from assay.data.formats import Examples
 
 

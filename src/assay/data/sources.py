@@ -12,16 +12,16 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assay.core import files
+from assay.core.errors import AssayError
 from assay.data import folder as own
 from assay.data import official, packages, raw
 from assay.data.sets.catalog import DATA_SETS
-from assay.foundation import files
-from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from assay.config import Data
+    from assay.core.config import Data
     from assay.data.sets.catalog import DataSet
 
     Source = Callable[[DataSet, Path, Path], None]

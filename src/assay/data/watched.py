@@ -10,9 +10,9 @@ import json
 import os
 from pathlib import Path
 
-from assay.config.sections import FOLDER
+from assay.core.config.sections import FOLDER
+from assay.core.errors import AssayError
 from assay.data import folder, listing
-from assay.foundation.errors import AssayError
 
 RECORD = "data/own.json"
 

@@ -5,7 +5,7 @@ A method is a package in this folder. Its `__init__.py` holds:
 - `Options`: a pydantic section, the keys that its arms may set;
 - `update(context, options)`: the state of a training and the rule that moves it;
 - `CONTRACT_ARMS`: small arms, by name, that the contract suite trains (`tests/contract`);
-- `PAPER` (optional): the paper whose claims it tests, a literal that `assay.reporting.papers` reads;
+- `PAPER` (optional): the paper whose claims it tests, a literal that `assay.report.papers` reads;
 - `check(run, options, images, examples)` (optional): refuses, in one line that names the key, options that do not fit
   the budget, the model or the data, or that leave the method nothing to do, such as choosing among one batch;
 - `budget(train, options)` (optional): the arm's own budget in place of the shared one;
@@ -25,26 +25,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from assay import models
-from assay.config import ARM_KEYS, LOTTERY, PARAMS_FILE, Params, Section
-from assay.config.parsing import parse, suggestion
+from assay.core.config import ARM_KEYS, LOTTERY, PARAMS_FILE, Params, Section
+from assay.core.config.parsing import parse, suggestion
+from assay.core.errors import AssayError
 from assay.data.sets import catalog
-from assay.foundation.errors import AssayError
+from assay.engine.checkpoint import UnusableCheckpointError
+from assay.engine.context import TrainContext
+from assay.engine.loop import train as run_loop
 from assay.methods import _claims, _tuning
 from assay.methods._claims import Product
-from assay.training.checkpoint import UnusableCheckpointError
-from assay.training.context import TrainContext
-from assay.training.loop import train as run_loop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from assay.artifact import Artifact
-    from assay.config import Model, Run
+    from assay.core.config import Model, Run
     from assay.data.sets.images import Images
     from assay.data.sets.prepared import Prepared
-    from assay.training.checkpoint import Scratch
-    from assay.training.loop import Trained
-    from assay.training.step_rule import StepRule
+    from assay.engine.checkpoint import Scratch
+    from assay.engine.loop import Trained
+    from assay.engine.step_rule import StepRule
+    from assay.models.artifact import Artifact
 
 
 class Method(Protocol):

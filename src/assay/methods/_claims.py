@@ -1,6 +1,6 @@
 """Whether each claim of params.yaml names what its arms will have: found out before anything trains.
 
-`assay.evaluation.measures` reads the numbers afterwards and refuses the same; what it refuses can be known beforehand
+`assay.analysis.measures` reads the numbers afterwards and refuses the same; what it refuses can be known beforehand
 from the parameters and from what each method says that it produces.
 """
 
@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from assay.config import BASELINE, LOTTERY, PARAMS_FILE, split_variant
-from assay.config.claim import RECORD
-from assay.config.parsing import suggestion
-from assay.foundation.errors import AssayError
+from assay.core.config import BASELINE, LOTTERY, PARAMS_FILE, split_variant
+from assay.core.config.claim import RECORD
+from assay.core.config.parsing import suggestion
+from assay.core.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from assay.config import Params, Run
-    from assay.config.claim import Claim
+    from assay.core.config import Params, Run
+    from assay.core.config.claim import Claim
 
 OF_MEMBERS = ("disagreement", "total_variation")
 OF_CURVES = ("best_step", "best_step_accuracy")

@@ -11,16 +11,16 @@ import math
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from assay.config import BASELINE, LOTTERY, PARAMS_FILE
-from assay.foundation.errors import AssayError
-from assay.training.curves import DivergedError
-from assay.training.loop import Trained
+from assay.core.config import BASELINE, LOTTERY, PARAMS_FILE
+from assay.core.errors import AssayError
+from assay.engine.curves import DivergedError
+from assay.engine.loop import Trained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from assay.artifact import Artifact
-    from assay.config import Params, Run
+    from assay.core.config import Params, Run
+    from assay.models.artifact import Artifact
 
 
 def is_tuned(run: Run) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from assay.foundation.errors import AssayError
+from assay.core.errors import AssayError
 from assay.models.registry import build_checked
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import create_model
 
-from assay.config import Section
-from assay.config.parsing import parse, suggestion
-from assay.foundation.errors import AssayError
+from assay.core.config import Section
+from assay.core.config.parsing import parse, suggestion
+from assay.core.errors import AssayError
 from assay.models import conv, linear, mlp, resnet_20, torchvision_nets, trajectory_cnn, vgg
 
 if TYPE_CHECKING:

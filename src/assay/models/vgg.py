@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import nn
 
+from assay.core.errors import AssayError
 from assay.data.sets.images import Images
-from assay.foundation.errors import AssayError
 from assay.models.layers import chain, he, initialise
 from assay.models.mlp import Width
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.foundation.errors import AssayError
+from assay.core.errors import AssayError
 from assay.pipeline import lockfile, quick_dvc
 
 if TYPE_CHECKING:

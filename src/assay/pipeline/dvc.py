@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.foundation import files
-from assay.foundation.errors import AssayError
+from assay.core import files
+from assay.core.errors import AssayError
 from assay.pipeline import dag, lockfile, plan, quick_dvc, remote, warm
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from assay.foundation import files
-from assay.foundation.errors import AssayError
-from assay.foundation.plain import yaml_of
+from assay.core import files
+from assay.core.errors import AssayError
+from assay.core.plain import yaml_of
 
 if TYPE_CHECKING:
     from pathlib import Path

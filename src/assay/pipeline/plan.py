@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from assay.foundation import files
+from assay.core import files
 from assay.pipeline import dag, lockfile, reasons, restore
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.foundation import files
+from assay.core import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

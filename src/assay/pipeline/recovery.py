@@ -9,9 +9,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from assay.foundation import files
-from assay.foundation.errors import AssayError
-from assay.foundation.plain import yaml_of
+from assay.core import files
+from assay.core.errors import AssayError
+from assay.core.plain import yaml_of
 from assay.pipeline import dag, lockfile
 
 if TYPE_CHECKING:

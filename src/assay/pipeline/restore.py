@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from assay.foundation.errors import AssayError
-from assay.foundation.plain import yaml_of
+from assay.core.errors import AssayError
+from assay.core.plain import yaml_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -14,8 +14,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
-from assay.foundation import runtime
-from assay.foundation.errors import AssayError
+from assay.core import runtime
+from assay.core.errors import AssayError
 from assay.pipeline import dag, plan, recovery, warm, wording
 
 if TYPE_CHECKING:

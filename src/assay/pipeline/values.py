@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from assay.foundation.plain import flat
+from assay.core.plain import flat
 
 ABSENT = "absent"
 

@@ -67,7 +67,7 @@ def commands(*more: str) -> Iterator[Path]:
     Raises:
         AssayError: the server does not start.
     """
-    from assay.foundation.errors import AssayError  # the server, which is this file too, has nothing of ours
+    from assay.core.errors import AssayError  # the server, which is this file too, has nothing of ours
 
     folder = Path(tempfile.mkdtemp(prefix="assay-"))  # a socket's path has to be short, and nobody else's to open
     for name, prefix in (("python", []), ("dvc", ["-m", "dvc"])):

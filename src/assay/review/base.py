@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from assay.foundation.errors import AssayError
+from assay.core.errors import AssayError
 from assay.pipeline import dag
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assay.evaluation.scoring.metrics import lookup, measured
-from assay.reporting import numbers
+from assay.report import numbers
 from assay.review import differences
+from assay.scoring.metrics import lookup, measured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from assay.evaluation.scoring.metrics import measured
 from assay.pipeline import values, wording
 from assay.review import changes, differences, machines, verdicts
 from assay.review.markdown import Section, code, fit, row, table, text
+from assay.scoring.metrics import measured
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

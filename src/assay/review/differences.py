@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assay.config.blocks import arm_of_block, stages_of
-from assay.evaluation.scoring.metrics import measured, rises
-from assay.evaluation.statistics import CONFIDENCE, mean_of
+from assay.analysis.statistics import CONFIDENCE, mean_of
+from assay.core.config.blocks import arm_of_block, stages_of
+from assay.scoring.metrics import measured, rises
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.foundation.errors import AssayError
+from assay.core.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

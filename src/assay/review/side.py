@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from assay import merging
-from assay.config.parsing import InList, parse
-from assay.foundation.errors import AssayError
-from assay.foundation.plain import json_of, yaml_of
+from assay.core.config.parsing import InList, parse
+from assay.core.errors import AssayError
+from assay.core.plain import json_of, yaml_of
 from assay.pipeline import dag, lockfile
+from assay.scoring import merging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -6,11 +6,11 @@ import json
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from assay.evaluation.scoring.metrics import quality
-from assay.foundation.plain import flat
+from assay.core.plain import flat
+from assay.scoring.metrics import quality
 
 if TYPE_CHECKING:
-    from assay.evaluation.scoring.record import VariantRecord
+    from assay.scoring.record import VariantRecord
     from assay.tracking.records import ArmRecord, Meta
 
 COST = ("train_samples", "forward_samples", "optimizer_steps", "members", "density")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from assay.foundation.errors import AssayError
+from assay.core.errors import AssayError
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 CREDENTIALS = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"

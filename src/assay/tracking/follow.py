@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from assay.evaluation import curves
-from assay.foundation.errors import AssayError
+from assay.analysis import curves
+from assay.core.errors import AssayError
 from assay.tracking import live, runs
 from assay.tracking.points import points_of
 

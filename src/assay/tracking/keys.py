@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.foundation import files
-from assay.foundation.errors import AssayError, again
+from assay.core import files
+from assay.core.errors import AssayError, again
 from assay.pipeline import lockfile
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from assay.foundation import files
-from assay.foundation.errors import AssayError
+from assay.core import files
+from assay.core.errors import AssayError
 
 if TYPE_CHECKING:
     from assay.tracking.store import Store

@@ -6,7 +6,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from assay import artifact
+from assay.models import artifact
 from assay.tracking import content, tags
 
 if TYPE_CHECKING:

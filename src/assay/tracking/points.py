@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from assay.evaluation import curves
+from assay.analysis import curves
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

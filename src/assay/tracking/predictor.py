@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from assay import artifact
 from assay.data.sets.images import Images
-from assay.models import build
+from assay.models import artifact, build
 from assay.models.combine import combine
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float, Shaped
 
-    from assay.artifact import Artifact, Combine
+    from assay.models.artifact import Artifact, Combine
 
 
 class Predictor(nn.Module):

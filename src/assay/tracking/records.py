@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import Field
 
-from assay import artifact, merging
-from assay.artifact import Manifest, Record
-from assay.config.parsing import InList, parse
-from assay.evaluation.scoring.record import VariantRecord  # noqa: TC001 (pydantic reads annotations at run time)
-from assay.foundation import files
-from assay.foundation.errors import AssayError, again
-from assay.foundation.plain import read_csv, read_json
+from assay.core import files
+from assay.core.config.parsing import InList, parse
+from assay.core.errors import AssayError, again
+from assay.core.plain import read_csv, read_json
+from assay.models import artifact
+from assay.models.artifact import Manifest, Record
+from assay.scoring import merging
+from assay.scoring.record import VariantRecord  # noqa: TC001 (pydantic reads annotations at run time)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

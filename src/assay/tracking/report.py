@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from assay.foundation.errors import AssayError
+from assay.core.errors import AssayError
 from assay.tracking.records import load_json
 
 if TYPE_CHECKING:

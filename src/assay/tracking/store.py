@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.foundation.errors import AssayError, described
+from assay.core.errors import AssayError, described
 from assay.tracking import failures, location, lock, tags
 from assay.tracking.failures import URI_VARIABLE
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.config import BASELINE, SEEDS_FILE
-from assay.config.blocks import read_blocks, stages_of
-from assay.foundation import files
+from assay.core import files
+from assay.core.config import BASELINE, SEEDS_FILE
+from assay.core.config.blocks import read_blocks, stages_of
 from assay.pipeline import lockfile
 from assay.tracking import artifacts, champion, content, keys, live, lock, runs, tags, verdicts, view
 from assay.tracking.dataset import dataset_input, digest_of

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from assay.foundation.plain import read_csv
+from assay.core.plain import read_csv
 from assay.tracking.records import MAKES, load_json
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from assay import archive
-from assay.evaluation import archives
-from assay.foundation.errors import AssayError
+from assay.analysis import archives
+from assay.cli import archive
+from assay.core.errors import AssayError
 from assay.pipeline.plan import Plan, Step
 from assay.pipeline.reasons import Reason
 

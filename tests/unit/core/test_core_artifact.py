@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from assay import artifact
-from assay.artifact import Artifact, Manifest, ModelRecord, Variant
-from assay.foundation import files
-from assay.foundation.errors import AssayError
+from assay.core import files
+from assay.core.errors import AssayError
+from assay.models import artifact
+from assay.models.artifact import Artifact, Manifest, ModelRecord, Variant
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from ruamel.yaml import YAML
 
-from assay import config, methods
-from assay.foundation.errors import AssayError
+from assay import methods
+from assay.core import config
+from assay.core.errors import AssayError
 from benchmarks.bench import check_parameters
 from benchmarks.engine import PLAIN, summarise
 from benchmarks.idle import SMALL

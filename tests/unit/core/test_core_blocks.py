@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from assay import config
-from assay.config.blocks import (
+from assay.core import config
+from assay.core.config.blocks import (
     NO_BLOCKS,
     arm_of_block,
     block_name,
@@ -14,8 +14,8 @@ from assay.config.blocks import (
     split_block,
     stages_of,
 )
-from assay.config.parsing import parse
-from assay.foundation.errors import AssayError
+from assay.core.config.parsing import parse
+from assay.core.errors import AssayError
 
 ROUND = {"after": "baseline"}
 PARAMS = parse(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from assay import config, methods
-from assay.foundation.errors import AssayError
+from assay import methods
+from assay.core import config
+from assay.core.errors import AssayError
 
 PARAMS = {
     "seeds": [0, 1],

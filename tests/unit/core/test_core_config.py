@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from assay import config
-from assay.config.parsing import parse
-from assay.config.sections import catalog
-from assay.evaluation.scoring import metrics
-from assay.foundation.errors import AssayError
+from assay.core import config
+from assay.core.config.parsing import parse
+from assay.core.config.sections import catalog
+from assay.core.errors import AssayError
+from assay.scoring import metrics
 
 TEXT = """\
 seeds: [0, 1]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from assay import config, methods
-from assay.config.parsing import parse
-from assay.costing import Costing
-from assay.foundation import files, runtime
+from assay import methods
+from assay.cli.costing import Costing
+from assay.core import config, files, runtime
+from assay.core.config.parsing import parse
 
 PARAMS = {
     "seeds": [100, 101],

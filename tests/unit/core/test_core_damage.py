@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from assay.evaluation import curves
-from assay.foundation.errors import AssayError
+from assay.analysis import curves
+from assay.core.errors import AssayError
 from assay.pipeline import dvc, lockfile
-from assay.reporting import report
+from assay.report import report
 from assay.review import side
 from assay.tracking import points
 

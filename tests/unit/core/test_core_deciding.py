@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from assay import config
-from assay.config.blocks import NO_BLOCKS
-from assay.config.budget import Tune
-from assay.config.parsing import parse
-from assay.deciding import Deciding, decided, table
-from assay.evaluation.claims import ClaimRecord, Forecast
+from assay.analysis.claims import ClaimRecord, Forecast
+from assay.cli.deciding import Deciding, decided, table
+from assay.core import config
+from assay.core.config.blocks import NO_BLOCKS
+from assay.core.config.budget import Tune
+from assay.core.config.parsing import parse
 from assay.pipeline.plan import Cost
 
 SEEDS = list(range(100, 110))

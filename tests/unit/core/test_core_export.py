@@ -1,4 +1,4 @@
-"""`python -m assay.export`: any trained network as a plain state dict, with the logits it has in its stack."""
+"""`python -m assay.cli.export`: any trained network as a plain state dict, with the logits it has in its stack."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from assay import artifact, export, methods, models
-from assay.config import Model
+from assay import methods, models
+from assay.cli import export
+from assay.core.config import Model
 from assay.data.sets import prepared
 from assay.data.sets.augment import normalise
+from assay.engine import batch_norm
+from assay.engine.checkpoint import Scratch
+from assay.engine.stack import predict
 from assay.methods.subspace import geometry
-from assay.training import batch_norm
-from assay.training.checkpoint import Scratch
-from assay.training.stack import predict
+from assay.models import artifact
 from tests.conftest import make_data
 
 CNN = Model(name="vgg", widths=[[4], [4]], batch_norm=True)

@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from assay.foundation import files
-from assay.foundation.errors import one_line_errors
+from assay.core import files
+from assay.core.errors import one_line_errors
 
 
 def test_a_failed_write_leaves_the_old_content_and_nothing_else(tmp_path):
@@ -118,8 +118,8 @@ def test_a_real_limit_is_such_a_failure(tmp_path):
         "import resource, torch\n"
         "from pathlib import Path\n"
         "from safetensors.torch import save_file\n"
-        "from assay.foundation import files\n"
-        "from assay.foundation.errors import one_line_errors\n"
+        "from assay.core import files\n"
+        "from assay.core.errors import one_line_errors\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "with one_line_errors(), files.replacing(Path('weights')) as temporary:\n"
         "    save_file({'a': torch.zeros(10000)}, temporary)\n"

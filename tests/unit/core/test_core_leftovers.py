@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from assay import leftovers
+from assay.pipeline import leftovers
 
 CURRENT = [
     *("metrics/evaluate/baseline.json", "metrics/curves/kept.csv", "metrics/timings/round-1.json"),

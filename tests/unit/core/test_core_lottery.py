@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from ruamel.yaml import YAML
 
-from assay import config, methods
-from assay.config.lottery import Lottery, fractions_of
-from assay.foundation.errors import AssayError
+from assay import methods
+from assay.core import config
+from assay.core.config.lottery import Lottery, fractions_of
+from assay.core.errors import AssayError
 
 PARAMS = {
     "seeds": [0, 1],

@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
-from assay.foundation import runtime
-from assay.foundation.errors import AssayError, one_line_errors
+from assay.core import runtime
+from assay.core.errors import AssayError, one_line_errors
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_who_ends_a_command_is_told_in_one_line_that_nothing_is_lost(capsys):
     assert capsys.readouterr().err == "interrupted: what is done is kept; run it again to go on\n"
 
 
-@pytest.mark.parametrize("module", ["assay.config", "stages.repro"])
+@pytest.mark.parametrize("module", ["assay.core.config", "assay.cli.repro"])
 def test_what_trains_nothing_starts_without_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assay.foundation.errors import AssayError
+from assay.core.errors import AssayError
 from benchmarks import same_bytes
 
 

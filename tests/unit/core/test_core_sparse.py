@@ -6,9 +6,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from assay import models, sparse
+from assay import models
+from assay.core.errors import AssayError
 from assay.data.sets.images import Images
-from assay.foundation.errors import AssayError
+from assay.models import sparse
 
 GREY, COLOUR = Images(1, 28, 28, 10), Images(3, 32, 32, 10)
 

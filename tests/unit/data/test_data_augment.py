@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from assay.core.runtime import generator
 from assay.data.sets.augment import augment, normalise
-from assay.foundation.runtime import generator
 
 
 def random_images(count, channels=1, height=6, width=5, seed=0):

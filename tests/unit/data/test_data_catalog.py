@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from assay.config import Data
+from assay.core.config import Data
+from assay.core.errors import AssayError
 from assay.data.sets import catalog
 from assay.data.sets.catalog import DATA_SETS
 from assay.data.sets.images import Images
-from assay.foundation.errors import AssayError
 
 
 @pytest.mark.parametrize("data_set", DATA_SETS.values(), ids=DATA_SETS.keys())

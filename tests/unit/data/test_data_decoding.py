@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
+from assay.core.errors import AssayError
 from assay.data import decoding
 from assay.data.decoding import FRAMES, NO_EXIF, TRANSPARENT, read_image
-from assay.foundation.errors import AssayError
 from benchmarks import fuzz_images
 
 

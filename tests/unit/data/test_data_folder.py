@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from assay.config import Data
+from assay.core.config import Data
+from assay.core.errors import AssayError
 from assay.data import folder, packed, raw, sources
-from assay.foundation.errors import AssayError
 
 DATA = Data(name="folder", validation=0, side=8)
 

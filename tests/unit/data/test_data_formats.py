@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from assay.core.errors import AssayError
 from assay.data import formats
 from assay.data.formats import read_cifar_batch
-from assay.foundation.errors import AssayError
 
 SHAPES = arrays.array_shapes(min_dims=1, max_dims=4, max_side=5)
 

@@ -7,8 +7,8 @@ import unicodedata
 import pytest
 from PIL import Image
 
+from assay.core.errors import AssayError
 from assay.data import folder
-from assay.foundation.errors import AssayError
 
 
 def save(path, colour=0, kind=None):
@@ -168,7 +168,7 @@ def test_a_class_name_that_is_no_text_is_refused(raw, shown, tree):
 
 
 def test_a_file_name_that_is_no_text_is_no_obstacle(tree, tmp_path, capsys, monkeypatch):
-    from assay.config import Data
+    from assay.core.config import Data
     from assay.data import sources
 
     for name in (b"caf\xe9.png", b"two\nlines.png"):

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tiny
 
+from assay.core.errors import AssayError
 from assay.data import formats, official, progress, raw
 from assay.data.official import Archive, fetch
-from assay.foundation.errors import AssayError
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from assay.config import Data
+from assay.core import files
+from assay.core.config import Data
+from assay.core.errors import AssayError
 from assay.data import decoding, raw, sources
 from assay.data.preparation import prepare
 from assay.data.sets import prepared
-from assay.foundation import files
-from assay.foundation.errors import AssayError
 
 DATA = Data(name="folder", validation=0, side=8)
 

@@ -12,9 +12,9 @@ import tiny
 from PIL import Image
 from tiny import IDX_NAMES
 
+from assay.core.errors import AssayError
 from assay.data import formats, packages, raw
 from assay.data.sets.catalog import DATA_SETS
-from assay.foundation.errors import AssayError
 
 MNIST, FASHION_MNIST = DATA_SETS["mnist"], DATA_SETS["fashion_mnist"]
 

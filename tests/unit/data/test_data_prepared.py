@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from assay.config import Data
+from assay.core.config import Data
+from assay.core.errors import AssayError
+from assay.core.runtime import generator
 from assay.data import packages
 from assay.data.preparation import held_out, moments, prepare
 from assay.data.sets import prepared
 from assay.data.sets.catalog import DATA_SETS
 from assay.data.sets.images import Images
-from assay.foundation.errors import AssayError
-from assay.foundation.runtime import generator
 
 CPU = torch.device("cpu")
 
@@ -209,7 +209,7 @@ def test_moments_of_more_images_than_fit_at_once():
     assert std == pytest.approx(images.std((0, 2, 3)), abs=1e-5)
 
 
-def test_training_does_not_import_where_bytes_come_from():
+def test_engine_does_not_import_where_bytes_come_from():
     code = (
         "import sys, assay.data.sets.prepared, assay.data.preparation\n"
         "print(sorted(m for m in sys.modules if m in ('torchvision', 'sklearn', 'PIL', 'assay.data.sources')))"

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tiny
 
-from assay.config import Data
+from assay.core.config import Data
+from assay.core.errors import AssayError
 from assay.data import formats, raw
 from assay.data.sets.catalog import DATA_SETS
-from assay.foundation.errors import AssayError
 
 
 @pytest.mark.parametrize("make", [tiny.idx, tiny.cifar10, tiny.cifar100, tiny.stl10], ids=lambda make: make.__name__)

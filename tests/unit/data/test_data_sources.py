@@ -5,9 +5,9 @@ import shutil
 import pytest
 import tiny
 
+from assay.core.errors import AssayError
 from assay.data import official, packages, raw, sources
 from assay.data.sets.catalog import DATA_SETS
-from assay.foundation.errors import AssayError
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from assay.core.errors import AssayError
 from assay.data.sets import prepared
-from assay.foundation.errors import AssayError
 from stages import download, prepare
 
 ROOT = Path(__file__).parents[3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from assay.data.sets.noise import noisy
-from assay.training.context import Task
+from assay.engine.context import Task
 
 LABELS = torch.arange(10).repeat(1000)
 

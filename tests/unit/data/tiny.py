@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assay.config import Data
+from assay.core import files
+from assay.core.config import Data
 from assay.data import formats
 from assay.data.sets.catalog import DATA_SETS, DataSet
 from assay.data.sets.images import Images
-from assay.foundation import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

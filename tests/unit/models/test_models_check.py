@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from assay import models
+from assay.core.errors import AssayError
 from assay.data.sets.images import Images
-from assay.foundation.errors import AssayError
 
 CIFAR = Images(3, 32, 32, 10)
 

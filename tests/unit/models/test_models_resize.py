@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from assay import models
+from assay.core.errors import AssayError
 from assay.data.sets.images import Images
-from assay.foundation.errors import AssayError
 from assay.models import registry
 
 SMALL, LARGE = Images(3, 32, 32, 10), Images(3, 128, 128, 10)

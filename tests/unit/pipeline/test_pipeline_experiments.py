@@ -1,6 +1,6 @@
 """The table of experiments: as narrow as what differs, whatever the length of DVC's names."""
 
-from stages import experiments
+from assay.cli import experiments
 
 SHOWN = """\
 Experiment,rev,typ,metrics/evaluate/cyclic.json:test_accuracy,metrics/evaluate/long.json:test_accuracy,arms.long.seeds

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from assay.foundation.errors import AssayError
+from assay.core.errors import AssayError
 from assay.review import base, markdown, side
 
 if TYPE_CHECKING:

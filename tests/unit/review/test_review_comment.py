@@ -179,7 +179,7 @@ def test_a_hundred_parameters_or_seeds_do_not_widen_the_table():
 
 def test_one_arm_changed_and_the_rest_is_folded():
     """All arms reran for a reason that they share, and differ in their last bits; one has a reason of its own."""
-    shared = Reason("file", "src/assay/training")
+    shared = Reason("file", "src/assay/engine")
     names = [f"arm{number}" for number in range(57)]
 
     def one(shift: float) -> Side:

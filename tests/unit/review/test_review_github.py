@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import requests
 
-from assay.foundation.errors import AssayError
+from assay.core.errors import AssayError
 from assay.review import github
 
 

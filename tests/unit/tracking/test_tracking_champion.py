@@ -7,11 +7,10 @@ import pytest
 import torch
 from tracking_repository import IMAGES, SEEDS, write_arm, write_lock
 
-from assay import artifact
+from assay.core import files
 from assay.data.sets.images import Images
-from assay.evaluation.scoring import predict
-from assay.foundation import files
-from assay.models import build
+from assay.models import artifact, build
+from assay.scoring import predict
 from assay.tracking import champion, tags
 from assay.tracking.records import read_arm, read_meta
 from assay.tracking.store import opened

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 from tracking_repository import write_arm
 
-from assay.artifact import Combine, Variant
-from assay.foundation.errors import AssayError
+from assay.core.errors import AssayError
+from assay.models.artifact import Combine, Variant
 from assay.models.combine import combine
 from assay.pipeline import lockfile
 from assay.tracking import keys

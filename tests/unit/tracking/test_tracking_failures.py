@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.foundation.errors import AssayError
+from assay.core.errors import AssayError
 from assay.tracking.store import opened
 
 HTML = "<html>\n<h1>Something</h1></html>" * 40

@@ -10,7 +10,7 @@ import torch
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache as artifact_repositories
 from tracking_repository import write_arm, write_lock, write_repository
 
-from assay.foundation.errors import AssayError
+from assay.core.errors import AssayError
 from assay.tracking import location, tags
 from assay.tracking.store import Store, opened
 from assay.tracking.sync import sync

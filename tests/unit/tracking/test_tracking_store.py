@@ -3,9 +3,9 @@ import time
 
 import pytest
 
-from assay.foundation.errors import AssayError
+from assay.cli import ui
+from assay.core.errors import AssayError
 from assay.tracking.store import identity, opened
-from stages import ui
 
 
 @pytest.fixture

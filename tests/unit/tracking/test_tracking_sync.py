@@ -10,9 +10,9 @@ import pytest
 import torch
 from tracking_repository import COST, SEEDS, curves, write_arm, write_lock, write_repository
 
-from assay import artifact
-from assay.foundation import files
-from assay.foundation.errors import AssayError
+from assay.core import files
+from assay.core.errors import AssayError
+from assay.models import artifact
 from assay.tracking import runs, tags
 from assay.tracking.store import opened
 from assay.tracking.sync import RECORD, sync

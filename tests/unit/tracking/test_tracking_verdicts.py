@@ -7,7 +7,7 @@ import math
 import pytest
 from tracking_repository import write_lock
 
-from assay.foundation import files
+from assay.core import files
 from assay.tracking.store import opened
 from assay.tracking.sync import sync
 

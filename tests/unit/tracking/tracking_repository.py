@@ -5,11 +5,10 @@ from pathlib import Path
 
 import torch
 
-from assay import artifact
-from assay.artifact import Artifact, Manifest
+from assay.core import files
 from assay.data.sets.images import Images
-from assay.foundation import files
-from assay.models import build
+from assay.models import artifact, build
+from assay.models.artifact import Artifact, Manifest
 from assay.pipeline import lockfile
 
 IMAGES = {"channels": 1, "height": 4, "width": 4, "classes": 3}

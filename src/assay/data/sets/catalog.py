@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from assay.config import PARAMS_FILE
-from assay.config.parsing import parse
-from assay.config.sections import CATALOG, FOLDER, catalog
+from assay.core.config import PARAMS_FILE
+from assay.core.config.parsing import parse
+from assay.core.config.sections import CATALOG, FOLDER, catalog
+from assay.core.errors import AssayError
 from assay.data.sets.images import Images
-from assay.foundation.errors import AssayError
 
 if TYPE_CHECKING:
-    from assay.config import Data
+    from assay.core.config import Data
 
 
 class DataSet(BaseModel):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from assay.foundation.runtime import generator
+from assay.core.runtime import generator
 
 if TYPE_CHECKING:
     from jaxtyping import Int64

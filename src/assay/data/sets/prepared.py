@@ -9,10 +9,10 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 
-from assay.config import parsing
+from assay.core import files
+from assay.core.config import parsing
+from assay.core.errors import AssayError, again
 from assay.data.sets.images import Images  # noqa: TC001 (pydantic reads annotations at run time)
-from assay.foundation import files
-from assay.foundation.errors import AssayError, again
 
 if TYPE_CHECKING:
     from collections.abc import Collection

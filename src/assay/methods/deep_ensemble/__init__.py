@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from assay.config import Section
-from assay.foundation.runtime import key
-from assay.training.batches import EpochBatches
-from assay.training.parametrisation import Outcome
-from assay.training.step_rule import BatchStats, GradientUpdate, StepWrapper
+from assay.core.config import Section
+from assay.core.runtime import key
+from assay.engine.batches import EpochBatches
+from assay.engine.parametrisation import Outcome
+from assay.engine.step_rule import BatchStats, GradientUpdate, StepWrapper
 
 if TYPE_CHECKING:
-    from assay.config import Run
-    from assay.training.context import TrainContext
-    from assay.training.stack import Weights
-    from assay.training.step_rule import StepRule
+    from assay.core.config import Run
+    from assay.engine.context import TrainContext
+    from assay.engine.stack import Weights
+    from assay.engine.step_rule import StepRule
 
 PAPER = {
     "key": "lakshminarayanan2017",

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import Field
 
-from assay.config import Section
-from assay.foundation.errors import AssayError
-from assay.foundation.runtime import generator
-from assay.training.batches import Batches, orders
+from assay.core.config import Section
+from assay.core.errors import AssayError
+from assay.core.runtime import generator
+from assay.engine.batches import Batches, orders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64
     from torch import Tensor
 
-    from assay.config import Run
+    from assay.core.config import Run
     from assay.data.sets.images import Images
-    from assay.training.batches import Batch, Score
-    from assay.training.context import TrainContext
-    from assay.training.step_rule import StepRule
+    from assay.engine.batches import Batch, Score
+    from assay.engine.context import TrainContext
+    from assay.engine.step_rule import StepRule
 
 Selection = Literal["hardest", "random", "fresh"]
 

@@ -18,26 +18,27 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from assay import models, sparse
-from assay.artifact import Cost
-from assay.config import BASELINE, PARAMS_FILE, Section
-from assay.config.lottery import Control, Scope  # noqa: TC001 (pydantic reads annotations at run time)
-from assay.foundation.errors import AssayError
-from assay.foundation.runtime import key
+from assay import models
+from assay.core.config import BASELINE, PARAMS_FILE, Section
+from assay.core.config.lottery import Control, Scope  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.core.errors import AssayError
+from assay.core.runtime import key
+from assay.engine.batches import EpochBatches
+from assay.engine.step_rule import GradientUpdate
 from assay.methods.lottery.masks import Masked
 from assay.methods.lottery.pruning import left_after, pools
 from assay.methods.lottery.tickets import round_masks
-from assay.training.batches import EpochBatches
-from assay.training.step_rule import GradientUpdate
+from assay.models import sparse
+from assay.models.artifact import Cost
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from assay.config import Run
+    from assay.core.config import Run
     from assay.data.sets.images import Images
-    from assay.training.context import TrainContext
-    from assay.training.stack import Weights
-    from assay.training.step_rule import StepRule
+    from assay.engine.context import TrainContext
+    from assay.engine.stack import Weights
+    from assay.engine.step_rule import StepRule
 
 PAPER = {
     "key": "frankle2019",
@@ -60,7 +61,7 @@ CONTRACT_ARMS = {
 
 
 class Options(Section):
-    """A pruning round, as `assay.config.lottery.Lottery.options` words it.
+    """A pruning round, as `assay.core.config.lottery.Lottery.options` words it.
 
     Attributes:
         round: n, from 1.

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from assay.training.parametrisation import Outcome, Parametrisation
+from assay.engine.parametrisation import Outcome, Parametrisation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
-    from assay.artifact import Cost
+    from assay.engine.stack import Weights
     from assay.methods.lottery.pruning import Masks
-    from assay.training.stack import Weights
+    from assay.models.artifact import Cost
 
 
 class Masked(Parametrisation):

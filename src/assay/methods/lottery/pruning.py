@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
     from torch import Tensor
 
-    from assay.config.lottery import Scope
-    from assay.training.stack import Weights
+    from assay.core.config.lottery import Scope
+    from assay.engine.stack import Weights
 
     Masks = dict[str, Bool[Tensor, "copy ..."]]
     Pool = tuple[tuple[str, ...], float]

@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from assay import artifact
-from assay.artifact import MASKS
-from assay.config.lottery import BASELINE, round_name
-from assay.foundation.errors import AssayError
-from assay.foundation.runtime import generator
+from assay.core.config.lottery import BASELINE, round_name
+from assay.core.errors import AssayError
+from assay.core.runtime import generator
 from assay.methods.lottery.masks import counts_left
 from assay.methods.lottery.pruning import left_after, pools, prune, random_masks
+from assay.models import artifact
+from assay.models.artifact import MASKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from assay.artifact import Artifact
+    from assay.engine.context import TrainContext
+    from assay.engine.stack import Weights
     from assay.methods.lottery import Options
     from assay.methods.lottery.pruning import Masks
-    from assay.training.context import TrainContext
-    from assay.training.stack import Weights
+    from assay.models.artifact import Artifact
 
 
 def round_masks(context: TrainContext, options: Options, kinds: Mapping[str, str]) -> dict[str, Masks]:

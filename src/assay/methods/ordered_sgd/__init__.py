@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from assay.config import PARAMS_FILE, Section
-from assay.foundation.errors import AssayError
-from assay.training.batches import EpochBatches
+from assay.core.config import PARAMS_FILE, Section
+from assay.core.errors import AssayError
+from assay.engine.batches import EpochBatches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64
     from torch import Tensor
 
-    from assay.config import Run
+    from assay.core.config import Run
     from assay.data.sets.images import Images
-    from assay.training.context import TrainContext
-    from assay.training.step_rule import StepRule
+    from assay.engine.context import TrainContext
+    from assay.engine.step_rule import StepRule
 
 PAPER = {
     "key": "kawaguchi2020",

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import Field
 
-from assay.config import Section
-from assay.foundation.errors import AssayError
-from assay.foundation.runtime import generator
-from assay.training.batches import EpochBatches
+from assay.core.config import Section
+from assay.core.errors import AssayError
+from assay.core.runtime import generator
+from assay.engine.batches import EpochBatches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64
     from torch import Tensor
 
-    from assay.config import Run
+    from assay.core.config import Run
     from assay.data.sets.images import Images
-    from assay.training.batches import Batch, Score
-    from assay.training.context import TrainContext
-    from assay.training.step_rule import StepRule
+    from assay.engine.batches import Batch, Score
+    from assay.engine.context import TrainContext
+    from assay.engine.step_rule import StepRule
 
 PAPER = {
     "key": "jiang2019",

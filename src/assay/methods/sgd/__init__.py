@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from assay.config import Section
-from assay.foundation.errors import AssayError
+from assay.core.config import Section
+from assay.core.errors import AssayError
 
 if TYPE_CHECKING:
-    from assay.config import Run
+    from assay.core.config import Run
     from assay.data.sets.images import Images
-    from assay.training.context import TrainContext
-    from assay.training.step_rule import StepRule
+    from assay.engine.context import TrainContext
+    from assay.engine.step_rule import StepRule
 
 CONTRACT_ARMS: dict[str, dict[str, Any]] = {
     "sgd": {},

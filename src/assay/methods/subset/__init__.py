@@ -14,14 +14,14 @@ import torch
 from pydantic import Field
 
 from assay import models
-from assay.config import PARAMS_FILE, Section
-from assay.foundation.errors import AssayError
-from assay.foundation.runtime import generator
+from assay.core.config import PARAMS_FILE, Section
+from assay.core.errors import AssayError
+from assay.core.runtime import generator
+from assay.engine.batches import Batches, EpochBatches
+from assay.engine.optim import check_warm_up
+from assay.engine.stack.strategies import draws_random_numbers
 from assay.methods.subset.lbfgs import LbfgsPhase
 from assay.methods.subset.phases import MeasuredPhases, PhaseEvaluator
-from assay.training.batches import Batches, EpochBatches
-from assay.training.optim import check_warm_up
-from assay.training.stack.strategies import draws_random_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from jaxtyping import Int64
     from torch import Tensor
 
-    from assay.config import Run
+    from assay.core.config import Run
     from assay.data.sets.images import Images
-    from assay.training.batches import Score
-    from assay.training.context import TrainContext
-    from assay.training.step_rule import StepRule
+    from assay.engine.batches import Score
+    from assay.engine.context import TrainContext
+    from assay.engine.step_rule import StepRule
 
 PRETRAINING, FINE_TUNING, FROM_SCRATCH = "pretraining", "fine-tuning", "from scratch"
 TERMS = ("k", "K", "M", "P", "Q")

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from assay.training.stack import Stack
-from assay.training.step_rule import BatchStats, StepWrapper
+from assay.engine.stack import Stack
+from assay.engine.step_rule import BatchStats, StepWrapper
 
 if TYPE_CHECKING:
     from jaxtyping import Int64
     from torch import Tensor
 
-    from assay.training.step_rule import GradientUpdate
+    from assay.engine.step_rule import GradientUpdate
 
 ROWS = 1024  # examples in one pass, so that memory does not grow with the subset
 RUNS = 26  # of the subset in an iteration: the first, and the 25 that the line search may take

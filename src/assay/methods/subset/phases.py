@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from assay.training.cost import KINDS
-from assay.training.stack import example_losses, predict
-from assay.training.step_rule import BatchStats, StepRule, StepWrapper
+from assay.engine.cost import KINDS
+from assay.engine.stack import example_losses, predict
+from assay.engine.step_rule import BatchStats, StepRule, StepWrapper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,17 +12,17 @@ import torch
 from pydantic import Field, ValidationInfo, field_validator
 
 from assay import models
-from assay.config import PARAMS_FILE, Section
-from assay.foundation.errors import AssayError
-from assay.foundation.runtime import key
+from assay.core.config import PARAMS_FILE, Section
+from assay.core.errors import AssayError
+from assay.core.runtime import key
 from assay.methods.subspace.endpoints import Endpoints, Points, layers
 from assay.methods.subspace.geometry import Shape  # noqa: TC001 (pydantic reads annotations at run time)
 
 if TYPE_CHECKING:
-    from assay.config import Run
+    from assay.core.config import Run
     from assay.data.sets.images import Images
-    from assay.training.context import TrainContext
-    from assay.training.step_rule import StepRule
+    from assay.engine.context import TrainContext
+    from assay.engine.step_rule import StepRule
 
 PAPER = {
     "key": "wortsman2021",

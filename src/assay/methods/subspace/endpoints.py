@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from assay.artifact import POINTS, Cost, Sweep
-from assay.foundation.runtime import generator
+from assay.core.runtime import generator
+from assay.engine import batch_norm
+from assay.engine.parametrisation import Outcome, Parametrisation, Swept
 from assay.methods.subspace import geometry
 from assay.models import weight_names
-from assay.training import batch_norm
-from assay.training.parametrisation import Outcome, Parametrisation, Swept
+from assay.models.artifact import POINTS, Cost, Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor, nn
 
-    from assay.artifact import Combine
     from assay.data.sets.prepared import Prepared
+    from assay.engine.stack import Weights
     from assay.methods.subspace.geometry import Shape
-    from assay.training.stack import Weights
+    from assay.models.artifact import Combine
 
 ALPHAS = tuple(step / 20 for step in range(21))
 EXAMPLES_FOR_CURVES = 2048

@@ -18,23 +18,23 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import Field
 
-from assay.artifact import Cost
-from assay.config import PARAMS_FILE, Section
-from assay.foundation.errors import AssayError
-from assay.training import batch_norm
-from assay.training.averaging import Averaging
-from assay.training.optim import rate_factor
-from assay.training.parametrisation import Outcome
+from assay.core.config import PARAMS_FILE, Section
+from assay.core.errors import AssayError
+from assay.engine import batch_norm
+from assay.engine.averaging import Averaging
+from assay.engine.optim import rate_factor
+from assay.engine.parametrisation import Outcome
+from assay.models.artifact import Cost
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from assay.config import Run, Train
+    from assay.core.config import Run, Train
     from assay.data.sets.images import Images
     from assay.data.sets.prepared import Prepared
-    from assay.training.context import TrainContext
-    from assay.training.stack import Weights
-    from assay.training.step_rule import StepRule
+    from assay.engine.context import TrainContext
+    from assay.engine.stack import Weights
+    from assay.engine.step_rule import StepRule
 
 PAPER = {
     "key": "izmailov2018",

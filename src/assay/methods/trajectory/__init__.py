@@ -17,21 +17,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from assay import models
-from assay.config import PARAMS_FILE, Section
-from assay.foundation.errors import AssayError
+from assay.core.config import PARAMS_FILE, Section
+from assay.core.errors import AssayError
+from assay.engine.stack.dense import split_prefix
 from assay.methods.trajectory.acceptance import decide, decide_exactly, fits
 from assay.methods.trajectory.chain import Centring, Chains, TrajectoryUpdate
 from assay.methods.trajectory.coordinates import Coordinates, check_scales
 from assay.methods.trajectory.networks import DenseNetworks, StackedNetworks
 from assay.methods.trajectory.proposals import Move, starting_chains
 from assay.methods.trajectory.schedule import Annealing, Steering
-from assay.training.stack.dense import split_prefix
 
 if TYPE_CHECKING:
-    from assay.config import Run, Train
+    from assay.core.config import Run, Train
     from assay.data.sets.images import Images
-    from assay.training.context import TrainContext
-    from assay.training.step_rule import GradientUpdate
+    from assay.engine.context import TrainContext
+    from assay.engine.step_rule import GradientUpdate
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 

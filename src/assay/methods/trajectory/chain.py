@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional as F
 
-from assay.foundation.runtime import generator
+from assay.core.runtime import generator
+from assay.engine.cost import Counters
+from assay.engine.parametrisation import Outcome
+from assay.engine.step_rule import BatchStats, StepRule
 from assay.methods.trajectory.acceptance import Decision
 from assay.methods.trajectory.coordinates import Coordinates, shift_bias
 from assay.methods.trajectory.diagnostics import WINDOWS, Diagnostics
@@ -19,9 +22,6 @@ from assay.methods.trajectory.memory import PROBED, Memory
 from assay.methods.trajectory.moves import draw, move_models
 from assay.methods.trajectory.paired_loss import NetworkPairs, Networks
 from assay.methods.trajectory.proposals import Move, halves
-from assay.training.cost import Counters
-from assay.training.parametrisation import Outcome
-from assay.training.step_rule import BatchStats, StepRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64
     from torch import Tensor, nn
 
+    from assay.engine.stack import Weights
     from assay.methods.trajectory.moves import Decide
     from assay.methods.trajectory.schedule import Annealing, Steering
-    from assay.training.stack import Weights
 
 
 @dataclass(frozen=True)

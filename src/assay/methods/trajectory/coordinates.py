@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from assay.config.parsing import suggestion
-from assay.foundation.errors import AssayError
+from assay.core.config.parsing import suggestion
+from assay.core.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from assay.training.stack import Weights
+    from assay.engine.stack import Weights
 
 
 class Coordinates:

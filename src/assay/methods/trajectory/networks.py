@@ -13,14 +13,14 @@ import torch
 from torch import nn
 
 from assay.data.sets.augment import normalise
-from assay.training.stack import Stack
+from assay.engine.stack import Stack
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
     from torch import Tensor
 
     from assay.data.sets.prepared import Prepared
-    from assay.training.stack import Weights
+    from assay.engine.stack import Weights
 
 CHUNK = 4096
 

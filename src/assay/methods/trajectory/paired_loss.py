@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float64, Int64
     from torch import Tensor
 
-    from assay.training.stack import Weights
+    from assay.engine.stack import Weights
 
 ROWS = {"cpu": 2048}  # of a pass: what fits the caches of a core
 MOST_ROWS = 32768  # of a pass on another device

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from assay.foundation.runtime import generator
+from assay.core.runtime import generator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

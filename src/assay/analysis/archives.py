@@ -1,0 +1,125 @@
+"""Finished runs that are kept in git under `results/NAME/`, and what they say of claims that a run does not test.
+
+`assay.cli.archive` writes such a folder. Of a claim file that an earlier version wrote, the verdicts are kept as they
+were decided, and `ClaimRecord.reason` says that the rule was another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assay.analysis.claims import PATH, ClaimRecord
+from assay.core.config import PARAMS_FILE
+from assay.core.config.parsing import parse
+from assay.core.errors import AssayError
+from assay.core.plain import read_json, text_of, yaml_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+FOLDER = Path("results")
+CLAIMS, RUN = PATH.name, "run.json"
+EARLIER_RULE = "decided under the earlier rule (Holm's correction, five seeds or fewer)"
+UNTESTED = "not tested here"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archived run.
+
+    Attributes:
+        name: of its folder under `results/`.
+        data: the data set's name.
+        model: the network's name.
+        note: what was shortened against its parameters or its preset; empty where nothing was.
+        claims: by id, with their verdicts.
+    """
+
+    name: str
+    data: str
+    model: str
+    note: str
+    claims: Mapping[str, ClaimRecord]
+
+    def tested(self, identifier: str) -> ClaimRecord | None:
+        """The claim of this id where the archived run tested it by itself, else None."""
+        found = self.claims.get(identifier)
+        return None if found is None or found.archived or found.verdict == UNTESTED else found
+
+
+def read_all(root: Path) -> dict[str, Archive]:
+    """All archived runs under the repository root, by name.
+
+    Raises:
+        AssayError: a file of one is missing or damaged.
+    """
+    return {path.parent.name: read(path.parent) for path in sorted((root / FOLDER).glob(f"*/{CLAIMS}"))}
+
+
+def read(folder: Path) -> Archive:
+    """Read an archived run.
+
+    Raises:
+        AssayError: a file is missing or damaged.
+    """
+    params = yaml_of(text_of(folder / PARAMS_FILE), str(folder / PARAMS_FILE))  # of any version, so not `config.load`
+    try:
+        data, model = str(params["data"]["name"]), str(params["model"]["name"])
+    except (KeyError, TypeError):
+        raise AssayError(f"{folder / PARAMS_FILE}: no data.name or no model.name; {_again(folder)}") from None
+    run = _read(folder / RUN) if (folder / RUN).exists() else {}
+    if not isinstance(run, dict):
+        raise AssayError(f"{folder / RUN}: must hold keys and values; {_again(folder)}")
+    claims = {claim.id: claim for claim in claims_of(folder / CLAIMS)}
+    return Archive(folder.name, data, model, str(run.get("note", "")), claims)
+
+
+def claims_of(path: Path) -> list[ClaimRecord]:
+    """Read a file of claims, also one of an earlier version.
+
+    Raises:
+        AssayError: it is missing or damaged.
+    """
+    content = _read(path)
+    if not isinstance(content, list):
+        raise AssayError(f"{path}: must hold a list of claims; {_again(path.parent)}")
+    return [_claim(one, str(path)) for one in content]
+
+
+def verdicts(claims: Iterable[ClaimRecord], archives: Mapping[str, Archive]) -> list[ClaimRecord]:
+    """The claims, those that are not tested here with the verdict of their preset's archived run where there is one.
+
+    Args:
+        claims: of this run, decided.
+        archives: by name; a claim with `preset` looks for the one that is called as the preset.
+    """
+    return [_with_archived(claim, archives.get(claim.preset)) for claim in claims]
+
+
+def _with_archived(claim: ClaimRecord, archive: Archive | None) -> ClaimRecord:
+    found = archive.tested(claim.id) if archive and claim.verdict == UNTESTED else None
+    if archive is None or found is None:
+        return claim
+    own = claim.model_dump(include={"paper", "statement", "preset"})
+    differs = [found.differs_from_paper or claim.differs_from_paper, archive.note]
+    archived = {"archived": str(FOLDER / archive.name), "differs_from_paper": " ".join(filter(None, differs))}
+    return found.model_copy(update={**own, **archived, "forecast": None})
+
+
+def _claim(content: Any, where: str) -> ClaimRecord:
+    record = parse(ClaimRecord, content, where)
+    if "p_value" not in content or record.verdict == UNTESTED:  # the present rule gives a p value to each look
+        return record
+    return record.model_copy(update={"reason": "; ".join(filter(None, [EARLIER_RULE, record.reason]))})
+
+
+def _read(path: Path) -> Any:
+    return read_json(path, _again(path.parent), _again(path.parent))
+
+
+def _again(folder: Path) -> str:
+    if folder.parent.name == FOLDER.name:
+        return f"`git checkout -- {folder}` restores it"
+    return "`dvc repro` writes it"

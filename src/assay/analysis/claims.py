@@ -1,0 +1,221 @@
+"""From the papers' claims to verdicts at these settings.
+
+A claim has an edge a and a smallest difference that matters, δ: of `better` they are the margin and `matters`, of
+`not_worse` (non-inferiority) both are the margin, and of a `ratio` both are the bound, on logarithms. From them and the
+paired numbers of the seeds `assay.analysis.rule` decides, at the looks that the section `rule` fixes beforehand.
+Numbers that follow from params.yaml alone are told and not tested.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from assay.analysis.looks import Test
+from assay.analysis.measures import Side, sample
+from assay.analysis.statistics import CONFIDENCE
+from assay.core.config import PARAMS_FILE
+from assay.core.config.blocks import canonical
+from assay.scoring.metrics import check, is_exact, lookup
+from assay.scoring.record import find
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from assay.core.config.claim import Claim, Rule
+    from assay.scoring.record import Evaluation
+
+Verdict = Literal["reproduced", "refuted", "negligible", "undecided", "by construction", "not tested here"]
+PATH = Path("metrics/claims.json")
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+
+class Look(BaseModel):
+    """What the first S seeds of both arms say.
+
+    Attributes:
+        seeds: S.
+        difference: as in `ClaimRecord`, over these seeds.
+        error: its standard error, of a ratio that of its logarithm; None where it cannot be estimated.
+        degrees: of freedom of the t distribution.
+        above: p value of "the truth is at most a"; None without an error.
+        below: p value of "the truth is at least δ"; None without an error.
+        level: the p value at which a fact is shown at this look.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    seeds: int
+    difference: float | None = None
+    error: float | None = None
+    degrees: float | None = None
+    above: float | None = None
+    below: float | None = None
+    level: float
+
+
+class Forecast(BaseModel):
+    """What it would take to decide a claim that is undecided.
+
+    Attributes:
+        seeds: the first later look at which it is decided with a probability of a half or more; None if at none.
+        probability: that it is decided at that look, or where `seeds` is None at the last one.
+        test_examples: where the test set limits and not the seeds: how many would decide it at even odds, else None.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    seeds: int | None = None
+    probability: float = 0.0
+    test_examples: int | None = None
+
+
+class ClaimRecord(BaseModel):
+    """A claim with its verdict: one entry of `metrics/claims.json`.
+
+    Attributes:
+        id: as in params.yaml, and so are paper, statement, metric, margin, at_most, at_least, preset and
+            differs_from_paper; empty or None where the claim has none.
+        asks: `better`, `not_worse` or `ratio`.
+        more_is_better: the direction in which the metric improves.
+        arm: `<arm>/<variant>`, the side the claim is about.
+        against: likewise, its rival.
+        edge: a, in the claim's direction and the metric's unit (of a ratio the ratio): beyond it the claim is true.
+        matters: δ, likewise: the smallest difference that matters; equal to the edge for `not_worse` and `ratio`.
+        difference: arm minus against in the metric's own unit, the mean over the seeds of `seeds`; of a ratio the
+            geometric mean of arm / against, or the metric's own value where there is no rival. None where no seed is
+            common.
+        interval: at the deciding look (undecided: at the last there is), of the confidence at which facts are shown
+            there; None where there is none.
+        confidence: that of the interval.
+        interval_alone: 95 %, as if this claim were the only one, over the same seeds.
+        seeds: how many the deciding look (else the last one, without a look the common ones) stands on.
+        all_seeds: how many are common.
+        difference_all_seeds: as `difference`, over all common seeds: estimates at stopping exaggerate.
+        by_seed: the paired differences (ratios, values) of all common seeds, in their order.
+        looks: every look that the seeds allow.
+        above: the look, in seeds, at which "the truth is beyond the edge" was first shown; None if it was not.
+        below: likewise "the truth is short of what matters".
+        harms: whether the whole interval lies on the wrong side of no difference.
+        seed_share: the part of the variance that comes from seeds; the rest comes from test examples.
+        sd_over_floor: the arm's SD of accuracy over seeds, divided by √(error rate / 2N), the least that independent
+            networks have (Jordan, arXiv 2304.01910); None for other metrics.
+        forecast: of an undecided claim.
+        changed_after_results: whether the claim was changed after results of its arms were there.
+        archived: the archived run that the verdict is taken from; empty where it is of this run.
+        reason: what a reader must know of how it was decided; else empty.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    paper: str
+    statement: str
+    metric: str = ""
+    asks: Literal["better", "not_worse", "ratio", ""] = ""
+    more_is_better: bool = True
+    margin: float = 0.0
+    at_most: float | None = None
+    at_least: float | None = None
+    arm: str = ""
+    against: str = ""
+    edge: float | None = None
+    matters: float | None = None
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    confidence: float = CONFIDENCE
+    interval_alone: tuple[float, float] | None = None
+    seeds: int = 0
+    all_seeds: int = 0
+    difference_all_seeds: float | None = None
+    by_seed: list[float] = []
+    looks: list[Look] = []
+    above: int | None = None
+    below: int | None = None
+    harms: bool = False
+    seed_share: float | None = None
+    sd_over_floor: float | None = None
+    forecast: Forecast | None = None
+    changed_after_results: bool = False
+    archived: str = ""
+    verdict: Verdict
+    reason: str = ""
+    preset: str = ""
+    differs_from_paper: str = ""
+
+
+def judge(
+    claims: Sequence[Claim],
+    evaluations: Mapping[str, Evaluation],
+    rule: Rule,
+    seeds: Sequence[int],
+) -> list[ClaimRecord]:
+    """Decide all claims, in their order.
+
+    Args:
+        claims: of params.yaml.
+        evaluations: of all arms that they name.
+        rule: the section of params.yaml.
+        seeds: likewise; they begin the sequence of which a look at S takes the first S.
+
+    Raises:
+        AssayError: a claim names an unknown metric, or a variant that was not evaluated or lacks the metric.
+    """
+    check(claims, rule)
+    order = canonical(seeds, max(len(seeds), rule.looks[-1]))
+    return [_judge(claim, evaluations, rule, order) if claim.preset is None else _untested(claim) for claim in claims]
+
+
+def _judge(
+    claim: Claim,
+    evaluations: Mapping[str, Evaluation],
+    rule: Rule,
+    order: tuple[int, ...],
+) -> ClaimRecord:
+    sides = {}
+    for key, named in claim.arms.items():
+        where = f"{PARAMS_FILE}: claims.{claim.id}.{key}"
+        sides[key] = Side(*find(evaluations, named, where), where)
+    found = sample(claim, sides["arm"], sides.get("against"), order)
+    edge, matters = _bounds(claim, rule)
+    told = claim.model_dump(include={"id", "paper", "statement", "margin", "at_most", "at_least", "differs_from_paper"})
+    metric, exact = str(claim.metric), is_exact(claim.metric)
+    known = lookup(metric).higher_is_better  # None only of a ratio, whose bound gives the direction
+    told |= {
+        "metric": metric,
+        "asks": claim.verdict or "",
+        "more_is_better": bool(known if claim.more_is_better is None else claim.more_is_better),
+    }
+    told |= {key: side.name for key, side in sides.items()} | {"edge": edge, "matters": matters}
+    alone = found.estimate()
+    told |= {"difference": alone.value, "difference_all_seeds": alone.value, "interval_alone": alone.interval()}
+    told |= {"seeds": len(found.seeds), "all_seeds": len(found.seeds)}
+    if found.reason:
+        unknown: Verdict = "by construction" if exact else "undecided"
+        return ClaimRecord(**told, verdict=unknown, reason=found.reason)
+    by_seed = found.table.mean(1)
+    told["by_seed"] = (np.exp(by_seed) if found.ratio else by_seed).tolist()
+    if exact:
+        return ClaimRecord(**told | {"interval_alone": None}, verdict="by construction")
+    return ClaimRecord(**told | Test(claim, sides, found, rule, order, (edge, matters)).result())
+
+
+def _bounds(claim: Claim, rule: Rule) -> tuple[float, float]:
+    """The edge and the smallest difference that matters, in the claim's direction; of a ratio the ratio."""
+    if claim.verdict == "ratio":
+        bound = float(claim.at_most or claim.at_least or 1)
+        return bound, bound
+    if claim.verdict == "not_worse":
+        return -claim.margin + 0.0, -claim.margin + 0.0
+    own = rule.matters if claim.metric == "accuracy" else 0.0
+    return claim.margin, max(claim.margin, own if claim.matters is None else claim.matters)
+
+
+def _untested(claim: Claim) -> ClaimRecord:
+    return ClaimRecord(
+        **claim.model_dump(include={"id", "paper", "statement", "preset", "differs_from_paper"}),
+        verdict="not tested here",
+    )

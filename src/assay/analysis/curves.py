@@ -1,0 +1,137 @@
+"""Learning curves: `metrics/curves/<arm>.csv`, as training writes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from assay.core.config import SEEDS_FILE
+from assay.core.config.blocks import read_blocks
+from assay.core.errors import AssayError
+from assay.core.plain import read_csv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from jaxtyping import Float64, Int64
+
+    from assay.scoring.predictions import Array
+
+FOLDER = Path("metrics/curves")
+AGAIN = "delete it and run `dvc repro`"
+Curves = dict[str, dict[str, "Curve"]]
+
+
+class Row(NamedTuple):
+    """A row of a file; None where a cell is empty."""
+
+    arm: str
+    seed: int
+    step: int
+    split: str
+    loss: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One split's curve of an arm.
+
+    Attributes:
+        seeds: the rows.
+        steps: where it was evaluated.
+        loss: mean cross-entropy, nats.
+        accuracy: 0 to 1.
+    """
+
+    seeds: tuple[int, ...]
+    steps: Int64[Array, " point"]
+    loss: Float64[Array, "seed point"]
+    accuracy: Float64[Array, "seed point"]
+
+
+def read_all(root: Path, names: Iterable[str]) -> Curves:
+    """The curves of the baseline, the arms and the rounds, by arm (or `round-<n>/<variant>`), then by split.
+
+    Those of an arm are of all its seeds, its blocks' included.
+
+    Raises:
+        AssayError: a file is missing or not a table of curves.
+    """
+    found: Curves = {}
+    blocks = read_blocks(root / SEEDS_FILE)
+    for name in names:
+        parts = [read(root / FOLDER / f"{one}.csv") for one in (name, *blocks.of(name))]
+        for arm, splits in parts[0].items():
+            found[arm] = {
+                split: _joined([part[arm][split] for part in parts], root / FOLDER / name) for split in splits
+            }
+    return found
+
+
+def _joined(parts: Sequence[Curve], where: Path) -> Curve:
+    """The curve of all blocks of an arm."""
+    first = parts[0]
+    if any(not np.array_equal(part.steps, first.steps) for part in parts):
+        raise AssayError(f"{where}.csv: its blocks were evaluated at other steps; run `dvc repro`")
+    seeds = tuple(seed for part in parts for seed in part.seeds)
+    loss, accuracy = (np.concatenate([getattr(part, field) for part in parts]) for field in ("loss", "accuracy"))
+    return Curve(seeds, first.steps, loss, accuracy)
+
+
+def read(path: Path) -> Curves:
+    """The curves of one file, by what its column `arm` says, then by split.
+
+    Raises:
+        AssayError: it is missing, cut off or lacks a column, or seeds were evaluated at different steps.
+    """
+    found, ended = rows(path), path.read_bytes().endswith(b"\n")
+    try:
+        return _parse(found, ended)
+    except (KeyError, ValueError) as error:
+        raise AssayError(f"{path}: not a table of curves ({error}); {AGAIN}") from None
+
+
+def rows(path: Path) -> list[Row]:
+    """The rows of one file.
+
+    Raises:
+        AssayError: it is missing, or a row is not of this form.
+    """
+    found = []
+    for number, line in enumerate(read_csv(path, "`dvc repro` writes it"), start=2):
+        try:
+            where = line["arm"], int(line["seed"]), int(line["step"]), line["split"]
+            found.append(Row(*where, *(float(line[name]) if line[name] else None for name in ("loss", "accuracy"))))
+        except (KeyError, TypeError, ValueError) as error:
+            raise AssayError(f"{path}: not a table of curves (line {number}: {error}); {AGAIN}") from None
+    return found
+
+
+def _parse(rows: Iterable[Row], ended: bool) -> Curves:
+    points: dict[str, dict[str, dict[tuple[int, int], tuple[float, float]]]] = {}
+    if not ended:
+        raise ValueError("it is cut off: its last line has no end")
+    for row in rows:
+        if row.loss is None or row.accuracy is None:
+            raise ValueError(f"{row.arm} lacks a number at step {row.step}")
+        points.setdefault(row.arm, {}).setdefault(row.split, {})[row.seed, row.step] = row.loss, row.accuracy
+    for arm, splits in points.items():
+        if len({max(step for _, step in found) for found in splits.values()}) > 1:
+            raise ValueError(f"it is cut off: the splits of {arm} end at different steps")
+    return {arm: {split: _curve(found) for split, found in splits.items()} for arm, splits in points.items()}
+
+
+def of_variant(curves: Mapping[str, dict[str, Curve]], arm: str, variant: str) -> dict[str, Curve]:
+    """The curves of a variant, by split: its own where it trained as a copy of its own, else those of its arm."""
+    return curves.get(f"{arm}/{variant}") or curves.get(arm) or {}
+
+
+def _curve(points: dict[tuple[int, int], tuple[float, float]]) -> Curve:
+    seeds = sorted({seed for seed, _ in points})
+    steps = sorted({step for _, step in points})
+    table = np.array([[points[seed, step] for step in steps] for seed in seeds])
+    return Curve(tuple(seeds), np.array(steps), table[..., 0], table[..., 1])

@@ -1,0 +1,106 @@
+"""`metrics/plan.json`: what is claimed and how it will be decided, written down before anything trains.
+
+A claim that is new or that was changed is marked where results of its arms were there already: whoever changed it could
+have seen them. The mark stays with the claim as long as it stays what it is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from assay.core import files
+from assay.core.config import parsing, split_variant
+from assay.scoring.metrics import is_exact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from assay.core.config import Run
+    from assay.core.config.claim import Claim, Rule
+
+PATH = Path("metrics/plan.json")
+WORDS = {"id", "paper", "statement", "differs_from_paper"}  # of a claim: they decide nothing
+
+
+class Entry(BaseModel):
+    """A claim as it was registered.
+
+    Attributes:
+        digest: of how it is decided: the claim without its wording, the rule, and its arms' parameters.
+        changed_after_results: whether results of its arms were there when it got this digest.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    digest: str
+    changed_after_results: bool = False
+
+
+class Registration(BaseModel):
+    """The file: the digest of all claims, and each of those that are tested."""
+
+    model_config = ConfigDict(frozen=True)
+
+    digest: str = ""
+    claims: dict[str, Entry] = {}
+
+    @property
+    def marked(self) -> set[str]:
+        """The ids of the claims that were changed after results were there."""
+        return {id_ for id_, entry in self.claims.items() if entry.changed_after_results}
+
+
+def register(
+    claims: Iterable[Claim], rule: Rule, runs: Mapping[str, Run], evaluated: Iterable[str], before: Iterable[Entry]
+) -> Registration:
+    """Register the claims that are tested.
+
+    Args:
+        claims: of params.yaml.
+        rule: likewise.
+        runs: the baseline, the arms and the rounds as they are to be trained, by name.
+        evaluated: those of them whose results with these very parameters are there.
+        before: what was registered; of entries with one digest the last counts.
+    """
+    known, there = {entry.digest: entry for entry in before}, set(evaluated)
+    found = {}
+    for claim in claims:
+        if claim.preset is not None or is_exact(claim.metric):
+            continue
+        arms = [split_variant(name)[0] for name in claim.arms.values()]
+        decides = {
+            "claim": claim.model_dump(mode="json", exclude=WORDS),
+            "rule": rule.model_dump(mode="json"),
+            "runs": [[runs[arm].method, runs[arm].parameters] for arm in arms],
+        }
+        digest = files.content_digest(decides)
+        found[claim.id] = known.get(digest) or Entry(digest=digest, changed_after_results=there.issuperset(arms))
+    return Registration(digest=files.content_digest([found[id_].digest for id_ in sorted(found)]), claims=found)
+
+
+def read(root: Path) -> Registration:
+    """What was registered before training.
+
+    Raises:
+        AssayError: metrics/plan.json is missing or damaged.
+    """
+    path = root / PATH
+    return parsing.read(Registration, path, "`dvc repro register` writes it", "delete it and run `dvc repro`")
+
+
+def is_result(content: Any, run: Run, data: str) -> bool:
+    """Whether the content of a `metrics/evaluate/<arm>.json` is a result of a run with these parameters on this data.
+
+    Args:
+        content: of the file.
+        run: with the budget that its method makes of its options.
+        data: the data set's name.
+    """
+    try:
+        record = content["evaluation"][0]
+        return (record["method"], record["parameters"], record["data"]) == (run.method, run.parameters, data)
+    except (TypeError, KeyError, IndexError):
+        return False

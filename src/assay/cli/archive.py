@@ -1,0 +1,158 @@
+"""`python -m assay.cli.archive NAME`: keep a finished run in `results/NAME/`, in small files that belong in git.
+
+The folder holds params.yaml (and seeds.yaml), claims.json, summary.csv, evaluate/, run.json (commit, machine, seconds)
+and a README.md. Models and predictions are not kept. `assay.analysis.archives` reads it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assay.analysis import archives, claims
+from assay.core import config, files
+from assay.core.config.parsing import LONGEST_NAME
+from assay.core.errors import AssayError, one_line_errors
+from assay.pipeline import plan
+from assay.pipeline.reasons import Reason
+from assay.report import report, summary, verdicts
+from assay.scoring import record
+
+if TYPE_CHECKING:
+    from assay.pipeline.plan import Plan
+
+NAME = re.compile(rf"[A-Za-z][A-Za-z0-9_]{{0,{LONGEST_NAME - 1}}}")
+SEEDS, TIMINGS, README = Path("seeds.yaml"), Path("metrics/timings"), "README.md"
+FACTS = ("device", "processor", "instructions", "threads", "torch")
+CODE = ("src", "stages", "dvc.yaml")
+OF_THE_COMMIT = ("commit", "date", "changed_since")  # the same run, archived later, differs in these alone
+LATER = "track"  # writes nothing that is archived
+UNSEEN = (Reason("file", str(archives.FOLDER)),)  # of `compare`: an archived run that it has not seen
+
+
+def main(name: str, note: str = "", force: bool = False, root: Path = Path()) -> None:
+    """Archive the run whose results are in `metrics/`.
+
+    Args:
+        name: of the folder under `results/`.
+        note: what was shortened or differs from the preset, for readers.
+        force: replace a folder of this name that holds another run.
+        root: of the repository.
+
+    Raises:
+        AssayError: the name is unusable or taken, or the run is not finished.
+    """
+    if not NAME.fullmatch(name):
+        allowed = f"letters, digits and _, at most {LONGEST_NAME}, the first a letter"
+        raise AssayError(f"NAME: got {name!r}; it should be {allowed}, as in: make archive NAME=mnist")
+    check_finished(plan.make(root), name)
+    folder = root / archives.FOLDER / name
+    with files.replacing(folder) as new:
+        write(root, new, name, note)
+        if folder.exists() and _content(folder) == _content(new):
+            print(f"{folder}: holds this run already")
+            shutil.copytree(folder, new, dirs_exist_ok=True)  # its commit is the one it was archived at
+        elif folder.exists() and not force:
+            raise AssayError(f"{folder}: holds another run; choose another NAME, or replace it with FORCE=1")
+        else:
+            print(f"{folder}: written; commit it to keep it")
+
+
+def check_finished(found: Plan, name: str) -> None:
+    """Refuse a run of which a stage would still run.
+
+    That `compare` has not seen another archived run is no reason: nothing that is archived depends on it.
+
+    Raises:
+        AssayError: it names the first such stage, and why it would run.
+    """
+    consequences: set[str] = set()
+    for step in found.steps:
+        why = [one for one in step.reasons if one not in UNSEEN and one.what not in consequences]
+        if why and step.stage != LATER:
+            raise AssayError(
+                f"{archives.FOLDER / name}: not written, since the run is not finished: {step.stage} would run "
+                f"({why[0]}); run `make repro` first"
+            )
+        consequences.add(step.stage)
+
+
+def write(root: Path, folder: Path, name: str, note: str) -> None:
+    """Write the files of an archived run into a new folder.
+
+    Raises:
+        AssayError: a result is missing or damaged, or git knows no commit.
+    """
+    (folder / "evaluate").mkdir(parents=True)
+    for path in (config.PARAMS_FILE, SEEDS, claims.PATH, summary.PATH):
+        if path != SEEDS or (root / path).exists():
+            shutil.copyfile(root / path, folder / path.name)
+    for path in sorted((root / record.RECORDS).glob("*.json")):
+        shutil.copyfile(path, folder / "evaluate" / path.name)
+    run = _run(root, note)
+    files.write_json(folder / archives.RUN, run)
+    decided = archives.claims_of(root / claims.PATH)
+    values = {
+        "name": name,
+        "run": run,
+        "headline": verdicts.headline(decided),
+        "topics": verdicts.topics(decided, summary.read(root / summary.PATH)),
+    }
+    files.write_text(folder / README, report.templates().get_template("archive.md.j2").render(values))
+
+
+def _run(root: Path, note: str) -> dict[str, Any]:
+    """What run.json holds: settings in short, code, machine, and seconds of training by arm."""
+    params = config.load(root / config.PARAMS_FILE)
+    timings = {path.stem: files.read_json(path) for path in sorted((root / TIMINGS).glob("*.json"))}
+    machines = [{key: one[key] for key in FACTS if key in one} for one in timings.values()]
+    seconds = {arm: one["seconds"] for arm, one in timings.items()}
+    return {
+        "data": params.data.name,
+        "model": params.model.name,
+        "seeds": list(params.seeds),
+        "rule": params.rule.model_dump(mode="json"),
+        "note": note,
+        "commit": _git(root, "rev-parse", "HEAD"),
+        "date": _git(root, "log", "-1", "--format=%cI"),
+        "changed_since": [line[3:] for line in _git(root, "status", "--porcelain", "--", *CODE).splitlines()],
+        "machines": [one for i, one in enumerate(machines) if one not in machines[:i]],
+        "training_seconds": round(sum(seconds.values()), 1),
+        "training_seconds_by_arm": seconds,
+    }
+
+
+def _git(root: Path, *command: str) -> str:
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    done = subprocess.run(["git", *command], cwd=root, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise AssayError(f"git {command[0]}: {done.stderr.strip().splitlines()[-1]}; an archive names the commit")
+    return done.stdout.rstrip("\n")
+
+
+def _content(folder: Path) -> dict[str, Any]:
+    """All files by name; of run.json and its README what does not depend on the commit."""
+    found: dict[str, Any] = {
+        str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+    found.pop(README, None)  # follows from the others
+    run = files.read_json(folder / archives.RUN) if (folder / archives.RUN).exists() else {}
+    found[archives.RUN] = {key: value for key, value in run.items() if key not in OF_THE_COMMIT}
+    return found
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Keep a finished run in results/NAME/.")
+    parser.add_argument(
+        "name", help="of the folder; one that a claim of params.yaml names as its preset gives its verdict"
+    )
+    parser.add_argument("--note", default="", help="what was shortened, for readers")
+    parser.add_argument("--force", action="store_true", help="replace another run of this name")
+    with one_line_errors():
+        arguments = parser.parse_args()
+        main(arguments.name, arguments.note, arguments.force)

@@ -1,0 +1,139 @@
+"""How long a training takes here: measured where it ran here with these parameters, estimated where it did not.
+
+An estimate is the training's floating-point operations over the rate of trainings that were timed, those most like it:
+on this machine, of the same parameters, by the same method, of the same model, in this order. Where nothing was timed
+the rate is that of a matrix product, which no training reaches.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from assay import methods, models
+from assay.core import config, files, runtime
+from assay.core.config.blocks import read_blocks, stages_of
+from assay.data.sets import catalog
+from assay.data.sets.images import Images
+from assay.pipeline.plan import Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from assay.core.config import Params, Run
+
+TIMINGS, META = "metrics/timings", "data/prepared/meta.json"
+DENSE = ("linear", "mlp", "lenet_300_100")  # models that are counted in a moment
+SIDE, PRODUCTS = 512, 8  # of the matrices that are multiplied, and how often
+
+
+class Costing:
+    """What was timed, and what follows from it.
+
+    Args:
+        root: the repository's root.
+        params: what is to be trained.
+    """
+
+    def __init__(self, root: Path, params: Params) -> None:
+        self._root, self._params = root, params
+        self._timed = _timed(root)
+        self._counted: dict[str, int | None] = {}
+        self._product: float | None = None
+
+    def of(self, run: Run) -> Cost | None:
+        """The seconds of a training with all its start-up; None for own images that are not prepared yet."""
+        digest, device = run.digest(self._params.data.name), runtime.device_name()
+        own = self._timed.get(run.name)
+        if own and (own["run"], own["seeds"]) == (digest, len(run.seeds)) and _is_here(own, device):
+            return Cost(_seconds(own), measured=True)
+        of_sample = self._flops_per_sample(run)
+        if of_sample is None:
+            return None
+
+        def likeness(one: Mapping[str, Any]) -> tuple[bool, ...]:
+            same_model = one["model"] == run.model.model_dump()
+            return _is_here(one, device), one["run"] == digest, one["method"] == run.method, same_model
+
+        best = max(map(likeness, self._timed.values()), default=None)
+        like = [one for one in self._timed.values() if likeness(one) == best]
+        rate = sum(one["flops"] for one in like) / sum(one["seconds"] for one in like) if like else self._peak()
+        start_up = max((one.get("start_up_seconds", 0.0) for one in like), default=0.0)
+        return Cost(of_sample * methods.samples(run) / rate + start_up, measured=False)
+
+    def by_stage(self, runs: Iterable[Run] | None = None) -> dict[str, Cost]:
+        """The costs of these runs, by default of all in params.yaml and seeds.yaml, by stage."""
+        if runs is None:
+            blocks = config.block_runs(self._params, read_blocks(self._root / config.SEEDS_FILE))
+            runs = [*self._params.runs(), *blocks]
+        found = {stages_of(run.name)[0]: self.of(run) for run in runs}
+        return {stage: cost for stage, cost in found.items() if cost is not None}
+
+    def _flops_per_sample(self, run: Run) -> int | None:
+        """Forward and backward, as it was counted when this model was trained on this data, or counted now."""
+        model, data = run.model.model_dump(), self._params.data
+        for one in self._timed.values():
+            if (one["model"], one["data"]) == (model, data.name):
+                return int(one["flops_per_sample"])
+        name = json.dumps(model, sort_keys=True)
+        if name not in self._counted:
+            images = catalog.images_of(data) or _prepared(self._root)
+            # shapes alone where weights are many and take seconds to draw; to load what that takes costs two itself
+            with nullcontext() if run.model.name in DENSE else torch.device("meta"):
+                counts = models.operations(run.model.name, images, run.model.arguments) if images else None
+            self._counted[name] = counts[1] if counts else None
+        return self._counted[name]
+
+    def _peak(self) -> float:
+        """Operations a second of a matrix product."""
+        if self._product is None:
+            factor = torch.rand(SIDE, SIDE)
+            torch.mm(factor, factor)
+            began = time.perf_counter()
+            for _ in range(PRODUCTS):
+                torch.mm(factor, factor)
+            self._product = PRODUCTS * 2 * SIDE**3 / (time.perf_counter() - began)
+        return self._product
+
+
+def of(root: Path) -> dict[str, Cost]:
+    """The cost of every training stage of the repository at `root`.
+
+    Raises:
+        AssayError: params.yaml or seeds.yaml is wrong.
+    """
+    return Costing(root, config.load(root / config.PARAMS_FILE)).by_stage()
+
+
+def _timed(root: Path) -> dict[str, dict[str, Any]]:
+    """What was timed, by what was trained; files of older versions, which do not say of what they are, do not count."""
+    found = {}
+    for path in sorted((root / TIMINGS).glob("*.json")):
+        with suppress(ValueError, TypeError, KeyError):
+            content = dict(files.read_json(path))
+            if content["flops"] > 0 and content["seconds"] > 0 and "run" in content:
+                found[path.stem] = content
+    return found
+
+
+def _seconds(timing: Mapping[str, Any]) -> float:
+    return float(timing["seconds"]) + float(timing.get("start_up_seconds", 0))
+
+
+def _is_here(timing: Mapping[str, Any], device: str) -> bool:
+    """Whether this machine took the time."""
+    if device != "cpu":
+        return str(timing["device"]) != "cpu"
+    return (str(timing["device"]), str(timing["processor"])) == ("cpu", runtime.processor())
+
+
+def _prepared(root: Path) -> Images | None:
+    """The shape of the images that were prepared."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        return Images(**files.read_json(root / META)["images"])
+    return None

@@ -1,0 +1,167 @@
+"""`python -m assay.cli.preset NAME`: put a preset's sections in the place of params.yaml's own.
+
+A preset is a file presets/NAME.yaml with some of the top-level keys of params.yaml. Each replaces that section as a
+whole, comments included; every other line of params.yaml stays as it is. The result is checked before it is written.
+What is trained and what is claimed of it (`EXPERIMENT`) are replaced together, so that no claim misses its arm.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+
+from assay import methods
+from assay.cli.costing import Costing
+from assay.core import config, files
+from assay.core.config import SEEDS_FILE
+from assay.core.config.blocks import NO_BLOCKS
+from assay.core.config.parsing import parse, suggestion
+from assay.core.errors import AssayError, one_line_errors
+from assay.core.plain import text_of, yaml_of
+from assay.pipeline.wording import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOLDER = Path("presets")
+EXPERIMENT = ("arms", "lottery", "claims")
+
+
+def names(folder: Path = FOLDER) -> list[str]:
+    """The presets there are."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def read(name: str, folder: Path = FOLDER) -> str:
+    """The text of a preset.
+
+    Raises:
+        AssayError: there is none of this name; the line lists those there are.
+    """
+    if name not in names(folder):
+        raise AssayError(f"{folder}: no preset {name!r}; {suggestion(name, names(folder))}")
+    return text_of(folder / f"{name}.yaml")
+
+
+def overlaid(params: str, preset: str, where: str) -> str:
+    """The text of params.yaml with the preset's sections in the places of its own; a section it lacks comes last.
+
+    Args:
+        params: the text of params.yaml.
+        preset: the text of the preset.
+        where: the preset's file, for messages.
+
+    Raises:
+        AssayError: a text is no YAML, the result is not a valid params.yaml, or the preset says in part only what is
+            to be trained and claimed.
+    """
+    old, new = _mapping(params, str(config.PARAMS_FILE)), _mapping(preset, where)
+    missing = [key for key in EXPERIMENT if key not in new]
+    if 0 < len(missing) < len(EXPERIMENT):
+        together = ", ".join(EXPERIMENT)
+        raise AssayError(f"{where}: {missing[0]}: missing; a preset replaces {together} together, or none of them")
+    own, others = _sections(params), _sections(preset)
+    blocks = [others.get(key, own[key]) for key in own] + [others[key] for key in others if key not in own]
+    text = _head(params) + "".join(block if block.endswith("\n") else f"{block}\n" for block in blocks)
+    if not _is(text, {**old, **new}):
+        raise AssayError(f"{where}: each top-level key must begin a line of its own, there and in {config.PARAMS_FILE}")
+    try:
+        methods.check(parse(config.Params, {**old, **new}, str(config.PARAMS_FILE)))
+    except AssayError as error:
+        raise AssayError("\n".join(f"{where}: not applied: {line}" for line in str(error).splitlines())) from None
+    return text
+
+
+def apply(name: str, path: Path = config.PARAMS_FILE, folder: Path = FOLDER) -> None:
+    """Rewrite params.yaml, whole or not at all; seeds.yaml then lists no further seeds.
+
+    Raises:
+        AssayError: as `read` and `overlaid`; params.yaml is as before.
+    """
+    preset = read(name, folder)
+    files.write_text(path, overlaid(text_of(path), preset, str(folder / f"{name}.yaml")))
+    if (seeds := path.with_name(SEEDS_FILE.name)).exists():  # they were of other arms, or of other parameters
+        files.write_text(seeds, NO_BLOCKS.text())
+
+
+def _mapping(text: str, where: str) -> dict[str, Any]:
+    content = yaml_of(text, where)
+    if not isinstance(content, dict):
+        raise AssayError(f"{where}: must hold keys and values")
+    return content
+
+
+def _is(text: str, content: dict[str, Any]) -> bool:
+    """Whether a text is YAML for this content, and no other."""
+    try:
+        return _mapping(text, "") == content
+    except AssayError:
+        return False
+
+
+def _sections(text: str) -> dict[str, str]:
+    """The lines of each top-level key, comments right above it included; the first key's are the head of the file."""
+    lines = text.splitlines(keepends=True)
+    keys = [(key.value, key.start_mark.line) for key, _ in YAML().compose(text).value]
+    starts = [keys[0][1], *(_first_comment(lines, line) for _, line in keys[1:])]
+    return {
+        key: "".join(lines[start:end]) for (key, _), start, end in zip(keys, starts, [*starts[1:], None], strict=True)
+    }
+
+
+def _head(text: str) -> str:
+    """What stands above the first key."""
+    first, _ = YAML().compose(text).value[0]
+    return "".join(text.splitlines(keepends=True)[: first.start_mark.line])
+
+
+def _first_comment(lines: list[str], line: int) -> int:
+    """The first of the comment lines that stand right above a line, or the line itself."""
+    while lines[line - 1].startswith("#"):
+        line -= 1
+    return line
+
+
+def cost(params: config.Params) -> str:
+    """What all trainings of a params.yaml take here, one after the other; unknown for own images not prepared yet."""
+    found = Costing(Path(), params).by_stage(params.runs())
+    known = len(found) == len(params.runs())
+    return (
+        f"about {duration(sum(cost.seconds for cost in found.values()))} of training here"
+        if known
+        else "an unknown time"
+    )
+
+
+def listing() -> Iterator[str]:
+    """The presets, a line each, with what they would take here; one that does not fit params.yaml says why."""
+    own = _mapping(text_of(config.PARAMS_FILE), str(config.PARAMS_FILE))
+    for name in names():
+        where = str(FOLDER / f"{name}.yaml")
+        try:
+            shown = cost(parse(config.Params, {**own, **_mapping(read(name), where)}, where))
+        except AssayError as error:
+            shown = str(error).splitlines()[0]
+        yield f"  {name:{max(map(len, names()))}}  {shown}"
+
+
+def main(name: str | None) -> None:
+    """Apply a preset, or list them all."""
+    if name is None:
+        print("Presets, and what they take (apply one with: make preset NAME=...):")
+        for line in listing():
+            print(line, flush=True)
+        return
+    apply(name)
+    print(f"{config.PARAMS_FILE}: rewritten by {FOLDER / name}.yaml; git diff shows how, git checkout undoes it")
+    print(f"It takes {cost(config.load())}; `make plan` shows each stage")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Rewrite params.yaml by a preset; without a name, list the presets.")
+    parser.add_argument("name", nargs="?", help="of a file in presets/, without .yaml")
+    with one_line_errors():
+        main(parser.parse_args().name or None)

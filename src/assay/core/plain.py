@@ -1,0 +1,126 @@
+"""Plain data: JSON, CSV and YAML read with one-line errors, CSV written, nested mappings flattened."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
+
+from assay.core.errors import AssayError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+
+def text_of(path: Path) -> str:
+    """The text of a YAML file; a byte-order mark at its start is left out.
+
+    Raises:
+        AssayError: it cannot be read, or is not UTF-8, the only encoding that DVC reads.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise AssayError(f"{path}: not found; run this in the folder that holds it") from None
+    except OSError as error:
+        raise AssayError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise AssayError(f"{path}: not UTF-8 text; save it with the encoding UTF-8") from None
+
+
+def yaml_of(text: str, where: str, advice: str = "") -> Any:
+    """The content of a YAML file, by the parser that DVC uses, so that both read the same values (`1e-3` is a number).
+
+    Raises:
+        AssayError: it is not valid YAML; the message names `where` and ends in `advice`.
+    """
+    try:
+        return YAML(typ="safe").load(text)
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date or a number that cannot be
+        raise AssayError(f"{where}: not valid YAML: {_problem(error)}{advice and f'; {advice}'}") from None
+
+
+def _problem(error: Exception) -> str:
+    """What is wrong and in which line; without the parser's advice to programmers."""
+    if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: {error.problem.partition(' with value ')[0]}"
+    return " ".join(str(error).split())
+
+
+def json_of(text: str, where: Path | str, damaged: str) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        AssayError: it is not JSON; the message names `where` and ends in `damaged`, what to do.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise AssayError(f"{where}: not JSON ({error}); {damaged}") from None
+
+
+def read_json(path: Path, missing: str, damaged: str, shown: Path | None = None) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        AssayError: it is missing or not JSON; the message says what to do, `missing` or `damaged`, and names the file
+            as `shown`, by default its path.
+    """
+    where = shown or path
+    try:
+        text = path.read_bytes().decode()
+    except FileNotFoundError:
+        raise AssayError(f"{where}: not found; {missing}") from None
+    except UnicodeDecodeError as error:
+        raise AssayError(f"{where}: not JSON ({error}); {damaged}") from None
+    return json_of(text, where, damaged)
+
+
+def csv_of(header: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
+    """A table as the text of a CSV file, each line ended by a line feed."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(lines)
+    return stream.getvalue()
+
+
+def read_csv(path: Path, missing: str) -> list[dict[str, str]]:
+    """Read a CSV file with a header as one mapping a line; `missing` says what to do where it is not there.
+
+    Raises:
+        AssayError: it is missing, or not a table.
+    """
+    try:
+        return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+    except FileNotFoundError:
+        raise AssayError(f"{path}: not found; {missing}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise AssayError(f"{path}: not a CSV file ({error}); delete it and run `dvc repro`") from None
+
+
+def flat(value: Any, prefix: str = "", ids: bool = False) -> Iterator[tuple[str, Any]]:
+    """`{"train": {"steps": 3}}` as `("train.steps", 3)`; what is no mapping, or an empty one, is one value.
+
+    Args:
+        value: plain data.
+        prefix: its name.
+        ids: whether a list of mappings with an `id` each counts as a mapping from these.
+    """
+    if (
+        ids
+        and isinstance(value, list | tuple)
+        and value
+        and all(isinstance(one, dict) and "id" in one for one in value)
+    ):
+        value = {one["id"]: one for one in value}
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from flat(inner, f"{prefix}.{name}" if prefix else str(name), ids)
+    else:
+        yield prefix, value

@@ -1,0 +1,97 @@
+"""Batch norm's running statistics for networks that no step has run: averages of weights, points of a subspace.
+
+What a training gathers belongs to the weights that it ran. A network made of them afterwards needs its own, from one
+pass over the training set with a cumulative average (Izmailov et al., "Averaging Weights Leads to Wider Optima and
+Better Generalization", arXiv 1803.05407, section 3.2).
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from assay.data.sets.augment import normalise
+from assay.engine.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
+
+    from assay.data.sets.prepared import Prepared
+    from assay.engine.stack import Weights
+
+
+def tracks_statistics(network: nn.Module) -> bool:
+    """Whether `network` has a batch norm that keeps running statistics."""
+    return bool(_norms(network))
+
+
+def examples_seen(network: nn.Module, data: Prepared) -> int:
+    """The examples that `recomputed` runs forward through each network: the training set, or none."""
+    return len(data.train.labels) if tracks_statistics(network) else 0
+
+
+def recomputed(
+    network: nn.Module,
+    weights: Weights,
+    buffers: Weights,
+    data: Prepared,
+    batch_size: int,
+    examples: int | None = None,
+) -> Weights:
+    """The buffers `(copy, *shape)` of a stack of networks, batch norm's statistics computed anew from the training set.
+
+    Each statistic is the mean over batches of what the batch has, every example counting alike. Images are taken as
+    the test set's are: in order, not augmented; and all layers but batch norm are in eval mode, so nothing is drawn.
+
+    Args:
+        network: the plain module; its own weights are never used.
+        weights: parameters, `(copy, *shape)`.
+        buffers: `(copy, *shape)`; not changed, and batch norm's are not looked at.
+        data: the prepared data, on the device.
+        batch_size: the largest number of examples in a batch; batches differ by one example at most.
+        examples: how many to use, from the first; the whole training set unless given.
+    """
+    fresh = {name: tensor.clone() for name, tensor in buffers.items()}
+    norms = _norms(network)
+    if not norms:
+        return fresh
+    for path in norms:
+        for name, value in (("running_mean", 0), ("running_var", 1), ("num_batches_tracked", 0)):
+            fresh[f"{path}.{name}" if path else name].fill_(value)
+    copies = len(next(iter(fresh.values())))
+    stack = Stack(network, copies, data.train.images.device)
+    images = data.train.images[:examples]
+    seen = 0
+    with torch.no_grad(), _only_norms_train(network, norms):
+        for chunk in images.tensor_split(-(-len(images) // batch_size)):
+            seen += len(chunk)
+            for norm in norms.values():
+                norm.momentum = len(chunk) / seen
+            inputs = normalise(chunk, data.mean, data.std)
+            stack.forward({**weights, **fresh}, inputs.expand(copies, *inputs.shape))
+    return fresh
+
+
+def _norms(network: nn.Module) -> dict[str, _BatchNorm]:
+    modules = network.named_modules()
+    return {path: module for path, module in modules if isinstance(module, _BatchNorm) and module.track_running_stats}
+
+
+@contextmanager
+def _only_norms_train(network: nn.Module, norms: dict[str, _BatchNorm]) -> Iterator[None]:
+    """Batch norm in training mode, all else in eval mode; afterwards all in eval mode, and momenta as they were."""
+    momenta = {path: norm.momentum for path, norm in norms.items()}
+    network.eval()
+    try:
+        for norm in norms.values():
+            norm.train()
+        yield
+    finally:
+        network.eval()
+        for path, norm in norms.items():
+            norm.momentum = momenta[path]

@@ -1,0 +1,163 @@
+"""The first seam: which examples does each copy see next, and with which labels?"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from assay.core.errors import AssayError
+from assay.core.runtime import generator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jaxtyping import Float, Int64
+    from torch import Tensor
+
+    Score = Callable[[Int64[Tensor, "copy example"], Int64[Tensor, "copy example"]], Float[Tensor, "copy example"]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch for each copy.
+
+    Attributes:
+        indices: positions in the training set.
+        labels: the labels to learn, which need not be the data set's own.
+    """
+
+    indices: Int64[Tensor, "copy batch"]
+    labels: Int64[Tensor, "copy batch"]
+
+
+class Batches(ABC):
+    """Chooses batches. A method fills this seam by overriding `select` and, where it learns from losses, the rest.
+
+    Args:
+        labels: of the training set: one list for all copies, or one for each.
+        seeds: one for each copy; what a copy sees depends on its own seed alone.
+        batch_size: B.
+
+    Attributes:
+        phase_starts: the steps at which the optimizer starts afresh, as after a pretraining.
+    """
+
+    phase_starts: frozenset[int] = frozenset()
+
+    def __init__(
+        self,
+        labels: Int64[Tensor, " example"] | Int64[Tensor, "copy example"],
+        seeds: Sequence[int],
+        batch_size: int,
+    ) -> None:
+        self.seeds, self.batch_size = tuple(seeds), batch_size
+        self.examples = labels.shape[-1]
+        self.device = labels.device
+        if batch_size > self.examples:
+            raise AssayError(f"train.batch_size: {batch_size} is more than the {self.examples} training examples")
+        self._labels = labels.flatten()
+        self._offsets = self.examples * torch.arange(len(self.seeds), device=self.device)[:, None]
+        self._shared = labels.dim() == 1
+
+    def draw(self, step: int, score: Score) -> Batch:
+        """The batch of every copy for a step (from 0).
+
+        Args:
+            step: the step that the batch is for.
+            score: gives the losses of examples (positions, labels) under the weights of now; what it is asked for is
+                billed as forward samples.
+        """
+        indices = self.select(step, score)
+        return Batch(indices, self.labels(indices))
+
+    def schedule_step(self, step: int, steps: int) -> tuple[int, int]:
+        """Where in the learning rate's schedule a step stands: its number there, and the schedule's length in steps.
+
+        Args:
+            step: from 0.
+            steps: of the whole training, which is what a schedule spans unless a method trains in phases.
+        """
+        return step, steps
+
+    def labels(self, indices: Int64[Tensor, "copy example"]) -> Int64[Tensor, "copy example"]:
+        """Each copy's labels at these positions of the training set."""
+        positions = indices if self._shared else indices + self._offsets
+        return self._labels.index_select(0, positions.flatten()).view_as(indices)
+
+    @abstractmethod
+    def select(self, step: int, score: Score) -> Int64[Tensor, "copy batch"]:
+        """Positions in the training set, for each copy."""
+
+    def weigh(self, losses: Float[Tensor, "copy batch"], copies: slice) -> Float[Tensor, "copy batch"]:  # noqa: ARG002
+        """Coefficients of the examples' losses in a copy's loss, seen before the backward pass; here, their mean.
+
+        Args:
+            losses: of the copies that `copies` names, which may be some of the stack.
+            copies: which copies they are.
+        """
+        return torch.full_like(losses, 1 / losses.shape[1])
+
+    def observe(self, step: int, batch: Batch, losses: Float[Tensor, "copy batch"]) -> None:
+        """What the batch's examples lost, before the update that they made."""
+
+    @property
+    def weighs(self) -> bool:
+        """Whether `weigh` does more than take the mean; where it does not, the loop leaves it out."""
+        return type(self).weigh is not Batches.weigh
+
+    def record(self) -> dict[str, Any]:
+        """What there is to say of the training, for the manifest: JSON, the same in every rerun."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """What cannot be derived from the step: for a checkpoint, and nothing here."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+
+
+def orders(examples: int, seeds: Sequence[int], epoch: int) -> Int64[Tensor, "copy example"]:
+    """The order in which each copy meets the training set in an epoch, on the CPU: every position once."""
+    return torch.stack([torch.randperm(examples, generator=generator(seed, "batches", epoch)) for seed in seeds])
+
+
+class EpochBatches(Batches):
+    """Every example once an epoch, in seeded batches; the last, incomplete batch of an epoch is left out.
+
+    Args:
+        labels: as in `Batches`.
+        seeds: as in `Batches`.
+        batch_size: as in `Batches`.
+        order: `reshuffled` permutes anew for each epoch; `fixed` repeats the batches of the first epoch.
+    """
+
+    def __init__(
+        self,
+        labels: Tensor,
+        seeds: Sequence[int],
+        batch_size: int,
+        order: Literal["reshuffled", "fixed"] = "reshuffled",
+    ) -> None:
+        super().__init__(labels, seeds, batch_size)
+        self.order = order
+        self.batches_per_epoch = self.examples // batch_size
+        self._epoch: int | None = None
+        self._batches: tuple[Int64[Tensor, "copy batch"], ...] = ()
+
+    def select(self, step: int, score: Score) -> Int64[Tensor, "copy batch"]:  # noqa: ARG002
+        """A part of the epoch's permutation: a function of the step, so a resumed run needs no state."""
+        epoch, position = divmod(step, self.batches_per_epoch)
+        epoch = 0 if self.order == "fixed" else epoch
+        if epoch != self._epoch:
+            self._epoch, self._batches = epoch, self._cut(orders(self.examples, self.seeds, epoch))
+        return self._batches[position]
+
+    def _cut(self, order: Int64[Tensor, "copy example"]) -> tuple[Int64[Tensor, "copy batch"], ...]:
+        """The batches of an epoch; each lies together in memory, where a slice of the order would be all over it."""
+        whole = order[:, : self.batches_per_epoch * self.batch_size]
+        parts = whole.view(len(self.seeds), self.batches_per_epoch, self.batch_size).transpose(0, 1)
+        return parts.contiguous().to(self.device).unbind()

@@ -1,0 +1,170 @@
+"""What a method is given, and what the house makes of what it leaves."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch.nn import functional as F
+
+from assay import models
+from assay.data.sets.noise import noisy
+from assay.engine.batches import EpochBatches
+from assay.engine.curves import Copy
+from assay.engine.loop import Plan
+from assay.engine.stack import initialise, predict
+from assay.engine.step_rule import GradientUpdate
+from assay.models import artifact
+from assay.models.artifact import Artifact, Manifest, ModelRecord, Variant
+from assay.models.combine import combine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Literal
+
+    from jaxtyping import Int64
+    from torch import Tensor, nn
+
+    from assay.core.config import Run
+    from assay.data.sets.prepared import Prepared, Split
+    from assay.engine.averaging import Averaging
+    from assay.engine.batches import Batches
+    from assay.engine.curves import Curves
+    from assay.engine.parametrisation import Outcome, Parametrisation
+    from assay.engine.stack import Weights
+    from assay.engine.step_rule import StepRule
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class TrainContext:
+    """One training: the parameters as resolved for an arm, and the data on the device.
+
+    Attributes:
+        run: the parameters.
+        data: the prepared data.
+        parents: the trained networks that this training starts from, by arm; empty but for a pruning round.
+        eval_splits: the splits whose loss and accuracy the curves show; nothing is chosen by those of the test set.
+    """
+
+    run: Run
+    data: Prepared
+    parents: Mapping[str, Artifact] = field(default_factory=dict)
+    eval_splits: tuple[Literal["validation", "test"], ...] = ("validation",)
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything runs: where the data is."""
+        return self.data.train.images.device
+
+    def fresh(self, seeds: Sequence[int]) -> tuple[nn.Module, Weights, Weights]:
+        """A new network for each seed, stacked: the module, its parameters and its buffers `(copy, *shape)`."""
+        model = self.run.model
+        return initialise(partial(models.build, model.name, self.data.images, **model.arguments), seeds, self.device)
+
+    @cached_property
+    def labels(self) -> Int64[Tensor, " example"] | Int64[Tensor, "copy example"]:
+        """The training set's labels: the same for all copies, or with label noise each seed's own."""
+        labels, share = self.data.train.labels, self.run.label_noise
+        if not share:
+            return labels
+        return torch.stack([noisy(labels, share, self.data.images.classes, seed) for seed in self.run.seeds])
+
+    def batches(self, order: Literal["reshuffled", "fixed"] = "reshuffled") -> EpochBatches:
+        """Plain epochs over the training set, one order for each seed."""
+        return EpochBatches(self.labels, self.run.seeds, self.run.train.batch_size, order)
+
+    def gradient_update(
+        self,
+        batches: Batches,
+        parametrisation: Parametrisation | None = None,
+        averaging: Averaging | None = None,
+        stored: Weights | None = None,
+    ) -> GradientUpdate:
+        """Gradient training of one network a seed, from fresh weights unless the method stores something else."""
+        network, parameters, buffers = self.fresh(self.run.seeds)
+        start = parameters if stored is None else stored
+        seams = (batches, parametrisation, averaging)
+        return GradientUpdate(self.data, self.run.train, self.run.seeds, network, start, buffers, *seams)
+
+    def plan(self, update: StepRule) -> Plan:
+        """How long to train, whose curves to draw, and on which splits."""
+        arm, train = self.run.arm, self.run.train
+        copies = [Copy(_curve(arm, name), seed) for name in update.curve_names for seed in self.run.seeds]
+        splits: dict[str, Split] = {name: getattr(self.data, name) for name in self.eval_splits}
+        return Plan(self.run.name, train.steps, train.evaluate_every, copies, splits, update.first_step)
+
+    def artifact(self, update: StepRule, curves: Curves) -> Artifact:
+        """What training left, with the record of how it came about."""
+        outcomes, paths = update.variants(), update.sweeps()
+        steps = curves.best_steps()
+        best, accuracies = _by_curve(curves, steps), _by_curve(curves, curves.accuracies_at(steps, "test"))
+        records = {}
+        for name, outcome in outcomes.items():
+            validation = self._validation(update.network, outcome)
+            curve = _curve(self.run.arm, name if name in update.curve_names else "")
+            records[name] = Variant(
+                members=next(iter(outcome.weights.values())).shape[1],
+                combine=outcome.combine,
+                density=outcome.density,
+                cost=update.counters.cost(outcome.copies) + outcome.prior_cost,
+                best_step=best.get(curve, []),
+                best_step_accuracy=accuracies.get(curve, []),
+                **validation,
+            )
+        run, model = self.run, self.run.model
+        forward, both = models.operations(model.name, self.data.images, model.arguments)
+        manifest = Manifest(
+            arm=run.arm,
+            method=run.method,
+            seeds=list(run.seeds),
+            model=ModelRecord(
+                name=model.name, arguments=model.arguments, flops_per_sample=forward, flops_per_train_sample=both
+            ),
+            images=asdict(self.data.images),
+            parameters=run.parameters,
+            block=run.block,
+            data_digest=self.data.digest,
+            variants=records,
+            record=update.record(),
+            sweeps={name: path.sweep for name, path in paths.items()},
+        )
+        masks = {f"{name}{artifact.MASKS}": outcome.masks for name, outcome in outcomes.items() if outcome.masks}
+        points = {f"{name}{artifact.POINTS}": path.points for name, path in paths.items() if path.points}
+        buffers = {f"{name}{artifact.BUFFERS}": path.buffers for name, path in paths.items() if path.buffers}
+        weights = {name: outcome.weights for name, outcome in outcomes.items()}
+        return Artifact(manifest=manifest, weights=weights | masks | points | buffers)
+
+    def _validation(self, network: nn.Module, outcome: Outcome) -> dict[str, list[float]]:
+        """Loss and accuracy of a variant's combined prediction on the validation set, for each seed."""
+        split = self.data.validation
+        if not len(split.labels):
+            return {}
+        losses, accuracies = [], []
+        for seed in range(len(self.run.seeds)):
+            members = {name: tensor[seed] for name, tensor in outcome.weights.items()}
+            logits = predict(network, members, split.images, self.data.mean, self.data.std)
+            probabilities = combine(logits, outcome.combine)
+            losses.append(F.nll_loss(probabilities.clamp_min(1e-12).log().double(), split.labels).item())
+            accuracies.append((probabilities.argmax(-1) == split.labels).double().mean().item())
+        return {
+            "validation_loss": [round(loss, 6) for loss in losses],
+            "validation_accuracy": [round(accuracy, 6) for accuracy in accuracies],
+        }
+
+
+def _curve(arm: str, name: str) -> str:
+    """What a curve is called: the arm, or `<arm>/<variant>` where an arm draws several."""
+    return f"{arm}/{name}" if name else arm
+
+
+def _by_curve(curves: Curves, values: Sequence[V]) -> dict[str, list[V]]:
+    """Values of the copies, in the order of the seeds, by the curve that they belong to."""
+    found: dict[str, list[V]] = defaultdict(list)
+    for copy, value in zip(curves.copies, values, strict=True) if values else ():
+        found[copy.arm].append(value)
+    return found

@@ -1,0 +1,202 @@
+"""Optimizers with fused updates, and learning-rate schedules as plain functions of the step."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import torch
+
+from assay.core import config
+from assay.core.errors import AssayError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from assay.engine.stack import Weights
+
+UNIT = 16  # float32 numbers: a cache line, at which the kernels share out work to threads, and the widest vector
+
+
+class Optimizer(ABC):
+    """A rule that moves stacked tensors in place: one fused call moves all copies, elementwise and so independently.
+
+    PyTorch's fused kernels do the arithmetic. Its optimizer classes stay out: they import the compiler, more than a
+    second in every stage, and keep books at every step, as do the functions between.
+
+    On a CPU the kernels move vectors of numbers, and those at the end of a tensor one by one, which may round another
+    way. So parameters whose copies are not whole units go to them in one padded tensor (`_padded`), and a copy has the
+    same bits in a stack of any size.
+
+    Args:
+        stored: what it moves, by name, `(copy, *shape)`.
+        kept: the names of what it keeps of each tensor, 0 at first.
+    """
+
+    def __init__(self, stored: Weights, *kept: str) -> None:
+        on_cpu = [name for name, tensor in stored.items() if not tensor.is_cuda]
+        self._odd = [name for name in on_cpu if stored[name][0].numel() % UNIT]
+        self._names = [name for name in stored if name not in self._odd]
+        self._own = [stored[name] for name in self._odd]
+        whole = [stored[name] for name in self._names]
+        packed, self._values = _padded(self._own)
+        gradients, self._gradients = _padded(self._own)
+        self._tensors, self._packed_gradients = [*whole, *packed], gradients
+        self._kept: dict[str, list[Tensor]] = {}
+        self._moments: dict[str, list[Tensor]] = {}
+        for name in kept:
+            fresh, (padded, views) = [torch.zeros_like(tensor) for tensor in whole], _padded(self._own)
+            self._kept[name], self._moments[name] = [*fresh, *views], [*fresh, *padded]
+
+    def step(self, gradients: Weights, rate: float) -> None:
+        """Move the tensors.
+
+        Args:
+            gradients: by the names of what is stored, of the same shapes.
+            rate: the learning rate of this step.
+        """
+        if self._odd:
+            torch._foreach_copy_(self._values, self._own)
+            torch._foreach_copy_(self._gradients, [gradients[name] for name in self._odd])
+        self._move([*(gradients[name] for name in self._names), *self._packed_gradients], rate)
+        if self._odd:
+            torch._foreach_copy_(self._own, self._values)
+
+    @abstractmethod
+    def _move(self, gradients: list[Tensor], rate: float) -> None:
+        """Call the kernel on `_tensors`, with gradients in the same order."""
+
+    def state(self) -> dict[str, list[Tensor]]:
+        """For a checkpoint."""
+        return self._kept
+
+    def restore(self, state: dict[str, list[Tensor]]) -> None:
+        """From a checkpoint."""
+        for name, tensors in self._kept.items():
+            for own, saved in zip(tensors, state[name], strict=True):
+                own.copy_(saved)
+
+
+class FusedAdam(Optimizer):
+    """Adam (Kingma and Ba 2015, arXiv 1412.6980), or AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101).
+
+    Args:
+        stored: what it moves.
+        settings: its constants.
+    """
+
+    def __init__(self, stored: Weights, settings: config.Adam) -> None:
+        super().__init__(stored, "mean", "mean_square")
+        self._kept["steps"] = [torch.zeros((), device=tensor.device) for tensor in self._tensors[:1]]
+        self._settings = settings
+        self._kernel = torch._fused_adamw_ if settings.name == "adamw" else torch._fused_adam_
+
+    def _move(self, gradients: list[Tensor], rate: float) -> None:
+        (steps,) = self._kept["steps"]
+        steps += 1
+        self._kernel(
+            self._tensors,
+            gradients,
+            self._moments["mean"],
+            self._moments["mean_square"],
+            [],
+            [steps] * len(self._tensors),
+            amsgrad=False,
+            maximize=False,
+            lr=rate,
+            beta1=self._settings.betas[0],
+            beta2=self._settings.betas[1],
+            eps=self._settings.eps,
+            weight_decay=self._settings.weight_decay,
+        )
+
+
+class FusedSGD(Optimizer):
+    """Stochastic gradient descent, with momentum (Nesterov's, if asked for) where it is above 0.
+
+    Args:
+        stored: what it moves.
+        settings: its constants.
+    """
+
+    def __init__(self, stored: Weights, settings: config.SGD) -> None:
+        super().__init__(stored, *(["velocity"] if settings.momentum else []))
+        self._settings = settings
+
+    def _move(self, gradients: list[Tensor], rate: float) -> None:
+        torch._fused_sgd_(
+            self._tensors,
+            gradients,
+            self._moments.get("velocity", []),
+            dampening=0.0,
+            nesterov=self._settings.nesterov,
+            maximize=False,
+            is_first_step=False,
+            lr=rate,
+            momentum=self._settings.momentum,
+            weight_decay=self._settings.weight_decay,
+        )
+
+
+def _padded(tensors: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """One tensor of zeros `(copy, number)` with room for all of these, none where there are none; and a view for each.
+
+    In a copy each begins at a whole unit, so that no copy's numbers depend on how many copies there are.
+    """
+    if not tensors:
+        return [], []
+    sizes = [-(-tensor[0].numel() // UNIT) * UNIT for tensor in tensors]
+    room = tensors[0].new_zeros(len(tensors[0]), sum(sizes))
+    parts = zip(room.split(sizes, 1), tensors, strict=True)
+    return [room], [part[:, : own[0].numel()].view(own.shape) for part, own in parts]
+
+
+def make_optimizer(settings: config.Optimizer, stored: Weights) -> Optimizer:
+    """The optimizer over stacked tensors.
+
+    Args:
+        settings: which one, and its constants.
+        stored: `(copy, *shape)` by name.
+    """
+    values = {name: tensor.detach() for name, tensor in stored.items()}
+    return FusedSGD(values, settings) if isinstance(settings, config.SGD) else FusedAdam(values, settings)
+
+
+def check_warm_up(schedule: config.Schedule, steps: int, where: str) -> None:
+    """Refuse a training, or a phase of one, in which the learning rate never reaches its full height.
+
+    Args:
+        schedule: of the optimizer.
+        steps: how long the training or phase is.
+        where: the key that decides how long it is, and what it is, for the message.
+
+    Raises:
+        AssayError: the warm-up is no shorter than that.
+    """
+    if schedule.warmup_steps >= steps:
+        raise AssayError(
+            f"{where} has {steps} steps, no more than the schedule's warmup_steps ({schedule.warmup_steps}), so that "
+            "its full learning rate is never reached; make it longer, or lower schedule.warmup_steps"
+        )
+
+
+def rate_factor(schedule: config.Schedule, step: int, steps: int) -> float:
+    """What the learning rate is multiplied by at a step.
+
+    Args:
+        schedule: its shape; a warm-up rises linearly and reaches the full rate at step `warmup_steps`.
+        step: from 0.
+        steps: the length of what the schedule spans, more than the warm-up (`check_warm_up`): a whole training, or a
+            phase of one. A cosine reaches `final` when the last of them is done.
+    """
+    if step < schedule.warmup_steps:
+        return (step + 1) / (schedule.warmup_steps + 1)
+    if isinstance(schedule, config.Step):
+        return schedule.factor ** sum(step >= at for at in schedule.at)
+    if isinstance(schedule, config.Cosine):
+        progress = (step - schedule.warmup_steps) / (steps - schedule.warmup_steps)
+        return schedule.final + (1 - schedule.final) * (1 + math.cos(math.pi * progress)) / 2
+    return 1.0

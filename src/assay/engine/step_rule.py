@@ -1,0 +1,250 @@
+"""The fourth seam: how does a proposal become the next state? By a gradient step, unless a method says otherwise."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from assay.core.config import PARAMS_FILE
+from assay.core.runtime import key
+from assay.engine.averaging import Averaging
+from assay.engine.batch_loader import BatchLoader
+from assay.engine.cost import Counters
+from assay.engine.optim import check_warm_up, make_optimizer, rate_factor
+from assay.engine.parametrisation import Outcome, Parametrisation, Swept
+from assay.engine.stack import Stack, Weights, example_losses
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Bool, Float, Int64
+    from torch import Tensor, nn
+
+    from assay.core.config import Train
+    from assay.data.sets.prepared import Prepared
+    from assay.engine.batches import Batches
+
+
+@dataclass(frozen=True)
+class BatchStats:
+    """What a step saw before it moved.
+
+    Attributes:
+        losses: of each example, or the means of some mini-batches.
+        correct: whether it was classified rightly, or the share that was.
+    """
+
+    losses: Float[Tensor, "copy batch"]
+    correct: Bool[Tensor, "copy batch"] | Float[Tensor, "copy batch"]
+
+
+class StepRule(ABC):
+    """The state of a training and the rule that moves it.
+
+    Attributes:
+        network: the plain module that all copies share.
+        counters: what each copy has cost so far.
+        curve_names: the networks that each seed trains side by side and whose curves are told apart, by the variant
+            that comes of them; the empty name stands for the arm itself. Copies stand in this order, seeds within.
+        first_step: the step that training begins with, above 0 where the weights come from later than the start.
+    """
+
+    network: nn.Module
+    counters: Counters
+    curve_names: tuple[str, ...] = ("",)
+    first_step: int = 0
+
+    @abstractmethod
+    def step(self, step: int) -> BatchStats:
+        """Move every copy once."""
+
+    @abstractmethod
+    def evaluated(self) -> Weights:
+        """Parameters and buffers `(copy, *shape)` whose validation loss the curves show."""
+
+    @abstractmethod
+    def variants(self) -> dict[str, Outcome]:
+        """What the training leaves, by variant; the first is what the bare arm stands for."""
+
+    def sweeps(self) -> dict[str, Swept]:
+        """Paths of networks to evaluate point by point, by name."""
+        return {}
+
+    def record(self) -> dict[str, Any]:
+        """What there is to say of the training beside its weights, for the manifest: JSON, the same in every rerun."""
+        return {}
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs to go on to the same bytes, as tensors, numbers, strings, lists and dicts."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+
+
+class StepWrapper(StepRule):
+    """An update that does something beside another's steps; whatever it does not override is the other's.
+
+    Args:
+        inner: the other.
+    """
+
+    def __init__(self, inner: StepRule) -> None:
+        self.inner, self.network, self.counters = inner, inner.network, inner.counters
+        self.curve_names, self.first_step = inner.curve_names, inner.first_step
+
+    def step(self, step: int) -> BatchStats:
+        """The inner update's."""
+        return self.inner.step(step)
+
+    def evaluated(self) -> Weights:
+        """The inner update's."""
+        return self.inner.evaluated()
+
+    def variants(self) -> dict[str, Outcome]:
+        """The inner update's."""
+        return self.inner.variants()
+
+    def sweeps(self) -> dict[str, Swept]:
+        """The inner update's."""
+        return self.inner.sweeps()
+
+    def record(self) -> dict[str, Any]:
+        """The inner update's."""
+        return self.inner.record()
+
+    def state(self) -> dict[str, Any]:
+        """The inner update's."""
+        return {"inner": self.inner.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+        self.inner.restore(state["inner"])
+
+
+class GradientUpdate(StepRule):
+    """Draw a batch, run the weights, step down the gradient.
+
+    Args:
+        data: the prepared data, on the device.
+        train: the budget; its `steps` are the schedule's length, and may be fewer than those of the whole arm.
+        seeds: one for each copy.
+        network: the plain module.
+        stored: what is trained, `(copy, *stored shape)`.
+        buffers: of the networks that run, `(copy, *shape)`.
+        batches: the first seam.
+        parametrisation: the second.
+        averaging: the third.
+
+    Raises:
+        AssayError: the schedule still warms up when the steps are over.
+    """
+
+    def __init__(
+        self,
+        data: Prepared,
+        train: Train,
+        seeds: Sequence[int],
+        network: nn.Module,
+        stored: Weights,
+        buffers: Weights,
+        batches: Batches,
+        parametrisation: Parametrisation | None = None,
+        averaging: Averaging | None = None,
+    ) -> None:
+        device = data.train.images.device
+        check_warm_up(train.schedule, train.steps, f"{PARAMS_FILE}: train.schedule: a training by gradient")
+        self.train, self.seeds, self.network = train, tuple(seeds), network
+        self.stored = {name: tensor.detach().clone() for name, tensor in stored.items()}
+        self.buffers = {name: tensor.clone() for name, tensor in buffers.items()}
+        self.batches = batches
+        self.parametrisation = parametrisation or Parametrisation()
+        self.averaging = averaging or Averaging()
+        self.stack = Stack(network, len(self.seeds), device, train.precision)
+        self.loader = BatchLoader(data, seeds)
+        self.counters = Counters(len(self.seeds), device)
+        self.optimizer = make_optimizer(train.optimizer, self.stored)
+
+    def step(self, step: int) -> BatchStats:
+        """One update of every copy."""
+        if step in self.batches.phase_starts:
+            self.optimizer = make_optimizer(self.train.optimizer, self.stored)
+        place = self.batches.schedule_step(step, self.train.steps)
+        scheduled = self.train.optimizer.lr * rate_factor(self.train.schedule, *place)
+        batch = self.batches.draw(step, self._score)
+        weights = self.parametrisation.weights(self.stored, step)
+        gradients = self.stack.gradients(
+            weights,
+            self.buffers,
+            self.loader.batch(batch.indices, step),
+            batch.labels,
+            self.batches.weigh if self.batches.weighs else None,
+            [key(seed, "layers", step) for seed in self.seeds] if self.stack.draws else None,
+        )
+        carried = self.parametrisation.gradients(self.stored, weights, gradients.by_name, step)
+        self.optimizer.step(carried, self.averaging.rate(step, scheduled))
+        self.counters.add("train_samples", gradients.used)
+        if self.batches.weighs:
+            self.counters.add("forward_samples", batch.labels.shape[1] - gradients.used)
+        self.counters.add("optimizer_steps", 1)
+        self.batches.observe(step, batch, gradients.losses)
+        self.averaging.observe(step, self.stored, self.buffers)
+        return BatchStats(gradients.losses, gradients.correct)
+
+    def _score(
+        self, indices: Int64[Tensor, "copy examples"], labels: Int64[Tensor, "copy examples"]
+    ) -> Float[Tensor, "copy examples"]:
+        """Losses under the weights of now, in eval mode and without augmentation; billed as forward samples."""
+        self.network.eval()
+        weights = self.evaluated()
+        losses = []
+        with torch.no_grad():
+            for part, own_labels in zip(
+                indices.split(self.train.batch_size, 1), labels.split(self.train.batch_size, 1), strict=True
+            ):
+                logits = self.stack.forward(weights, self.loader.batch(part, None))
+                losses.append(example_losses(logits, own_labels))
+        self.counters.add("forward_samples", indices.shape[1])
+        return torch.cat(losses, 1)
+
+    def evaluated(self) -> Weights:
+        """The weights of now, with their buffers."""
+        return {**self.buffers, **self.parametrisation.evaluated(self.stored)}
+
+    def variants(self) -> dict[str, Outcome]:
+        """What the averaging and the parametrisation leave."""
+        return {**self.averaging.variants(), **self.parametrisation.variants(self.stored, self.buffers)}
+
+    def sweeps(self) -> dict[str, Swept]:
+        """What the parametrisation leaves."""
+        return self.parametrisation.sweeps(self.stored, self.buffers)
+
+    def record(self) -> dict[str, Any]:
+        """What the seams have to say."""
+        return {**self.batches.record(), **self.parametrisation.record(self.stored), **self.averaging.record()}
+
+    def state(self) -> dict[str, Any]:
+        """Weights, buffers, optimizer, counters, and what the seams keep."""
+        return {
+            "stored": self.stored,
+            "buffers": self.buffers,
+            "optimizer": self.optimizer.state(),
+            "counters": self.counters.state(),
+            "batches": self.batches.state(),
+            "averaging": self.averaging.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+        for name, tensor in self.stored.items():
+            tensor.copy_(state["stored"][name])
+        for name, tensor in self.buffers.items():
+            tensor.copy_(state["buffers"][name])
+        self.optimizer.restore(state["optimizer"])
+        self.counters.restore(state["counters"])
+        self.batches.restore(state["batches"])
+        self.averaging.restore(state["averaging"])

@@ -1,0 +1,299 @@
+"""Trained networks on disk: one safetensors file of stacked weights, one manifest that says what they are.
+
+`weights.safetensors` holds, for every variant of an arm, tensors named `<variant>/<parameter or buffer>` of shape
+`(S, M, *shape)`: S seeds, M members whose predictions are combined. The names are those of the plain module that
+`assay.models.build` returns, so a slice `[seed, member]` loads into it with `load_state_dict`. Beside a pruned variant
+stand its masks, under `<variant>.mask/<parameter>`. A sweep, a path of networks that lie in the span of a few, keeps
+what it combines under `<sweep>.points/<parameter>`, unless a variant holds it already, and the buffers of each of its
+points under `<sweep>.buffers/<buffer>`, `(S, point, *shape)`.
+
+The manifest holds the SHA-256 of the weights and of its own content. Readers refuse files that do not match.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from assay.core import errors, files
+from assay.core.config import parsing
+from assay.core.errors import AssayError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
+MASKS = ".mask"
+POINTS, BUFFERS = ".points", ".buffers"
+Combine = Literal["mean_probability", "mean_logit", "majority_vote"]
+
+
+class Record(BaseModel):
+    """A part of the manifest. Unknown keys are kept: a method may record more about itself."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+
+class Cost(Record):
+    """What one network of a variant cost to train, counted, not timed; a mean where seeds differ.
+
+    It is all that the variant rests on: a lottery ticket's holds the trainings that found its mask.
+
+    Attributes:
+        train_samples: examples that went forward and backward.
+        forward_samples: examples that went forward only, such as those of a scoring pass; validation is not billed.
+        optimizer_steps: updates of the weights.
+        tuning_samples: examples that the trainings of a grid ran, but for the one that was chosen, which is billed as
+            this training; counted apart from the others.
+    """
+
+    train_samples: int | float = 0
+    forward_samples: int | float = 0
+    optimizer_steps: int | float = 0
+    tuning_samples: int | float = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        """Both together."""
+        return Cost(
+            train_samples=self.train_samples + other.train_samples,
+            forward_samples=self.forward_samples + other.forward_samples,
+            optimizer_steps=self.optimizer_steps + other.optimizer_steps,
+            tuning_samples=self.tuning_samples + other.tuning_samples,
+        )
+
+
+class Variant(Record):
+    """One way to predict with what an arm trained.
+
+    Attributes:
+        members: M, the networks whose predictions are combined.
+        combine: how they are combined; with one member it makes no difference.
+        density: the share of weights that is not pruned.
+        cost: what training it cost.
+        best_step: for each seed, the step of the least validation loss; empty where nothing was evaluated.
+        best_step_accuracy: for each seed, the accuracy on the test set at that step; empty where it was not watched.
+        validation_loss: for each seed, at the end of training; empty where there is no validation set.
+        validation_accuracy: likewise.
+    """
+
+    members: int = Field(ge=1)
+    combine: Combine = "mean_probability"
+    density: float = Field(default=1.0, gt=0, le=1)
+    cost: Cost = Cost()
+    best_step: list[int] = []
+    best_step_accuracy: list[float] = []
+    validation_loss: list[float] = []
+    validation_accuracy: list[float] = []
+
+
+class Sweep(Record):
+    """A path of networks, each a linear combination of stored ones; evaluation walks along it, point by point.
+
+    Attributes:
+        axis: what changes along it, such as `alpha`.
+        at: where on the axis each point is.
+        tensors: what is combined: the members of a variant, by its name, or `<sweep>.points`.
+        coefficients: for each point, the factor of each network that is combined.
+        combine: how the predictions of several points become one.
+    """
+
+    axis: str
+    at: list[float]
+    tensors: str
+    coefficients: list[list[float]]
+    combine: Combine = "mean_probability"
+
+
+class ModelRecord(Record):
+    """The architecture: `assay.models.build(name, images, **arguments)` makes the network again.
+
+    Attributes:
+        name: of the family.
+        arguments: what it was given.
+        flops_per_sample: floating-point operations of the whole network for one image, forward.
+        flops_per_train_sample: likewise forward and backward.
+    """
+
+    name: str
+    arguments: dict[str, Any] = {}
+    flops_per_sample: int | None = None
+    flops_per_train_sample: int | None = None
+
+
+class Manifest(Record, parsing.Digested):
+    """What the weights beside it are.
+
+    Attributes:
+        arm: the arm's name, `baseline` or `round-<n>`.
+        method: the method's name.
+        seeds: one network (of M members) for each.
+        block: which of the arm's blocks of seeds (seeds.yaml); 0 is the first.
+        model: the architecture.
+        images: channels, height, width and classes of the data it was built for.
+        parameters: the parameters as resolved, every override applied.
+        data_digest: the digest of the prepared data.
+        variants: by name, in the order in which a reader should meet them; the first is what the bare arm stands for.
+        record: what the method has to say of its training beside the weights, such as how often each batch was seen.
+        sweeps: paths of networks to evaluate point by point, by name.
+        weights_sha256: of the file of weights; `write` fills it in.
+    """
+
+    arm: str
+    method: str
+    seeds: list[int]
+    model: ModelRecord
+    images: dict[str, int]
+    parameters: dict[str, Any]
+    data_digest: str
+    variants: dict[str, Variant]
+    record: dict[str, Any] = {}
+    sweeps: dict[str, Sweep] = {}
+    weights_sha256: str = ""
+    block: int = 0
+
+
+class Artifact(BaseModel):
+    """A manifest with its weights: for each variant, tensors `(S, M, *shape)` by parameter or buffer name."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    manifest: Manifest
+    weights: dict[str, dict[str, Tensor]]
+
+
+def write(folder: Path, artifact: Artifact) -> None:
+    """Write an artifact as a directory, whole or not at all; equal artifacts give equal bytes.
+
+    Raises:
+        AssayError: manifest and weights do not belong together.
+    """
+    check(artifact, str(folder))
+    tensors = {
+        f"{variant}/{name}": tensor.detach().cpu().contiguous()
+        for variant, state in artifact.weights.items()
+        for name, tensor in state.items()
+    }
+    with files.replacing(folder) as temporary:
+        temporary.mkdir()
+        save_file(tensors, temporary / WEIGHTS)
+        digest = files.file_digest(temporary / WEIGHTS)
+        manifest = artifact.manifest.model_copy(update={"weights_sha256": digest})
+        files.write_json(temporary / MANIFEST, manifest.signed())
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest alone.
+
+    Raises:
+        AssayError: it is missing, damaged, or has no digest.
+    """
+    path, again = folder / MANIFEST, errors.again(folder)
+    manifest = parsing.read(Manifest, path, "`dvc repro` trains it, `dvc pull` fetches it", again)
+    manifest.verify(path, again)
+    return manifest
+
+
+def verified(folder: Path) -> Manifest:
+    """Read the manifest and compare the file of weights with its digest; no weights are loaded.
+
+    Raises:
+        AssayError: a file is missing or damaged.
+    """
+    manifest, path = read_manifest(folder), folder / WEIGHTS
+    if not path.is_file():
+        raise AssayError(f"{path}: not found; {errors.again(folder)}")
+    if files.file_digest(path) != manifest.weights_sha256:
+        raise AssayError(f"{path}: damaged or altered: not the SHA-256 in {MANIFEST}; {errors.again(folder)}")
+    return manifest
+
+
+def read(folder: Path) -> Artifact:
+    """Read an artifact and check it.
+
+    Raises:
+        AssayError: a file is missing or damaged.
+    """
+    manifest = verified(folder)
+    weights: dict[str, dict[str, Tensor]] = {variant: {} for variant in manifest.variants}
+    for key, tensor in load_file(folder / WEIGHTS).items():
+        variant, _, name = key.partition("/")
+        weights.setdefault(variant, {})[name] = tensor
+    return Artifact(manifest=manifest, weights=weights)
+
+
+def check(artifact: Artifact, where: str) -> None:
+    """Compare shapes with the manifest.
+
+    Raises:
+        AssayError: a variant has no weights, weights belong to no variant or sweep, or a tensor does not begin with
+            (seeds, members).
+    """
+    seeds, variants, sweeps = len(artifact.manifest.seeds), artifact.manifest.variants, artifact.manifest.sweeps
+    known = {*variants, *(f"{name}{MASKS}" for name in variants)}
+    known |= {f"{sweep}{suffix}" for sweep in sweeps for suffix in (POINTS, BUFFERS)}
+    for name in artifact.weights:
+        if name not in known:
+            raise AssayError(f"{where}: {name}: its variant is not in the manifest ({', '.join(variants)})")
+    for name, variant in variants.items():
+        state = artifact.weights.get(name)
+        if not state:
+            raise AssayError(f"{where}: the variant {name!r} of the manifest has no weights")
+        for key, tensor in state.items():
+            if tuple(tensor.shape[:2]) != (seeds, variant.members):
+                expected = f"({seeds} seeds, {variant.members} members, ...)"
+                raise AssayError(f"{where}: {name}/{key} has shape {tuple(tensor.shape)}; the manifest says {expected}")
+        for key, mask in artifact.weights.get(f"{name}{MASKS}", {}).items():
+            if key not in state or mask.shape != state[key].shape:
+                shape = tuple(state[key].shape) if key in state else "no such parameter"
+                raise AssayError(f"{where}: {name}{MASKS}/{key} has shape {tuple(mask.shape)}; the model has {shape}")
+    for name, sweep in sweeps.items():
+        _check_sweep(artifact, name, sweep, where)
+
+
+def _check_sweep(artifact: Artifact, name: str, sweep: Sweep, where: str) -> None:
+    seeds, factors = len(artifact.manifest.seeds), {len(row) for row in sweep.coefficients}
+    combined = artifact.weights.get(sweep.tensors)
+    if not combined or len(factors) != 1 or len(sweep.coefficients) != len(sweep.at):
+        raise AssayError(f"{where}: the sweep {name!r} of the manifest lacks networks, or a row of factors a point")
+    groups = ((sweep.tensors, next(iter(factors))), (f"{name}{BUFFERS}", len(sweep.at)))
+    for group, count in groups:
+        for key, tensor in artifact.weights.get(group, {}).items():
+            if tuple(tensor.shape[:2]) != (seeds, count):
+                expected = f"({seeds}, {count}, ...)"
+                raise AssayError(f"{where}: {group}/{key} has shape {tuple(tensor.shape)}; {name!r} says {expected}")
+
+
+def state_dict(artifact: Artifact, variant: str, seed: int, member: int = 0) -> dict[str, Tensor]:
+    """The weights of one network, ready for `load_state_dict` of the plain module; `seed` is an index, 0 to S-1."""
+    return {name: tensor[seed, member] for name, tensor in artifact.weights[variant].items()}
+
+
+def mixed(artifact: Artifact, sweep: str, coefficients: Sequence[float]) -> dict[str, Tensor]:
+    """The parameters `(S, *shape)` of the networks that these factors make of what a sweep combines.
+
+    They need not be those of one of its points. The buffers are left out, since they are no linear function of it.
+
+    Args:
+        artifact: the trained networks.
+        sweep: a name from the manifest.
+        coefficients: the factor of each network that is combined.
+    """
+    combined = artifact.weights[artifact.manifest.sweeps[sweep].tensors]
+    buffers = artifact.weights.get(f"{sweep}{BUFFERS}", {})
+    return {
+        name: torch.einsum("m,sm...->s...", tensor.new_tensor(coefficients), tensor)
+        for name, tensor in combined.items()
+        if name not in buffers
+    }
+
+
+def point(artifact: Artifact, sweep: str, index: int) -> dict[str, Tensor]:
+    """Parameters and buffers `(S, *shape)` at a point of a sweep, `index` being its place in the sweep's lists."""
+    parameters = mixed(artifact, sweep, artifact.manifest.sweeps[sweep].coefficients[index])
+    buffers = artifact.weights.get(f"{sweep}{BUFFERS}", {})
+    return parameters | {name: tensor[:, index] for name, tensor in buffers.items()}

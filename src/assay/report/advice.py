@@ -1,0 +1,252 @@
+"""What to use: a few lines for a team that has to choose, each with what it gains and what it costs.
+
+Networks are chosen on the validation set; the differences that are told are those on the test set, so choosing among
+many does not flatter them. Only what is to be dropped is read off the test set, since nothing is chosen there.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from assay.analysis.statistics import paired_difference
+from assay.core.config import BASELINE
+from assay.report import numbers
+from assay.report.candidates import Candidate, Gap, candidates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from assay.report.content import Content
+
+MEASURED = 1e-9  # relative: costs that differ by less are equal
+FIVE = 5  # times: what teams ask of a cheaper network
+MOST_NAMED = 6
+NO_VALIDATION = "Nothing was validated (`data.validation: 0`), so nothing can be chosen"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A question that a team has, and its answer; `code` and **bold** are marked as in Markdown."""
+
+    question: str
+    answer: str
+
+
+def advise(content: Content) -> list[Line]:
+    """The lines about a comparison."""
+    found = candidates(content)
+
+    def difference(metric: str, one: Candidate, other: Candidate) -> Gap:
+        sides = [content.evaluations[candidate.row.arm] for candidate in (one, other)]
+        answers = [side.predictions[each.row.variant] for side, each in zip(sides, (one, other), strict=True)]
+        made = paired_difference(metric, *answers, *(side.record.seeds for side in sides))  # type: ignore[arg-type]
+        low, high = made.interval() or (None, None)
+        return Gap(made.value, low, high)
+
+    return lines(found, content.sparsity, content.matters, difference)
+
+
+def lines(
+    found: Sequence[Candidate],
+    sparsity: Sequence[Mapping[str, Any]],
+    matters: float,
+    difference: Callable[[str, Candidate, Candidate], Gap],
+) -> list[Line]:
+    """The lines.
+
+    Args:
+        found: the candidates, the baseline first.
+        sparsity: what was measured of pruned networks, an entry a round.
+        matters: the smallest difference in accuracy that matters.
+        difference: of two candidates in a metric of the test set, the first minus the second.
+    """
+    if len(found) < 2:
+        return []
+    if not any(one.validation for one in found):
+        return [Line("What to use", f"{NO_VALIDATION}."), *_drop(found, matters, difference)]
+    base = found[0]
+    cheap = [one for one in found if one.train <= 1 + MEASURED and one.infer <= 1 + MEASURED and one.row.members == 1]
+    best, dearest = _best(cheap), _best(found)
+    made = [Line("At no more training than the baseline", _accurate(best, base, cheap))]
+    same = dearest is best or dearest is None
+    text = "The same: nothing that costs more is better on validation." if same else _accurate(dearest, base, found)
+    made += [
+        Line("At any cost", text),
+        Line("Cheaper to run, without loss", _cheaper(found, sparsity, matters)),
+        Line("Best calibrated", _calibrated(found, difference)),
+        *_drop(found, matters, difference),
+    ]
+    return made
+
+
+def note(found: Sequence[Candidate]) -> str:
+    """What the lines stand on, in a sentence or two."""
+    seeds = max((one.row.seeds for one in found), default=0)
+    return (
+        f"Chosen by the validation set among {len(found)} variants, so first places may be luck. Differences are to "
+        f"the baseline, on the test set, with 95 % intervals, each alone, over up to {seeds} seeds. Costs are counted, "
+        "unless said to be measured. None of this is a claim of a paper."
+    )
+
+
+def _best(found: Sequence[Candidate]) -> Candidate | None:
+    """The highest validation accuracy, of equal ones the lower loss, then the first."""
+    known = [one for one in found if one.validation]
+    return max(known, key=lambda one: (one.validation[0], -one.validation[1]), default=None)  # type: ignore[index]
+
+
+def _accurate(best: Candidate | None, base: Candidate, among: Sequence[Candidate]) -> str:
+    if best is None:
+        return "No network at this cost was validated."
+    if best is base:
+        return f"**Keep the baseline** ({_percent(best)}): nothing at this cost is better on validation."
+    low, high = best.gap.low, best.gap.high
+    if low is None or high is None or not low > 0:
+        found = "worse" if high is not None and high < 0 else "not shown to be better"
+        first = f"`{best.name}` is first on validation, but on the test set it is {found}"
+        return f"**Keep the baseline** ({_percent(base)}): {first}, {_gap(best)}."
+    text = f"**`{best.name}`** ({_percent(best)}): {_gap(best)}, {_cost(best)}."
+    if best.control:
+        text += " It is a control, not what a paper proposes"
+        rival = _best([one for one in among if not one.control and one is not base])
+        text += f"; the best of the tested methods is `{rival.name}`, {_gap(rival)}, {_cost(rival)}." if rival else "."
+    return text
+
+
+def _cheaper(found: Sequence[Candidate], sparsity: Sequence[Mapping[str, Any]], matters: float) -> str:
+    base = found[0]
+    loss = f"{numbers.plain(100 * matters)} points"
+    if base.validation is None:
+        return f"{NO_VALIDATION}."
+    least = base.validation[0] - matters
+    able = [one for one in found if one.infer < 1 - MEASURED and one.validation and one.validation[0] >= least]
+    if not able:
+        return f"None: every network that is cheaper to run loses more than {loss} on validation."
+    smallest = min(able, key=lambda one: (one.infer, -one.validation[0]))  # type: ignore[index]
+    low, fewer = smallest.gap.low, 1 / smallest.infer if smallest.infer else math.inf
+    kept = "ruled out" if low is not None and low > -matters else "not ruled out"
+    text = (
+        f"**`{smallest.name}`**: {numbers.fixed(fewer, 1)} times fewer operations a prediction by count, "
+        f"{_gap(smallest)} (a loss of {loss} is {kept}), for {_times(smallest.train)} the training."
+    )
+    speeds = {one.name: _speeds(one, sparsity) for one in able}
+    own = speeds[smallest.name]
+    if not own:
+        return f"{text} Its time was not measured (`make bench-sparse` measures pruned networks)."
+    told = ", ".join(f"{_pace(speed)} at batch {batch}" for batch, speed in own.items())
+    text += f" **Measured, it is {told}**{'; it saves memory, not time' if max(own.values()) <= 1 else ''}."
+    speed, name, batch = max((speed, name, batch) for name, one in speeds.items() for batch, speed in one.items())
+    if speed >= FIVE:
+        return f"{text} The fastest, `{name}`, was measured {_pace(speed)} at batch {batch}."
+    most = (
+        f"the fastest is `{name}`, {_pace(speed)} at batch {batch}"
+        if speed > 1
+        else "no sparse network beats the dense"
+    )
+    return f"{text} {FIVE} times faster, measured: none; {most}."
+
+
+def _speeds(one: Candidate, sparsity: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """By batch, how many times faster its sparse network was measured than the dense one; empty without measurement."""
+    own = [entry for entry in sparsity if one.row.arm == f"round-{entry['round']}" and one.row.density < 1]
+    if not own:
+        return {}
+    dense, sparse = own[0]["latency_ms"]["dense"], own[0]["latency_ms"]["sparse"]
+    return {batch: dense[batch] / sparse[batch] for batch in dense}
+
+
+def _calibrated(found: Sequence[Candidate], difference: Callable[[str, Candidate, Candidate], Gap]) -> str:
+    known, base = [one for one in found if one.validation], found[0]
+    best = min(known, key=lambda one: one.validation[1])  # type: ignore[index]
+    ece = f"ECE {numbers.fixed(100 * best.row.ece, 2)} %"
+    if best is base:
+        return f"**The baseline** ({ece}): nothing has a lower loss on validation."
+    nll, gap = difference("nll", best, base), difference("ece", best, base)
+    return (
+        f"**`{best.name}`**, with the lowest validation loss: {ece} ({_ends(gap, 100, 2)} points), NLL "
+        f"{numbers.fixed(best.row.nll, 4)} ({_ends(nll, 1, 4)}), {_cost(best)}."
+    )
+
+
+def _drop(
+    found: Sequence[Candidate], matters: float, difference: Callable[[str, Candidate, Candidate], Gap]
+) -> list[Line]:
+    """Which arms to drop: an arm counts by its best variant, and is listed under the first reason that applies."""
+    base, failed, worse, beaten, nothing = found[0], [], [], [], []
+    for arm in dict.fromkeys(one.row.arm for one in found if one.row.arm != BASELINE):
+        own = [one for one in found if one.row.arm == arm]
+        best = _best(own) or own[0]
+        low, high = best.gap.low, best.gap.high
+        if all(one.row.above_majority is False for one in own):
+            failed.append(f"`{arm}` ({_percent(best)})")
+        elif best.control or low is None or high is None:
+            continue
+        elif high < 0 and best.train >= 1 - MEASURED and best.infer >= 1 - MEASURED:
+            worse.append((best.row.difference or 0, f"`{arm}` ({numbers.signed(100 * (best.gap.value or 0), 2)})"))
+        elif high < 0 and (rival := _beats(best, found, difference)):
+            beaten.append(f"`{arm}` (by `{rival.name}`)")
+        elif -matters < low and high < matters:
+            nothing.append(f"`{arm}`")
+    parts = [
+        ("No better than always answering the largest class", failed),
+        ("Worse than the baseline at no less cost", [text for _, text in sorted(worse)]),
+        ("Worse than the baseline, and beaten by another arm at no more cost", beaten),
+        (f"Changed nothing (less than {numbers.plain(100 * matters)} points either way)", nothing),
+    ]
+    told = " ".join(f"{reason}: {_list(names)}." for reason, names in parts if names)
+    return [
+        Line("To drop", told or f"Nothing is shown to be worse than the baseline ({_percent(base)}), or equal to it.")
+    ]
+
+
+def _beats(
+    one: Candidate, found: Sequence[Candidate], difference: Callable[[str, Candidate, Candidate], Gap]
+) -> Candidate | None:
+    """The most accurate other arm's variant that costs no more and is better beyond doubt; None where there is none."""
+    rivals = [
+        other
+        for other in found
+        if other.row.arm != one.row.arm
+        and other.row.accuracy > one.row.accuracy
+        and other.train <= one.train * (1 + MEASURED)
+        and other.infer <= one.infer * (1 + MEASURED)
+    ]
+    for rival in sorted(rivals, key=lambda other: -other.row.accuracy)[:3]:
+        if (difference("accuracy", rival, one).low or 0) > 0:
+            return rival
+    return None
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MOST_NAMED])
+    return f"{shown} and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else shown
+
+
+def _percent(one: Candidate) -> str:
+    return f"{numbers.fixed(100 * one.row.accuracy, 2)} %"
+
+
+def _gap(one: Candidate) -> str:
+    return f"{_ends(one.gap, 100, 2)} points"
+
+
+def _ends(gap: Gap, scale: int, places: int) -> str:
+    known = gap.low is not None and gap.high is not None
+    low, high = scale * (gap.low or 0), scale * (gap.high or 0)
+    places = numbers.decimals([(high - low) / 2], places) if known else places
+    value = numbers.signed(None if gap.value is None else scale * gap.value, places)
+    return f"{value} {numbers.interval(low, high, places)}" if known else value
+
+
+def _cost(one: Candidate) -> str:
+    return f"for {_times(one.train)} the training and {_times(one.infer)} the inference"
+
+
+def _times(value: float) -> str:
+    return f"{numbers.fixed(value, 1)} ×" if math.isfinite(value) else "an unknown multiple of"
+
+
+def _pace(speed: float) -> str:
+    return f"{numbers.fixed(speed, 1)} times faster" if speed >= 1 else f"{numbers.fixed(1 / speed, 1)} times slower"

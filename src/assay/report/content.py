@@ -1,0 +1,98 @@
+"""What a report is made of, and how its arms fall into groups: each method beside the controls that it is tested on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from assay.core.config import BASELINE, split_variant
+from assay.core.config.claim import Rule
+from assay.report.papers import paper
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from assay.analysis.claims import ClaimRecord
+    from assay.analysis.curves import Curves
+    from assay.report.summary import Row
+    from assay.report.tables import Table
+    from assay.scoring.record import Evaluation, Record, VariantRecord
+
+OTHER = "Other arms"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a report is made of.
+
+    Attributes:
+        evaluations: by arm, the baseline first.
+        rows: the summary.
+        claims: with their verdicts.
+        curves: by arm, then split.
+        sparsity: what a benchmark measured of pruned networks, an entry a round; empty where none ran.
+        matters: the smallest difference in accuracy that matters.
+        archived: the claims of archived runs by data set; None where nothing is archived.
+        registered: the digest of claims, rule and arms as they were before training.
+    """
+
+    evaluations: Mapping[str, Evaluation]
+    rows: Sequence[Row]
+    claims: Sequence[ClaimRecord]
+    curves: Curves
+    sparsity: Sequence[Mapping[str, Any]] = ()
+    matters: float = Rule().matters
+    archived: Table | None = None
+    registered: str = ""
+
+    def record(self, arm: str) -> Record:
+        """An arm's record."""
+        return self.evaluations[arm].record
+
+    def variant(self, row: Row) -> VariantRecord:
+        """The numbers of each seed behind a row."""
+        return self.record(row.arm).variants[row.variant]
+
+    def noise(self, arm: str) -> float:
+        """The share of an arm's training labels that were replaced."""
+        return float(self.record(arm).parameters.get("label_noise", 0.0))
+
+    def clean(self) -> list[Row]:
+        """The rows whose arms were trained on the labels as they are."""
+        return [row for row in self.rows if not self.noise(row.arm)]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Arms that a reader compares with each other."""
+
+    title: str
+    arms: list[str] = field(default_factory=list)
+
+
+def groups(rows: Sequence[Row], claims: Sequence[ClaimRecord]) -> list[Group]:
+    """The baseline, then the arms by the paper whose claims name them, first as what is claimed, then as a control.
+
+    An arm that no claim names goes where its method is, or else where the arm before it in params.yaml is, unless no
+    arm with a claim follows; what is left comes last.
+    """
+    methods = {row.arm: row.method for row in rows}
+    papers: dict[str, str] = {}
+    for side in ("arm", "against"):
+        for claim in claims:
+            arm = split_variant(getattr(claim, side))[0]
+            if arm in methods and arm != BASELINE:
+                papers.setdefault(arm, claim.paper)
+    of_method = {methods[arm]: key for arm, key in papers.items() if methods[arm] != methods[BASELINE]}
+    by_title: dict[str, Group] = {}
+    last_named = max((i for i, arm in enumerate(methods) if arm in papers), default=-1)
+    before: str | None = None
+    for key in dict.fromkeys(claim.paper for claim in claims):
+        by_title.setdefault(paper(key).topic, Group(paper(key).topic))
+    for i, (arm, method) in enumerate(methods.items()):
+        if arm != BASELINE:
+            own = papers.get(arm) or of_method.get(method) or (before if i < last_named else None)
+            before = own
+            title = paper(own).topic if own else OTHER
+            by_title.setdefault(title, Group(title)).arms.append(arm)
+    return [Group("Baseline", [BASELINE]), *(group for group in by_title.values() if group.arms)]

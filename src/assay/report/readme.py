@@ -1,0 +1,246 @@
+"""The figures in README.md, docs/ and the method cards: `python -m assay.report.readme` copies them.
+
+Text between marks is generated, all else is left as it is:
+
+    <!-- advice:begin -->                           what to use, below how many claims have which verdict
+    <!-- results:begin -->                          verdicts and results of everything
+    <!-- results:begin arms=baseline,line,round-* -->    of these arms alone, and their costs
+    <!-- results:begin folder=results/x arms=* -->   of an archived run
+    <!-- speed:begin -->                            what `make bench` measured
+    <!-- tuning:begin -->                           what was tried before the trajectory arms were set
+    <!-- equal-loss:begin -->                       its chains of different length at one mean loss
+    <!-- sparsity:begin -->                         what `make bench-sparse` measured
+    <!-- step-cost:begin -->                        what `make bench` measured of a line's step
+
+each closed by its own end, as `<!-- results:end -->`. They come from committed files; results are those of `compare`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assay.analysis import archives
+from assay.analysis.equal_loss import comparable
+from assay.core import files
+from assay.core.config import BASELINE
+from assay.core.errors import AssayError, one_line_errors
+from assay.core.plain import read_json
+from assay.report import classes, summary, tables, verdicts
+from assay.report.figure import table
+from assay.report.figures import pruning, sampling
+from assay.report.report import ADVICE, SPARSITY, templates
+from assay.scoring import record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+README, OTHERS = Path("README.md"), ("docs/*.md", "docs/methods/*.md")
+METRICS = summary.PATH.parent
+BENCHMARK = Path("benchmarks/results.json")
+TUNING = Path("docs/results/trajectory-tuning.json")
+
+
+def results(folder: Path, arms: str | None, where: str) -> str:
+    """The verdicts and the results as Markdown tables, from a summary.csv and a claims.json.
+
+    Args:
+        folder: the one that summary.csv and claims.json are in: `metrics/`, or that of an archived run.
+        arms: names or patterns with commas between them: only these, and with their costs; None is everything, each
+            arm by its first variant.
+        where: names the file that asks, for the message.
+
+    Raises:
+        AssayError: a file is missing or damaged, or there is no such arm.
+    """
+    rows, decided = summary.read(folder / summary.PATH.name), archives.claims_of(folder / archives.CLAIMS)
+    names = list(dict.fromkeys(row.arm for row in rows))
+    if arms is None:
+        shown, costly = [next(row for row in rows if row.arm == name) for name in names], False
+    else:
+        chosen = _chosen(arms, names, where)
+        shown, costly = [row for row in rows if row.arm in chosen], True
+        decided = [claim for claim in decided if claim.arm.partition("/")[0] in chosen - {BASELINE}]
+    values = {
+        "meanings": [] if costly else verdicts.meanings(decided),
+        "headline": verdicts.headline(decided),
+        "topics": verdicts.topics(decided, rows),
+        "results": tables.results(shown),
+        "costs": tables.costs(shown) if costly else None,
+        "majority": classes.no_better_than_majority(shown),
+    }
+    return templates().get_template("results.md.j2").render(values)
+
+
+def _chosen(arms: str, names: Sequence[str], where: str) -> set[str]:
+    chosen: set[str] = set()
+    for pattern in arms.split(","):
+        found = [name for name in names if fnmatchcase(name, pattern)]
+        if not found:
+            raise AssayError(f"{where}: arms={pattern}: no such arm in {summary.PATH}; there are {', '.join(names)}")
+        chosen.update(found)
+    return chosen
+
+
+def _summary(root: Path) -> list[summary.Row]:
+    return summary.read(root / summary.PATH)
+
+
+def advice(root: Path) -> str:
+    """What to use, as `compare` wrote it beside the report.
+
+    Raises:
+        AssayError: it is missing.
+    """
+    try:
+        return (root / ADVICE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise AssayError(f"{root / ADVICE}: not found; `dvc repro` writes it") from None
+
+
+def speed(root: Path) -> str:
+    """The benchmark's figures as a Markdown table, from benchmarks/results.json.
+
+    Raises:
+        AssayError: it is missing.
+    """
+    return templates().get_template("speed.md.j2").render(_written(root / BENCHMARK, "make bench"))
+
+
+def step_cost(root: Path) -> str:
+    """How much longer a step of a line takes than one of the baseline, from benchmarks/results.json.
+
+    Raises:
+        AssayError: it is missing.
+    """
+    content = _written(root / BENCHMARK, "make bench")
+    line = "line step against a baseline step"
+    found = {"LeNet-300-100": line, "ResNet-20": f"{line}, resnet_20"}
+    lines = [(name, [tables.Cell(f"{content['methods'][key]:.2f} ×")]) for name, key in found.items()]
+    note = f"Measured by `make bench` on {content['machine']['processor']}, {content['machine']['threads']} threads."
+    return _table(table("Network", [("A line's step", "against a baseline step")], lines), note)
+
+
+def sparsity(root: Path) -> str:
+    """What the sparsity of pruned networks buys, from benchmarks/sparsity.json.
+
+    Raises:
+        AssayError: it is missing.
+    """
+    rounds = _written(root / SPARSITY, "make bench-sparse")
+    machine = rounds[0]["machine"]
+    where = f"{machine['processor']}, {machine['threads']} threads, PyTorch {machine['torch']}"
+    note = f"Measured by `make bench-sparse` on {where}; round 0 is the dense network."
+    return _table(pruning.sparsity(rounds), note)
+
+
+def tuning(root: Path) -> str:
+    """What was tried before the trajectory arms were set, from docs/results/trajectory-tuning.json.
+
+    Raises:
+        AssayError: it is missing.
+    """
+    content = _written(root / TUNING, "python -m benchmarks.trajectory_tuning")
+    columns = [
+        ("Mean loss", "nats"), ("Acceptance", ""), ("n̄", "examples a test"), ("σ", ""),
+        ("Members", "%"), ("Ensemble", "%"),
+    ]  # fmt: skip
+    lines = []
+    for name, row in content["tried"].items():
+        values = (
+            f"{row['mean_loss']:.3f}", f"{row['acceptance']:.2f}", f"{row['batch_a_test']:.0f}", f"{row['sigma']:.4f}",
+            f"{100 * row['members']:.2f}", f"{100 * row['ensemble']:.2f}",
+        )  # fmt: skip
+        lines.append((name, [tables.Cell(value) for value in values]))
+    note = f"Accuracy is on the validation set; each line had about {content['samples']:,} forward samples."
+    return _table(table("Tried", columns, lines), note)
+
+
+def equal_loss(root: Path) -> str:
+    """The trajectory arms at one mean loss, from metrics/evaluate/.
+
+    Raises:
+        AssayError: an evaluation is missing, or there are not two such arms.
+    """
+    names = dict.fromkeys(row.arm for row in _summary(root))
+    found = {name: record.read_record(root, name) for name in names}
+    alike = {
+        name: one.record
+        for name, one in found.items()
+        if one.method == "trajectory" and sampling.by_mini_batches(one.parameters) and comparable(one.record)
+    }
+    if len(alike) < 2:
+        raise AssayError(f"{root / summary.PATH}: fewer than two trajectory arms, so nothing to show at equal loss")
+    note = "Means over seeds, where the mean training loss of each first comes down to the highest of their least."
+    return _table(sampling.equal_loss(alike), note)
+
+
+def _written(path: Path, command: str) -> Any:
+    return read_json(path, f"`{command}` writes it", f"`{command}` writes it")
+
+
+def _table(content: tables.Table, note: str) -> str:
+    return templates().get_template("table.md.j2").render(table=content, note=note)
+
+
+KINDS = {
+    "advice": advice, "speed": speed, "tuning": tuning, "equal-loss": equal_loss, "sparsity": sparsity,
+    "step-cost": step_cost,
+}  # fmt: skip
+KIND = "|".join(["results", *KINDS])
+OPTIONS = r"(?: folder=(?P<folder>\S+))?(?: arms=(?P<arms>\S+))?"
+BLOCK = re.compile(rf"<!-- (?P<kind>{KIND}):begin{OPTIONS} -->(?P<old>.*?)<!-- (?P=kind):end -->", re.DOTALL)
+MARK = re.compile(rf"<!-- (?:{KIND}):(?:begin|end).*-->")
+
+
+def updated(root: Path, path: Path) -> str:
+    """A file's text with what stands between its marks brought up to date.
+
+    Raises:
+        AssayError: a file is missing, or a mark has no partner.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise AssayError(f"{path}: not found") from None
+    stray = MARK.search(BLOCK.sub("", text))
+    nested = any(MARK.search(block["old"]) for block in BLOCK.finditer(text))
+    if stray or nested:
+        raise AssayError(f"{path}: each `begin` mark of generated figures must be followed by its own `end`")
+
+    def renew(block: re.Match[str]) -> str:
+        begin = text[block.start() : block.start("old")]
+        end = text[block.end("old") : block.end()]
+        how = KINDS.get(block["kind"])
+        content = how(root) if how else results(root / (block["folder"] or METRICS), block["arms"], str(path))
+        return f"{begin}\n\n{content}\n{end}"
+
+    return BLOCK.sub(renew, text)
+
+
+def main(check: bool, root: Path = Path()) -> int:
+    """Rewrite the files, or with `check` only say which are out of date; gives the exit code.
+
+    Raises:
+        AssayError: as `updated`.
+    """
+    pages = [root / README, *(path for pattern in OTHERS for path in sorted(root.glob(pattern)))]
+    renewed = {path: updated(root, path) for path in pages}
+    stale = [path for path, text in renewed.items() if text != path.read_text(encoding="utf-8")]
+    for path in stale:
+        if check:
+            print(f"{path}: its figures are out of date; run `python -m assay.report.readme`", file=sys.stderr)
+        else:
+            files.write_text(path, renewed[path])
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with code 1 when one is out of date")
+    with one_line_errors():
+        sys.exit(main(parser.parse_args().check))

@@ -1,0 +1,115 @@
+"""From trained networks to predictions: run a variant over the test set, blind to the method that trained it.
+
+The members of a variant go through the network one at a time, on as many images as leave memory where it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from assay.core.errors import AssayError
+from assay.engine.stack import predict
+from assay.models.combine import combine
+from assay.scoring import members
+from assay.scoring.metrics import by_class
+from assay.scoring.predictions import Predictions
+from assay.scoring.record import MemberRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float, Int64, UInt8
+    from torch import Tensor, nn
+
+    from assay.models.artifact import Artifact, Combine
+    from assay.scoring.predictions import Array
+
+# The least probability whose logarithm is taken. A class without a vote has share 0, and a loss of infinity would say
+# nothing; float32's epsilon is what the field's libraries clamp at. Probabilities only need to survive underflow.
+FLOOR: dict[Combine, float] = {
+    "majority_vote": torch.finfo(torch.float32).eps,
+    "mean_probability": torch.finfo(torch.float64).tiny,
+    "mean_logit": torch.finfo(torch.float64).tiny,
+}
+
+
+CELLS = 2_000_000  # logits of all seeds and members in memory at once
+
+
+def score(
+    probabilities: Float[Tensor, "seed example class"], labels: Int64[Tensor, " example"], how: Combine
+) -> Predictions:
+    """Reduce class probabilities to what is kept of them."""
+    confidence, predicted = probabilities.max(-1)
+    of_label = probabilities.gather(-1, labels.expand(len(probabilities), -1)[..., None])[..., 0]
+    return Predictions(
+        correct=_numpy(predicted == labels, torch.uint8),
+        confidence=_numpy(confidence, torch.float32),
+        nll=_numpy(-of_label.clamp(FLOOR[how], 1.0).log(), torch.float32),
+        brier=_numpy(probabilities.square().sum(-1) - 2 * of_label + 1, torch.float32),
+    )
+
+
+def of_variant(
+    artifact: Artifact,
+    variant: str,
+    network: nn.Module,
+    images: UInt8[Tensor, "example c h w"],
+    labels: Int64[Tensor, " example"],
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> tuple[Predictions, dict[str, list[float]], MemberRecord]:
+    """Run a variant over images, once: its predictions, its metrics by class, and how its members differ.
+
+    Args:
+        artifact: the trained networks.
+        variant: which of them.
+        network: the plain module, on the images' device; its own weights are never used.
+        images: raw pixels, on the device where the networks run.
+        labels: class numbers.
+        mean: per channel, on the scale of the pixels (0 to 255).
+        std: likewise.
+
+    Raises:
+        AssayError: a network's outputs are not finite numbers.
+    """
+    manifest, state = artifact.manifest, artifact.weights[variant]
+    record = manifest.variants[variant]
+    weights = [{n: t[:, member].to(images.device) for n, t in state.items()} for member in range(record.members)]
+    rows = max(1, CELLS // (len(manifest.seeds) * record.members * manifest.images["classes"]))
+    shares, sums = [], []
+    for chunk, own in zip(images.split(rows), labels.split(rows), strict=True):
+        logits = torch.stack([predict(network, one, chunk, mean, std) for one in weights], 1)
+        _refuse_non_finite(logits, artifact, variant)
+        shares.append(combine(logits.double(), record.combine))
+        if record.members > 1:
+            sums.append(members.sums(logits, own, record.combine))
+    about = members.describe(torch.stack(sums).sum(0), record.members, len(labels)) if sums else MemberRecord()
+    together = torch.cat(shares, 1)
+    return score(together, labels, record.combine), by_class(_confusion(together, labels)), about
+
+
+def _confusion(probabilities: Float[Tensor, "seed example class"], labels: Int64[Tensor, " example"]) -> Array:
+    """How many examples of each label are put into each class, as `(seed, class, class)`."""
+    classes = probabilities.shape[-1]
+    cells = labels * classes + probabilities.max(-1).indices  # the same maximum as in `score`
+    counts = torch.stack([torch.bincount(own, minlength=classes**2) for own in cells])
+    return _numpy(counts.view(-1, classes, classes), torch.int64)
+
+
+def _refuse_non_finite(logits: Float[Tensor, "seed member example class"], artifact: Artifact, variant: str) -> None:
+    finite = logits.isfinite().flatten(1).all(1)
+    if not finite.all():
+        manifest = artifact.manifest
+        seed = manifest.seeds[int(finite.logical_not().nonzero()[0, 0])]
+        raise AssayError(
+            f"models/{manifest.arm}: {variant} of seed {seed} puts out NaN or infinity: its training diverged; "
+            "try a smaller learning rate"
+        )
+
+
+def _numpy(tensor: Tensor, dtype: torch.dtype) -> Array:
+    return np.ascontiguousarray(tensor.to(dtype).cpu().numpy())

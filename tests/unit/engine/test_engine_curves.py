@@ -1,0 +1,102 @@
+"""Curves, counters and progress: what a training tells of itself."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+import torch
+from rich.console import Console
+
+from assay.core.errors import AssayError
+from assay.engine.cost import Counters
+from assay.engine.curves import COLUMNS, Copy, Curves, Running
+from assay.engine.progress import StepProgress
+from assay.engine.step_rule import BatchStats
+
+CPU = torch.device("cpu")
+
+
+def test_curves_have_a_row_a_copy_and_know_the_best_step():
+    curves = Curves([Copy("line", 3), Copy("line", 9)])
+    for step, losses in [(10, [1.0, 2.0]), (20, [0.5, 3.0]), (30, [0.5, 1.0])]:
+        curves.add(step, "validation", torch.tensor(losses), torch.tensor([0.25, 0.75]))
+        curves.add(step, "train", torch.zeros(2), torch.ones(2))
+    rows = list(csv.reader(io.StringIO(curves.csv())))
+    assert tuple(rows[0]) == COLUMNS
+    assert rows[1] == ["line", "3", "10", "validation", "1.0", "0.25"]
+    assert len(rows) == 1 + 2 * 2 * 3
+    assert curves.best_steps() == [20, 30]  # the first of equals
+    assert curves.best_steps("test") == []
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_diverged_training_is_named(loss):
+    curves = Curves([Copy("line", 3), Copy("line", 9)])
+    with pytest.raises(AssayError, match=r"line: the train loss of seed 9 is (nan|inf) at step 10.*lower"):
+        curves.add(10, "train", torch.tensor([1.0, loss]), torch.zeros(2))
+
+
+def test_running_means_begin_anew_when_taken_and_survive_a_checkpoint():
+    running = Running(2, CPU)
+    losses = torch.tensor([[1.0, 3.0], [0.0, 2.0]])
+    running.add(BatchStats(losses, losses > 1))
+    other = Running(2, CPU)
+    other.restore({key: value.clone() if key == "sums" else value for key, value in running.state().items()})
+    running.add(BatchStats(losses + 2, losses > 1))
+    assert [mean.tolist() for mean in running.take()] == [[3.0, 2.0], [0.5, 0.5]]
+    assert [mean.tolist() for mean in other.take()] == [[2.0, 1.0], [0.5, 0.5]]
+    assert [mean.tolist() for mean in running.take()] == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_costs_are_means_over_copies_times_members():
+    counters = Counters(2, CPU)
+    counters.add("train_samples", 60)
+    counters.add("train_samples", torch.tensor([1, 2]))
+    counters.add("optimizer_steps", 1)
+    cost = counters.cost(3)
+    assert (cost.train_samples, cost.forward_samples, cost.optimizer_steps) == (184.5, 0, 3)
+    assert isinstance(cost.optimizer_steps, int)
+
+
+def show(*, terminal: bool) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=terminal, width=160, highlight=False)
+    with StepProgress("line", 40, 0, console) as progress:
+        progress.evaluated(20, "validation", 0.5, 0.9)
+        progress.step(20)
+        progress.evaluated(40, "validation", 0.25, 0.95)
+        progress.step(40)
+    return stream.getvalue()
+
+
+def test_without_a_terminal_progress_is_plain_lines():
+    lines = show(terminal=False).splitlines()
+    assert len(lines) == 1  # the first came too early to be worth a line
+    assert lines[0].startswith("line: step 40/40")
+    assert lines[0].endswith("validation loss 0.2500  accuracy 95.00 %")
+    assert "\x1b" not in lines[0]
+
+
+def test_on_a_terminal_progress_is_a_bar_with_loss_accuracy_rate_and_time_left():
+    text = show(terminal=True)
+    for part in ("━", "40/40", "steps/s", "loss 0.2500", "accuracy 95.00 %", "0:00:00"):
+        assert part in text
+
+
+def test_the_curve_of_the_test_set_is_drawn_where_labels_are_noisy(monkeypatch, tmp_path):
+    """There the best early stop is a control of its own: a claim may name `best_step_accuracy`."""
+    from stages import train
+
+    seen = {}
+    monkeypatch.setattr(train, "train_and_write", lambda run, eval_splits: seen.update({run.arm: eval_splits}))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(
+        "seeds: [0]\ndata: {name: digits, validation: 99}\nmodel: {name: linear}\n"
+        "train: {steps: 9, batch_size: 60, optimizer: {name: adam, lr: 0.1}, evaluate_every: 3}\n"
+        "arms: {clean: {method: sgd}, noisy: {method: sgd, label_noise: 0.2}}\n"
+    )
+    for arm in ("clean", "noisy"):
+        train.main(arm)
+    assert seen == {"clean": ("validation",), "noisy": ("validation", "test")}

@@ -1,0 +1,161 @@
+"""Figures of methods that the small site lacks, the Pareto front by hand, and scales that show what they are given."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_site import SPARSITY, every_kind
+from ruamel.yaml import YAML
+
+from assay.analysis import claims
+from assay.report import figures, report, scales, summary
+from assay.report.content import Content, groups
+from assay.report.figures import calibration, equal_cost
+from assay.scoring import record
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def content(site) -> Content:
+    """Every kind of arm that a figure is about."""
+    return every_kind(site)
+
+
+def test_every_figure_is_there_and_says_its_numbers(content):
+    made = {figure.name: figure for figure in figures.make(content)}
+    names = "equal_cost differences calibration label_noise pruning subspaces members trajectories learning_curves"
+    assert list(made) == names.split()
+    assert len(made["pruning"].panels) == 4
+    assert len(made["trajectories"].panels) == 6
+    assert made["trajectories"].notes == ["chain: it does not mix (seeds 0, 2)"]
+    assert "What the sparsity buys" in made["pruning"].tables
+    for figure in made.values():
+        assert figure.file().startswith('<?xml version="1.0"')
+        assert all("nan" not in drawn and "inf" not in drawn.replace("inference", "") for drawn in figure.drawn())
+    assert "line, points of it" in "".join(made["members"].drawn())
+    assert [name for name, _ in made["pruning"].tables["Rounds"].rows] == [
+        "dense", "round-1 ticket", "round-2 ticket", "round-2 reinit",
+    ]  # fmt: skip
+
+
+def test_noise_joins_what_differs_in_noise_alone(content):
+    figure = next(one for one in figures.make(content) if one.name == "label_noise")
+    (table,) = figure.tables.values()
+    assert [name for name, _ in table.rows] == ["baseline"]
+    assert table.columns[1:] == ("0 %", "40 %")
+
+
+def test_the_whole_report_of_all_kinds_is_written(content, site):
+    report.write(site.root, content)
+    assert {path.suffix for path in (site.root / "metrics/report").iterdir()} == {".svg", ".html", ".md"}
+
+
+def row(name: str, accuracy: float, train: float, infer: float) -> summary.Row:
+    numbers = dict.fromkeys(("nll", "brier", "ece"), 0.1)
+    spread = {f"{metric}{end}": 0.1 for metric in ("nll", "brier", "ece", "accuracy") for end in ("_min", "_max")}
+    return summary.Row(
+        arm=name, variant="last", method="sgd", seeds=1, members=1, density=1, accuracy=accuracy, **numbers, **spread,
+        difference=None, difference_low=None, difference_high=None, disagreement=None, train_samples=1,
+        forward_samples=0, optimizer_steps=1, inference_cost=infer, best_step=None, training_cost=train,
+    )  # fmt: skip
+
+
+def test_the_pareto_front_by_hand():
+    rows = [
+        row("a", 0.9, 10, 1),
+        row("b", 0.8, 5, 1),
+        row("c", 0.85, 10, 1),
+        row("d", 0.95, 20, 3),
+        row("e", 0.7, 20, 0.5),
+    ]
+    by = [other and other.arm for other in equal_cost.dominators(rows)]
+    assert by == [None, None, "a", None, None]
+    assert [one.arm for one in equal_cost.front(rows, lambda one: one.training_cost)] == ["b", "a", "d"]
+
+
+def test_the_cheapest_arm_that_only_guesses_is_beaten_by_the_largest_class(content, site):
+    guesses = content.rows[-1].model_copy(update={"training_cost": 1.0, "accuracy": 0.08, "above_majority": False})
+    found = equal_cost.figure(replace(content, rows=[*content.rows[:-1], guesses]))
+    name, cells = found.tables["Not dominated first"].rows[-1]
+    assert name.startswith(guesses.arm)
+    assert cells[-1].value == "the largest class"
+    assert guesses.arm not in [one.arm for one in equal_cost.front([guesses], lambda one: one.training_cost)]
+
+
+@given(st.lists(st.tuples(*[st.integers(1, 4)] * 3), min_size=1, max_size=8))
+def test_what_is_on_the_front_is_dominated_by_nobody_and_the_rest_by_one_that_is(points):
+    rows = [row(str(i), a / 10, t, n) for i, (a, t, n) in enumerate(points)]
+    by = equal_cost.dominators(rows)
+    assert None in by
+    for own, other in zip(rows, by, strict=True):
+        if other is not None:
+            assert other.accuracy >= own.accuracy
+            assert other.training_cost <= own.training_cost
+            assert other.inference_cost <= own.inference_cost
+
+
+def test_rows_are_thinned_to_what_a_chart_holds():
+    rows = [row(f"r{i}", 0.9, 1, 1) for i in range(20)]
+    kept = calibration.thinned(rows, 7)
+    assert len(kept) == 7
+    assert (kept[0], kept[-1]) == (rows[0], rows[-1])
+
+
+def claim(arm: str, against: str, paper: str) -> claims.ClaimRecord:
+    return claims.ClaimRecord(id="x", paper=paper, statement="", arm=arm, against=against, verdict="undecided")
+
+
+def test_a_method_stands_beside_its_controls():
+    rows = [row(name, 0.9, 1, 1) for name in ("baseline", "one", "control", "between", "two", "last")]
+    found = groups(rows, [claim("one/last", "control/last", "p"), claim("two/last", "baseline/last", "p")])
+    assert [(group.title, group.arms) for group in found] == [
+        ("Baseline", ["baseline"]), ("p", ["one", "control", "between", "two"]), ("Other arms", ["last"]),
+    ]  # fmt: skip
+
+
+values = st.lists(st.floats(1e-3, 0.9999), min_size=1, max_size=6)
+
+
+@given(values, st.sampled_from(["linear", "log", "accuracy"]), st.booleans())
+def test_a_scale_holds_its_values_in_their_order(values, kind, falling):
+    scale = scales.scale(values, kind, falling)
+    places = [scale.place(value) for value in sorted(values)]
+    assert all(-1e-9 <= place <= 1 + 1e-9 for place in places)
+    assert places == sorted(places, reverse=falling)
+    ticks = scale.ticks()
+    assert len(ticks) <= 8
+    assert all(-1e-6 <= scale.place(value) <= 1 + 1e-6 for value, _ in ticks)
+
+
+def test_large_numbers_are_short():
+    assert [scales.short(value) for value in (0.5, 3000, 30000, 1.5e6, 2e9, 3.2e12)] == [
+        "0.5",
+        "3000",
+        "30k",
+        "1.5M",
+        "2G",
+        "3.2T",
+    ]
+
+
+def test_the_presets_that_claims_name_exist():
+    named = {claim["preset"] for claim in YAML(typ="safe").load(ROOT / "params.yaml")["claims"] if "preset" in claim}
+    assert named <= {path.stem for path in (ROOT / "presets").glob("*.yaml")}
+
+
+def test_what_the_sparsity_buys_is_shown_of_the_same_model_and_data_alone(site):
+    dense = record.read(site.root, "baseline").record
+    own = {"model": dense.model.name, "data_digest": dense.data_digest}
+    measured = [
+        {**SPARSITY[0], **own},
+        {**SPARSITY[0], **own, "model": "vgg"},
+        {**SPARSITY[0], **own, "data_digest": "0"},
+    ]
+    assert report.read_sparsity(site.root, dense) == []
+    (site.root / report.SPARSITY).parent.mkdir()
+    (site.root / report.SPARSITY).write_text(json.dumps(measured))
+    assert report.read_sparsity(site.root, dense) == measured[:1]

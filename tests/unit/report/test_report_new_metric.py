@@ -1,0 +1,100 @@
+"""A metric is one entry of `METRICS`: everything that lists metrics then has it, in the right direction."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from report_site import TEN, Site
+
+from assay.core.config.claim import Claim, Rule
+from assay.core.config.parsing import parse
+from assay.core.errors import AssayError
+from assay.report import summary, tables
+from assay.review import changes, differences, side
+from assay.scoring import metrics
+from assay.scoring.metrics import METRICS, Metric
+from assay.tracking.content import metrics_of
+from assay.tracking.records import Evaluation
+from stages import compare
+
+ENTRY = {
+    "doubt": Metric(
+        label="Doubt", unit="%", higher_is_better=False, basis="examples", shown=True,
+        per_example=lambda predictions: 1 - predictions.confidence,
+    ),
+    "worst_class": Metric(
+        label="Worst class", higher_is_better=True, basis=None,
+        of_confusion=lambda confusion: (confusion.diagonal(axis1=1, axis2=2) / confusion.sum(2)).min(1),
+    ),
+}  # fmt: skip
+CLAIM = """
+  - {id: surer, paper: one2020, statement: "Surer.", arm: good, against: baseline, metric: doubt, verdict: better,
+     matters: 0.0001}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _added(monkeypatch):
+    for name, entry in ENTRY.items():
+        monkeypatch.setitem(METRICS, name, entry)
+
+
+def site(root, skill: float) -> Site:
+    made = Site(root, TEN)
+    made.arm("baseline")
+    made.arm("good", skill)
+    return made
+
+
+def test_it_is_in_every_list(tmp_path, monkeypatch):
+    made = site(tmp_path, 2.5)
+    made.params("{good: {method: sgd}}", CLAIM)
+    monkeypatch.chdir(tmp_path)
+    compare.main()
+
+    content = json.loads((tmp_path / "metrics/evaluate/good.json").read_text())
+    recorded = content["evaluation"][0]["variants"]["last"]
+    assert len(recorded["doubt"]) == len(recorded["worst_class"]) == 10
+    assert content["test_doubt"] == pytest.approx(sum(recorded["doubt"]) / 10, abs=1e-6)
+
+    (claim,) = json.loads((tmp_path / "metrics/claims.json").read_text())
+    assert (claim["metric"], claim["more_is_better"], claim["verdict"]) == ("doubt", False, "reproduced")
+    assert claim["difference"] < 0
+
+    rows = summary.read(tmp_path / summary.PATH)
+    assert rows[1].of("doubt_min") < rows[1].of("doubt") < rows[1].of("doubt_max")
+    assert summary.csv_text(rows) == (tmp_path / summary.PATH).read_text()
+    shown = tables.results(rows)
+    assert {"Doubt", "Worst class"} < set(shown.columns)
+    assert "Doubt of good" in (tmp_path / "metrics/report/report.md").read_text()
+
+    scores = parse(Evaluation, content, "good.json").variants["last"]
+    assert metrics_of(scores)["test_doubt"] == pytest.approx(content["test_doubt"], abs=1e-6)
+
+
+def test_ci_compares_it_in_its_own_direction(tmp_path):
+    branch, base = (side.of_tree(site(tmp_path / name, skill).root) for name, skill in (("new", 2.5), ("old", 1.5)))
+    found = differences.between(branch, base, "good/last", "doubt")
+    assert (found.difference < 0, found.direction) == (True, 1)
+    assert "Doubt, %" in changes.columns()
+    assert len(changes.row(branch, base, "good/last")) == len(changes.columns()) / 2
+
+
+def test_it_is_computed_from_the_counts_by_class():
+    confusion = np.array([[[3, 1], [2, 2]]])
+    assert metrics.by_class(confusion)["worst_class"] == [0.5]
+
+
+def test_a_claim_about_one_without_a_basis_or_a_direction_is_refused(monkeypatch):
+    def claim(metric):
+        about = {"id": "a", "paper": "p", "statement": "s", "arm": "good", "against": "baseline", "metric": metric}
+        return Claim(**about, verdict="not_worse")
+
+    with pytest.raises(AssayError, match=r"claims\.a\.metric: got 'worst_class'"):
+        metrics.check([claim("worst_class")], Rule())
+    monkeypatch.setitem(METRICS, "doubt", replace(ENTRY["doubt"], higher_is_better=None))
+    with pytest.raises(AssayError, match=r"claims\.a\.more_is_better: missing"):
+        metrics.check([claim("doubt")], Rule())
+    with pytest.raises(TypeError, match="higher_is_better"):
+        Metric(label="Doubt", basis="examples")
