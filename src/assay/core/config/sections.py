@@ -15,7 +15,7 @@ from assay.core.plain import text_of, yaml_of
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, strict=False)]
 ARM_KEYS = ("method", "seeds", "model", "label_noise", *Train.model_fields)
 # read, not imported: no training depends on it, so an entry that is added retrains nothing
-CATALOG = Path(__file__).parents[1] / "data/catalog.yaml"
+CATALOG = Path(__file__).parents[2] / "data/catalog.yaml"
 FOLDER = "folder"  # the entry for the user's own images
 
 
