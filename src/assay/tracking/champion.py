@@ -87,7 +87,14 @@ def crown(store: Store, experiment: str, name: str, champion: Champion | None, r
         champion: as `choose` gives it.
         run: the id of its arm's run.
     """
-    registered = _registered(store, name)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        registered = store.client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        registered = None
     if champion is None or run is None:
         if registered is not None and ALIAS in registered.aliases:
             store.client.delete_registered_model_alias(name, ALIAS)
@@ -105,18 +112,6 @@ def crown(store: Store, experiment: str, name: str, champion: Champion | None, r
         store.client.set_logged_model_tags(model.model_id, {tags.VERSIONS: link})
     if str(registered.aliases.get(ALIAS)) != version:
         store.client.set_registered_model_alias(name, ALIAS, version)
-
-
-def _registered(store: Store, name: str) -> Any:
-    """The registered model; None where there is none."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return store.client.get_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return None
 
 
 def _about(store: Store, name: str, images: dict[str, int]) -> str:

@@ -1,15 +1,20 @@
-"""What a run of an arm says: parameters, metrics, the table of seeds, the description. Only names and numbers here."""
+"""What a run of an arm says: parameters, metrics, curves, the table of seeds, the data, the description."""
 
 from __future__ import annotations
 
 import json
 import statistics
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from assay.analysis import curves
 from assay.core.plain import flat
 from assay.scoring.metrics import quality
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from assay.scoring.record import VariantRecord
     from assay.tracking.records import ArmRecord, Meta
 
@@ -17,6 +22,15 @@ COST = ("train_samples", "forward_samples", "optimizer_steps", "members", "densi
 NOT_BY_SEED = ("reliability", "ensemble_sizes", "ensemble_accuracy")  # even where they have as many entries as seeds
 DECIMALS = 8  # 0.9775, not 0.9774999999999999
 LONGEST_PARAMETER = 6000  # MLflow refuses a longer one
+SHOWN_DIGEST = 12  # a column of MLflow's tables has room for it; the data set's profile holds all of it
+
+
+class Point(NamedTuple):
+    """One point of a curve: of one series, such as `validation_loss` at step 300."""
+
+    series: str
+    step: int
+    value: float
 
 
 def parameters(arm: ArmRecord, meta: Meta) -> dict[str, str]:
@@ -77,6 +91,36 @@ def table_of_seeds(arm: ArmRecord) -> dict[str, list[Any]]:
     return {name: [row.get(name) for row in rows] for name in columns}
 
 
+def read_points(*paths: Path, first: str | None = None) -> list[Point]:
+    """Read a file of curves, or those of all blocks of an arm.
+
+    Raises:
+        AssayError: a file is missing or not a table of curves.
+    """
+    return points_of([row for path in paths for row in curves.rows(path)], first)
+
+
+def points_of(rows: Iterable[curves.Row], first: str | None = None) -> list[Point]:
+    """The points by step, then by series.
+
+    The rows of a pruning round belong to `round-<n>/<variant>`: the series of the first variant keep their plain
+    names, those of the others end in the variant's name, as the metrics of the test set do.
+
+    Args:
+        rows: of the arm.
+        first: the variant whose series keep their plain names; the first that the rows name where None.
+    """
+    sums: dict[tuple[int, str], list[float]] = defaultdict(list)
+    for row in rows:
+        variant = row.arm.partition("/")[2]
+        first = first or variant
+        suffix = f".{variant}" if variant not in ("", first) else ""
+        for quantity, value in (("loss", row.loss), ("accuracy", row.accuracy)):
+            if value is not None:
+                sums[row.step, f"{row.split}_{quantity}{suffix}"].append(value)
+    return [Point(series, step, sum(values) / len(values)) for (step, series), values in sorted(sums.items())]
+
+
 def description(arm: ArmRecord, meta: Meta) -> str:
     """What a person should know who meets the run: Markdown."""
     manifest, others = arm.manifest, list(arm.manifest.variants)[1:]
@@ -96,6 +140,33 @@ def description(arm: ArmRecord, meta: Meta) -> str:
         shown = ", ".join(f"`{variant}`" for variant in arm.no_better_than_majority)
         lines.append(f"Its accuracy is no better than always answering the largest class of the test set: {shown}.")
     return "\n\n".join(lines)
+
+
+def dataset_input(meta: Meta) -> Any:
+    """The data set as MLflow's `log_inputs` takes it: what it was, how much of it, and its digest."""
+    import numpy as np
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.types import Schema, TensorSpec
+
+    images = meta.images
+    shape = (-1, images["channels"], images["height"], images["width"])
+    features = Schema([TensorSpec(np.dtype("uint8"), shape)]).to_json()
+    targets = Schema([TensorSpec(np.dtype("int64"), (-1,))]).to_json()
+    profile = {
+        "num_rows": sum(meta.counts.values()),
+        **meta.counts,
+        "classes": meta.class_names or images["classes"],
+        **meta.model_dump(include={"mean", "std", "augment", "digest"}),
+    }
+    dataset = Dataset(
+        name=meta.name,
+        digest=meta.digest[:SHOWN_DIGEST],
+        source_type="local",
+        source=json.dumps({"uri": "data/prepared"}),
+        schema=json.dumps({"mlflow_tensorspec": {"features": features, "targets": targets}}),
+        profile=json.dumps(profile),
+    )
+    return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", "training and test")])
 
 
 def _text(value: Any) -> str:

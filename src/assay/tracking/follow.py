@@ -1,21 +1,26 @@
-"""Stream the curves of trainings that are still going on."""
+"""Trainings that are still going on: their curves are streamed to live runs, which the finished runs replace."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.analysis import curves
 from assay.core.errors import AssayError
-from assay.tracking import live, runs
-from assay.tracking.points import points_of
+from assay.tracking import runs, tags
+from assay.tracking.content import points_of
+from assay.tracking.store import exclusive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterable
 
     from assay.tracking.store import Store
+
+SCRATCH = Path(".assay/scratch")
+CURVES = "curves.csv"
+LIVE_KIND = "live"
 
 
 @dataclass
@@ -56,7 +61,7 @@ def follow(
     idle = 0.0
     try:
         while idle < grace:
-            running = live.stages_running(store.root)
+            running = stages_running(store.root)
             for folder in followed.keys() - running.keys():
                 ended = followed.pop(folder)
                 store.client.set_terminated(ended.run, "FINISHED")
@@ -81,12 +86,48 @@ def _look(store: Store, experiment: str, folder: str, path: Path, followed: dict
         return  # the training ended between the two looks, or has nothing to show yet
     arm, points = rows[0].arm.partition("/")[0], points_of(rows)
     if folder not in followed:
-        run = live.live_run(store, experiment, arm, folder)
+        run = _live_run(store, experiment, arm, folder)
         store.client.update_run(run, status="RUNNING")
-        followed[folder] = Followed(arm, run, live.last_steps(store, run))
+        followed[folder] = Followed(arm, run, _last_steps(store, run))
         print(f"following {arm}")
     known = followed[folder]
     new = [point for point in points if point.step > known.steps.get(point.series, -1)]
     now = int(time.time() * 1000)
     runs.log_points(store, known.run, new, lambda _step: now)
     known.steps |= {point.series: point.step for point in new}
+
+
+def stages_running(root: Path) -> dict[str, Path]:
+    """The live curves there are, by the folder's name (`<stage>-<hash>`)."""
+    return {path.parent.name: path for path in sorted((root / SCRATCH).glob(f"*/{CURVES}"))}
+
+
+def _live_run(store: Store, experiment: str, arm: str, folder: str) -> str:
+    """The id of the live run of a training, which is created where there is none."""
+    with exclusive(store.home):
+        for run in runs.search(store, experiment, tags.LIVE, arm):
+            if run.data.tags.get(tags.SCRATCH) == folder:
+                return str(run.info.run_id)
+        live_tags = {
+            tags.KIND: LIVE_KIND,
+            tags.LIVE: arm,
+            tags.SCRATCH: folder,
+            tags.NOTE: f"`{arm}` while it trains; `make track` puts its finished run in this one's place.",
+            tags.SOURCE_NAME: folder.rpartition("-")[0],
+            tags.SOURCE_TYPE: "LOCAL",
+        }
+        return str(store.client.create_run(experiment, tags=live_tags, run_name=f"{arm} (live)").info.run_id)
+
+
+def _last_steps(store: Store, run: str) -> dict[str, int]:
+    """The last step that a run has of each series."""
+    series = store.client.get_run(run).data.metrics
+    return {name: max(metric.step for metric in store.client.get_metric_history(run, name)) for name in series}
+
+
+def remove_finished(store: Store, experiment: str, finished: Iterable[str]) -> None:
+    """Delete the live runs of these arms, but not those of a training that still goes on in this clone."""
+    running, finished = stages_running(store.root), set(finished)
+    for run in runs.search(store, experiment, tags.KIND, LIVE_KIND):
+        if run.data.tags[tags.LIVE] in finished and run.data.tags.get(tags.SCRATCH) not in running:
+            runs.delete(store, experiment, run.info.run_id)

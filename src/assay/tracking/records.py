@@ -55,55 +55,31 @@ class Evaluation(InList, Record):
     variants: dict[str, VariantRecord] = Field(min_length=1)
 
 
-@dataclass(frozen=True)
 class ArmFiles:
-    """Where the files of an arm are.
+    """Where the files of an arm, or of one block of its seeds, are.
+
+    Args:
+        root: the repository's root.
+        name: `baseline`, an arm or `round-<n>`, or a block of one.
+        blocks: the files of the arm's blocks of further seeds, in their order.
 
     Attributes:
-        root: the repository's root.
-        name: `baseline`, an arm, or `round-<n>`, or a block of one.
-        blocks: the files of an arm's blocks of further seeds, in their order.
+        parts: the files of the first seeds, then those of the blocks.
     """
 
-    root: Path
-    name: str
-    blocks: tuple[ArmFiles, ...] = ()
-
-    @property
-    def parts(self) -> tuple[ArmFiles, ...]:
-        """The files of its first seeds, then those of its blocks."""
-        return (self, *self.blocks)
-
-    @property
-    def model(self) -> Path:
-        """The trained networks."""
-        return self.root / "models" / self.name
-
-    @property
-    def weights(self) -> Path:
-        """Their weights."""
-        return self.model / artifact.WEIGHTS
-
-    @property
-    def evaluation(self) -> Path:
-        """The scores on the test set."""
-        return self.root / "metrics/evaluate" / f"{self.name}.json"
-
-    @property
-    def curves(self) -> Path:
-        """Loss and accuracy while training."""
-        return self.root / "metrics/curves" / f"{self.name}.csv"
-
-    @property
-    def timings(self) -> Path:
-        """Seconds; may be absent."""
-        return self.root / "metrics/timings" / f"{self.name}.json"
+    def __init__(self, root: Path, name: str, blocks: Sequence[ArmFiles] = ()) -> None:
+        self.root, self.name, self.parts = root, name, (self, *blocks)
+        self.model = root / "models" / name
+        self.manifest, self.weights = self.model / artifact.MANIFEST, self.model / artifact.WEIGHTS
+        self.evaluation = root / f"metrics/evaluate/{name}.json"
+        self.curves = root / f"metrics/curves/{name}.csv"
+        self.timings = root / f"metrics/timings/{name}.json"  # may be absent
 
     @property
     def logged(self) -> list[Path]:
         """The small files, those of them that are there; the blocks' too."""
-        files_ = [(one.evaluation, one.curves, one.timings, one.model / artifact.MANIFEST) for one in self.parts]
-        return [path for some in files_ for path in some if path.is_file()]
+        small = [path for one in self.parts for path in (one.evaluation, one.curves, one.timings, one.manifest)]
+        return [path for path in small if path.is_file()]
 
 
 @dataclass(frozen=True)
@@ -143,11 +119,11 @@ class ArmRecord:
 
     def place(self, seed: int) -> tuple[ArmFiles, int]:
         """Which of `files.parts` holds the networks of a seed, and its index there; `seed` is an index of all."""
-        part = 0
-        while seed >= self.seeds[part]:
-            seed -= self.seeds[part]
-            part += 1
-        return self.files.parts[part], seed
+        for part, count in zip(self.files.parts, self.seeds, strict=True):
+            if seed < count:
+                return part, seed
+            seed -= count
+        raise IndexError(f"{self.files.name}: no seed of this index")
 
     def accuracy(self, variant: str, seed: int) -> float:
         """The test accuracy of one seed's networks; `seed` is an index."""
@@ -186,7 +162,7 @@ def read_arm(root: Path, name: str, meta: Meta, blocks: Iterable[str] = ()) -> A
     Raises:
         AssayError: a file is missing, holds something else, or belongs to other data or another training.
     """
-    places = ArmFiles(root, name, tuple(ArmFiles(root, block) for block in blocks))
+    places = ArmFiles(root, name, [ArmFiles(root, block) for block in blocks])
     manifests, evaluations = zip(*(_read_part(part, meta) for part in places.parts), strict=True)
     found = [load_json(part.timings, root) for part in places.parts if part.timings.is_file()]
     timings = {**found[0], "seconds": sum(float(one.get("seconds", 0)) for one in found)} if found else {}
@@ -203,8 +179,9 @@ def read_arm(root: Path, name: str, meta: Meta, blocks: Iterable[str] = ()) -> A
 
 def _read_part(places: ArmFiles, meta: Meta) -> tuple[Manifest, Evaluation]:
     root, name = places.root, places.name
-    for path in (places.model / artifact.MANIFEST, places.weights, places.curves):
-        _there(path, root)
+    for path in (places.manifest, places.weights, places.curves):
+        if not path.is_file():
+            raise AssayError(f"{path.relative_to(root)}: not found; {MAKES}")
     manifest = artifact.verified(places.model)
     evaluation = _read(Evaluation, places.evaluation, root)
     if manifest.data_digest != meta.digest:
@@ -238,11 +215,6 @@ def _no_better_than_majority(places: ArmFiles) -> tuple[str, ...]:
 
 def _read(kind: type[R], path: Path, root: Path) -> R:
     return parse(kind, load_json(path, root), str(path.relative_to(root)))
-
-
-def _there(path: Path, root: Path) -> None:
-    if not path.is_file():
-        raise AssayError(f"{path.relative_to(root)}: not found; {MAKES}")
 
 
 def load_json(path: Path, root: Path) -> Any:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from assay.core.errors import AssayError
 from assay.tracking.records import load_json
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from assay.tracking.store import Store
 
 NAME = "report"
 STAGE = "compare"
@@ -19,8 +17,8 @@ PAGE, CLAIMS, SUMMARY = "metrics/report/index.html", "metrics/claims.json", "met
 ADVICE = "metrics/report/advice.md"
 
 
-def read_report(root: Path) -> list[Path]:
-    """The files of the comparison, sorted.
+def read_report(root: Path) -> dict[str, Path]:
+    """The files of the comparison by the names of their artifacts: the page under `report/`, the others beside it.
 
     Raises:
         AssayError: one is missing.
@@ -29,20 +27,8 @@ def read_report(root: Path) -> list[Path]:
         if not (root / name).is_file():
             raise AssayError(f"{name}: not found; `dvc repro compare` makes it")
     page = (root / PAGE).parent
-    return [*sorted(path for path in page.rglob("*") if path.is_file()), root / CLAIMS, root / SUMMARY]
-
-
-def report_names(root: Path) -> list[str]:
-    """The artifacts of the report's run."""
-    page = (root / PAGE).parent
-    return [str(path.relative_to(page.parent if page in path.parents else path.parent)) for path in read_report(root)]
-
-
-def log_report(store: Store, run: str) -> None:
-    """Attach the page under `report/`, claims and summary beside it."""
-    store.client.log_artifacts(run, str((store.root / PAGE).parent), "report")
-    for name in (CLAIMS, SUMMARY):
-        store.client.log_artifact(run, str(store.root / name))
+    paths = [*sorted(path for path in page.rglob("*") if path.is_file()), root / CLAIMS, root / SUMMARY]
+    return {path.relative_to(page.parent).as_posix(): path for path in paths}
 
 
 def note(root: Path) -> str:
@@ -60,15 +46,12 @@ def note(root: Path) -> str:
         "|---|---|---|---|---|---|",
     ]
     for claim in load_json(root / CLAIMS, root):
-        row = f"| {claim['id']} | **{claim['verdict']}** | {claim['arm']} | {claim['against']} | {_numbers(claim)} |"
+        numbers = " | "
+        if claim.get("difference") is not None and claim.get("interval") is not None:
+            low, high = claim["interval"]
+            numbers = f"{claim['difference']:+.4f} {claim['metric']} | {low:+.4f} to {high:+.4f}"
+        row = f"| {claim['id']} | **{claim['verdict']}** | {claim['arm']} | {claim['against']} | {numbers} |"
         if sum(map(len, lines)) + len(row) > LONGEST_NOTE:
             return "\n".join([*lines, "", "The rest is in the report."])
         lines.append(row)
     return "\n".join(lines)
-
-
-def _numbers(claim: dict[str, Any]) -> str:
-    if claim.get("difference") is None or claim.get("interval") is None:
-        return " | "
-    low, high = claim["interval"]
-    return f"{claim['difference']:+.4f} {claim['metric']} | {low:+.4f} to {high:+.4f}"

@@ -1,20 +1,58 @@
-"""Runs looked up by their key, else made; one that a kill left half-made is deleted and made again."""
+"""Runs looked up by their key, else made; one that a kill left half-made is deleted and made again.
+
+The key is equal where the stages behind a run are.
+"""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assay.core import files
+from assay.core.errors import AssayError, again
+from assay.pipeline import lockfile
 from assay.tracking import tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from assay.tracking.points import Point
+    from assay.tracking.content import Point
     from assay.tracking.store import Store
 
 METRICS_AT_ONCE, OTHERS_AT_ONCE = 1000, 100  # what MLflow takes in one request
+LAYOUT = 2
+"""Raised whenever a change of this package logs something else: then every run is made anew, beside the old one."""
+
+
+def key(root: Path, lock: dict[str, Any], stages: Iterable[str], read: Iterable[Path]) -> str:
+    """The key of a run: 16 hex digits.
+
+    It is a digest of the stages' entries in dvc.lock, which name everything that went in and came out. Where a stage
+    was run by hand and has no entry, the files themselves stand in for it.
+
+    Args:
+        root: the repository's root.
+        lock: as `lockfile.read` gives it.
+        stages: those that the run tells of.
+        read: the files that the run is made from.
+
+    Raises:
+        AssayError: a file is not the one that dvc.lock records, so the key would name another result.
+    """
+    read = list(read)
+    entries = {stage: lock[stage] for stage in stages if stage in lock}
+    content: dict[str, Any] = {"layout": LAYOUT, "stages": entries}
+    for out in (out for entry in entries.values() for out in entry.get("outs", [])):
+        path = root / out["path"]
+        known = any(one.is_relative_to(path) for one in read)
+        if known and out.get("md5") not in (None, lockfile.digest(path)):
+            raise AssayError(f"{out['path']}: not what {lockfile.NAME} records; {again(Path(out['path']))}")
+    if list(entries) != list(stages):
+        content["files"] = {str(path.relative_to(root)): files.file_digest(path) for path in sorted(read)}
+    return files.content_digest(content)[:16]
 
 
 @dataclass(frozen=True)
@@ -83,13 +121,7 @@ def search(store: Store, experiment: str, tag: str, value: str, *, deleted: bool
     from mlflow.entities import ViewType
 
     view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
-    found, token = [], None
-    while True:
-        page = store.client.search_runs([experiment], tags.filter_of(tag, value), view, 500, page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return found
+    return _all_pages(partial(store.client.search_runs, [experiment], tags.filter_of(tag, value), view, 500))
 
 
 @contextmanager
@@ -130,9 +162,13 @@ def models_of(store: Store, experiment: str, run: str) -> list[Any]:
 
 
 def _models(store: Store, experiment: str, which: str) -> list[Any]:
+    return _all_pages(partial(store.client.search_logged_models, [experiment], filter_string=which))
+
+
+def _all_pages(search: Callable[..., Any]) -> list[Any]:
     found, token = [], None
     while True:
-        page = store.client.search_logged_models([experiment], filter_string=which, page_token=token)
+        page = search(page_token=token)
         found += page
         token = page.token
         if not token:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import platform
 import re
+import sys
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.core.errors import AssayError, described
-from assay.tracking import failures, location, lock, tags
+from assay.tracking import failures, location, tags
 from assay.tracking.failures import URI_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DATABASE = "mlflow.db"
+LOCK_FILE = Path(".assay/track.lock")
 # Each may be set otherwise by the user. Unless told, MLflow retries for minutes, reports its use to its makers, and
 # prints two lines a run.
 DEFAULTS = {
@@ -141,7 +144,7 @@ def opened(root: Path) -> Iterator[Store]:
         with warnings.catch_warnings():
             # MLflow warns of itself: of what it calls that SQLAlchemy and pandas will drop, of its own type hints
             warnings.filterwarnings("ignore", module=r"mlflow\.")
-            with lock.exclusive(store.home), _environment(FIRST_REQUEST):
+            with exclusive(store.home), _environment(FIRST_REQUEST):
                 mlflow.set_tracking_uri(store.uri)
                 store = replace(store, client=_reached(store.uri))
             yield store
@@ -157,6 +160,20 @@ def opened(root: Path) -> Iterator[Store]:
         mlflow.set_tracking_uri(None)
         if before is not None:
             os.environ[URI_VARIABLE] = before
+
+
+@contextmanager
+def exclusive(root: Path) -> Iterator[None]:
+    """Hold the tracker's lock of the repository at `root`: others wait, and a process that dies lets go of it."""
+    path = root / LOCK_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another process that tracks this repository", file=sys.stderr)
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def _unopened(root: Path) -> Store:

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from assay.core import files
 from assay.core.config import BASELINE, SEEDS_FILE
 from assay.core.config.blocks import read_blocks, stages_of
 from assay.pipeline import lockfile
-from assay.tracking import artifacts, champion, content, keys, live, lock, runs, tags, verdicts, view
-from assay.tracking.dataset import dataset_input, digest_of
-from assay.tracking.export import Exporter
-from assay.tracking.models import log_models
-from assay.tracking.records import ArmRecord, Meta, read_arm, read_meta
-from assay.tracking.report import NAME as REPORT
-from assay.tracking.report import STAGE as REPORT_STAGE
-from assay.tracking.report import log_report, note, read_report, report_names
+from assay.tracking import champion, content, follow, location, report, runs, tags, verdicts, view
+from assay.tracking.models import CARD, Exporter, Models
+from assay.tracking.records import read_arm, read_meta
+from assay.tracking.store import exclusive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
+    from assay.tracking.records import ArmRecord, Meta
     from assay.tracking.store import Store
 
 RECORD = Path("metrics/mlflow.json")
+SEEDS = "seeds.json"
+MODEL_FILES = (CARD, "data/model.pt2")
 
 
 @dataclass
@@ -75,7 +74,7 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
     meta = read_meta(store.root)
     blocks = read_blocks(store.root / SEEDS_FILE)
     records = [read_arm(store.root, name, meta, blocks.of(name)) for name in (BASELINE, *arms)]
-    report = read_report(store.root)
+    page = report.read_report(store.root)
     told = verdicts.read(store.root, records)
     locked = lockfile.read(store.root)
     model = records[0].manifest.model.name
@@ -83,9 +82,9 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
     for arm in records:
         read = [*arm.files.logged, *(part.weights for part in arm.files.parts)]
         stages = [stage for part in arm.files.parts for stage in stages_of(part.name)]
-        done.keys[arm.files.name] = keys.key(store.root, locked, stages, read)
-    report_key = keys.key(store.root, locked, [REPORT_STAGE], report)
-    with lock.exclusive(store.home):
+        done.keys[arm.files.name] = runs.key(store.root, locked, stages, read)
+    report_key = runs.key(store.root, locked, [report.STAGE], page.values())
+    with exclusive(store.home):
         experiment = store.experiment(done.experiment)
         done.page = view.page(experiment)
         view.save(store, experiment)
@@ -94,7 +93,7 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
         newest = int((time.time() - max(arm.seconds for arm in records)) * 1000)
         with Exporter() as exporter:
             current = {
-                arm.files.name: _arm_run(store, experiment, arm, meta, done, exporter, newest - i)
+                arm.files.name: _ArmRun(store, experiment, arm, meta, exporter).bring_up(done, newest - i)
                 for i, arm in reversed(list(enumerate(records)))
             }
         done.made.reverse()
@@ -103,73 +102,135 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
                 verdicts.write(store, run, told[name])
         best = champion.choose(records)
         done.champion = best.name if best else ""
-        report_run = _report_run(store, experiment, report_key, done)
+        report_run = _report_run(store, experiment, report_key, page, done)
         if not store.dvc_experiment:
             crowned = current.get(best.arm.files.name) if best else None
             champion.crown(store, experiment, done.registered, best, crowned)
             runs.mark_current(store, experiment, [*current.values(), report_run])
-            live.remove_finished(store, experiment, done.keys)
+            follow.remove_finished(store, experiment, done.keys)
     by_name = {name: {"name": name, "key": key} for name, key in done.keys.items()}
     content_ = {
         "experiment": done.experiment,
         "runs": by_name,
-        "report": {"name": REPORT, "key": report_key},
+        "report": {"name": report.NAME, "key": report_key},
         "champion": {"model": done.registered, "variant": done.champion} if best else None,
     }
     files.write_json(store.root / RECORD, content_)
     return done
 
 
-def _arm_run(
-    store: Store, experiment: str, arm: ArmRecord, meta: Meta, done: Synced, exporter: Exporter, start: int
-) -> str:
-    name, key = arm.files.name, done.keys[arm.files.name]
+@dataclass(frozen=True)
+class _ArmRun:
+    """The run of one arm, with a model for each variant."""
+
+    store: Store
+    experiment: str
+    arm: ArmRecord
+    meta: Meta
+    exporter: Exporter
+
+    def bring_up(self, done: Synced, start: int) -> str:
+        """Find the run or make it, and write what it has lost; gives its id, and notes in `done` what was done."""
+        store, arm, name = self.store, self.arm, self.arm.files.name
+        key = done.keys[name]
+        found = runs.find(store, self.experiment, key)
+        if found is not None:
+            whole = self._complete(found)
+            if not whole:
+                done.healed.append(name)
+            if whole is not None:
+                return str(found.info.run_id)
+            runs.delete(store, self.experiment, found.info.run_id)
+        about = _tags(store, "arm", key, stages_of(name)[0], content.description(arm, self.meta))
+        about |= {tags.ARM: name, tags.VARIANT: arm.first}
+        with runs.drafted(store, self.experiment, name, about, start, arm.seconds) as draft:
+            store.client.log_inputs(draft.id, datasets=[content.dataset_input(self.meta)])
+            scores = self._models().log(draft) + draft.scores(content.metrics(arm))
+            points = content.read_points(*(part.curves for part in arm.files.parts), first=arm.first)
+            draft.log(content.parameters(arm, self.meta), draft.curves(points) + scores)
+            self._write(draft.id, self._artifacts())
+        if name not in done.healed:
+            done.made.append(name)
+        return draft.id
+
+    def _models(self) -> Models:
+        return Models(self.store, self.exporter, self.arm, self.meta)
+
+    def _artifacts(self) -> dict[str, Path]:
+        """The files of the run by their names there; the table of seeds, which is no file, is made when written."""
+        root = self.arm.files.root
+        logged = {f"files/{path.relative_to(root).as_posix()}": path for path in self.arm.files.logged}
+        return {SEEDS: Path(SEEDS), **logged}
+
+    def _write(self, run: str, artifacts: dict[str, Path]) -> None:
+        if artifacts.pop(SEEDS, None):
+            self.store.client.log_table(run, content.table_of_seeds(self.arm), SEEDS)
+        _upload(self.store, run, artifacts)
+
+    def _complete(self, run: Any) -> bool | None:
+        """Write those artifacts of a finished run, and those models, that have been lost since.
+
+        Returns:
+            Whether all was there; None where models themselves are deleted, so that only a new run can have them.
+        """
+        client = self.store.client
+        logged = runs.models_of(self.store, self.experiment, run.info.run_id)
+        if sorted(model.tags.get(tags.VARIANT, "") for model in logged) != sorted(self.arm.manifest.variants):
+            return None
+
+        def is_lost(model: Any) -> bool:
+            listed = lambda: list(client.list_logged_model_artifacts(model.model_id))  # noqa: E731
+            return bool(_absent(model.artifact_location, MODEL_FILES, listed))
+
+        lost = [model for model in logged if is_lost(model)]
+        artifacts = _lost(self.store, run, self._artifacts())
+        if lost:
+            self._models().write_again(run.info.run_id, lost)
+        self._write(run.info.run_id, dict(artifacts))
+        return not lost and not artifacts
+
+
+def _report_run(store: Store, experiment: str, key: str, page: Mapping[str, Path], done: Synced) -> str:
     found = runs.find(store, experiment, key)
     if found is not None:
-        whole = artifacts.complete(store, experiment, found, arm, meta, exporter)
-        if not whole:
-            done.healed.append(name)
-        if whole is not None:
-            return str(found.info.run_id)
-        runs.delete(store, experiment, found.info.run_id)
-    arm_tags = {
-        **_tags(store, "arm", key, stages_of(name)[0], content.description(arm, meta)),
-        tags.ARM: name,
-        tags.VARIANT: arm.first,
-    }
-    with runs.drafted(store, experiment, name, arm_tags, start, arm.seconds) as draft:
-        _log_arm(draft, exporter, arm, meta)
-    if name not in done.healed:
-        done.made.append(name)
+        if lost := _lost(store, found, page):
+            _upload(store, found.info.run_id, lost)
+            done.healed.append(report.NAME)
+        return str(found.info.run_id)
+    about = _tags(store, "report", key, report.STAGE, report.note(store.root))
+    with runs.drafted(store, experiment, report.NAME, about, int(time.time() * 1000)) as draft:
+        _upload(store, draft.id, page)
+    done.made.append(report.NAME)
     return draft.id
 
 
-def _log_arm(draft: runs.Draft, exporter: Exporter, arm: ArmRecord, meta: Meta) -> None:
-    from assay.tracking.points import read_points
-
-    client: Any = draft.store.client
-    client.log_inputs(draft.id, datasets=[dataset_input(meta)])
-    scores = log_models(draft, exporter, arm, meta, digest_of(meta)) + draft.scores(content.metrics(arm))
-    points = read_points(*(part.curves for part in arm.files.parts), first=arm.first)
-    draft.log(content.parameters(arm, meta), draft.curves(points) + scores)
-    artifacts.write(draft.store, draft.id, arm, artifacts.names_of(arm))
+def _upload(store: Store, run: str, artifacts: Mapping[str, Path]) -> None:
+    for name, path in artifacts.items():
+        store.client.log_artifact(run, str(path), name.rpartition("/")[0] or None)
 
 
-def _report_run(store: Store, experiment: str, key: str, done: Synced) -> str:
-    found = runs.find(store, experiment, key)
-    if found is not None:
-        run = str(found.info.run_id)
-        if artifacts.absent(
-            found.info.artifact_uri, report_names(store.root), lambda: store.client.list_artifacts(run)
-        ):
-            log_report(store, run)
-            done.healed.append(REPORT)
-        return run
-    report_tags = _tags(store, "report", key, REPORT_STAGE, note(store.root))
-    with runs.drafted(store, experiment, REPORT, report_tags, int(time.time() * 1000)) as draft:
-        log_report(store, draft.id)
-    done.made.append(REPORT)
-    return draft.id
+def _lost(store: Store, run: Any, artifacts: Mapping[str, Path]) -> dict[str, Path]:
+    """Those artifacts that a run should have and has not."""
+    listed = lambda: list(store.client.list_artifacts(run.info.run_id))  # noqa: E731
+    return {name: artifacts[name] for name in _absent(run.info.artifact_uri, artifacts, listed)}
+
+
+def _absent(uri: str, names: Iterable[str], listed: Callable[[], list[Any]]) -> list[str]:
+    """Which artifacts are not there.
+
+    On a file system each file is looked for. Elsewhere the top folder is listed, which is one request: a file that is
+    missing in a folder of it is not noticed.
+
+    Args:
+        uri: where they should be.
+        names: paths of files below it.
+        listed: asks the store for the content of its top folder.
+    """
+    folder = location.local_path(uri)
+    if folder is not None:
+        return [name for name in names if not (folder / name).is_file()]
+    top = {PurePath(info.path).name for info in listed()}
+    return [name for name in names if PurePath(name).parts[0] not in top]
 
 
 def _tags(store: Store, kind: str, key: str, stage: str, description: str) -> dict[str, str]:

@@ -11,12 +11,12 @@ from assay.core.errors import AssayError
 from assay.pipeline import dvc, lockfile
 from assay.report import report
 from assay.review import side
-from assay.tracking import points
+from assay.tracking import content
 
 DENSE = SimpleNamespace(model=SimpleNamespace(name="mlp"), data_digest="d")
 READERS = {
     "curves.csv": lambda root: curves.read(root / "curves.csv"),
-    "live.csv": lambda root: points.read_points(root / "live.csv"),
+    "live.csv": lambda root: content.read_points(root / "live.csv"),
     report.SPARSITY: lambda root: report.read_sparsity(root, DENSE),
     dvc.DONE_FILE: dvc.read_done,
     lockfile.NAME: lockfile.read,

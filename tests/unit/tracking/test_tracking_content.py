@@ -13,10 +13,9 @@ from assay.core.errors import AssayError
 from assay.models.artifact import Combine, Variant
 from assay.models.combine import combine
 from assay.pipeline import lockfile
-from assay.tracking import keys
-from assay.tracking.content import description, metrics, parameters, table_of_seeds
-from assay.tracking.points import Point, read_points
-from assay.tracking.predictor import Predictor
+from assay.tracking import runs
+from assay.tracking.content import Point, description, metrics, parameters, read_points, table_of_seeds
+from assay.tracking.models import Predictor
 from assay.tracking.records import read_arm, read_meta
 
 
@@ -33,10 +32,10 @@ def test_metrics_by_class_are_logged_and_an_arm_at_the_majority_share_says_so(ro
 
 def test_a_key_depends_on_the_entries_and_on_nothing_else(tmp_path):
     lock = {"train@a": {"cmd": "x", "params": {"p": 1}}, "evaluate@a": {"cmd": "y"}, "train@b": {"cmd": "z"}}
-    key = keys.key(tmp_path, lock, ("train@a", "evaluate@a"), [])
-    assert keys.key(tmp_path, {**lock, "train@b": {}}, ("train@a", "evaluate@a"), []) == key
+    key = runs.key(tmp_path, lock, ("train@a", "evaluate@a"), [])
+    assert runs.key(tmp_path, {**lock, "train@b": {}}, ("train@a", "evaluate@a"), []) == key
     assert (
-        keys.key(tmp_path, {**lock, "train@a": {"cmd": "x", "params": {"p": 2}}}, ("train@a", "evaluate@a"), []) != key
+        runs.key(tmp_path, {**lock, "train@a": {"cmd": "x", "params": {"p": 2}}}, ("train@a", "evaluate@a"), []) != key
     )
 
 
@@ -137,8 +136,8 @@ def test_parameters_are_flat_strings_under_the_names_of_params_yaml(root):
 def test_keys_do_not_depend_on_order(entry):
     shuffled = dict(reversed(entry.items()))
     stages = ("train@a", "evaluate@a")
-    one = keys.key(None, {"train@a": entry, "evaluate@a": {}}, stages, [])
-    assert keys.key(None, {"evaluate@a": {}, "train@a": shuffled}, stages, []) == one
+    one = runs.key(None, {"train@a": entry, "evaluate@a": {}}, stages, [])
+    assert runs.key(None, {"evaluate@a": {}, "train@a": shuffled}, stages, []) == one
 
 
 def test_an_arm_trained_on_other_data_is_refused(root):
