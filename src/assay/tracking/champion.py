@@ -21,17 +21,11 @@ ALIAS = "champion"
 
 @dataclass(frozen=True)
 class Champion:
-    """The best variant there is, and the best of its seeds.
-
-    Attributes:
-        arm: whose variant it is.
-        variant: its name.
-        validation_accuracy: the mean over its seeds, by which it was chosen.
-    """
+    """The best variant there is, and the best of its seeds."""
 
     arm: ArmRecord
     variant: str
-    validation_accuracy: float
+    validation_accuracy: float  # the mean over its seeds, by which it was chosen
 
     @property
     def index(self) -> int:
@@ -60,19 +54,15 @@ def choose(arms: Iterable[ArmRecord]) -> Champion | None:
     Of equal ones the lower validation loss wins, then the first. The test set has no say, and nor has the cost: an
     ensemble may win. None where nothing was validated; a variant that diverged is passed over.
     """
-    best: tuple[float, float] | None = None
-    champion = None
-    for arm in arms:
-        for variant, record in arm.manifest.variants.items():
-            if not record.validation_accuracy:
-                continue
-            accuracy = statistics.fmean(record.validation_accuracy)
-            loss = statistics.fmean(record.validation_loss)
-            if not math.isfinite(loss) or not math.isfinite(accuracy):
-                continue
-            if best is None or (accuracy, -loss) > best:
-                best, champion = (accuracy, -loss), Champion(arm, variant, accuracy)
-    return champion
+    ranked = [
+        (statistics.fmean(record.validation_accuracy), -statistics.fmean(record.validation_loss), arm, variant)
+        for arm in arms
+        for variant, record in arm.manifest.variants.items()
+        if record.validation_accuracy
+    ]
+    finite = [one for one in ranked if math.isfinite(one[0]) and math.isfinite(one[1])]
+    accuracy, _, arm, variant = max(finite, key=lambda one: one[:2], default=(0.0, 0.0, None, ""))
+    return Champion(arm, variant, accuracy) if arm else None
 
 
 def crown(store: Store, experiment: str, name: str, champion: Champion | None, run: str | None) -> None:

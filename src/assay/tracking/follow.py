@@ -25,17 +25,11 @@ LIVE_KIND = "live"
 
 @dataclass
 class Followed:
-    """A training that is followed.
-
-    Attributes:
-        arm: what it trains.
-        run: the id of its live run.
-        steps: the last step logged of each series.
-    """
+    """A training that is followed."""
 
     arm: str
-    run: str
-    steps: dict[str, int] = field(default_factory=dict)
+    run: str  # the id of its live run
+    steps: dict[str, int] = field(default_factory=dict)  # the last one logged of each series
 
 
 def follow(
@@ -108,14 +102,8 @@ def _live_run(store: Store, experiment: str, arm: str, folder: str) -> str:
         for run in runs.search(store, experiment, tags.LIVE, arm):
             if run.data.tags.get(tags.SCRATCH) == folder:
                 return str(run.info.run_id)
-        live_tags = {
-            tags.KIND: LIVE_KIND,
-            tags.LIVE: arm,
-            tags.SCRATCH: folder,
-            tags.NOTE: f"`{arm}` while it trains; `make track` puts its finished run in this one's place.",
-            tags.SOURCE_NAME: folder.rpartition("-")[0],
-            tags.SOURCE_TYPE: "LOCAL",
-        }
+        note = f"`{arm}` while it trains; `make track` puts its finished run in this one's place."
+        live_tags = tags.of_run(LIVE_KIND, note, folder.rpartition("-")[0]) | {tags.LIVE: arm, tags.SCRATCH: folder}
         return str(store.client.create_run(experiment, tags=live_tags, run_name=f"{arm} (live)").info.run_id)
 
 

@@ -57,20 +57,12 @@ def key(root: Path, lock: dict[str, Any], stages: Iterable[str], read: Iterable[
 
 @dataclass(frozen=True)
 class Draft:
-    """A run while it is written.
-
-    Attributes:
-        store: where.
-        experiment: the id of its experiment.
-        id: its own.
-        start: when it began, in milliseconds since 1970.
-        end: likewise.
-    """
+    """A run while it is written."""
 
     store: Store
-    experiment: str
+    experiment: str  # its id, as that of the run
     id: str
-    start: int
+    start: int  # milliseconds since 1970
     end: int
 
     def scores(self, metrics: Mapping[str, float], **linked: str) -> list[Any]:
@@ -90,8 +82,7 @@ class Draft:
         """Log all of this in as few requests as MLflow takes: each is a transaction of the database."""
         from mlflow.entities import Param
 
-        entities = [Param(name, value) for name, value in parameters.items()]
-        for batch in _batches(entities, OTHERS_AT_ONCE):
+        for batch in _batches([Param(name, value) for name, value in parameters.items()], OTHERS_AT_ONCE):
             self.store.client.log_batch(self.id, params=batch)
         for batch in _batches(metrics, METRICS_AT_ONCE):
             self.store.client.log_batch(self.id, metrics=batch)
@@ -131,12 +122,12 @@ def drafted(
     """A new run; it counts as finished when the block ends without error, and is deleted otherwise.
 
     Args:
-        store: where.
+        store: an open store.
         experiment: the id of its experiment.
         name: shown to people.
         run_tags: among them its key.
-        start: in milliseconds since 1970; MLflow's table has the latest run on top.
-        seconds: how long the work took that it tells of, which MLflow shows as the run's duration.
+        start: milliseconds since 1970; MLflow's table has the latest run on top.
+        seconds: how long the work took that the run tells of.
     """
     end = start + max(1, int(seconds * 1000))
     run = store.client.create_run(experiment, start_time=start, tags=dict(run_tags), run_name=name)

@@ -50,8 +50,7 @@ class Store:
         root: the folder with the results that are tracked.
         uri: the tracking URI, as MLflow takes it.
         client: MLflow's own client of it.
-        home: the repository's root, which has the default database and the tracker's lock. It is `root`, except in an
-            experiment that DVC runs in a temporary folder.
+        home: the repository's root, with the default database and the lock; not `root` in an experiment of DVC.
         dvc_experiment: the name of that experiment; empty where the results are those of the workspace.
     """
 

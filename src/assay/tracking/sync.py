@@ -234,12 +234,5 @@ def _absent(uri: str, names: Iterable[str], listed: Callable[[], list[Any]]) -> 
 
 
 def _tags(store: Store, kind: str, key: str, stage: str, description: str) -> dict[str, str]:
-    return {
-        **({tags.DVC_EXPERIMENT: store.dvc_experiment} if store.dvc_experiment else {}),
-        tags.KIND: kind,
-        tags.KEY: key,
-        tags.CURRENT: store.current,
-        tags.NOTE: description,
-        tags.SOURCE_NAME: stage,
-        tags.SOURCE_TYPE: "LOCAL",
-    }
+    experiment = {tags.DVC_EXPERIMENT: store.dvc_experiment} if store.dvc_experiment else {}
+    return tags.of_run(kind, description, stage) | {tags.KEY: key, tags.CURRENT: store.current} | experiment

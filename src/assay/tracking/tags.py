@@ -20,6 +20,11 @@ SAVED_VIEW = "mlflow.sharedViewState."
 SOURCE_NAME, SOURCE_TYPE = "mlflow.source.name", "mlflow.source.type"
 
 
+def of_run(kind: str, note: str, source: str) -> dict[str, str]:
+    """The tags of every run: its kind, the Markdown that its page shows, and the stage that it is from."""
+    return {KIND: kind, NOTE: note, SOURCE_NAME: source, SOURCE_TYPE: "LOCAL"}
+
+
 def filter_of(name: str, value: str) -> str:
     """The search that finds a tag's value."""
     return f"tags.`{name}` = '{value}'"

@@ -29,12 +29,10 @@ TESTED = ("reproduced", "refuted", "negligible", "undecided")
 
 @dataclass
 class Told:
-    """What is told of an arm.
+    """What is told of an arm: `verdict.<claim>` of each claim, and `verdict` of the first one that was tested.
 
-    Attributes:
-        tags: `verdict.<claim>` for each of its claims, and `verdict` of the first one that was tested.
-        metrics: the difference of that claim, the ends of its interval, and the seeds that it stands on, as far as
-            they are known; `difference_to_baseline` in accuracy, which every arm has.
+    The metrics are the difference of that claim, the ends of its interval and its seeds, as far as they are known, and
+    `difference_to_baseline` in accuracy, which every arm has.
     """
 
     tags: dict[str, str] = field(default_factory=dict)
@@ -84,14 +82,10 @@ def write(store: Store, run_id: str, told: Told) -> None:
     metrics = [
         Metric(name, value, now, 0)
         for name, value in {**told.metrics, **stale}.items()
-        if not _same(data.metrics.get(name), value)
+        if repr(data.metrics.get(name)) != repr(value)
     ]
     tags = [RunTag(name, value) for name, value in told.tags.items() if own.get(name) != value]
     if metrics or tags:
         client.log_batch(run_id, metrics=metrics, tags=tags)
     for name in own.keys() - told.tags.keys():
         client.delete_tag(run_id, name)
-
-
-def _same(old: float | None, new: float) -> bool:
-    return old is not None and (old == new or (math.isnan(old) and math.isnan(new)))
