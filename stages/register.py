@@ -1,4 +1,4 @@
-"""Write down in metrics/plan.json what is claimed and how it is decided, before anything trains."""
+"""Check params.yaml; write down in metrics/plan.json what is claimed and how it is decided, before anything trains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from assay import methods
 from assay.analysis.registration import PATH, Entry, Registration, is_result, register
 from assay.core import config, files
-from assay.core.errors import one_line_errors
+from assay.core.errors import start
 from assay.scoring import metrics
 
 RECORDS = Path("metrics/evaluate")
@@ -22,16 +22,17 @@ RECORDS = Path("metrics/evaluate")
 def main() -> None:
     """Register the claims of params.yaml; what is registered in the last commit and in the file itself is known.
 
+    This stage runs first, so that a mistake in any arm or claim is found before hours of training.
+
     Raises:
         AssayError: params.yaml is wrong.
     """
-    settings = config.read("seeds", "data", "model", "train", "arms", "lottery", "claims", "rule")
-    rounds = [settings.round(number) for number in settings.lottery.numbers]
-    plain = [settings.baseline(), *(settings.arm(name) for name in settings.arms), *rounds]
-    runs = {run.arm: methods.product(run).run for run in plain}
-    there = [arm for arm, run in runs.items() if is_result(read(RECORDS / f"{arm}.json"), run, settings.data.name)]
-    metrics.check(settings.claims, settings.rule)
-    made = register(settings.claims, settings.rule, runs, there, [*committed(), *entries(read(PATH))])
+    params = config.load()
+    metrics.check(params.claims, params.rule)
+    methods.check(params)
+    runs = {run.arm: methods.resolve(run).run for run in params.runs()}
+    there = [arm for arm, run in runs.items() if is_result(read(RECORDS / f"{arm}.json"), run, params.data.name)]
+    made = register(params.claims, params.rule, runs, there, [*committed(), *entries(read(PATH))])
     files.write_json(PATH, made.model_dump(mode="json"))
 
 
@@ -58,5 +59,4 @@ def entries(content: Any) -> list[Entry]:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        main()
+    start(main)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import atexit
 import errno
 import gc
+import inspect
 import os
 import re
 import sys
@@ -12,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ALLOW = "allow this user to read and write it"
@@ -59,34 +61,38 @@ def system_error(error: BaseException | None) -> OSError | None:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn an `AssayError` into its message on stderr and exit code 2; any other exception keeps its traceback.
+    """Turn what the user can mend into a line on stderr and exit code 2; any other exception keeps its traceback.
 
-    A GPU whose memory is full, a full disk and a missing permission are the user's to mend as well. Whoever ends a
-    command by Ctrl-C knows why it ended: one line, and the exit code that a shell gives it.
+    That is an `AssayError`, a full GPU, a full disk, a missing permission. Ctrl-C ends with a line and exit code 130.
     """
     atexit.register(gc.freeze)  # else the last collection walks 200,000 objects of torch: a second for each stage
     try:
         yield
-    except AssayError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except (OSError, RuntimeError) as error:
-        full, failed = _out_of_memory(error), system_error(error)
-        if failed:
-            print(f"error: {described(failed)}", file=sys.stderr)
-            sys.exit(2)
-        if not full:
-            raise
-        said = ". ".join(str(full).split(". ")[:2])
-        print(
-            f"error: {said}; train fewer seeds, smaller batches or a smaller model, "
-            "or fewer arms side by side (ASSAY_JOBS)",
-            file=sys.stderr,
-        )
-        sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted: what is done is kept; run it again to go on", file=sys.stderr)
         sys.exit(130)
+    except (AssayError, OSError, RuntimeError) as error:
+        if isinstance(error, AssayError):
+            said = str(error)
+        elif failed := system_error(error):
+            said = described(failed)
+        elif full := _out_of_memory(error):
+            remedy = "train fewer seeds, smaller batches or a smaller model, or fewer arms side by side (ASSAY_JOBS)"
+            said = f"{'. '.join(str(full).split('. ')[:2])}; {remedy}"
+        else:
+            raise
+        print(f"error: {said}", file=sys.stderr)
+        sys.exit(2)
+
+
+def start(main: Callable[..., None]) -> None:
+    """Run a stage: `main` with an argument of the command line for each of its parameters."""
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
+    for name, parameter in inspect.signature(main).parameters.items():
+        optional = parameter.default is not parameter.empty
+        parser.add_argument(name, **({"nargs": "?", "default": parameter.default} if optional else {}))
+    with one_line_errors():
+        main(**vars(parser.parse_args()))
 
 
 def described(error: OSError) -> str:

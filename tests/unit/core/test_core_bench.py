@@ -62,6 +62,6 @@ def test_what_is_not_the_plain_loops_is_refused_by_its_key(section, value, key, 
         "model": {"name": "lenet_300_100"},
         "train": {**SMALL["train"], "batch_size": 60},
     }
-    check_parameters(config.read("data", "model", "train", path=written(tmp_path, **same)))
+    check_parameters(config.load(written(tmp_path, **same)))
     with pytest.raises(AssayError, match=key):
-        check_parameters(config.read("data", "model", "train", path=written(tmp_path, **{**same, section: value})))
+        check_parameters(config.load(written(tmp_path, **{**same, section: value})))

@@ -60,7 +60,7 @@ def test_with_every_example_it_is_the_baseline(make_run, data, method, options):
 @pytest.mark.parametrize("q", [0, -3, 2.5])
 def test_a_q_below_one_is_refused_by_name(make_run, q):
     with pytest.raises(AssayError, match=r"arms\.probe\.q: got "):
-        methods.options(make_run(method="ordered_sgd", options={"q": q}))
+        methods.resolve(make_run(method="ordered_sgd", options={"q": q}))
 
 
 @pytest.mark.parametrize("q", [60, 61])
