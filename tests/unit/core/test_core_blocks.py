@@ -125,7 +125,10 @@ def test_a_block_that_is_added_fits(tmp_path):
         ({"more": {"hard-2": {**HARD, "seeds": [102]}}}, "more.hard-2: comes without block 1 before it; blocks count"),
         (
             {"more": {"hard-1": {**HARD, "seeds": [101]}}},
-            "more.hard-1: got {arm: hard, method: hard_batches, seeds: [101]}; it should be {arm: hard, method: hard_batches, seeds: [102]}",
+            (
+                "more.hard-1: got {arm: hard, method: hard_batches, seeds: [101]}; it should be "
+                "{arm: hard, method: hard_batches, seeds: [102]}"
+            ),
         ),
         (
             {"more": {"hard-1": {**HARD, "seeds": [103, 102]}}},
@@ -141,7 +144,7 @@ def test_a_block_that_is_added_fits(tmp_path):
         ),
         (
             {"more_rounds": {"2-1": {"after": "baseline-1", "dense": "baseline-1", "seeds": [102]}}},
-            "more_rounds.2-1: got {after: baseline-1, dense: baseline-1, seeds: [102]}; it should be {after: round-1-1, ",
+            "more_rounds.2-1: got {after: baseline-1, dense: baseline-1, seeds: [102]}; it should be {after: round-1-1",
         ),
         (
             {
