@@ -36,8 +36,7 @@ class AssayError(Exception):
 def again(path: Path) -> str:
     """What to do about a damaged output of a stage.
 
-    DVC restores an output from its cache without reading what it restores, so the damage may be there too. It hashes
-    cached files that are writable, and drops those that are damaged.
+    DVC restores from its cache without hashing, so the damage may be there too, except what is writable.
     """
     return (
         f'run `rm -r {path}; chmod -R u+w "$(dvc cache dir)/files"; dvc repro`, which also drops damaged cached copies'
@@ -49,14 +48,19 @@ def system_error(error: BaseException | None) -> OSError | None:
 
     torch names such an error only as the context of its own, and safetensors only in words.
     """
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in SYSTEM:
-            return error
-        number = re.search(r"\(os error (\d+)\)", str(error))
-        if number and int(number[1]) in SYSTEM:
-            return OSError(int(number[1]), os.strerror(int(number[1])))
-        error = error.__cause__ or error.__context__
+    for one in _causes(error):
+        if isinstance(one, OSError) and one.errno in SYSTEM:
+            return one
+        said = re.search(r"\(os error (\d+)\)", str(one))
+        if said and (number := int(said[1])) in SYSTEM:
+            return OSError(number, os.strerror(number))
     return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 @contextmanager
@@ -76,11 +80,12 @@ def one_line_errors() -> Iterator[None]:
             said = str(error)
         elif failed := system_error(error):
             said = described(failed)
-        elif full := _out_of_memory(error):
+        else:  # by name, as PyTorch may not be loaded
+            full = next((one for one in _causes(error) if type(one).__name__ == "OutOfMemoryError"), None)
+            if full is None:
+                raise
             remedy = "train fewer seeds, smaller batches or a smaller model, or fewer arms side by side (ASSAY_JOBS)"
             said = f"{'. '.join(str(full).split('. ')[:2])}; {remedy}"
-        else:
-            raise
         print(f"error: {said}", file=sys.stderr)
         sys.exit(2)
 
@@ -101,10 +106,3 @@ def described(error: OSError) -> str:
     what, remedy = SYSTEM.get(error.errno or 0, other)
     path = error.filename2 or error.filename or "a file that the system does not name"
     return f"{what}: {path}; {remedy} and run it again: what is done is kept"
-
-
-def _out_of_memory(error: BaseException | None) -> BaseException | None:
-    """What PyTorch raises when memory is full, if this is it or comes of it; by name, as PyTorch may not be loaded."""
-    while error and type(error).__name__ != "OutOfMemoryError":
-        error = error.__context__
-    return error

@@ -53,14 +53,13 @@ def replacing(path: Path) -> Iterator[Path]:
 def left_behind(path: Path) -> bool:
     """Whether a path is what `replacing` had half written in a process that runs no more."""
     part = PART.fullmatch(path.name)
-    if not part:
-        return False
     try:
-        os.kill(int(part[1]), 0)
+        if part:
+            os.kill(int(part[1]), 0)
     except (ProcessLookupError, OverflowError):
         return True
     except PermissionError:  # another user's
-        return False
+        pass
     return False
 
 

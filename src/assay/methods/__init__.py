@@ -22,10 +22,10 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from assay import models
-from assay.core.config import ARM_KEYS, LOTTERY, PARAMS_FILE, Params, Section
+from assay.core.config import ARM_KEYS, LOTTERY, PARAMS_FILE, Params
 from assay.core.config.parsing import parse, suggestion
 from assay.core.errors import AssayError
 from assay.data.sets import catalog
@@ -36,6 +36,7 @@ from assay.methods import _claims, _tuning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import ModuleType
 
     from assay.core.config import Model, Run
     from assay.data.sets.images import Images
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from assay.engine.step_rule import StepRule
     from assay.models.artifact import Artifact
 
-DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {  # of what is optional in a method
     "check": lambda *_: None,
     "budget": lambda train, _: train,
     "variants": lambda _: {"last": 1},
@@ -54,28 +55,18 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-class Method(Protocol):
-    """What every method has; the docstring of this module lists what it may also have."""
-
-    Options: type[Section]
-
-    def update(self, context: TrainContext, options: Any) -> StepRule:
-        """The state of a training by this method, and the rule that moves it."""
-        ...
-
-
 @dataclass(frozen=True)
 class Training:
     """The training of an arm, a pruning round or the baseline, with its method's options parsed once.
 
     Attributes:
         run: the parameters, with the budget that the method makes of its options.
-        method: the method's module.
+        method: the method's package; this module's docstring says what it holds.
         options: of type `method.Options`.
     """
 
     run: Run
-    method: Method
+    method: ModuleType
     options: Any
 
     def hook(self, name: str) -> Any:
@@ -187,7 +178,7 @@ def resolve(run: Run) -> Training:
     if run.method not in names():
         unknown = f"unknown method {run.method!r}; {suggestion(run.method, names())}"
         raise AssayError(f"{PARAMS_FILE}: {where}method: {unknown}")
-    method = cast("Method", importlib.import_module(f"{__name__}.{run.method}"))
+    method = importlib.import_module(f"{__name__}.{run.method}")
     options = parse(method.Options, run.options, str(PARAMS_FILE), where, also_allowed=ARM_KEYS)
     training = Training(run, method, options)
     train = training.hook("budget")(run.train, options)
@@ -202,7 +193,8 @@ def train(run: Run, *args: Any) -> tuple[Artifact, Trained]:
 def make_update(context: TrainContext) -> StepRule:
     """The state of a training at its start, and the rule that moves it, by the context's method."""
     training = resolve(context.run)
-    return training.method.update(context, training.options)
+    update: StepRule = training.method.update(context, training.options)
+    return update
 
 
 def check(params: Params, own: tuple[Images, int] | None = None) -> None:

@@ -45,10 +45,10 @@ class Round(Section):
 
 
 class Lottery(Section):
-    """Which rounds there are and how each of them prunes; every key must stand there, since stages depend on it.
+    """Which rounds there are and how each of them prunes; every key is required, since stages depend on it.
 
     Attributes:
-        prune_fraction: the share of the surviving weights that a round prunes, by kind of layer (`fractions_of`).
+        prune_fraction: as of `fractions_of`.
         scope: `layerwise` prunes each layer by itself; `global` ranks all layers of one fraction together.
         rewind: the step of the dense training whose weights the survivors go back to; 0 is the initial weights.
         rounds: by number, in quotes: DVC makes no stage, and says nothing, of a key that is not text.

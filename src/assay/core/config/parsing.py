@@ -30,11 +30,7 @@ class Section(BaseModel):
 
 
 class Digested(BaseModel):
-    """A record on disk that holds the SHA-256 of its own content.
-
-    Attributes:
-        digest: of all other fields; `signed` fills it in.
-    """
+    """A record on disk that holds the SHA-256 of all its other fields; `signed` fills it in."""
 
     digest: str = ""
 
@@ -61,11 +57,6 @@ def unusable(value: Any, key: str = "", depth: int = 0) -> list[str]:
 
     Parameters are finite numbers that fit in 64 bits, texts, booleans, and lists and mappings of these: DVC records
     them in dvc.lock, and PyTorch and MLflow take no others.
-
-    Args:
-        value: what YAML gave.
-        key: where it stands.
-        depth: how many lists and mappings it is in.
     """
     if depth > DEEPEST:  # also a list that contains itself, by an alias
         return [f"{key}: lies more than {DEEPEST} levels deep"]
