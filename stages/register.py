@@ -11,6 +11,7 @@ from assay import methods
 from assay.analysis.registration import PATH, Registration, is_result, register
 from assay.core import config, files
 from assay.core.errors import start
+from assay.methods import checks
 from assay.scoring import metrics
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def main() -> None:
     """
     params = config.load()
     metrics.check(params.claims, params.rule)
-    methods.check(params)
+    checks.check(params)
     runs = {run.arm: methods.resolve(run).run for run in params.runs()}
     there = [arm for arm, run in runs.items() if is_result(read(RECORDS / f"{arm}.json"), run, params.data.name)]
     made = register(params.claims, params.rule, runs, there, list(registered()))

@@ -25,20 +25,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from assay import models
-from assay.core.config import ARM_KEYS, LOTTERY, PARAMS_FILE, Params
+from assay.core.config import ARM_KEYS, LOTTERY, PARAMS_FILE
 from assay.core.config.parsing import parse, suggestion
 from assay.core.errors import AssayError
-from assay.data.sets import catalog
 from assay.engine.checkpoint import UnusableCheckpointError
 from assay.engine.context import TrainContext
 from assay.engine.loop import train as run_loop
-from assay.methods import _claims, _tuning
+from assay.methods import _tuning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import ModuleType
 
-    from assay.core.config import Model, Run
+    from assay.core.config import Run
     from assay.data.sets.images import Images
     from assay.data.sets.prepared import Prepared
     from assay.engine.checkpoint import Scratch
@@ -103,6 +102,11 @@ class Training:
         rates = len(train.tune.lr) if train.tune and self.is_tuned else 1
         return train.steps * train.batch_size * networks * len(self.run.seeds) * rates
 
+    def check_model(self, images: Images) -> None:
+        """Check that the model exists, takes its arguments and fits the images; errors as of `check`."""
+        run = self.run
+        models.check(run.model.name, images, run.model.arguments, run.place("model"))
+
     def check(self, images: Images | None, examples: int | None) -> None:
         """Check the batches and the options against the data, as far as it is known.
 
@@ -138,7 +142,7 @@ class Training:
         Raises:
             AssayError: an option is wrong, a parent does not belong to the run, or the training diverged.
         """
-        _check_model(self.run, data.images)  # of a folder, only its bytes tell the classes and examples
+        self.check_model(data.images)  # of a folder, only its bytes tell the classes and examples
         self.check(data.images, len(data.train.labels))
         context = TrainContext(self.run, data, parents or {}, eval_splits)
         tuning = _tuning.chosen_before(self.run, context.parents) if self.is_tuned else None
@@ -195,31 +199,3 @@ def make_update(context: TrainContext) -> StepRule:
     training = resolve(context.run)
     update: StepRule = training.method.update(context, training.options)
     return update
-
-
-def check(params: Params, own: tuple[Images, int] | None = None) -> None:
-    """Check all that can be known before any byte of data is there, for every arm, so that nothing trains in vain.
-
-    Args:
-        params: all of params.yaml.
-        own: of a folder of the user's own images, where it is there: their shape, and how many are left to train on.
-
-    Raises:
-        AssayError: a method or option is wrong, a model or batch does not fit the data, or a claim names what its arms
-            will not have.
-    """
-    catalog.check(params.data)
-    images, examples = own or (catalog.images_of(params.data), catalog.training_examples(params.data))
-    trainings = {run.arm: resolve(run) for run in params.runs()}
-    fitting: list[Model] = []
-    for training in trainings.values():
-        if images is not None and training.run.model not in fitting:
-            _check_model(training.run, images)
-            fitting.append(training.run.model)
-        training.check(images, examples)
-    _tuning.check(params, trainings)
-    _claims.check(params, trainings)
-
-
-def _check_model(run: Run, images: Images) -> None:
-    models.check(run.model.name, images, run.model.arguments, run.place("model"))

@@ -11,7 +11,6 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from assay.core.config import BASELINE, LOTTERY, PARAMS_FILE
-from assay.core.config.sections import FOLDER
 from assay.core.errors import AssayError
 from assay.engine.curves import DivergedError
 from assay.engine.loop import Trained
@@ -19,33 +18,8 @@ from assay.engine.loop import Trained
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from assay.core.config import Params, Run
-    from assay.methods import Training
+    from assay.core.config import Run
     from assay.models.artifact import Artifact
-
-
-def check(params: Params, trainings: Mapping[str, Training]) -> None:
-    """Refuse grids that differ between contenders, that stand where no rate is used, or that nothing can choose from.
-
-    Pruning rounds have no grid of their own: they train at the rate that the baseline chose.
-
-    Raises:
-        AssayError: the line names the key.
-    """
-    shared = params.train.tune
-    for name, arm in params.arms.items():
-        where, grid = f"{PARAMS_FILE}: arms.{name}.tune", trainings[name].run.train.tune
-        if not trainings[name].hook("TAKES_GRADIENTS"):
-            if "tune" in arm.overrides():
-                raise AssayError(f"{where}: {arm.method} takes no gradient step; remove it")
-        elif grid != shared:
-            own, others = (f"lr {list(each.lr)}" if each else "none" for each in (grid, shared))
-            raise AssayError(
-                f"{where}: {name} has {own}, {BASELINE} has {others}; all arms that train by gradients must have the "
-                "same grid: give it once, under train.tune"
-            )
-    if shared and not params.data.validation and params.data.name != FOLDER:
-        raise AssayError(f"{PARAMS_FILE}: train.tune: chosen on the validation set, and data.validation is 0; raise it")
 
 
 def chosen_before(run: Run, parents: Mapping[str, Artifact]) -> dict[str, Any] | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from ruamel.yaml import YAML
 
-from assay import methods
 from assay.core import config
 from assay.core.errors import AssayError
+from assay.methods import checks
 from benchmarks.bench import check_parameters
 from benchmarks.engine import PLAIN, summarise
 from benchmarks.idle import SMALL
@@ -44,7 +44,7 @@ def written(folder, **changes):
 
 def test_the_small_pipeline_has_parameters_that_every_stage_takes(tmp_path):
     params = config.load(written(tmp_path))
-    methods.check(params)
+    checks.check(params)
     assert [run.arm for run in params.runs()] == ["baseline", "cyclic"]
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from ruamel.yaml import YAML
 
-from assay import methods
 from assay.core import config
 from assay.core.config.lottery import Lottery, fractions_of
 from assay.core.errors import AssayError
+from assay.methods import checks
 
 PARAMS = {
     "seeds": [0, 1],
@@ -117,15 +117,15 @@ def chain(count):
 
 def test_a_round_that_would_leave_a_layer_empty_is_found_before_training(tmp_path):
     lottery = {**LOTTERY, "prune_fraction": {"linear": 0.2, "output": 0.9}, "controls": []}
-    methods.check(load(tmp_path, {**lottery, "rounds": chain(2)}))  # 320 weights: 32, then 3
+    checks.check(load(tmp_path, {**lottery, "rounds": chain(2)}))  # 320 weights: 32, then 3
     line = r"lottery.rounds.3: would leave 0 of 320 weights in output.weight; ask for fewer rounds, or for a smaller"
     with pytest.raises(AssayError, match=line):
-        methods.check(load(tmp_path, {**lottery, "rounds": chain(4)}))
+        checks.check(load(tmp_path, {**lottery, "rounds": chain(4)}))
 
 
 def test_a_model_without_a_layer_to_prune_is_refused(tmp_path):
     with pytest.raises(AssayError, match=r"lottery.prune_fraction: mlp has no layer of a kind that it names \(conv\)"):
-        methods.check(load(tmp_path, {**LOTTERY, "prune_fraction": {"conv": 0.2}}))
+        checks.check(load(tmp_path, {**LOTTERY, "prune_fraction": {"conv": 0.2}}))
 
 
 def test_a_file_without_rounds_asks_for_none(tmp_path):

@@ -10,6 +10,7 @@ from assay.core import config
 from assay.core.errors import AssayError
 from assay.engine.batches import Batch
 from assay.engine.context import TrainContext
+from assay.methods import checks
 from assay.methods.ordered_sgd import TopQ
 from assay.methods.selective_backprop import Selective
 
@@ -75,7 +76,7 @@ def test_a_q_of_the_whole_batch_is_refused_before_anything_trains(q):
         }
     )
     with pytest.raises(AssayError, match=rf"params\.yaml: arms\.top\.q: {q} leaves out none of the 60 examples of a b"):
-        methods.check(params)
+        checks.check(params)
 
 
 def test_the_probability_is_the_share_of_recent_losses_that_are_no_larger_to_the_power_beta():

@@ -12,6 +12,7 @@ from assay.core import config
 from assay.core.config.sections import Tune
 from assay.core.errors import AssayError
 from assay.engine.checkpoint import Scratch
+from assay.methods import checks
 from tests.conftest import make_data
 from tests.contract.test_contract_methods import FIRST_ROUND
 
@@ -159,11 +160,11 @@ CHAIN = {"method": "trajectory", "tau": 4, "s": 50.0}
 )
 def test_grids_that_differ_or_cannot_choose_are_refused_by_name(given, line):
     with pytest.raises((AssayError, ValueError), match=line):
-        methods.check(params(**given))
+        checks.check(params(**given))
 
 
 def test_one_grid_for_all_is_allowed_and_chains_have_none():
-    methods.check(params(TUNE, own={"method": "sgd", **TUNE}, other={"method": "sgd"}, chain=CHAIN))
+    checks.check(params(TUNE, own={"method": "sgd", **TUNE}, other={"method": "sgd"}, chain=CHAIN))
 
 
 def test_without_held_out_examples_a_folder_s_grid_is_refused_when_it_trains(make_run, data, tmp_path):

@@ -1,7 +1,6 @@
-"""Whether each claim of params.yaml names what its arms will have: found out before anything trains.
+"""All of params.yaml checked against its methods, models and data, so that nothing trains in vain.
 
-`assay.analysis.measures` reads the numbers afterwards and refuses the same; what it refuses can be known beforehand
-from the parameters and from what each method says that it produces.
+`make check` and the stage `register` do it; no training depends on this file.
 """
 
 from __future__ import annotations
@@ -13,34 +12,73 @@ from assay.core.config.claim import RECORD
 from assay.core.config.parsing import suggestion
 from assay.core.config.sections import FOLDER
 from assay.core.errors import AssayError
+from assay.data.sets import catalog
+from assay.methods import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from assay.core.config import Params, Train
+    from assay.core.config import Model, Params, Train
     from assay.core.config.claim import Claim
+    from assay.data.sets.images import Images
     from assay.methods import Training
 
 OF_MEMBERS = ("disagreement", "total_variation")
 OF_CURVES = ("best_step", "best_step_accuracy")
 
 
-def check(params: Params, trainings: Mapping[str, Training]) -> None:
-    """Refuse claims that could not be decided for want of a variant or of a number.
+def check(params: Params, own: tuple[Images, int] | None = None) -> None:
+    """Check all that can be known before any byte of data is there, for every arm, so that nothing trains in vain.
 
     Args:
-        params: all of params.yaml; each claim names arms that there are.
-        trainings: of the baseline, the arms and the rounds, by name.
+        params: all of params.yaml.
+        own: of a folder of the user's own images, where it is there: their shape, and how many are left to train on.
 
     Raises:
-        AssayError: there are such claims; a line each, which names the key and what is allowed.
+        AssayError: a method or option is wrong, a model or batch does not fit the data, or a claim names what its arms
+            will not have.
     """
+    catalog.check(params.data)
+    images, examples = own or (catalog.images_of(params.data), catalog.training_examples(params.data))
+    trainings = {run.arm: resolve(run) for run in params.runs()}
+    fitting: list[Model] = []
+    for training in trainings.values():
+        if images is not None and training.run.model not in fitting:
+            training.check_model(images)
+            fitting.append(training.run.model)
+        training.check(images, examples)
+    _check_grids(params, trainings)
     lines = [line for claim in params.claims if claim.preset is None for line in _problems(claim, params, trainings)]
     if lines:
         raise AssayError("\n".join(f"{PARAMS_FILE}: claims.{line}" for line in lines))
 
 
+def _check_grids(params: Params, trainings: Mapping[str, Training]) -> None:
+    """Refuse grids that differ between contenders, that stand where no rate is used, or that nothing can choose from.
+
+    Pruning rounds have no grid of their own: they train at the rate that the baseline chose.
+    """
+    shared = params.train.tune
+    for name, arm in params.arms.items():
+        where, grid = f"{PARAMS_FILE}: arms.{name}.tune", trainings[name].run.train.tune
+        if not trainings[name].hook("TAKES_GRADIENTS"):
+            if "tune" in arm.overrides():
+                raise AssayError(f"{where}: {arm.method} takes no gradient step; remove it")
+        elif grid != shared:
+            own, others = (f"lr {list(each.lr)}" if each else "none" for each in (grid, shared))
+            raise AssayError(
+                f"{where}: {name} has {own}, {BASELINE} has {others}; all arms that train by gradients must have the "
+                "same grid: give it once, under train.tune"
+            )
+    if shared and not params.data.validation and params.data.name != FOLDER:
+        raise AssayError(f"{PARAMS_FILE}: train.tune: chosen on the validation set, and data.validation is 0; raise it")
+
+
 def _problems(claim: Claim, params: Params, trainings: Mapping[str, Training]) -> list[str]:
+    """Why a claim could not be decided for want of a variant, of a number, or of a common seed.
+
+    `assay.analysis.measures` reads the numbers afterwards and refuses the same.
+    """
     sides: dict[str, tuple[str, str]] = {}
     for key, named in claim.arms.items():
         arm, variant = split_variant(named)
