@@ -28,8 +28,7 @@ def main(name: str) -> None:
     device = runtime.set_up()
     trained = artifact.read(Path("models") / name)
     manifest = trained.manifest
-    if block_name(manifest.arm, manifest.block) != name:
-        held = block_name(manifest.arm, manifest.block)
+    if (held := block_name(manifest.arm, manifest.block)) != name:
         raise AssayError(f"models/{name}: holds the networks of {held}; {again(Path('models') / name)}")
     data = prepared.load(PREPARED, device, splits=("test",))
     if manifest.data_digest != data.digest:

@@ -107,18 +107,16 @@ class Training:
         run = self.run
         models.check(run.model.name, images, run.model.arguments, run.place("model"))
 
-    def check(self, images: Images | None, examples: int | None) -> None:
-        """Check the batches and the options against the data, as far as it is known.
+    def check(self, images: Images, examples: int) -> None:
+        """Check the batches and the options against the number of training examples.
 
         Raises:
             AssayError: something does not fit; the line names the key.
         """
         run = self.run
-        if examples is not None and run.train.batch_size > examples:
+        if run.train.batch_size > examples:
             key = run.place("batch_size")
             raise AssayError(f"{key}: {run.train.batch_size} is more than the {examples} examples to train on")
-        if images is None or examples is None:
-            return
         if run.label_noise and not int(run.label_noise * examples):
             key = f"{PARAMS_FILE}: arms.{run.arm}.label_noise"
             raise AssayError(f"{key}: {run.label_noise} of {examples} training examples is none; set it to 0 or higher")

@@ -160,13 +160,12 @@ def stages_of(name: str) -> tuple[str, str]:
     """The stages of dvc.yaml that train and evaluate an arm, `baseline` or `round-<n>`, or a block of one."""
     arm, block = split_block(name)
     more = "_more" if block else ""
+    kind, evaluate, key = "train", "evaluate", f"@{name}"
     if arm == BASELINE:
-        key = f"@{name}" if block else ""
-        return f"baseline{more}{key}", f"evaluate_baseline{more}{key}"
-    if ROUND.fullmatch(arm):
-        key = name.removeprefix("round-")
-        return f"prune{more}@{key}", f"evaluate_round{more}@{key}"
-    return f"train{more}@{name}", f"evaluate{more}@{name}"
+        kind, evaluate, key = "baseline", "evaluate_baseline", key if block else ""
+    elif ROUND.fullmatch(arm):
+        kind, evaluate, key = "prune", "evaluate_round", f"@{name.removeprefix('round-')}"
+    return f"{kind}{more}{key}", f"{evaluate}{more}{key}"
 
 
 def arm_of_block(stage: str) -> str:

@@ -47,7 +47,7 @@ class Rule(Section):
 class Claim(Section):
     """A claim that the arms decide, or with `preset` one that only other arms could.
 
-    `evaluation.scoring.metrics.check` says whether there is such a metric; trainings do not depend on that table.
+    `assay.scoring.metrics.check` says whether there is such a metric; trainings do not depend on that table.
 
     Attributes:
         id: names it.

@@ -76,8 +76,7 @@ class Lottery(Section):
         for number, key in enumerate(sorted(self.rounds, key=int), start=1):
             if int(key) != number:
                 raise ValueError(f"lottery.rounds.{key}: round {number} is missing before it; rounds count from 1")
-            after, expected = self.rounds[key].after, round_name(number - 1)
-            if after != expected:
+            if (after := self.rounds[key].after) != (expected := round_name(number - 1)):
                 raise ValueError(f"lottery.rounds.{key}.after: got {after!r}; round {key} starts from {expected}")
         for number in self.controls:
             if number not in self.numbers:
@@ -101,9 +100,7 @@ class Lottery(Section):
         return {
             "round": number,
             "after": round_name(number - 1),
-            "prune_fraction": self.prune_fraction,
-            "scope": self.scope,
-            "rewind": self.rewind,
+            **self.model_dump(include={"prune_fraction", "scope", "rewind"}),
             "controls": controls if number in self.controls else [],
         }
 

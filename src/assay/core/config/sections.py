@@ -167,9 +167,6 @@ class Train(Section):
         return self
 
 
-ARM_KEYS = ("method", "seeds", "model", "label_noise", *Train.model_fields)
-
-
 class Arm(BaseModel):
     """An entry under `arms`: a method, the parts of `train`, `model` and `seeds` it overrides, and its own options.
 
@@ -191,3 +188,6 @@ class Arm(BaseModel):
     def options(self) -> dict[str, Any]:
         """The keys that belong to the method."""
         return {key: value for key, value in (self.model_extra or {}).items() if key not in Train.model_fields}
+
+
+ARM_KEYS = (*Arm.model_fields, *Train.model_fields)
