@@ -42,7 +42,9 @@ def check(params: Params, own: tuple[Images, int] | None = None) -> None:
     images, examples = own or (catalog.images_of(params.data), catalog.training_examples(params.data))
     trainings = {run.arm: resolve(run) for run in params.runs()}
     fitting: list[Model] = []
-    for training in trainings.values() if images is not None and examples is not None else ():
+    for training in trainings.values():
+        if images is None or examples is None:  # of a folder that is not here nothing is known
+            break
         if training.run.model not in fitting:
             training.check_model(images)
             fitting.append(training.run.model)
