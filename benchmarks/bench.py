@@ -128,7 +128,7 @@ def main() -> None:
     device = runtime.set_up()
     if not PREPARED.exists():
         raise AssayError(f"{PREPARED}: not found; run `make repro` first, then `make bench`")
-    check_parameters(config.read("data", "model", "train"))
+    check_parameters(config.load())
     name = torch.cuda.get_device_name() if device.type == "cuda" else runtime.processor()
     results = {
         "machine": {"processor": name, "device": device.type, "threads": runtime.threads()},
@@ -141,16 +141,16 @@ def main() -> None:
     files.write_json(place, results)
 
 
-def check_parameters(settings: config.Settings) -> None:
+def check_parameters(params: config.Params) -> None:
     """Our networks train as the plain loop's, or a ratio would say nothing.
 
     Raises:
         AssayError: a parameter is another; the line names it.
     """
     found = {
-        "data.name": (settings.data.name, "mnist"),
-        "model.name": (settings.model.name, "lenet_300_100"),
-        "train.batch_size": (settings.train.batch_size, BATCH),
+        "data.name": (params.data.name, "mnist"),
+        "model.name": (params.model.name, "lenet_300_100"),
+        "train.batch_size": (params.train.batch_size, BATCH),
     }
     for key, (value, needed) in found.items():
         if value != needed:

@@ -45,8 +45,8 @@ def stack_step(copies: int, **changes: object) -> Callable[[], object]:
 
     `changes` to the baseline's run make it another method's, or another network's.
     """
-    settings = config.read("seeds", "model", "train")
-    run = settings.baseline().model_copy(update={"seeds": tuple(range(copies)), **changes})
+    baseline = config.load().run(config.BASELINE)
+    run = baseline.model_copy(update={"seeds": tuple(range(copies)), **changes})
     data = prepared.load(PREPARED, runtime.set_up(), ("train", "validation"))
     update = methods.make_update(TrainContext(run, data))
     counter = iter(range(sys.maxsize))

@@ -41,7 +41,7 @@ def measure(arm: str = ARM, sweeps: int = SWEEPS, rounds: int = ROUNDS) -> dict[
         AssayError: the arm is of another method.
     """
     device = runtime.set_up()
-    run = config.read("seeds", "model", "train", "arms").arm(arm)
+    run = config.load().run(arm)
     data = prepared.load(PREPARED, device, ("train", "validation"))
     update = methods.make_update(TrainContext(run, data))
     if not isinstance(update, TrajectoryUpdate):

@@ -102,7 +102,7 @@ def main() -> None:
         AssayError: a round is not trained yet.
     """
     runtime.set_up()
-    names = [BASELINE, *config.read("lottery").rounds]
+    names = [BASELINE, *config.load().lottery.names]
     rounds = [measure(artifact.read(MODELS / name), number) for number, name in enumerate(names)]
     show(rounds)
     machine = {"processor": runtime.processor(), "threads": torch.get_num_threads(), "torch": torch.__version__}

@@ -58,7 +58,7 @@ def run_one(changes: dict[str, Any], data: prepared.Prepared, samples: int) -> d
     options = {**BASE, **{key: value for key, value in changes.items() if key != "model"}}
     model = changes.get("model", MODEL)
     sweeps = round(samples / (SAMPLES_A_MOVE * options["block"] * options["tau"]))
-    settings = config.read("train")
+    settings = config.load()
     run = config.Run(
         arm="tried",
         method="trajectory",

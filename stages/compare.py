@@ -26,12 +26,12 @@ def main(fail_on: str | None = None) -> int:
     Raises:
         AssayError: a file is missing or damaged, or a claim names a variant that was not evaluated.
     """
-    settings = config.read("seeds", "arms", "rule", "claims", "lottery")
-    arms = [*settings.arms, *settings.rounds]
+    params = config.load()
+    arms = [*params.arms, *params.lottery.names]
     evaluations = record.read_all(ROOT, arms)
     trained = curves.read_all(ROOT, evaluations)
     kept = archives.read_all(ROOT)
-    decided = archives.verdicts(claims.judge(settings.claims, evaluations, settings.rule, settings.seeds), kept)
+    decided = archives.verdicts(claims.judge(params.claims, evaluations, params.rule, params.seeds), kept)
     registered = registration.read(ROOT)
     late = {"changed_after_results": True}
     decided = [one.model_copy(update=late) if one.id in registered.marked else one for one in decided]
@@ -42,7 +42,7 @@ def main(fail_on: str | None = None) -> int:
     sparsity = report.read_sparsity(ROOT, evaluations[BASELINE].record)
     archived = data_sets.table(decided, evaluations[BASELINE].record, kept)
     content = report.Content(
-        evaluations, rows, decided, trained, sparsity, settings.rule.matters, archived, registered.digest
+        evaluations, rows, decided, trained, sparsity, params.rule.matters, archived, registered.digest
     )
     report.write(ROOT, content)
     leftovers.remove(ROOT, arms)  # at the end: where params.yaml names what never ran, nothing is deleted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from assay.core import config
-from assay.core.errors import one_line_errors
+from assay.core.errors import start
 from assay.data import sources
 from assay.data.sets import catalog
 
@@ -16,11 +16,10 @@ def main() -> None:
     Raises:
         AssayError: params.yaml is wrong, or no source has the data set.
     """
-    settings = config.read("data")
-    catalog.check(settings.data)
-    sources.obtain(settings.data, Path("data/raw"))
+    data = config.load().data
+    catalog.check(data)
+    sources.obtain(data, Path("data/raw"))
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        main()
+    start(main)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import torch
@@ -10,7 +9,7 @@ import torch
 from assay import models
 from assay.core import runtime
 from assay.core.config.blocks import block_name
-from assay.core.errors import AssayError, again, one_line_errors
+from assay.core.errors import AssayError, again, start
 from assay.data.sets import prepared
 from assay.data.sets.images import Images
 from assay.models import artifact
@@ -29,8 +28,7 @@ def main(name: str) -> None:
     device = runtime.set_up()
     trained = artifact.read(Path("models") / name)
     manifest = trained.manifest
-    if block_name(manifest.arm, manifest.block) != name:
-        held = block_name(manifest.arm, manifest.block)
+    if (held := block_name(manifest.arm, manifest.block)) != name:
         raise AssayError(f"models/{name}: holds the networks of {held}; {again(Path('models') / name)}")
     data = prepared.load(PREPARED, device, splits=("test",))
     if manifest.data_digest != data.digest:
@@ -52,7 +50,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="baseline, a key of `arms` in params.yaml, round-<n>, or a block of one of them")
-    with one_line_errors():
-        main(parser.parse_args().name)
+    start(main)

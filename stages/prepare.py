@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from assay.core import config
-from assay.core.errors import one_line_errors
+from assay.core.errors import start
 from assay.data import preparation
 
 
@@ -15,10 +15,8 @@ def main() -> None:
     Raises:
         AssayError: params.yaml is wrong, or a raw file is missing or altered.
     """
-    settings = config.read("data")
-    preparation.prepare(Path("data/raw"), settings.data, Path("data/prepared"))
+    preparation.prepare(Path("data/raw"), config.load().data, Path("data/prepared"))
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        main()
+    start(main)

@@ -1,20 +1,23 @@
-"""Write down in metrics/plan.json what is claimed and how it is decided, before anything trains."""
+"""Check params.yaml; write down in metrics/plan.json what is claimed and how it is decided, before anything trains."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from assay import methods
-from assay.analysis.registration import PATH, Entry, Registration, is_result, register
+from assay.analysis.registration import PATH, Registration, is_result, register
 from assay.core import config, files
-from assay.core.errors import one_line_errors
+from assay.core.errors import start
+from assay.methods import checks
 from assay.scoring import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from assay.analysis.registration import Entry
 
 RECORDS = Path("metrics/evaluate")
 
@@ -22,16 +25,17 @@ RECORDS = Path("metrics/evaluate")
 def main() -> None:
     """Register the claims of params.yaml; what is registered in the last commit and in the file itself is known.
 
+    This stage runs first, so that a mistake in any arm or claim is found before hours of training.
+
     Raises:
         AssayError: params.yaml is wrong.
     """
-    settings = config.read("seeds", "data", "model", "train", "arms", "lottery", "claims", "rule")
-    rounds = [settings.round(number) for number in settings.lottery.numbers]
-    plain = [settings.baseline(), *(settings.arm(name) for name in settings.arms), *rounds]
-    runs = {run.arm: methods.product(run).run for run in plain}
-    there = [arm for arm, run in runs.items() if is_result(read(RECORDS / f"{arm}.json"), run, settings.data.name)]
-    metrics.check(settings.claims, settings.rule)
-    made = register(settings.claims, settings.rule, runs, there, [*committed(), *entries(read(PATH))])
+    params = config.load()
+    metrics.check(params.claims, params.rule)
+    checks.check(params)
+    runs = {run.arm: methods.resolve(run).run for run in params.runs()}
+    there = [arm for arm, run in runs.items() if is_result(read(RECORDS / f"{arm}.json"), run, params.data.name)]
+    made = register(params.claims, params.rule, runs, there, list(registered()))
     files.write_json(PATH, made.model_dump(mode="json"))
 
 
@@ -42,21 +46,14 @@ def read(path: Path) -> Any:
     return None
 
 
-def committed() -> list[Entry]:
-    """What the last commit has registered; nothing without git."""
+def registered() -> Iterator[Entry]:
+    """The entries of the last commit, then those of the file itself; none without git, or where it is damaged."""
     with suppress(OSError, ValueError):
-        done = subprocess.run(["git", "show", f"HEAD:./{PATH}"], capture_output=True, text=True, check=False)
-        return entries(json.loads(done.stdout))
-    return []
-
-
-def entries(content: Any) -> list[Entry]:
-    """What a file has registered; nothing where it is damaged."""
-    with suppress(ValidationError):
-        return list(Registration.model_validate(content).claims.values())
-    return []
+        done = subprocess.run(["git", "show", f"HEAD:./{PATH}"], capture_output=True, check=False)
+        yield from Registration.model_validate_json(done.stdout).claims.values()
+    with suppress(OSError, ValueError):
+        yield from Registration.model_validate_json(PATH.read_bytes()).claims.values()
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        main()
+    start(main)

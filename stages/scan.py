@@ -5,11 +5,10 @@ Own images may lie anywhere (`ASSAY_DATA_DIR`), so DVC cannot depend on them; `d
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from assay.core import files
-from assay.core.errors import one_line_errors
+from assay.core.errors import start
 from assay.data import watched
 
 
@@ -25,7 +24,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="of the data set, as data.name in params.yaml has it")
-    with one_line_errors():
-        main(parser.parse_args().name)
+    start(main)

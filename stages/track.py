@@ -18,8 +18,8 @@ from assay.tracking.sync import experiment_name, sync
 
 def main() -> None:
     """Look up the run of each arm, make those that are missing, and say how many."""
-    settings = config.read("arms", "lottery")
-    arms = [*settings.arms, *settings.rounds]
+    params = config.load()
+    arms = [*params.arms, *params.lottery.names]
     with opened(Path.cwd()) as store:
         done = sync(store, arms)
         leftovers.remove(Path.cwd(), arms)  # after the sync: where params.yaml names what never ran, nothing is deleted
@@ -38,9 +38,9 @@ def main() -> None:
 
 def stream(interval: float, grace: float) -> None:
     """Follow the trainings that are going on."""
-    settings = config.read("model")
+    model = config.load().model
     with opened(Path.cwd()) as store:
-        name = experiment_name(read_meta(store.root).name, settings.model.name)
+        name = experiment_name(read_meta(store.root).name, model.name)
         print(f"{name}: waiting for a training, at most {grace:g} s, in {store.shown}")
         follow(store, name, interval, grace)
 

@@ -106,7 +106,7 @@ LEAVES = {  # other variants, or a record of other keys
 def test_it_leaves_what_it_declares_for_claims(arm, make_run, data, tmp_path):
     """`check` refuses claims by this declaration, so it must be what a training really leaves."""
     run = make_run(**LEAVES[arm])
-    declared = methods.product(run)
+    declared = methods.resolve(run)
     result, trained = train(run, data, tmp_path)
     manifest = result.manifest
     assert dict(declared.variants) == {name: variant.members for name, variant in manifest.variants.items()}

@@ -13,6 +13,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from assay import methods
+from assay.core import config
+from assay.core.config.parsing import parse
 from assay.engine.checkpoint import SOURCES
 
 ROOT = Path(__file__).parents[2]
@@ -163,47 +165,87 @@ def test_a_checkpoint_is_of_the_source_that_a_training_depends_on():
         deps = [path for path in deps_of(name, ("sgd",)) if path.is_relative_to(library)]
         files = {file for path in deps for file in ([path] if path.is_file() else path.rglob("*.py"))}
         shared = {file for file in files if file.parent.parent != library / "methods"}
-        assert shared | {library / "sparse.py"} == digested  # which only pruning imports
+        assert shared == digested
 
 
-def read_names(file: Path) -> set[str]:
-    """The sections of params.yaml that a stage asks `config.read` for."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "config.read":
-            assert all(isinstance(argument, ast.Constant) for argument in node.args), "name the sections literally"
-            names |= {argument.value for argument in node.args}
-    return names
+def declared(name: str) -> set[str]:
+    """The keys of params.yaml under the `params` of a stage."""
+    return {param for param in template(name).get("params", []) if isinstance(param, str)}
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_the_parameters_read_are_those_declared(name):
-    declared = template(name).get("params", [])
-    if {"params.yaml": None} in declared:  # all of it, so that no section has to be there
+    if {"params.yaml": None} in template(name).get("params", []):  # all of it, so that no section has to be there
         assert name in ("register", "compare", "track")
         return
-    named = {param.partition(".")[0] for param in declared if isinstance(param, str)}  # of params.yaml
-    if name.endswith("_more") and declared:  # a block has its own seeds, from seeds.yaml
-        named.add("seeds")
-        assert [param["seeds.yaml"] for param in declared if isinstance(param, dict)] == [[f"{MORE[name]}.${{key}}"]]
-    assert read_names(stage_file(name)) == named
+    nodes = list(ast.walk(ast.parse(stage_file(name).read_text())))
+    loads = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "config.load"]
+    read = [node.attr for node in nodes if isinstance(node, ast.Attribute) and node.value in loads]
+    assert len(read) == len(loads), "name what is read, as in `config.load().data`"
+    assert set(read) == ({"run"} if stage_file(name).stem in RUNS else declared(name))
 
 
-def test_an_arm_depends_on_its_own_parameters_alone():
-    assert "arms.${key}" in template("train")["params"]
-    assert "arms" not in template("train")["params"]
+RUNS = {"baseline": "baseline", "train": "mine", "prune": "round-1"}
+SECTIONS = {
+    "seeds": [0, 1],
+    "data": {"name": "digits", "validation": 100},
+    "model": {"name": "linear"},
+    "train": {"steps": 9, "batch_size": 6, "optimizer": {"name": "adam", "lr": 0.1}, "evaluate_every": 3},
+    "arms": {"mine": {"method": "sgd"}, "other": {"method": "sgd"}},
+    "lottery": {
+        "prune_fraction": 0.2, "scope": "layerwise", "rewind": 0, "controls": [1],
+        "rounds": {"1": {"after": "baseline"}},
+    },
+    "rule": {},
+    "claims": [],
+}  # fmt: skip
+CHANGES = {
+    "seeds": [0],
+    "data": {"name": "mnist", "validation": 5},
+    "model": {"name": "mlp", "hidden": [4]},
+    "train": {**SECTIONS["train"], "steps": 8},
+    "arms.mine": {"method": "sgd", "batches": "fixed"},
+    "arms.other": {"method": "swa"},
+    "lottery.prune_fraction": 0.3,
+    "lottery.scope": "global",
+    "lottery.rewind": 1,
+    "lottery.controls": [],
+    "lottery.rounds": {"1": {"after": "baseline"}, "2": {"after": "round-1"}},
+    "rule": {"alpha": 0.1},
+    "claims": [{"id": "c", "paper": "p", "statement": "s", "preset": "other"}],
+}
 
 
-def test_params_reach_the_library_through_read_alone():
-    """`config.load` reads everything: it is for checking, and for telling what things cost, which no stage does."""
-    users = []
-    for file in [*(ROOT / "src").rglob("*.py"), *(ROOT / "stages").rglob("*.py")]:
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and any(ast.unparse(arg) == "config.load()" for arg in node.args):
-                users.append(ast.unparse(node.func))
-            elif isinstance(node, ast.Assign) and ast.unparse(node.value) == "config.load()":
-                users.append(str(file.relative_to(ROOT)))
-    assert set(users) == {"methods.check", "src/assay/cli/check.py", "Costing", "cost"}
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("stage", RUNS)
+def test_a_training_is_told_what_its_stage_declares_and_nothing_else(stage, change):
+    section, _, key = change.partition(".")
+    value = {**SECTIONS[section], key: CHANGES[change]} if key else CHANGES[change]
+    before, after = (
+        parse(config.Params, content, "params.yaml").run(RUNS[stage])
+        for content in (SECTIONS, {**SECTIONS, section: value})
+    )
+    assert (before != after) == (change.replace("mine", "${key}") in declared(stage))
+
+
+@pytest.mark.parametrize("stage", RUNS)
+def test_a_block_depends_on_the_same_parameters_and_on_seeds_of_its_own(stage):
+    more = f"{stage}_more"
+    assert {param.replace("item.arm", "key") for param in declared(more)} == declared(stage) - {"seeds"}
+    (own,) = [param for param in template(more)["params"] if isinstance(param, dict)]
+    assert own == {"seeds.yaml": [f"{MORE[more]}.${{key}}"]}
+
+
+def test_the_library_reads_no_parameters_by_itself():
+    """A stage hands it the sections that it declares; only commands, which check and count, read the whole file."""
+    for file in (ROOT / "src").rglob("*.py"):
+        if file.parent.name != "cli":
+            nodes = ast.walk(ast.parse(file.read_text()))
+            assert "config.load" not in [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)], file
+
+
+def test_the_stage_that_checks_the_whole_file_is_the_first():
+    assert next(iter(STAGES)) == "register"
 
 
 def test_no_stage_worth_restoring_has_what_switches_the_run_cache_off():

@@ -67,13 +67,13 @@ def test_every_arm_of_every_preset_takes_a_step_and_the_first_of_each_method_two
             seen = update.step(step)
             assert seen.losses.isfinite().all(), run.arm
         methods_met.add(run.method)
-        if run.arm == BASELINE and params.rounds():
+        if run.arm == BASELINE and params.lottery.names:
             parents[BASELINE] = context.artifact(update, Curves(()))
 
 
 def without_later_rounds(params: config.Params) -> list[config.Run]:
     """Every training, but of the pruning rounds the first alone: the others differ from it by their masks."""
-    later = params.rounds()[1:]
+    later = params.lottery.names[1:]
     return [run for run in params.runs() if run.arm not in later]
 
 

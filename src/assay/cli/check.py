@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assay import methods
 from assay.core import config, runtime
 from assay.core.errors import AssayError, one_line_errors
 from assay.data import folder, listing, packed, preparation
 from assay.data.sets.images import Images
+from assay.methods import checks
 from assay.scoring import metrics
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def main() -> None:
     if needed and not config.SEEDS_FILE.is_file():
         raise AssayError(f"{config.SEEDS_FILE}: not found, and {PIPELINE} needs it; `git checkout {config.SEEDS_FILE}`")
     metrics.check(params.claims, params.rule)
-    methods.check(params, own_images(params.data))
+    checks.check(params, own_images(params.data))
     runtime.check()
     runs = [*params.runs(), *config.block_runs(params)]
     networks = sum(len(run.seeds) for run in runs)

@@ -64,7 +64,7 @@ class Costing:
         like = [one for one in self._timed.values() if likeness(one) == best]
         rate = sum(one["flops"] for one in like) / sum(one["seconds"] for one in like) if like else self._peak()
         start_up = max((one.get("start_up_seconds", 0.0) for one in like), default=0.0)
-        return Cost(of_sample * methods.samples(run) / rate + start_up, measured=False)
+        return Cost(of_sample * methods.resolve(run).samples / rate + start_up, measured=False)
 
     def by_stage(self, runs: Iterable[Run] | None = None) -> dict[str, Cost]:
         """The costs of these runs, by default of all in params.yaml and seeds.yaml, by stage."""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
-from assay import methods
 from assay.cli.costing import Costing
 from assay.core import config, files
 from assay.core.config import SEEDS_FILE
@@ -21,6 +20,7 @@ from assay.core.config.blocks import NO_BLOCKS
 from assay.core.config.parsing import parse, suggestion
 from assay.core.errors import AssayError, one_line_errors
 from assay.core.plain import text_of, yaml_of
+from assay.methods import checks
 from assay.pipeline.wording import duration
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def overlaid(params: str, preset: str, where: str) -> str:
     if not _is(text, {**old, **new}):
         raise AssayError(f"{where}: each top-level key must begin a line of its own, there and in {config.PARAMS_FILE}")
     try:
-        methods.check(parse(config.Params, {**old, **new}, str(config.PARAMS_FILE)))
+        checks.check(parse(config.Params, {**old, **new}, str(config.PARAMS_FILE)))
     except AssayError as error:
         raise AssayError("\n".join(f"{where}: not applied: {line}" for line in str(error).splitlines())) from None
     return text

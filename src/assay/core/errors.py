@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import atexit
 import errno
 import gc
+import inspect
 import os
 import re
 import sys
@@ -12,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ALLOW = "allow this user to read and write it"
@@ -34,8 +36,7 @@ class AssayError(Exception):
 def again(path: Path) -> str:
     """What to do about a damaged output of a stage.
 
-    DVC restores an output from its cache without reading what it restores, so the damage may be there too. It hashes
-    cached files that are writable, and drops those that are damaged.
+    DVC restores from its cache without hashing, so the damage may be there too, except what is writable.
     """
     return (
         f'run `rm -r {path}; chmod -R u+w "$(dvc cache dir)/files"; dvc repro`, which also drops damaged cached copies'
@@ -47,46 +48,56 @@ def system_error(error: BaseException | None) -> OSError | None:
 
     torch names such an error only as the context of its own, and safetensors only in words.
     """
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in SYSTEM:
-            return error
-        number = re.search(r"\(os error (\d+)\)", str(error))
-        if number and int(number[1]) in SYSTEM:
-            return OSError(int(number[1]), os.strerror(int(number[1])))
-        error = error.__cause__ or error.__context__
+    for one in _causes(error):
+        if isinstance(one, OSError) and one.errno in SYSTEM:
+            return one
+        said = re.search(r"\(os error (\d+)\)", str(one))
+        if said and (number := int(said[1])) in SYSTEM:
+            return OSError(number, os.strerror(number))
     return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn an `AssayError` into its message on stderr and exit code 2; any other exception keeps its traceback.
+    """Turn what the user can mend into a line on stderr and exit code 2; any other exception keeps its traceback.
 
-    A GPU whose memory is full, a full disk and a missing permission are the user's to mend as well. Whoever ends a
-    command by Ctrl-C knows why it ended: one line, and the exit code that a shell gives it.
+    That is an `AssayError`, a full GPU, a full disk, a missing permission. Ctrl-C ends with a line and exit code 130.
     """
     atexit.register(gc.freeze)  # else the last collection walks 200,000 objects of torch: a second for each stage
     try:
         yield
-    except AssayError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except (OSError, RuntimeError) as error:
-        full, failed = _out_of_memory(error), system_error(error)
-        if failed:
-            print(f"error: {described(failed)}", file=sys.stderr)
-            sys.exit(2)
-        if not full:
-            raise
-        said = ". ".join(str(full).split(". ")[:2])
-        print(
-            f"error: {said}; train fewer seeds, smaller batches or a smaller model, "
-            "or fewer arms side by side (ASSAY_JOBS)",
-            file=sys.stderr,
-        )
-        sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted: what is done is kept; run it again to go on", file=sys.stderr)
         sys.exit(130)
+    except (AssayError, OSError, RuntimeError) as error:
+        if isinstance(error, AssayError):
+            said = str(error)
+        elif failed := system_error(error):
+            said = described(failed)
+        else:  # by name, as PyTorch may not be loaded
+            full = next((one for one in _causes(error) if type(one).__name__ == "OutOfMemoryError"), None)
+            if full is None:
+                raise
+            remedy = "train fewer seeds, smaller batches or a smaller model, or fewer arms side by side (ASSAY_JOBS)"
+            said = f"{'. '.join(str(full).split('. ')[:2])}; {remedy}"
+        print(f"error: {said}", file=sys.stderr)
+        sys.exit(2)
+
+
+def start(main: Callable[..., None]) -> None:
+    """Run a stage: `main` with an argument of the command line for each of its parameters."""
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
+    for name, parameter in inspect.signature(main).parameters.items():
+        optional = parameter.default is not parameter.empty
+        parser.add_argument(name, **({"nargs": "?", "default": parameter.default} if optional else {}))
+    with one_line_errors():
+        main(**vars(parser.parse_args()))
 
 
 def described(error: OSError) -> str:
@@ -95,10 +106,3 @@ def described(error: OSError) -> str:
     what, remedy = SYSTEM.get(error.errno or 0, other)
     path = error.filename2 or error.filename or "a file that the system does not name"
     return f"{what}: {path}; {remedy} and run it again: what is done is kept"
-
-
-def _out_of_memory(error: BaseException | None) -> BaseException | None:
-    """What PyTorch raises when memory is full, if this is it or comes of it; by name, as PyTorch may not be loaded."""
-    while error and type(error).__name__ != "OutOfMemoryError":
-        error = error.__context__
-    return error

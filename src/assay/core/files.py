@@ -11,13 +11,15 @@ import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from assay.core.errors import system_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PART = re.compile(r"\..+\.(\d+)\.part")  # as `replacing` names what is half written; the number is the process
+PART = re.compile(r"\..+\.(\d{1,9})\.part")  # as `replacing` names what is half written; the number is the process
 
 
 @contextmanager
@@ -53,15 +55,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def left_behind(path: Path) -> bool:
     """Whether a path is what `replacing` had half written in a process that runs no more."""
     part = PART.fullmatch(path.name)
-    if not part:
-        return False
-    try:
-        os.kill(int(part[1]), 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except PermissionError:  # another user's
-        return False
-    return False
+    return part is not None and not psutil.pid_exists(int(part[1]))
 
 
 def _remove(path: Path) -> None:

@@ -42,24 +42,20 @@ def yaml_of(text: str, where: str, advice: str = "") -> Any:
     try:
         return YAML(typ="safe").load(text)
     except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date or a number that cannot be
-        raise AssayError(f"{where}: not valid YAML: {_problem(error)}{advice and f'; {advice}'}") from None
+        problem = " ".join(str(error).split())
+        if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:  # without advice to programmers
+            problem = f"line {error.problem_mark.line + 1}: {error.problem.partition(' with value ')[0]}"
+        raise AssayError(f"{where}: not valid YAML: {problem}{advice and f'; {advice}'}") from None
 
 
-def _problem(error: Exception) -> str:
-    """What is wrong and in which line; without the parser's advice to programmers."""
-    if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:
-        return f"line {error.problem_mark.line + 1}: {error.problem.partition(' with value ')[0]}"
-    return " ".join(str(error).split())
-
-
-def json_of(text: str, where: Path | str, damaged: str) -> Any:
+def json_of(text: str | bytes, where: Path | str, damaged: str) -> Any:
     """The content of a JSON file.
 
     Raises:
         AssayError: it is not JSON; the message names `where` and ends in `damaged`, what to do.
     """
     try:
-        return json.loads(text)
+        return json.loads(text if isinstance(text, str) else text.decode())
     except ValueError as error:
         raise AssayError(f"{where}: not JSON ({error}); {damaged}") from None
 
@@ -71,14 +67,10 @@ def read_json(path: Path, missing: str, damaged: str, shown: Path | None = None)
         AssayError: it is missing or not JSON; the message says what to do, `missing` or `damaged`, and names the file
             as `shown`, by default its path.
     """
-    where = shown or path
     try:
-        text = path.read_bytes().decode()
+        return json_of(path.read_bytes(), shown or path, damaged)
     except FileNotFoundError:
-        raise AssayError(f"{where}: not found; {missing}") from None
-    except UnicodeDecodeError as error:
-        raise AssayError(f"{where}: not JSON ({error}); {damaged}") from None
-    return json_of(text, where, damaged)
+        raise AssayError(f"{shown or path}: not found; {missing}") from None
 
 
 def csv_of(header: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
@@ -112,13 +104,8 @@ def flat(value: Any, prefix: str = "", ids: bool = False) -> Iterator[tuple[str,
         prefix: its name.
         ids: whether a list of mappings with an `id` each counts as a mapping from these.
     """
-    if (
-        ids
-        and isinstance(value, list | tuple)
-        and value
-        and all(isinstance(one, dict) and "id" in one for one in value)
-    ):
-        value = {one["id"]: one for one in value}
+    if ids and isinstance(value, list | tuple) and all(isinstance(one, dict) and "id" in one for one in value):
+        value = {one["id"]: one for one in value} or value
     if isinstance(value, dict) and value:
         for name, inner in value.items():
             yield from flat(inner, f"{prefix}.{name}" if prefix else str(name), ids)

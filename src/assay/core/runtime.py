@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import math
 import os
 import platform
 from contextlib import suppress
@@ -18,10 +17,7 @@ from typing import TYPE_CHECKING
 from assay.core.errors import AssayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import torch
-
 
 CHECKPOINT_SECONDS = 30.0
 MOST = 4096  # threads or jobs
@@ -34,10 +30,8 @@ def check() -> None:
         AssayError: one of them has a value that cannot be had; a line each.
     """
     lines = []
-    asked: list[Callable[[], object]] = [threads, jobs, checkpoint_seconds]
-    if os.environ.get("ASSAY_DEVICE") not in (None, "", "cpu"):  # to ask for another takes PyTorch
-        asked.append(device)
-    for ask in asked:
+    other = os.environ.get("ASSAY_DEVICE", "cpu") not in ("", "cpu")  # to ask for another takes PyTorch
+    for ask in (threads, jobs, checkpoint_seconds, *([device] if other else [])):
         try:
             ask()
         except AssayError as error:
@@ -61,7 +55,11 @@ def set_up() -> torch.device:
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
     chosen = device()
-    _keep_memory()
+    # glibc may give freed gradients back to the system at every step and fault them in anew: 1,100 page faults a step
+    # made one of five LeNets 8.7 instead of 6.0 ms, in some processes and not in others
+    with suppress(OSError, AttributeError):  # another C library has its own ways
+        for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+            ctypes.CDLL(None).mallopt(option, 2**30)
     torch.set_num_threads(threads())
     torch.set_flush_denormal(True)  # moments of dead units decay into numbers that a CPU adds a hundred times slower
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler: 1.4 s a stage
@@ -90,25 +88,13 @@ def device() -> torch.device:
     return found
 
 
-def _keep_memory() -> None:
-    """Let glibc keep what is freed: else it may give gradients back to the system at every step and fault them in anew.
-
-    Seen: 1,100 page faults a step, which made a step of five LeNets 8.7 instead of 6.0 ms, in some processes and not
-    in others.
-    """
-    with suppress(OSError, AttributeError):  # another C library has its own ways
-        set_option = ctypes.CDLL(None).mallopt
-        for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
-            set_option(option, 2**30)
-
-
 def threads() -> int:
     """The CPU threads to use: `ASSAY_THREADS`, or the cores that this process may use."""
     return count("ASSAY_THREADS", "threads") or len(os.sched_getaffinity(0))
 
 
 def beside() -> int:
-    """Among how many stages that run side by side this one is: what times are to be read with."""
+    """Number of stages running concurrently, including this one; needed to interpret timings."""
     return count("ASSAY_BESIDE", "stages") or 1
 
 
@@ -121,14 +107,10 @@ def processor() -> str:
 
 
 def count(variable: str, what: str) -> int | None:
-    """A whole number from the environment; None where it is not set.
-
-    Args:
-        variable: its name.
-        what: it counts.
+    """Read a number of `what` from an environment variable; None where it is not set.
 
     Raises:
-        AssayError: it is no whole number, or less than 1.
+        AssayError: it is not a positive integer.
     """
     text = os.environ.get(variable)
     if text and not (text.isascii() and text.isdigit() and 1 <= int(text[:10]) <= MOST):
@@ -142,25 +124,21 @@ def jobs() -> int | None:
 
 
 def checkpoint_seconds() -> float:
-    """The seconds between two checkpoints: `ASSAY_CHECKPOINT_SECONDS`, 30 unless given; 0 saves at every step.
+    """Seconds between two checkpoints: `ASSAY_CHECKPOINT_SECONDS`, 30 unless given; 0 saves at every step.
 
     Raises:
-        AssayError: it is no number, or less than 0.
+        AssayError: it is not a number, or less than 0.
     """
     text = os.environ.get("ASSAY_CHECKPOINT_SECONDS") or str(CHECKPOINT_SECONDS)
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not seconds >= 0:
-        raise AssayError(f"ASSAY_CHECKPOINT_SECONDS={text}: give a number of seconds; 0 saves at every step")
-    return seconds
+    with suppress(ValueError):
+        if (seconds := float(text)) >= 0:
+            return seconds
+    raise AssayError(f"ASSAY_CHECKPOINT_SECONDS={text}: give a number of seconds; 0 saves at every step")
 
 
 def device_name() -> str:
     """Where to run: `ASSAY_DEVICE`, or CUDA where there is one, or the CPU."""
-    named = os.environ.get("ASSAY_DEVICE")
-    if named:
+    if named := os.environ.get("ASSAY_DEVICE"):
         return named
     import torch
 

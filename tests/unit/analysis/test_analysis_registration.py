@@ -27,7 +27,7 @@ PARAMS = {
 
 def made(claim=CLAIM, evaluated=(), before=(), **changes):
     params = parse(config.Params, {**PARAMS, "claims": [claim], **changes}, "params.yaml")
-    runs = {run.arm: methods.product(run).run for run in params.runs()}
+    runs = {run.arm: methods.resolve(run).run for run in params.runs()}
     return register(params.claims, params.rule, runs, evaluated, before)
 
 
@@ -89,7 +89,7 @@ def test_what_nothing_tests_is_not_registered():
 
 
 def test_only_results_of_these_very_parameters_count():
-    run = methods.product(parse(config.Params, PARAMS, "p").runs()[1]).run
+    run = methods.resolve(parse(config.Params, PARAMS, "p").runs()[1]).run
     record = {"method": run.method, "parameters": run.parameters, "data": "digits"}
     assert is_result({"evaluation": [record]}, run, "digits")
     assert not is_result({"evaluation": [record]}, run, "mnist")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from ruamel.yaml import YAML
 
-from assay import methods
 from assay.core import config
 from assay.core.errors import AssayError
+from assay.methods import checks
 from benchmarks.bench import check_parameters
 from benchmarks.engine import PLAIN, summarise
 from benchmarks.idle import SMALL
@@ -44,7 +44,7 @@ def written(folder, **changes):
 
 def test_the_small_pipeline_has_parameters_that_every_stage_takes(tmp_path):
     params = config.load(written(tmp_path))
-    methods.check(params)
+    checks.check(params)
     assert [run.arm for run in params.runs()] == ["baseline", "cyclic"]
 
 
@@ -62,6 +62,6 @@ def test_what_is_not_the_plain_loops_is_refused_by_its_key(section, value, key, 
         "model": {"name": "lenet_300_100"},
         "train": {**SMALL["train"], "batch_size": 60},
     }
-    check_parameters(config.read("data", "model", "train", path=written(tmp_path, **same)))
+    check_parameters(config.load(written(tmp_path, **same)))
     with pytest.raises(AssayError, match=key):
-        check_parameters(config.read("data", "model", "train", path=written(tmp_path, **{**same, section: value})))
+        check_parameters(config.load(written(tmp_path, **{**same, section: value})))

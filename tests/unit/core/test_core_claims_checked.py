@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from assay import methods
 from assay.core import config
 from assay.core.errors import AssayError
+from assay.methods import checks
 
 PARAMS = {
     "seeds": [0, 1],
@@ -46,7 +46,7 @@ def check(arm, metric="accuracy", against="baseline", **changes):
     claim |= {} if against is None else {"against": against}
     if verdict["verdict"] == "better" and metric != "accuracy":
         claim["matters"] = 0.01
-    methods.check(config.Params.model_validate({**PARAMS, "claims": [claim], **changes}))
+    checks.check(config.Params.model_validate({**PARAMS, "claims": [claim], **changes}))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_what_it_will_have_is_accepted(claim):
 
 def test_a_claim_of_a_preset_names_nothing_here():
     claim = {"id": "c", "paper": "p", "statement": "s", "preset": "elsewhere"}
-    methods.check(config.Params.model_validate({**PARAMS, "claims": [claim]}))
+    checks.check(config.Params.model_validate({**PARAMS, "claims": [claim]}))
 
 
 def test_all_claims_that_are_wrong_are_named_at_once():
@@ -146,7 +146,7 @@ def test_all_claims_that_are_wrong_are_named_at_once():
         for n, arm in enumerate(("line/x", "line", "swa/x"))
     ]
     with pytest.raises(AssayError) as raised:
-        methods.check(config.Params.model_validate({**PARAMS, "claims": claims}))
+        checks.check(config.Params.model_validate({**PARAMS, "claims": claims}))
     assert [line.split(": ")[1] for line in str(raised.value).splitlines()] == ["claims.c0.arm", "claims.c2.arm"]
 
 

@@ -35,8 +35,8 @@ def timed(root, run: config.Run, seconds: float, **changes) -> None:
     """Write what a training of it would have left."""
     content = {
         "run": run.digest("digits"), "method": run.method, "data": "digits", "model": run.model.model_dump(),
-        "seeds": len(run.seeds), "flops_per_sample": 100, "flops": 100 * methods.samples(run), "seconds": seconds,
-        "start_up_seconds": 1.0, "device": "cpu", "processor": runtime.processor(), **changes,
+        "seeds": len(run.seeds), "flops_per_sample": 100, "flops": 100 * methods.resolve(run).samples,
+        "seconds": seconds, "start_up_seconds": 1.0, "device": "cpu", "processor": runtime.processor(), **changes,
     }  # fmt: skip
     files.write_json(root / f"metrics/timings/{run.name}.json", content)
 

@@ -8,8 +8,8 @@ from assay.analysis.claims import ClaimRecord, Forecast
 from assay.cli.deciding import Deciding, decided, table
 from assay.core import config
 from assay.core.config.blocks import NO_BLOCKS
-from assay.core.config.budget import Tune
 from assay.core.config.parsing import parse
+from assay.core.config.sections import Tune
 from assay.pipeline.plan import Cost
 
 SEEDS = list(range(100, 110))

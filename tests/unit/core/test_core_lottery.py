@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from ruamel.yaml import YAML
 
-from assay import methods
 from assay.core import config
 from assay.core.config.lottery import Lottery, fractions_of
 from assay.core.errors import AssayError
+from assay.methods import checks
 
 PARAMS = {
     "seeds": [0, 1],
@@ -38,10 +38,10 @@ def test_rounds_are_runs(tmp_path):
     assert [run.options["controls"] for run in runs[1:]] == [[], ["reinit", "random", "one_shot"]]
     assert [run.options["after"] for run in runs[1:]] == ["baseline", "round-1"]
     assert {run.method for run in runs[1:]} == {"lottery"}
-    settings = config.read("seeds", "model", "train", "lottery", path=tmp_path / "params.yaml")
-    assert (settings.rounds, settings.round(2)) == (["round-1", "round-2"], runs[2])
-    with pytest.raises(AssayError, match=r"^params.yaml: lottery.rounds: no round 3; 2 are named$"):
-        settings.round(3)
+    params = config.load(tmp_path / "params.yaml")
+    assert (params.lottery.names, params.run("round-2")) == (["round-1", "round-2"], runs[2])
+    with pytest.raises(AssayError, match=r"^params.yaml: no arm or round 'round-3'; .*allowed: baseline, round-1, ro"):
+        params.run("round-3")
 
 
 def test_a_claim_may_name_a_round(tmp_path):
@@ -86,7 +86,7 @@ ROUNDS = LOTTERY["rounds"]
         ({"rounds": {"1": {"after": "round-1"}}, "controls": []}, "rounds.1.after: got 'round-1'; round 1 starts from"),
         (
             {"rounds": {1: {"after": "baseline"}}, "controls": []},
-            'rounds.1: put the number in quotes, as in "1": {after',
+            'rounds.1: a round is named by its number, from 1, in quotes, as in "1": {after',
         ),
         ({"rounds": {"one": {"after": "baseline"}}}, "rounds.one: a round is named by its number, from 1, in quotes"),
         ({"rounds": {"1": {"after": "baseline", "p": 1}}, "controls": []}, "rounds.1.p: unknown key; allowed: after"),
@@ -117,25 +117,25 @@ def chain(count):
 
 def test_a_round_that_would_leave_a_layer_empty_is_found_before_training(tmp_path):
     lottery = {**LOTTERY, "prune_fraction": {"linear": 0.2, "output": 0.9}, "controls": []}
-    methods.check(load(tmp_path, {**lottery, "rounds": chain(2)}))  # 320 weights: 32, then 3
+    checks.check(load(tmp_path, {**lottery, "rounds": chain(2)}))  # 320 weights: 32, then 3
     line = r"lottery.rounds.3: would leave 0 of 320 weights in output.weight; ask for fewer rounds, or for a smaller"
     with pytest.raises(AssayError, match=line):
-        methods.check(load(tmp_path, {**lottery, "rounds": chain(4)}))
+        checks.check(load(tmp_path, {**lottery, "rounds": chain(4)}))
 
 
 def test_a_model_without_a_layer_to_prune_is_refused(tmp_path):
     with pytest.raises(AssayError, match=r"lottery.prune_fraction: mlp has no layer of a kind that it names \(conv\)"):
-        methods.check(load(tmp_path, {**LOTTERY, "prune_fraction": {"conv": 0.2}}))
+        checks.check(load(tmp_path, {**LOTTERY, "prune_fraction": {"conv": 0.2}}))
 
 
 def test_a_file_without_rounds_asks_for_none(tmp_path):
     path = tmp_path / "params.yaml"
     with path.open("w") as stream:
         YAML().dump(PARAMS, stream)
-    settings = config.read("seeds", "model", "train", "lottery", path=path)
-    assert settings.rounds == []
-    with pytest.raises(AssayError, match=r"^params.yaml: lottery.rounds: no round 1; 0 are named$"):
-        settings.round(1)
+    params = config.load(path)
+    assert params.lottery.names == []
+    with pytest.raises(AssayError, match=r"^params.yaml: no arm or round 'round-1'; allowed: baseline$"):
+        params.run("round-1")
 
 
 def test_a_section_is_what_it_says():

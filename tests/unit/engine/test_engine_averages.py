@@ -180,4 +180,4 @@ def test_an_ensemble_is_combined_as_its_arm_says(make_run, data, how):
 
 def test_an_ensemble_of_one_is_refused_by_name(make_run):
     with pytest.raises(AssayError, match=rf"^{PARAMS_FILE}: arms\.probe\.members: got 1"):
-        methods.options(make_run(method="deep_ensemble", options={"members": 1}))
+        methods.resolve(make_run(method="deep_ensemble", options={"members": 1}))

@@ -90,7 +90,7 @@ def test_the_curve_of_the_test_set_is_drawn_where_labels_are_noisy(monkeypatch, 
     from stages import train
 
     seen = {}
-    monkeypatch.setattr(train, "train_and_write", lambda run, eval_splits: seen.update({run.arm: eval_splits}))
+    monkeypatch.setattr(train, "train_and_write", lambda run: seen.update({run.arm: run.eval_splits}))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(
         "seeds: [0]\ndata: {name: digits, validation: 99}\nmodel: {name: linear}\n"

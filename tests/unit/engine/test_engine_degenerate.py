@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from assay import methods
 from assay.core import config
 from assay.core.errors import AssayError
+from assay.methods import checks
 
 PARAMS = {  # 1,237 examples to train on, 38 batches
     "seeds": [0, 1],
@@ -28,7 +28,7 @@ ROUNDS = {
 
 def checked(arm=None, **changes):
     arms = {"arms": {"a": arm}} if arm else {}
-    methods.check(config.Params.model_validate({**PARAMS, **arms, **changes}))
+    checks.check(config.Params.model_validate({**PARAMS, **arms, **changes}))
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_own_images_are_checked_where_they_are_counted():
             "arms": {"hard": {"method": "hard_batches"}},
         }
     )
-    methods.check(params)  # nothing is known of the folder
+    checks.check(params)  # nothing is known of the folder
     line = r"^params.yaml: train.batch_size: 108 training examples make one batch of 60, .* set it to 54 or less$"
     with pytest.raises(AssayError, match=line):
-        methods.check(params, (Images(3, 8, 8, 2), 108))
+        checks.check(params, (Images(3, 8, 8, 2), 108))

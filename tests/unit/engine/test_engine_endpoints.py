@@ -205,7 +205,7 @@ def test_the_record_says_how_far_apart_the_endpoints_are(make):
 )
 def test_bad_options_are_refused_by_name(make_run, options, said):
     with pytest.raises(AssayError, match=rf"^{PARAMS_FILE}: arms\.probe\.{said}"):
-        methods.options(make_run(method="subspace", options=options))
+        methods.resolve(make_run(method="subspace", options=options))
 
 
 def test_augmentation_does_not_reach_the_statistics(make):

@@ -170,7 +170,7 @@ def test_a_training_that_ends_in_the_first_epoch_records_no_selection():
 def test_a_share_outside_its_range_is_refused_by_name(make_run, delta):
     run = make_run(method="hard_batches", options={"delta": delta})
     with pytest.raises(AssayError, match=r"params\.yaml: arms\.probe\.delta: got "):
-        methods.options(run)
+        methods.resolve(run)
 
 
 def test_the_share_of_the_paper_is_the_default():

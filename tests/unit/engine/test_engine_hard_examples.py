@@ -10,6 +10,7 @@ from assay.core import config
 from assay.core.errors import AssayError
 from assay.engine.batches import Batch
 from assay.engine.context import TrainContext
+from assay.methods import checks
 from assay.methods.ordered_sgd import TopQ
 from assay.methods.selective_backprop import Selective
 
@@ -60,7 +61,7 @@ def test_with_every_example_it_is_the_baseline(make_run, data, method, options):
 @pytest.mark.parametrize("q", [0, -3, 2.5])
 def test_a_q_below_one_is_refused_by_name(make_run, q):
     with pytest.raises(AssayError, match=r"arms\.probe\.q: got "):
-        methods.options(make_run(method="ordered_sgd", options={"q": q}))
+        methods.resolve(make_run(method="ordered_sgd", options={"q": q}))
 
 
 @pytest.mark.parametrize("q", [60, 61])
@@ -75,7 +76,7 @@ def test_a_q_of_the_whole_batch_is_refused_before_anything_trains(q):
         }
     )
     with pytest.raises(AssayError, match=rf"params\.yaml: arms\.top\.q: {q} leaves out none of the 60 examples of a b"):
-        methods.check(params)
+        checks.check(params)
 
 
 def test_the_probability_is_the_share_of_recent_losses_that_are_no_larger_to_the_power_beta():

@@ -15,6 +15,7 @@ from assay.core.errors import AssayError
 from assay.engine.checkpoint import Scratch
 from assay.engine.context import TrainContext
 from assay.engine.stack import predict
+from assay.methods import checks
 from assay.methods.subset import SubsetBatches, overdetermination, split
 from tests.conftest import make_data
 
@@ -238,20 +239,20 @@ def params(model=None, **arm):
 )
 def test_what_cannot_be_trained_is_refused_by_name_before_anything_is(arm, line):
     with pytest.raises(AssayError, match=rf"^params\.yaml: arms\.own\.{line}[^\n]*$"):
-        methods.check(params(**arm))
+        checks.check(params(**arm))
 
 
 def test_the_largest_k_and_share_that_fit_are_allowed():
-    methods.check(params(k=20, pretrain=0.99))
-    methods.check(params(k=1))
+    checks.check(params(k=20, pretrain=0.99))
+    checks.check(params(k=1))
 
 
 @pytest.mark.parametrize("model", [{"name": "resnet_20"}, {"name": "mobilenet_v3_small"}])
 def test_lbfgs_is_refused_for_a_network_whose_gradient_is_not_exact(model):
     arm = {"k": 8, "pretrain": 0.5, "pretrain_with": "lbfgs"}
     with pytest.raises(AssayError, match=r"arms\.own\.pretrain_with: lbfgs needs an exact gradient, and \w+ has"):
-        methods.check(params(model, **arm))
-    methods.check(params({"name": "vgg", "widths": [[4], [4]], "batch_norm": False}, **arm))
+        checks.check(params(model, **arm))
+    checks.check(params({"name": "vgg", "widths": [[4], [4]], "batch_norm": False}, **arm))
 
 
 def test_a_folder_of_images_is_checked_when_its_examples_are_known(make_run, data, tmp_path):

@@ -9,9 +9,10 @@ import torch
 
 from assay import methods
 from assay.core import config
-from assay.core.config.budget import Tune
+from assay.core.config.sections import Tune
 from assay.core.errors import AssayError
 from assay.engine.checkpoint import Scratch
+from assay.methods import checks
 from tests.conftest import make_data
 from tests.contract.test_contract_methods import FIRST_ROUND
 
@@ -117,10 +118,10 @@ def test_later_seeds_and_pruning_rounds_take_the_choice_that_was_made(make_run, 
     pruned, _ = train(pruning, data, tmp_path, {"baseline": baseline})
     assert equal(pruned, train(at(pruning, 0.03), data, tmp_path, {"baseline": baseline})[0])
     assert pruned.manifest.variants["ticket"].cost.tuning_samples == 2 * 12 * 16
-    declared = methods.product(pruning).record
+    declared = methods.resolve(pruning).record
     assert "tuning" not in pruned.manifest.record
     assert "tuning.lr" not in declared
-    assert {"tuning.lr", "tuning.samples.last"} <= set(methods.product(run).record)
+    assert {"tuning.lr", "tuning.samples.last"} <= set(methods.resolve(run).record)
 
 
 def params(train=None, validation=200, **arms):
@@ -154,16 +155,16 @@ CHAIN = {"method": "trajectory", "tau": 4, "s": 50.0}
         ),
         ({"own": {**CHAIN, **TUNE}}, r"arms\.own\.tune: trajectory takes no gradient step; remove it"),
         ({"train": TUNE, "validation": 0}, r"train\.tune: chosen on the validation set, and data\.validation is 0"),
-        ({"train": {"tune": {"lr": [0.1, 0.1]}}}, r"train\.tune\.lr\b.*\n?.*each rate must stand once"),
+        ({"train": {"tune": {"lr": [0.1, 0.1]}}}, r"train\.tune\.lr\b.*\n?.*each must stand once"),
     ],
 )
 def test_grids_that_differ_or_cannot_choose_are_refused_by_name(given, line):
     with pytest.raises((AssayError, ValueError), match=line):
-        methods.check(params(**given))
+        checks.check(params(**given))
 
 
 def test_one_grid_for_all_is_allowed_and_chains_have_none():
-    methods.check(params(TUNE, own={"method": "sgd", **TUNE}, other={"method": "sgd"}, chain=CHAIN))
+    checks.check(params(TUNE, own={"method": "sgd", **TUNE}, other={"method": "sgd"}, chain=CHAIN))
 
 
 def test_without_held_out_examples_a_folder_s_grid_is_refused_when_it_trains(make_run, data, tmp_path):

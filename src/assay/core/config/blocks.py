@@ -28,43 +28,38 @@ ROUND = re.compile(r"round-(\d+)")
 BLOCK = re.compile(r"(round-\d+|(?!round-)[A-Za-z][A-Za-z0-9_]*)-([1-9]\d*)")
 
 
-class ArmBlock(Section):
-    """A block of an arm; dvc.yaml needs its method's name."""
+class Block(Section):
+    """A block, with what its stage in dvc.yaml needs to know beside the seeds.
 
-    arm: str
-    method: str
+    Attributes:
+        arm: of a block of an arm; likewise its `method`.
+        after: of a block of a pruning round, the trained block that it starts from.
+        dense: likewise, the block of the baseline whose early weights it takes.
+    """
+
+    arm: str | None = None
+    method: str | None = None
+    after: str | None = None
+    dense: str | None = None
     seeds: Seeds
 
-
-class BaselineBlock(Section):
-    """A block of the baseline."""
-
-    seeds: Seeds
-
-
-class RoundBlock(Section):
-    """A block of a pruning round: the trained blocks that it starts from and takes the early weights of."""
-
-    after: str
-    dense: str
-    seeds: Seeds
+    def __str__(self) -> str:
+        fields = {**self.model_dump(exclude_none=True), "seeds": list(self.seeds)}
+        return f"{{{', '.join(f'{name}: {value}' for name, value in fields.items())}}}"
 
 
 class Blocks(Section):
     """The whole of seeds.yaml."""
 
-    more: dict[str, ArmBlock] = Field(default_factory=dict)
-    more_baseline: dict[str, BaselineBlock] = Field(default_factory=dict)
-    more_rounds: dict[str, RoundBlock] = Field(default_factory=dict)
+    more: dict[str, Block] = Field(default_factory=dict)
+    more_baseline: dict[str, Block] = Field(default_factory=dict)
+    more_rounds: dict[str, Block] = Field(default_factory=dict)
 
     @property
     def seeds(self) -> dict[str, tuple[int, ...]]:
         """The seeds of each block, by its name (`hard-1`, `baseline-1`, `round-7-1`), the baseline's first."""
-        return {
-            **{name: block.seeds for name, block in self.more_baseline.items()},
-            **{name: block.seeds for name, block in self.more.items()},
-            **{f"round-{key}": block.seeds for key, block in self.more_rounds.items()},
-        }
+        rounds = {f"round-{key}": block for key, block in self.more_rounds.items()}
+        return {name: block.seeds for name, block in {**self.more_baseline, **self.more, **rounds}.items()}
 
     def of(self, arm: str) -> list[str]:
         """The names of an arm's blocks, in their order."""
@@ -77,12 +72,7 @@ class Blocks(Section):
     def with_block(self, run: Run, seeds: Sequence[int], number: int) -> Blocks:
         """These, and one more of an arm."""
         kind, key = _place(run.arm, number)
-        entries = {
-            "more": lambda: ArmBlock(arm=run.arm, method=run.method, seeds=tuple(seeds)),
-            "more_baseline": lambda: BaselineBlock(seeds=tuple(seeds)),
-            "more_rounds": lambda: RoundBlock(**_chain(run, number), seeds=tuple(seeds)),
-        }
-        return self.model_copy(update={kind: {**getattr(self, kind), key: entries[kind]()}})
+        return self.model_copy(update={kind: {**getattr(self, kind), key: _block(run, seeds, number)}})
 
     def text(self) -> str:
         """The file's content."""
@@ -92,9 +82,7 @@ class Blocks(Section):
         for kind in Blocks.model_fields:
             entries = getattr(self, kind)
             lines.append(f"{kind}:" if entries else f"{kind}: {{}}")
-            for key, block in entries.items():
-                fields = [f"{name}: {value}" for name, value in block.model_dump(exclude={"seeds"}).items()]
-                lines.append(f'  "{key}": {{{", ".join([*fields, f"seeds: {list(block.seeds)}"])}}}')
+            lines += [f'  "{key}": {block}' for key, block in entries.items()]
         return "\n".join([*lines, ""])
 
     def problems(self, runs: Iterable[Run]) -> list[str]:
@@ -103,36 +91,37 @@ class Blocks(Section):
         Args:
             runs: of the baseline, the arms and the rounds, without blocks; the baseline's seeds begin the sequence.
         """
-        by_arm = {run.arm: run for run in runs}
-        found = [
-            f"{kind}.{key}: {problem}"
-            for kind in Blocks.model_fields
-            for key, block in getattr(self, kind).items()
-            if (problem := _misplaced(kind, key, block, by_arm))
-        ]
-        return found or [line for run in by_arm.values() for line in self._out_of_order(run, by_arm)]
+        by_arm, found = {run.arm: run for run in runs}, []
+        for kind, form in {"more": "hard-1", "more_baseline": "baseline-1", "more_rounds": "7-1"}.items():
+            for key in getattr(self, kind):
+                arm, number = split_block(f"round-{key}" if kind == "more_rounds" else key)
+                if not number or _place(arm, number) != (kind, key):
+                    found.append(f"{kind}.{key}: not the name of a block here; it should be like {form}")
+                elif arm not in by_arm:
+                    allowed = suggestion(arm, list(by_arm))
+                    found.append(f"{kind}.{key}: params.yaml has no {arm!r}; remove the block, or {allowed}")
+        return found or [line for run in by_arm.values() if (line := self._misfit(run, by_arm[BASELINE].seeds))]
 
-    def _out_of_order(self, run: Run, by_arm: dict[str, Run]) -> list[str]:
-        """What is wrong with the numbers and seeds of an arm's blocks."""
+    def _misfit(self, run: Run, first: Sequence[int]) -> str:
+        """What is wrong with the blocks of an arm; empty where nothing is."""
         have = len(run.seeds)
-        for expected, name in enumerate(self.of(run.arm), start=1):
+        for number, name in enumerate(self.of(run.arm), start=1):
             kind, key = _place(*split_block(name))
-            if name != f"{run.arm}-{expected}":
-                return [f"{kind}.{key}: comes without block {expected} before it; blocks count from 1"]
-            seeds = self.seeds[name]
-            sequence = canonical(by_arm[BASELINE].seeds, have + len(seeds))
+            block = getattr(self, kind)[key]
+            if name != block_name(run.arm, number):
+                return f"{kind}.{key}: comes without block {number} before it; blocks count from 1"
+            sequence = canonical(first, have + len(block.seeds))
             if run.seeds != sequence[: len(run.seeds)]:
-                return [f"{kind}.{key}: arms.{run.arm}.seeds are its own, so it takes no blocks; drop one of the two"]
+                return f"{kind}.{key}: arms.{run.arm}.seeds are its own, so it takes no blocks; drop one of the two"
             if run.train.tune is not None:
-                return [f"{kind}.{key}: {run.arm} has {TUNED}"]
-            if seeds != sequence[have:]:
-                return [f"{kind}.{key}.seeds: got {list(seeds)}; the next of {run.arm} are {list(sequence[have:])}"]
-            have += len(seeds)
-            if kind == "more_rounds":
-                missing = [one for one in _chain(run, expected).values() if self.seeds.get(one) != seeds]
-                if missing:
-                    return [f"{kind}.{key}: starts from {missing[0]}, which must be a block of the same seeds; add it"]
-        return []
+                return f"{kind}.{key}: {run.arm} has {TUNED}"
+            if block != (expected := _block(run, sequence[have:], number)):
+                return f"{kind}.{key}: got {block}; it should be {expected}"
+            missing = [one for one in (block.after, block.dense) if one and self.seeds.get(one) != block.seeds]
+            if missing:
+                return f"{kind}.{key}: starts from {missing[0]}, which must be a block of the same seeds; add it"
+            have += len(block.seeds)
+        return ""
 
 
 NO_BLOCKS = Blocks()
@@ -171,13 +160,12 @@ def stages_of(name: str) -> tuple[str, str]:
     """The stages of dvc.yaml that train and evaluate an arm, `baseline` or `round-<n>`, or a block of one."""
     arm, block = split_block(name)
     more = "_more" if block else ""
+    kind, evaluate, key = "train", "evaluate", f"@{name}"
     if arm == BASELINE:
-        key = f"@{name}" if block else ""
-        return f"baseline{more}{key}", f"evaluate_baseline{more}{key}"
-    if ROUND.fullmatch(arm):
-        key = name.removeprefix("round-")
-        return f"prune{more}@{key}", f"evaluate_round{more}@{key}"
-    return f"train{more}@{name}", f"evaluate{more}@{name}"
+        kind, evaluate, key = "baseline", "evaluate_baseline", key if block else ""
+    elif ROUND.fullmatch(arm):
+        kind, evaluate, key = "prune", "evaluate_round", f"@{name.removeprefix('round-')}"
+    return f"{kind}{more}{key}", f"{evaluate}{more}{key}"
 
 
 def arm_of_block(stage: str) -> str:
@@ -194,24 +182,12 @@ def _place(arm: str, number: int) -> tuple[str, str]:
     return ("more_rounds", name.removeprefix("round-")) if ROUND.fullmatch(arm) else ("more", name)
 
 
-def _chain(run: Run, number: int) -> dict[str, str]:
-    """What a block of a round starts from, and the dense training whose early weights it takes."""
-    return {"after": block_name(run.options["after"], number), "dense": block_name(BASELINE, number)}
-
-
-def _misplaced(kind: str, key: str, block: ArmBlock | BaselineBlock | RoundBlock, by_arm: dict[str, Run]) -> str:
-    """What is wrong with a block's name or what it names; empty if nothing is."""
-    arm, number = split_block(f"round-{key}" if kind == "more_rounds" else key)
-    if not number or _place(arm, number)[0] != kind:
-        form = {"more": "hard-1", "more_baseline": "baseline-1", "more_rounds": "7-1"}[kind]
-        return f"not the name of a block here; it should be like {form}"
-    if arm not in by_arm:
-        return f"params.yaml has no {arm!r}; remove the block, or {suggestion(arm, list(by_arm))}"
-    run = by_arm[arm]
-    if isinstance(block, ArmBlock) and (block.arm, block.method) != (arm, run.method):
-        return f"says arm {block.arm}, method {block.method}; it should say {arm}, {run.method}"
-    if isinstance(block, RoundBlock):
-        expected = _chain(run, number)
-        if block.model_dump(exclude={"seeds"}) != expected:
-            return f"must start {', '.join(f'{name} {value}' for name, value in expected.items())}"
-    return ""
+def _block(run: Run, seeds: Sequence[int], number: int) -> Block:
+    """A block of a run, as seeds.yaml must have it."""
+    kind = _place(run.arm, number)[0]
+    names: dict[str, str] = {}
+    if kind == "more":
+        names = {"arm": run.arm, "method": run.method}
+    elif kind == "more_rounds":
+        names = {"after": block_name(run.options["after"], number), "dense": block_name(BASELINE, number)}
+    return Block(**names, seeds=tuple(seeds))

@@ -40,14 +40,14 @@ class Rule(Section):
         return self
 
     def level(self, look: int) -> float:
-        """The chance of an error that one claim may spend at the look of this index."""
+        """The chance of an error that one claim may spend at the look of this index, from 0."""
         return self.alpha * self.shares[look] / self.tests
 
 
 class Claim(Section):
     """A claim that the arms decide, or with `preset` one that only other arms could.
 
-    `evaluation.scoring.metrics.check` says whether there is such a metric; trainings do not depend on that table.
+    `assay.scoring.metrics.check` says whether there is such a metric; trainings do not depend on that table.
 
     Attributes:
         id: names it.
@@ -86,36 +86,28 @@ class Claim(Section):
     @model_validator(mode="after")
     def _is_whole(self) -> Claim:
         where = f"claims.{self.id}"
+        compared = [key for key in ("arm", "against", "metric", "verdict") if getattr(self, key) is not None]
         if self.preset is not None:
-            given = [key for key in ("arm", "against", "metric", "verdict") if getattr(self, key) is not None]
-            if given:
-                raise ValueError(
-                    f"{where}.{given[0]}: a claim with a preset compares nothing here; drop one of the two"
-                )
+            if compared:
+                reason = "a claim with a preset compares nothing here; drop one of the two"
+                raise ValueError(f"{where}.{compared[0]}: {reason}")
             return self
         for key in ("arm", "metric", "verdict"):
-            if getattr(self, key) is None:
+            if key not in compared:
                 raise ValueError(f"{where}.{key}: missing, and required (or name the `preset` that would test it)")
-        self._check_bounds(where)
-        return self
-
-    def _check_bounds(self, where: str) -> None:
-        if self.matters is not None and (self.verdict != "better" or self.matters < self.margin):
-            reason = (
-                "must be no less than the margin" if self.verdict == "better" else "only `verdict: better` takes it"
-            )
-            raise ValueError(f"{where}.matters: {reason}")
         bounds = [key for key in ("at_most", "at_least") if getattr(self, key) is not None]
-        if self.verdict == "ratio":
-            if len(bounds) != 1:
-                raise ValueError(f"{where}: a ratio needs one bound, at_most or at_least; got {len(bounds)}")
-            if self.margin:
-                raise ValueError(f"{where}.margin: a ratio has a bound and no margin")
-            return
-        if bounds:
-            raise ValueError(f"{where}.{bounds[0]}: only `verdict: ratio` takes it, not {self.verdict}")
-        if self.against is None:
-            raise ValueError(f"{where}.against: missing; {self.verdict} needs a rival")
+        is_ratio, is_better = self.verdict == "ratio", self.verdict == "better"
+        for wrong, problem in (
+            (self.matters is not None and not is_better, ".matters: only `verdict: better` takes it"),
+            (self.matters is not None and self.matters < self.margin, ".matters: must be no less than the margin"),
+            (is_ratio and len(bounds) != 1, f": a ratio needs one bound, at_most or at_least; got {len(bounds)}"),
+            (is_ratio and self.margin, ".margin: a ratio has a bound and no margin"),
+            (not is_ratio and bounds, f".{'/'.join(bounds)}: only `verdict: ratio` takes it, not {self.verdict}"),
+            (not is_ratio and self.against is None, f".against: missing; {self.verdict} needs a rival"),
+        ):
+            if wrong:
+                raise ValueError(f"{where}{problem}")
+        return self
 
     @property
     def arms(self) -> dict[str, str]:

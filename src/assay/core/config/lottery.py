@@ -10,7 +10,7 @@ from pydantic import Field, PlainValidator, field_validator, model_validator
 
 from assay.core.config.parsing import Section
 
-BASELINE = "baseline"
+BASELINE, LOTTERY = "baseline", "lottery"
 KINDS = ("conv", "linear", "output", "shortcut")
 Scope = Literal["layerwise", "global"]
 Control = Literal["reinit", "random", "one_shot"]
@@ -25,35 +25,30 @@ def fractions_of(value: Any) -> dict[str, float]:
     Raises:
         ValueError: a kind is unknown, or a fraction does not lie between 0 and 1.
     """
-    given = value if isinstance(value, dict) else dict.fromkeys(KINDS, value)
-    for kind, fraction in given.items():
-        key = f"lottery.prune_fraction.{kind}" if isinstance(value, dict) else "lottery.prune_fraction"
-        if kind not in KINDS:
-            raise ValueError(f"{key}: no such kind of layer; allowed: {', '.join(KINDS)}")
-        if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
-            raise ValueError(f"{key}: got {fraction!r}; it must be a fraction above 0 and below 1")
+    key, by_kind = "lottery.prune_fraction", isinstance(value, dict)
+    given: dict[str, Any] = dict(value) if by_kind else dict.fromkeys(KINDS, value)
     if not given:
-        raise ValueError("lottery.prune_fraction: names no kind of layer, so nothing would be pruned")
-    if isinstance(value, dict):
-        return dict(given)
-    return {**given, "output": float(Fraction(str(value)) / 2)}
+        raise ValueError(f"{key}: names no kind of layer, so nothing would be pruned")
+    for kind, fraction in given.items():
+        where = f"{key}.{kind}" if by_kind else key
+        if kind not in KINDS:
+            raise ValueError(f"{where}: no such kind of layer; allowed: {', '.join(KINDS)}")
+        if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
+            raise ValueError(f"{where}: got {fraction!r}; it must be a fraction above 0 and below 1")
+    return given if by_kind else {**given, "output": float(Fraction(str(value)) / 2)}
 
 
 class Round(Section):
-    """A pruning round.
-
-    Attributes:
-        after: what it starts from: `baseline` for round 1, `round-<n-1>` for round n.
-    """
+    """A pruning round, and what it starts from: `baseline` for round 1, `round-<n-1>` for round n."""
 
     after: str
 
 
 class Lottery(Section):
-    """Which rounds there are and how each of them prunes; every key must stand there, since stages depend on it.
+    """Which rounds there are and how each of them prunes; every key is required, since stages depend on it.
 
     Attributes:
-        prune_fraction: the share of the surviving weights that a round prunes, by kind of layer (`fractions_of`).
+        prune_fraction: as of `fractions_of`.
         scope: `layerwise` prunes each layer by itself; `global` ranks all layers of one fraction together.
         rewind: the step of the dense training whose weights the survivors go back to; 0 is the initial weights.
         rounds: by number, in quotes: DVC makes no stage, and says nothing, of a key that is not text.
@@ -71,11 +66,9 @@ class Lottery(Section):
     @classmethod
     def _keys_are_numbers_in_quotes(cls, value: Any) -> Any:
         for key in value if isinstance(value, dict) else ():
-            if not isinstance(key, str):
-                line = f'lottery.rounds.{key}: put the number in quotes, as in "{key}": {{after: ...}}'
-                raise ValueError(line)  # noqa: TRY004 (pydantic wants it so)
-            if not re.fullmatch("[1-9][0-9]*", key):
-                raise ValueError(f"lottery.rounds.{key}: a round is named by its number, from 1, in quotes")
+            if not isinstance(key, str) or not re.fullmatch("[1-9][0-9]*", key):
+                form = 'its number, from 1, in quotes, as in "1": {after: ...}'
+                raise ValueError(f"lottery.rounds.{key}: a round is named by {form}")
         return value
 
     @model_validator(mode="after")
@@ -83,8 +76,7 @@ class Lottery(Section):
         for number, key in enumerate(sorted(self.rounds, key=int), start=1):
             if int(key) != number:
                 raise ValueError(f"lottery.rounds.{key}: round {number} is missing before it; rounds count from 1")
-            after, expected = self.rounds[key].after, round_name(number - 1)
-            if after != expected:
+            if (after := self.rounds[key].after) != (expected := round_name(number - 1)):
                 raise ValueError(f"lottery.rounds.{key}.after: got {after!r}; round {key} starts from {expected}")
         for number in self.controls:
             if number not in self.numbers:
@@ -103,17 +95,12 @@ class Lottery(Section):
         return [round_name(number) for number in self.numbers]
 
     def options(self, number: int) -> dict[str, Any]:
-        """What the method is told about a round: everything but the other rounds.
-
-        In round 1, pruning the dense network once is what the ticket does, so that `one_shot` is left out.
-        """
-        controls = [name for name in CONTROLS if number > 1 or name != "one_shot"]
+        """The method's options for a round."""
+        controls = [name for name in CONTROLS if number > 1 or name != "one_shot"]  # which is the ticket of round 1
         return {
             "round": number,
             "after": round_name(number - 1),
-            "prune_fraction": self.prune_fraction,
-            "scope": self.scope,
-            "rewind": self.rewind,
+            **self.model_dump(include={"prune_fraction", "scope", "rewind"}),
             "controls": controls if number in self.controls else [],
         }
 

@@ -30,11 +30,7 @@ class Section(BaseModel):
 
 
 class Digested(BaseModel):
-    """A record on disk that holds the SHA-256 of its own content.
-
-    Attributes:
-        digest: of all other fields; `signed` fills it in.
-    """
+    """A record on disk that holds the SHA-256 of all its other fields; `signed` fills it in."""
 
     digest: str = ""
 
@@ -61,13 +57,8 @@ def unusable(value: Any, key: str = "", depth: int = 0) -> list[str]:
 
     Parameters are finite numbers that fit in 64 bits, texts, booleans, and lists and mappings of these: DVC records
     them in dvc.lock, and PyTorch and MLflow take no others.
-
-    Args:
-        value: what YAML gave.
-        key: where it stands.
-        depth: how many lists and mappings it is in.
     """
-    if depth > DEEPEST:  # also a list that holds itself, which an alias can make
+    if depth > DEEPEST:  # also a list that contains itself, by an alias
         return [f"{key}: lies more than {DEEPEST} levels deep"]
     if isinstance(value, dict):
         inside = f"{key}." if key else ""
@@ -77,9 +68,7 @@ def unusable(value: Any, key: str = "", depth: int = 0) -> list[str]:
             for name in value
             if name in UNSEEN
         ]
-        return unseen + [
-            line for name, inner in value.items() for line in unusable(inner, f"{inside}{name}", depth + 1)
-        ]
+        return unseen + [line for name in value for line in unusable(value[name], f"{inside}{name}", depth + 1)]
     if isinstance(value, list | tuple):
         return [line for at, inner in enumerate(value) for line in unusable(inner, f"{key}.{at}", depth + 1)]
     if isinstance(value, float) and not math.isfinite(value):
@@ -109,10 +98,10 @@ def parse(kind: type[S], content: Any, where: str, prefix: str = "", also_allowe
 
     Args:
         kind: the model.
-        content: what YAML gave.
+        content: what YAML or JSON gave.
         where: the file that the content is from, for the message.
         prefix: the key under which the content stands in it, with its closing dot.
-        also_allowed: keys that others have taken out of the content, for the list of what is allowed.
+        also_allowed: further keys, for the list of what is allowed.
 
     Raises:
         AssayError: anything is missing, unknown or out of range.
@@ -129,14 +118,8 @@ def parse(kind: type[S], content: Any, where: str, prefix: str = "", also_allowe
 def read(kind: type[S], path: Path, missing: str, damaged: str) -> S:
     """Read a JSON file as a pydantic model.
 
-    Args:
-        kind: the model.
-        path: the file.
-        missing: what to do where it is not there.
-        damaged: what to do where it is not JSON.
-
     Raises:
-        AssayError: it is missing, not JSON, or not such a model; one line each.
+        AssayError: it is missing (`missing` says what to do), not JSON (`damaged` does), or not such a model.
     """
     return parse(kind, plain.read_json(path, missing, damaged), str(path))
 
@@ -149,73 +132,63 @@ def suggestion(name: str, allowed: list[str]) -> str:
     return f"{meant}allowed: {', '.join(allowed) or 'none'}"
 
 
+SHOULD = {  # by pydantic's types of error; other messages of its own say well what it should be
+    "tuple_type": "should be a list, as in [0, 1, 2]",
+    "too_short": "should hold {min_length} or more",
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "should hold keys and values"),
+    "string_pattern_mismatch": "should match {pattern}",
+    "union_tag_not_found": "needs a name, as in {{name: ...}}",
+}
+NAMES_A_KEY = re.compile(r"[a-z_]+(\.[^:]+)?: ")  # as in `data.side: missing`
+
+
 def problem_lines(
     kind: type[BaseModel], error: ValidationError, prefix: str, also_allowed: Iterable[str] = ()
 ) -> list[str]:
     """What pydantic found wrong, a line each, with the keys as the file has them."""
     lines: list[str] = []
     for problem in error.errors(include_url=False):
-        location, section = _locate(kind, problem["loc"])
-        key, value = prefix + ".".join(location), problem["input"]
+        keys, section = _locate(kind, problem["loc"])
+        key, value, context = prefix + ".".join(keys), problem["input"], problem.get("ctx", {})
         if problem["type"] == "value_error":
-            message = str(problem["ctx"]["error"])
             got = "" if isinstance(value, dict) else f"got {value!r}; "
-            lines += [line if _names_a_key(line) else f"{key}: {got}{line}" for line in message.splitlines()]
+            said = str(context["error"]).splitlines()
+            lines += [line if NAMES_A_KEY.match(line) else f"{key}: {got}{line}" for line in said]
         elif problem["type"] == "extra_forbidden":
-            allowed = sorted(
-                {*(section.model_fields if section else ()), *(also_allowed if len(location) == 1 else ())}
-            )
-            lines.append(f"{key}: unknown key; {suggestion(location[-1], allowed)}")
+            allowed = {*(section.model_fields if section else ()), *(also_allowed if len(keys) == 1 else ())}
+            lines.append(f"{key}: unknown key; {suggestion(keys[-1], sorted(allowed))}")
+        elif problem["type"] == "union_tag_invalid":
+            tags = context["expected_tags"].replace("'", "").split(", ")
+            lines.append(f"{key}.name: got {value['name']!r}; {suggestion(str(value['name']), tags)}")
         elif problem["type"] == "missing":
             lines.append(f"{key}: missing, and required")
-        elif problem["type"] == "union_tag_invalid":
-            allowed = problem["ctx"]["expected_tags"].replace("'", "").split(", ")
-            lines.append(f"{key}.name: got {value['name']!r}; {suggestion(str(value['name']), allowed)}")
-        elif problem["type"] == "union_tag_not_found":
-            lines.append(f"{key}: got {value!r}; it needs a name, as in {{name: ...}}")
         else:
-            should = _SHOULD.get(problem["type"], problem["msg"].partition("should ")[2] or problem["msg"])
-            lines.append(f"{key}: got {value!r}; it should {should.format(**problem.get('ctx', {}))}")
+            own = problem["msg"][max(problem["msg"].find("should "), 0) :]
+            lines.append(f"{key}: got {value!r}; it {SHOULD.get(problem['type'], own).format(**context)}")
     return lines
 
 
-_SHOULD = {
-    "tuple_type": "be a list, as in [0, 1, 2]",
-    "too_short": "hold {min_length} or more",
-    "model_type": "hold keys and values",
-    "model_attributes_type": "hold keys and values",
-    "dict_type": "hold keys and values",
-    "string_pattern_mismatch": "match {pattern}",
-}
-
-
-def _names_a_key(line: str) -> bool:
-    """Whether a validator's message already begins with the key that it is about, as in `data.side: missing`."""
-    return re.match(r"[a-z_]+(\.[^:]+)?: ", line) is not None
-
-
 def _locate(kind: Any, location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:
-    """Where a problem is: the keys as the file has them, and the section whose key is the last of them.
+    """The keys of a problem as the file has them, and the section that holds the last of them.
 
-    Pydantic's location also names the member of a union that it tried; the file knows nothing of that.
+    Pydantic's location also names the member of a union that it tried, which the file does not.
     """
     keys: list[str] = []
-    holders: list[Any] = [kind]
+    here, section = kind, None
     for part in location:
-        members = [m for m in _sections(holders[-1]) if part in _tags(m)]
-        if members and not isinstance(holders[-1], type):
-            holders[-1] = members[0]
-            continue
-        if part == "[key]":
-            continue
-        keys.append(str(part))
-        sections = _sections(holders[-1])
-        field = (
-            sections[0].model_fields.get(str(part)) if len(sections) == 1 and not _is_collection(holders[-1]) else None
-        )
-        holders.append(field.annotation if field else sections[0] if _is_collection(holders[-1]) and sections else None)
-    holder = _sections(holders[-2]) if len(holders) > 1 else []
-    return keys, holder[0] if len(holder) == 1 else None
+        models = _sections(here)
+        tagged = [model for model in models if part in _tags(model)]
+        if tagged and not isinstance(here, type):
+            here = tagged[0]
+        elif part != "[key]":
+            keys.append(str(part))
+            section = models[0] if len(models) == 1 else None
+            inside = models[0] if models else None
+            if section and get_origin(here) not in (dict, tuple, list):
+                field = section.model_fields.get(str(part))
+                inside = field.annotation if field else None  # type: ignore[assignment]
+            here = inside
+    return keys, section
 
 
 def _sections(annotation: Any) -> list[type[BaseModel]]:
@@ -223,10 +196,6 @@ def _sections(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [section for argument in get_args(annotation) for section in _sections(argument)]
-
-
-def _is_collection(annotation: Any) -> bool:
-    return get_origin(annotation) in (dict, tuple, list)
 
 
 def _tags(section: type[BaseModel]) -> tuple[Any, ...]:

@@ -1,0 +1,136 @@
+"""All of params.yaml checked against its methods, models and data, so that nothing trains in vain.
+
+`make check` and the stage `register` do it; no training depends on this file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from assay.core.config import BASELINE, LOTTERY, PARAMS_FILE, split_variant
+from assay.core.config.claim import RECORD
+from assay.core.config.parsing import suggestion
+from assay.core.config.sections import FOLDER
+from assay.core.errors import AssayError
+from assay.data.sets import catalog
+from assay.methods import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from assay.core.config import Model, Params, Train
+    from assay.core.config.claim import Claim
+    from assay.data.sets.images import Images
+    from assay.methods import Training
+
+OF_MEMBERS = ("disagreement", "total_variation")
+OF_CURVES = ("best_step", "best_step_accuracy")
+
+
+def check(params: Params, own: tuple[Images, int] | None = None) -> None:
+    """Check all that can be known before any byte of data is there, for every arm, so that nothing trains in vain.
+
+    Args:
+        params: all of params.yaml.
+        own: of a folder of the user's own images, where it is there: their shape, and how many are left to train on.
+
+    Raises:
+        AssayError: a method or option is wrong, a model or batch does not fit the data, or a claim names what its arms
+            will not have.
+    """
+    catalog.check(params.data)
+    images, examples = own or (catalog.images_of(params.data), catalog.training_examples(params.data))
+    trainings = {run.arm: resolve(run) for run in params.runs()}
+    fitting: list[Model] = []
+    for training in trainings.values():
+        if images is None or examples is None:  # of a folder that is not here nothing is known
+            break
+        if training.run.model not in fitting:
+            training.check_model(images)
+            fitting.append(training.run.model)
+        training.check(images, examples)
+    _check_grids(params, trainings)
+    lines = [line for claim in params.claims if claim.preset is None for line in _problems(claim, params, trainings)]
+    if lines:
+        raise AssayError("\n".join(f"{PARAMS_FILE}: claims.{line}" for line in lines))
+
+
+def _check_grids(params: Params, trainings: Mapping[str, Training]) -> None:
+    """Refuse grids that differ between contenders, that stand where no rate is used, or that nothing can choose from.
+
+    Pruning rounds have no grid of their own: they train at the rate that the baseline chose.
+    """
+    shared = params.train.tune
+    for name, arm in params.arms.items():
+        where, grid = f"{PARAMS_FILE}: arms.{name}.tune", trainings[name].run.train.tune
+        if not trainings[name].hook("TAKES_GRADIENTS"):
+            if "tune" in arm.overrides():
+                raise AssayError(f"{where}: {arm.method} takes no gradient step; remove it")
+        elif grid != shared:
+            own, others = (f"lr {list(each.lr)}" if each else "none" for each in (grid, shared))
+            raise AssayError(
+                f"{where}: {name} has {own}, {BASELINE} has {others}; all arms that train by gradients must have the "
+                "same grid: give it once, under train.tune"
+            )
+    if shared and not params.data.validation and params.data.name != FOLDER:
+        raise AssayError(f"{PARAMS_FILE}: train.tune: chosen on the validation set, and data.validation is 0; raise it")
+
+
+def _problems(claim: Claim, params: Params, trainings: Mapping[str, Training]) -> list[str]:
+    """Why a claim could not be decided for want of a variant, of a number, or of a common seed.
+
+    `assay.analysis.measures` reads the numbers afterwards and refuses the same.
+    """
+    sides: dict[str, tuple[str, str]] = {}
+    for key, named in claim.arms.items():
+        arm, variant = split_variant(named)
+        allowed = list(trainings[arm].variants)
+        if variant is not None and variant not in allowed:
+            return [f"{claim.id}.{key}: {arm} has no variant {variant!r}; {suggestion(variant, allowed)}"]
+        sides[key] = arm, variant or allowed[0]
+    if sides["arm"] == sides.get("against"):
+        return [f"{claim.id}.against: is {'/'.join(sides['arm'])}, as arm is; name another variant"]
+    seeds = [set(trainings[arm].run.seeds) for arm, _ in sides.values()]
+    if not set.intersection(*seeds):
+        return [f"{claim.id}: {claim.arm} and {claim.against} have no seed in common, so they cannot be paired"]
+    found = (_lacking(str(claim.metric), trainings[arm], variant, params) for arm, variant in sides.values())
+    return [f"{claim.id}.metric: {reason}" for reason in dict.fromkeys(found) if reason]
+
+
+def _lacking(metric: str, training: Training, variant: str, params: Params) -> str | None:
+    """Why a variant will not have the metric; None where it will."""
+    run, train = training.run, training.run.train
+    if metric.startswith(RECORD):
+        key = metric.removeprefix(RECORD)
+        if key in training.record:
+            return None
+        return f"the record of {run.arm} has no number {key!r} for each seed; {suggestion(key, list(training.record))}"
+    if metric in OF_MEMBERS and training.variants[variant] < 2:
+        return f"{metric} is between members, and {run.arm}/{variant} has one; choose another metric"
+    if metric not in OF_CURVES:
+        return None
+    if not params.data.validation and params.data.name != FOLDER:
+        return f"{metric} is read off the validation curve, and data.validation is 0; set it higher"
+    if metric == "best_step_accuracy" and "test" not in run.eval_splits:
+        having = f"{BASELINE}, the pruning rounds and arms with label_noise"
+        return f"{metric} needs the curve of the test set, which only {having} have, not {run.arm}"
+    begin = training.options.rewind if run.method == LOTTERY else 0
+    at_the_end = train.steps % train.evaluate_every > 0
+    if train.steps // train.evaluate_every - begin // train.evaluate_every + at_the_end < 2:
+        place = run.place("evaluate_every").partition(": ")[2]
+        return f"{metric} is read off the validation curve, and that of {run.arm} has one point; set {place} lower"
+    labels_learned_by_heart = metric == "best_step_accuracy" and run.label_noise
+    if _decays(train) and not labels_learned_by_heart:
+        place = run.place("schedule").partition(": ")[2]
+        return (
+            f"{metric} says nothing of {run.arm}, whose learning rate decays ({place}): the least loss is then at the "
+            "end; claim another metric, or give both arms a constant rate"
+        )
+    return None
+
+
+def _decays(train: Train) -> bool:
+    """Whether the learning rate falls to the end of the training."""
+    if train.schedule.name == "step":
+        return train.schedule.at[0] < train.steps
+    return train.schedule.name == "cosine" and train.schedule.final < 1
