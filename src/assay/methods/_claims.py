@@ -1,6 +1,6 @@
 """Whether each claim of params.yaml names what its arms will have: found out before anything trains.
 
-`assay.analysis.measures` reads the numbers afterwards and refuses the same; what it refuses can be known beforehand
+`assay.analysis.looks` reads the numbers afterwards and refuses the same; what it refuses can be known beforehand
 from the parameters and from what each method says that it produces.
 """
 

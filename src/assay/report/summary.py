@@ -11,7 +11,6 @@ from assay.analysis.statistics import mean_of, paired_difference
 from assay.core.config import BASELINE
 from assay.core.config.parsing import parse, suggestion
 from assay.core.plain import csv_of, read_csv
-from assay.scoring.cost import costs
 from assay.scoring.metrics import per_example, quality
 
 if TYPE_CHECKING:
@@ -156,7 +155,7 @@ def _row(evaluations: Mapping[str, Evaluation], arm: str, variant: str) -> Row:
         values = getattr(found, metric)
         spreads |= {metric: _mean(values), f"{metric}_min": _round(min(values)), f"{metric}_max": _round(max(values))}
     estimate, interval = _difference(evaluations, arm, variant)
-    cost = costs(record, found)
+    cost = record.costs(found)
     return Row(
         arm=arm,
         variant=variant,
