@@ -55,23 +55,17 @@ def read_all(root: Path) -> dict[str, Archive]:
     Raises:
         AssayError: a file of one is missing or damaged.
     """
-    return {path.parent.name: read(path.parent) for path in sorted((root / FOLDER).glob(f"*/{CLAIMS}"))}
+    return {path.parent.name: _archive(path.parent) for path in sorted((root / FOLDER).glob(f"*/{CLAIMS}"))}
 
 
-def read(folder: Path) -> Archive:
-    """Read an archived run.
-
-    Raises:
-        AssayError: a file is missing or damaged.
-    """
-    params = yaml_of(text_of(folder / PARAMS_FILE), str(folder / PARAMS_FILE))  # of any version, so not `config.load`
+def _archive(folder: Path) -> Archive:
+    path = folder / PARAMS_FILE
+    params = yaml_of(text_of(path), str(path))  # of any version, so not `config.load`
     try:
         data, model = str(params["data"]["name"]), str(params["model"]["name"])
     except (KeyError, TypeError):
-        raise AssayError(f"{folder / PARAMS_FILE}: no data.name or no model.name; {_again(folder)}") from None
-    run = _read(folder / RUN) if (folder / RUN).exists() else {}
-    if not isinstance(run, dict):
-        raise AssayError(f"{folder / RUN}: must hold keys and values; {_again(folder)}")
+        raise AssayError(f"{path}: no data.name or no model.name; {_again(folder)}") from None
+    run = _read(folder / RUN, dict, "keys and values") if (folder / RUN).exists() else {}
     claims = {claim.id: claim for claim in claims_of(folder / CLAIMS)}
     return Archive(folder.name, data, model, str(run.get("note", "")), claims)
 
@@ -82,10 +76,7 @@ def claims_of(path: Path) -> list[ClaimRecord]:
     Raises:
         AssayError: it is missing or damaged.
     """
-    content = _read(path)
-    if not isinstance(content, list):
-        raise AssayError(f"{path}: must hold a list of claims; {_again(path.parent)}")
-    return [_claim(one, str(path)) for one in content]
+    return [_claim(one, str(path)) for one in _read(path, list, "a list of claims")]
 
 
 def verdicts(claims: Iterable[ClaimRecord], archives: Mapping[str, Archive]) -> list[ClaimRecord]:
@@ -103,9 +94,9 @@ def _with_archived(claim: ClaimRecord, archive: Archive | None) -> ClaimRecord:
     if archive is None or found is None:
         return claim
     own = claim.model_dump(include={"paper", "statement", "preset"})
-    differs = [found.differs_from_paper or claim.differs_from_paper, archive.note]
-    archived = {"archived": str(FOLDER / archive.name), "differs_from_paper": " ".join(filter(None, differs))}
-    return found.model_copy(update={**own, **archived, "forecast": None})
+    differs = " ".join(filter(None, [found.differs_from_paper or claim.differs_from_paper, archive.note]))
+    archived = {"archived": str(FOLDER / archive.name), "differs_from_paper": differs, "forecast": None}
+    return found.model_copy(update=own | archived)
 
 
 def _claim(content: Any, where: str) -> ClaimRecord:
@@ -115,11 +106,13 @@ def _claim(content: Any, where: str) -> ClaimRecord:
     return record.model_copy(update={"reason": "; ".join(filter(None, [EARLIER_RULE, record.reason]))})
 
 
-def _read(path: Path) -> Any:
-    return read_json(path, _again(path.parent), _again(path.parent))
+def _read(path: Path, kind: type, what: str) -> Any:
+    content = read_json(path, _again(path.parent), _again(path.parent))
+    if not isinstance(content, kind):
+        raise AssayError(f"{path}: must hold {what}; {_again(path.parent)}")
+    return content
 
 
 def _again(folder: Path) -> str:
-    if folder.parent.name == FOLDER.name:
-        return f"`git checkout -- {folder}` restores it"
-    return "`dvc repro` writes it"
+    kept = folder.parent.name == FOLDER.name
+    return f"`git checkout -- {folder}` restores it" if kept else "`dvc repro` writes it"
