@@ -170,7 +170,7 @@ def no_better_than_majority(table: Sequence[Row]) -> str:
 def _row(evaluations: Mapping[str, Evaluation], arm: str, variant: str) -> Row:
     evaluation = evaluations[arm]
     record, found = evaluation.record, evaluation.record.variants[variant]
-    values: dict[str, float | None] = {
+    values: dict[str, Any] = {
         **{key: getattr(found, key) for key in ("density", "train_samples", "forward_samples", "optimizer_steps")},
         **{key: _mean(getattr(found, key)) for key in ("disagreement", "total_variation", "best_step")},
         **record.costs(found)._asdict(),
@@ -199,7 +199,7 @@ def _difference(evaluations: Mapping[str, Evaluation], arm: str, variant: str) -
     value, low, high = None, None, None
     if (arm, variant) != (BASELINE, first):
         answers = sides[0].predictions[variant], sides[1].predictions[first]
-        found = paired_difference("accuracy", *answers, *(side.record.seeds for side in sides))  # type: ignore[arg-type]
+        found = paired_difference("accuracy", *answers, *(side.record.seeds for side in sides))
         value, (low, high) = found.value, found.interval() or (None, None)
     return {"difference": value, "difference_low": low, "difference_high": high}
 
