@@ -80,23 +80,24 @@ def claims_of(path: Path) -> list[ClaimRecord]:
 
 
 def verdicts(claims: Iterable[ClaimRecord], archives: Mapping[str, Archive]) -> list[ClaimRecord]:
-    """The claims, those that are not tested here with the verdict of their preset's archived run where there is one.
+    """The claims, those that are not tested here with the verdict of the archived run that is called as their preset.
 
     Args:
         claims: of this run, decided.
-        archives: by name; a claim with `preset` looks for the one that is called as the preset.
+        archives: by name.
     """
-    return [_with_archived(claim, archives.get(claim.preset)) for claim in claims]
-
-
-def _with_archived(claim: ClaimRecord, archive: Archive | None) -> ClaimRecord:
-    found = archive.tested(claim.id) if archive and claim.verdict == UNTESTED else None
-    if archive is None or found is None:
-        return claim
-    own = claim.model_dump(include={"paper", "statement", "preset"})
-    differs = " ".join(filter(None, [found.differs_from_paper or claim.differs_from_paper, archive.note]))
-    archived = {"archived": str(FOLDER / archive.name), "differs_from_paper": differs, "forecast": None}
-    return found.model_copy(update=own | archived)
+    told = []
+    for claim in claims:
+        archive = archives.get(claim.preset) if claim.verdict == UNTESTED else None
+        found = archive and archive.tested(claim.id)
+        if archive and found:
+            own = claim.model_dump(include={"paper", "statement", "preset"})
+            differs = " ".join(filter(None, [found.differs_from_paper or claim.differs_from_paper, archive.note]))
+            archived = {"archived": str(FOLDER / archive.name), "differs_from_paper": differs, "forecast": None}
+            told.append(found.model_copy(update=own | archived))
+        else:
+            told.append(claim)
+    return told
 
 
 def _claim(content: Any, where: str) -> ClaimRecord:

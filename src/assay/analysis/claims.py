@@ -38,9 +38,9 @@ class Look(BaseModel):
         seeds: S.
         difference: as in `ClaimRecord`, over these seeds.
         error: its standard error, of a ratio that of its logarithm; None where it cannot be estimated.
-        degrees: of freedom of the t distribution.
-        above: p value of "the truth is at most a"; None without an error.
-        below: p value of "the truth is at least δ"; None without an error.
+        degrees: of freedom of the t distribution; None without an error, as the p values are.
+        above: p value of "the truth is at most a".
+        below: p value of "the truth is at least δ".
         level: the p value at which a fact is shown at this look.
     """
 

@@ -133,7 +133,7 @@ def mean_of(table: Float64[Array, "seed example"], seeds: tuple[int, ...], examp
 
     Args:
         table: with one column it holds a number a seed.
-        seeds: its rows'.
+        seeds: of its rows.
         examples: whether the columns are test examples; of one such there is no interval.
     """
     if not seeds:
@@ -166,7 +166,7 @@ def exponential(power: float) -> float:
 
 def not_finite(table: Float64[Array, "seed example"], seeds: Sequence[int]) -> str:
     """The seeds that have a number that is not finite, as a reason; empty where all are finite."""
-    finite = (np.abs(table) <= LARGEST).all(1).tolist()
+    finite = [bool((np.abs(row) <= LARGEST).all()) for row in table]
     named = ", ".join(str(seed) for seed, fine in zip(seeds, finite, strict=True) if not fine)
     return f"not a finite number (seed {named})" if named else ""
 

@@ -189,7 +189,7 @@ def _row(evaluations: Mapping[str, Evaluation], arm: str, variant: str) -> Row:
         members=found.members,
         combine=found.combine,
         above_majority=_above_majority(evaluation, variant),
-        **{name: None if value is None else round(value, DECIMALS) + 0.0 for name, value in values.items()},  # no -0.0
+        **{name: _rounded(value) for name, value in values.items()},
     )
 
 
@@ -210,6 +210,10 @@ def _above_majority(evaluation: Evaluation, variant: str) -> bool:
     interval = found.interval()
     low = interval[0] if interval else found.value
     return low is not None and low > record.majority_share + ROUNDING
+
+
+def _rounded(value: float | None) -> Any:
+    return None if value is None else round(value, DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -98,16 +98,9 @@ def of_sweep(
     mean: Sequence[float],
     std: Sequence[float],
 ) -> SweepRecord:
-    """Accuracy and loss at each point of a sweep, and of ensembles of points that are spaced evenly along it.
+    """Accuracy and loss at each point of a sweep of the manifest, and of ensembles of points spaced evenly along it.
 
-    Args:
-        artifact: the trained networks.
-        sweep: a name from the manifest.
-        network: as of `of_variant`, and so are all that follow.
-        images: raw pixels.
-        labels: class numbers.
-        mean: per channel.
-        std: likewise.
+    The other arguments are those of `of_variant`.
     """
     about = artifact.manifest.sweeps[sweep]
     count, softmax_last = len(about.at), about.combine == "mean_logit"

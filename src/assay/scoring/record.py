@@ -39,7 +39,7 @@ class MemberRecord(BaseModel):
 
     Attributes:
         disagreement: for each seed, the share of examples that two members label differently, averaged over pairs.
-        total_variation: for each seed, the distance between two members' predictions, averaged over pairs.
+        total_variation: likewise, the distance between two members' predictions.
         ensemble_sizes: numbers of members, from 1 up to all of them.
         ensemble_accuracy: for each of these numbers, the accuracy of so many of the first members, one number a seed.
     """
@@ -53,17 +53,14 @@ class MemberRecord(BaseModel):
 
 
 class SweepRecord(BaseModel):
-    """Along a path of networks, by point and seed.
+    """Along a path of networks: for each point, or size of an ensemble, one number a seed.
 
     Attributes:
         axis: what changes along it, such as `alpha`.
         at: where on the axis each point is.
-        accuracy: for each point, one number a seed.
-        nll: likewise; nats.
+        nll: in nats.
         ensemble_sizes: numbers of points, evenly spaced from the first to the last (1: the middle), whose
             probabilities (or, where the arm says so, logits) are averaged.
-        ensemble_accuracy: for each of these numbers, one number a seed.
-        ensemble_nll: likewise.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -260,7 +257,7 @@ def read(root: Path, name: str) -> Evaluation:
 
 
 def read_all(root: Path, arms: Iterable[str]) -> dict[str, Evaluation]:
-    """Read the baseline and these arms or pruning rounds (`round-<n>`), in this order, each with all its blocks.
+    """Read the baseline and these arms or pruning rounds, in this order, each with all its blocks.
 
     Raises:
         AssayError: a file is missing or damaged, two arms were evaluated on different data, or a block does not belong
