@@ -249,10 +249,8 @@ def standing(claim: ClaimRecord) -> Standing | None:
     """Put a claim on the shared axis: 0 is no difference, 1 is what matters.
 
     Differences are divided by what matters. Ratios to a rival are placed by their logarithm, divided by that of their
-    bound. A number without a rival stands at 1 where it meets its bound, and at 2 where it is twice as good.
-
-    Returns:
-        None where the claim has no interval, or an interval without finite ends.
+    bound. A number without a rival stands at 1 where it meets its bound, and at 2 where it is twice as good. None where
+    the claim has no interval, or an interval without finite ends.
     """
     if claim.interval is None or claim.difference is None or claim.edge is None or claim.matters is None:
         return None
