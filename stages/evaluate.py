@@ -13,7 +13,7 @@ from assay.core.errors import AssayError, again, start
 from assay.data.sets import prepared
 from assay.data.sets.images import Images
 from assay.models import artifact
-from assay.scoring import predict, record, sweeps
+from assay.scoring import predict, record
 
 ROOT = Path()
 PREPARED = Path("data/prepared")
@@ -42,7 +42,7 @@ def main(name: str) -> None:
     answers = {variant: predictions for variant, (predictions, *_) in found.items()}
     counts = torch.bincount(data.test.labels, minlength=len(data.class_names)).tolist()
     classes = dict(zip(data.class_names, counts, strict=True))
-    along = {sweep: sweeps.of_sweep(trained, sweep, *test) for sweep in manifest.sweeps}
+    along = {sweep: predict.of_sweep(trained, sweep, *test) for sweep in manifest.sweeps}
     record.write(
         ROOT,
         record.Evaluation(record.make(manifest, data.name, classes, found, along), answers),

@@ -14,7 +14,7 @@ from assay.data.sets.images import Images
 from assay.engine.stack import Stack, initialise
 from assay.engine.stack.cuda_graph import PASSES_BEFORE
 from assay.engine.stack.strategies import draws_random_numbers
-from assay.scoring import predict, sweeps
+from assay.scoring import predict
 from tests.conftest import CPU, DEVICES, make_data
 from tests.contract.test_contract_methods import ARMS, train
 
@@ -88,7 +88,7 @@ def test_it_is_evaluated_as_on_the_cpu(arm, gpu, tmp_path):
         network = models.build(manifest.model.name, data.images, **manifest.model.arguments).to(where)
         test = (network, data.test.images.to(where), data.test.labels.to(where), data.mean, data.std)
         variants = {name: predict.of_variant(trained, name, *test) for name in manifest.variants}
-        return variants, {name: sweeps.of_sweep(trained, name, *test) for name in manifest.sweeps}
+        return variants, {name: predict.of_sweep(trained, name, *test) for name in manifest.sweeps}
 
     (variants, along), (expected, expected_along) = evaluated(gpu), evaluated(CPU)
     for name, (found, _, about) in variants.items():

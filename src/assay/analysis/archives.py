@@ -55,23 +55,17 @@ def read_all(root: Path) -> dict[str, Archive]:
     Raises:
         AssayError: a file of one is missing or damaged.
     """
-    return {path.parent.name: read(path.parent) for path in sorted((root / FOLDER).glob(f"*/{CLAIMS}"))}
+    return {path.parent.name: _archive(path.parent) for path in sorted((root / FOLDER).glob(f"*/{CLAIMS}"))}
 
 
-def read(folder: Path) -> Archive:
-    """Read an archived run.
-
-    Raises:
-        AssayError: a file is missing or damaged.
-    """
-    params = yaml_of(text_of(folder / PARAMS_FILE), str(folder / PARAMS_FILE))  # of any version, so not `config.load`
+def _archive(folder: Path) -> Archive:
+    path = folder / PARAMS_FILE
+    params = yaml_of(text_of(path), str(path))  # of any version, so not `config.load`
     try:
         data, model = str(params["data"]["name"]), str(params["model"]["name"])
     except (KeyError, TypeError):
-        raise AssayError(f"{folder / PARAMS_FILE}: no data.name or no model.name; {_again(folder)}") from None
-    run = _read(folder / RUN) if (folder / RUN).exists() else {}
-    if not isinstance(run, dict):
-        raise AssayError(f"{folder / RUN}: must hold keys and values; {_again(folder)}")
+        raise AssayError(f"{path}: no data.name or no model.name; {_again(folder)}") from None
+    run = _read(folder / RUN, dict, "keys and values") if (folder / RUN).exists() else {}
     claims = {claim.id: claim for claim in claims_of(folder / CLAIMS)}
     return Archive(folder.name, data, model, str(run.get("note", "")), claims)
 
@@ -82,30 +76,28 @@ def claims_of(path: Path) -> list[ClaimRecord]:
     Raises:
         AssayError: it is missing or damaged.
     """
-    content = _read(path)
-    if not isinstance(content, list):
-        raise AssayError(f"{path}: must hold a list of claims; {_again(path.parent)}")
-    return [_claim(one, str(path)) for one in content]
+    return [_claim(one, str(path)) for one in _read(path, list, "a list of claims")]
 
 
 def verdicts(claims: Iterable[ClaimRecord], archives: Mapping[str, Archive]) -> list[ClaimRecord]:
-    """The claims, those that are not tested here with the verdict of their preset's archived run where there is one.
+    """The claims, those that are not tested here with the verdict of the archived run that is called as their preset.
 
     Args:
         claims: of this run, decided.
-        archives: by name; a claim with `preset` looks for the one that is called as the preset.
+        archives: by name.
     """
-    return [_with_archived(claim, archives.get(claim.preset)) for claim in claims]
-
-
-def _with_archived(claim: ClaimRecord, archive: Archive | None) -> ClaimRecord:
-    found = archive.tested(claim.id) if archive and claim.verdict == UNTESTED else None
-    if archive is None or found is None:
-        return claim
-    own = claim.model_dump(include={"paper", "statement", "preset"})
-    differs = [found.differs_from_paper or claim.differs_from_paper, archive.note]
-    archived = {"archived": str(FOLDER / archive.name), "differs_from_paper": " ".join(filter(None, differs))}
-    return found.model_copy(update={**own, **archived, "forecast": None})
+    told = []
+    for claim in claims:
+        archive = archives.get(claim.preset) if claim.verdict == UNTESTED else None
+        found = archive and archive.tested(claim.id)
+        if archive and found:
+            own = claim.model_dump(include={"paper", "statement", "preset"})
+            differs = " ".join(filter(None, [found.differs_from_paper or claim.differs_from_paper, archive.note]))
+            archived = {"archived": str(FOLDER / archive.name), "differs_from_paper": differs, "forecast": None}
+            told.append(found.model_copy(update=own | archived))
+        else:
+            told.append(claim)
+    return told
 
 
 def _claim(content: Any, where: str) -> ClaimRecord:
@@ -115,11 +107,13 @@ def _claim(content: Any, where: str) -> ClaimRecord:
     return record.model_copy(update={"reason": "; ".join(filter(None, [EARLIER_RULE, record.reason]))})
 
 
-def _read(path: Path) -> Any:
-    return read_json(path, _again(path.parent), _again(path.parent))
+def _read(path: Path, kind: type, what: str) -> Any:
+    content = read_json(path, _again(path.parent), _again(path.parent))
+    if not isinstance(content, kind):
+        raise AssayError(f"{path}: must hold {what}; {_again(path.parent)}")
+    return content
 
 
 def _again(folder: Path) -> str:
-    if folder.parent.name == FOLDER.name:
-        return f"`git checkout -- {folder}` restores it"
-    return "`dvc repro` writes it"
+    kept = folder.parent.name == FOLDER.name
+    return f"`git checkout -- {folder}` restores it" if kept else "`dvc repro` writes it"

@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from assay.analysis.looks import Test
-from assay.analysis.measures import Side, sample
+from assay.analysis.looks import Test, find, sample
 from assay.analysis.statistics import CONFIDENCE
 from assay.core.config import PARAMS_FILE
 from assay.core.config.blocks import canonical
 from assay.scoring.metrics import check, is_exact, lookup
-from assay.scoring.record import find
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,9 +38,9 @@ class Look(BaseModel):
         seeds: S.
         difference: as in `ClaimRecord`, over these seeds.
         error: its standard error, of a ratio that of its logarithm; None where it cannot be estimated.
-        degrees: of freedom of the t distribution.
-        above: p value of "the truth is at most a"; None without an error.
-        below: p value of "the truth is at least δ"; None without an error.
+        degrees: of freedom of the t distribution; None without an error, as the p values are.
+        above: p value of "the truth is at most a".
+        below: p value of "the truth is at least δ".
         level: the p value at which a fact is shown at this look.
     """
 
@@ -77,12 +75,10 @@ class ClaimRecord(BaseModel):
     """A claim with its verdict: one entry of `metrics/claims.json`.
 
     Attributes:
-        id: as in params.yaml, and so are paper, statement, metric, margin, at_most, at_least, preset and
-            differs_from_paper; empty or None where the claim has none.
-        asks: `better`, `not_worse` or `ratio`.
+        id: as in params.yaml, and so are all fields that are not named here; empty or None where the claim has none.
+        asks: the kind of claim, `verdict` in params.yaml.
         more_is_better: the direction in which the metric improves.
-        arm: `<arm>/<variant>`, the side the claim is about.
-        against: likewise, its rival.
+        arm: `<arm>/<variant>`, the side the claim is about; `against` likewise its rival.
         edge: a, in the claim's direction and the metric's unit (of a ratio the ratio): beyond it the claim is true.
         matters: δ, likewise: the smallest difference that matters; equal to the edge for `not_worse` and `ratio`.
         difference: arm minus against in the metric's own unit, the mean over the seeds of `seeds`; of a ratio the
@@ -148,10 +144,7 @@ class ClaimRecord(BaseModel):
 
 
 def judge(
-    claims: Sequence[Claim],
-    evaluations: Mapping[str, Evaluation],
-    rule: Rule,
-    seeds: Sequence[int],
+    claims: Sequence[Claim], evaluations: Mapping[str, Evaluation], rule: Rule, seeds: Sequence[int]
 ) -> list[ClaimRecord]:
     """Decide all claims, in their order.
 
@@ -166,56 +159,46 @@ def judge(
     """
     check(claims, rule)
     order = canonical(seeds, max(len(seeds), rule.looks[-1]))
-    return [_judge(claim, evaluations, rule, order) if claim.preset is None else _untested(claim) for claim in claims]
+    return [_judge(claim, evaluations, rule, order) for claim in claims]
 
 
-def _judge(
-    claim: Claim,
-    evaluations: Mapping[str, Evaluation],
-    rule: Rule,
-    order: tuple[int, ...],
-) -> ClaimRecord:
-    sides = {}
-    for key, named in claim.arms.items():
-        where = f"{PARAMS_FILE}: claims.{claim.id}.{key}"
-        sides[key] = Side(*find(evaluations, named, where), where)
+def _judge(claim: Claim, evaluations: Mapping[str, Evaluation], rule: Rule, order: tuple[int, ...]) -> ClaimRecord:
+    told = claim.model_dump(include={"id", "paper", "statement", "differs_from_paper"})
+    if claim.preset is not None:
+        return ClaimRecord(**told, preset=claim.preset, verdict="not tested here")
+    sides = {
+        key: find(evaluations, name, f"{PARAMS_FILE}: claims.{claim.id}.{key}") for key, name in claim.arms.items()
+    }
     found = sample(claim, sides["arm"], sides.get("against"), order)
-    edge, matters = _bounds(claim, rule)
-    told = claim.model_dump(include={"id", "paper", "statement", "margin", "at_most", "at_least", "differs_from_paper"})
-    metric, exact = str(claim.metric), is_exact(claim.metric)
+    edge, matters = bounds = _bounds(claim, rule)
+    metric, exact, alone = str(claim.metric), is_exact(claim.metric), found.estimate()
     known = lookup(metric).higher_is_better  # None only of a ratio, whose bound gives the direction
-    told |= {
+    told |= claim.model_dump(include={"margin", "at_most", "at_least"}) | {
         "metric": metric,
         "asks": claim.verdict or "",
         "more_is_better": bool(known if claim.more_is_better is None else claim.more_is_better),
+        **{key: side.name for key, side in sides.items()},
+        "edge": edge,
+        "matters": matters,
+        "difference": alone.value,
+        "difference_all_seeds": alone.value,
+        "interval_alone": None if exact else alone.interval(),
+        "seeds": len(found.seeds),
+        "all_seeds": len(found.seeds),
+        "verdict": "by construction" if exact else "undecided",
+        "reason": found.reason,
     }
-    told |= {key: side.name for key, side in sides.items()} | {"edge": edge, "matters": matters}
-    alone = found.estimate()
-    told |= {"difference": alone.value, "difference_all_seeds": alone.value, "interval_alone": alone.interval()}
-    told |= {"seeds": len(found.seeds), "all_seeds": len(found.seeds)}
-    if found.reason:
-        unknown: Verdict = "by construction" if exact else "undecided"
-        return ClaimRecord(**told, verdict=unknown, reason=found.reason)
-    by_seed = found.table.mean(1)
-    told["by_seed"] = (np.exp(by_seed) if found.ratio else by_seed).tolist()
-    if exact:
-        return ClaimRecord(**told | {"interval_alone": None}, verdict="by construction")
-    return ClaimRecord(**told | Test(claim, sides, found, rule, order, (edge, matters)).result())
+    if not found.reason:
+        by_seed = found.table.mean(1)
+        told["by_seed"] = (np.exp(by_seed) if found.ratio else by_seed).tolist()
+        told |= {} if exact else Test(claim, sides, found, rule, order, bounds).result()
+    return ClaimRecord(**told)
 
 
 def _bounds(claim: Claim, rule: Rule) -> tuple[float, float]:
     """The edge and the smallest difference that matters, in the claim's direction; of a ratio the ratio."""
-    if claim.verdict == "ratio":
-        bound = float(claim.at_most or claim.at_least or 1)
-        return bound, bound
-    if claim.verdict == "not_worse":
-        return -claim.margin + 0.0, -claim.margin + 0.0
-    own = rule.matters if claim.metric == "accuracy" else 0.0
-    return claim.margin, max(claim.margin, own if claim.matters is None else claim.matters)
-
-
-def _untested(claim: Claim) -> ClaimRecord:
-    return ClaimRecord(
-        **claim.model_dump(include={"id", "paper", "statement", "preset", "differs_from_paper"}),
-        verdict="not tested here",
-    )
+    if claim.verdict == "better":
+        own = rule.matters if claim.metric == "accuracy" else 0.0
+        return claim.margin, max(claim.margin, own if claim.matters is None else claim.matters)
+    bound = float(claim.at_most or claim.at_least or 1) if claim.verdict == "ratio" else -claim.margin + 0.0
+    return bound, bound

@@ -66,20 +66,17 @@ def read_all(root: Path, names: Iterable[str]) -> Curves:
     for name in names:
         parts = [read(root / FOLDER / f"{one}.csv") for one in (name, *blocks.of(name))]
         for arm, splits in parts[0].items():
-            found[arm] = {
-                split: _joined([part[arm][split] for part in parts], root / FOLDER / name) for split in splits
-            }
+            found[arm] = {split: _joined([part[arm][split] for part in parts], name) for split in splits}
     return found
 
 
-def _joined(parts: Sequence[Curve], where: Path) -> Curve:
+def _joined(parts: Sequence[Curve], name: str) -> Curve:
     """The curve of all blocks of an arm."""
-    first = parts[0]
-    if any(not np.array_equal(part.steps, first.steps) for part in parts):
-        raise AssayError(f"{where}.csv: its blocks were evaluated at other steps; run `dvc repro`")
+    if any(not np.array_equal(part.steps, parts[0].steps) for part in parts):
+        raise AssayError(f"{FOLDER / name}.csv: its blocks were evaluated at other steps; run `dvc repro`")
     seeds = tuple(seed for part in parts for seed in part.seeds)
     loss, accuracy = (np.concatenate([getattr(part, field) for part in parts]) for field in ("loss", "accuracy"))
-    return Curve(seeds, first.steps, loss, accuracy)
+    return Curve(seeds, parts[0].steps, loss, accuracy)
 
 
 def read(path: Path) -> Curves:
@@ -88,11 +85,19 @@ def read(path: Path) -> Curves:
     Raises:
         AssayError: it is missing, cut off or lacks a column, or seeds were evaluated at different steps.
     """
-    found, ended = rows(path), path.read_bytes().endswith(b"\n")
+    by_split: dict[str, dict[str, list[Row]]] = {}
+    for row in rows(path):
+        by_split.setdefault(row.arm, {}).setdefault(row.split, []).append(row)
     try:
-        return _parse(found, ended)
+        if not path.read_bytes().endswith(b"\n"):
+            raise ValueError("it is cut off: its last line has no end")  # noqa: TRY301
+        found = {arm: {split: _curve(own) for split, own in splits.items()} for arm, splits in by_split.items()}
+        for arm, curves in found.items():
+            if len({int(curve.steps[-1]) for curve in curves.values()}) > 1:
+                raise ValueError(f"it is cut off: the splits of {arm} end at different steps")  # noqa: TRY301
     except (KeyError, ValueError) as error:
         raise AssayError(f"{path}: not a table of curves ({error}); {AGAIN}") from None
+    return found
 
 
 def rows(path: Path) -> list[Row]:
@@ -111,27 +116,15 @@ def rows(path: Path) -> list[Row]:
     return found
 
 
-def _parse(rows: Iterable[Row], ended: bool) -> Curves:
-    points: dict[str, dict[str, dict[tuple[int, int], tuple[float, float]]]] = {}
-    if not ended:
-        raise ValueError("it is cut off: its last line has no end")
-    for row in rows:
-        if row.loss is None or row.accuracy is None:
-            raise ValueError(f"{row.arm} lacks a number at step {row.step}")
-        points.setdefault(row.arm, {}).setdefault(row.split, {})[row.seed, row.step] = row.loss, row.accuracy
-    for arm, splits in points.items():
-        if len({max(step for _, step in found) for found in splits.values()}) > 1:
-            raise ValueError(f"it is cut off: the splits of {arm} end at different steps")
-    return {arm: {split: _curve(found) for split, found in splits.items()} for arm, splits in points.items()}
+def _curve(rows: Sequence[Row]) -> Curve:
+    if lacking := next((row for row in rows if row.loss is None or row.accuracy is None), None):
+        raise ValueError(f"{lacking.arm} lacks a number at step {lacking.step}")
+    points = {(row.seed, row.step): (row.loss, row.accuracy) for row in rows}
+    seeds, steps = (sorted(set(axis)) for axis in zip(*points, strict=True))
+    table = np.array([[points[seed, step] for step in steps] for seed in seeds], dtype=np.float64)
+    return Curve(tuple(seeds), np.array(steps), table[..., 0], table[..., 1])
 
 
 def of_variant(curves: Mapping[str, dict[str, Curve]], arm: str, variant: str) -> dict[str, Curve]:
     """The curves of a variant, by split: its own where it trained as a copy of its own, else those of its arm."""
     return curves.get(f"{arm}/{variant}") or curves.get(arm) or {}
-
-
-def _curve(points: dict[tuple[int, int], tuple[float, float]]) -> Curve:
-    seeds = sorted({seed for seed, _ in points})
-    steps = sorted({step for _, step in points})
-    table = np.array([[points[seed, step] for step in steps] for seed in seeds])
-    return Curve(tuple(seeds), np.array(steps), table[..., 0], table[..., 1])

@@ -5,19 +5,20 @@ It reads the series that a sampler leaves in its record, as `metrics/evaluate/*.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-Point = dict[str, float]
-INTERPOLATED = ("moves", "forward_samples", "batch_a_test", "sigma", "s", "acceptance")
+    from jaxtyping import Float64
+
+    from assay.scoring.predictions import Array
 
 
-@dataclass(frozen=True)
-class Reached:
+class Reached(NamedTuple):
     """An arm where its mean training loss first comes down to a level; means over seeds.
 
     Attributes:
@@ -40,6 +41,11 @@ class Reached:
     batch_a_test_by_variance: float
 
 
+INTERPOLATED = Reached._fields[:-1]
+KEYS = ("loss", *INTERPOLATED)
+LOSS, BATCH, SIGMA = map(KEYS.index, ("loss", "batch_a_test", "sigma"))
+
+
 def at_equal_loss(records: Mapping[str, Mapping[str, Any]]) -> tuple[float, dict[str, Reached]]:
     """The lowest mean training loss that every seed of every arm reaches, in nats, and each arm where it does.
 
@@ -49,43 +55,37 @@ def at_equal_loss(records: Mapping[str, Mapping[str, Any]]) -> tuple[float, dict
     Raises:
         ValueError: there are no records, or one is not `comparable`.
     """
-    points = {arm: _points(record["series"]) for arm, record in records.items()}
-    level = max(min(point["loss"] for point in chain) for chains in points.values() for chain in chains)
-    return level, {arm: _reached(chains, level) for arm, chains in points.items()}
+    chains = {arm: _points(record["series"]) for arm, record in records.items()}
+    level = max(float(points[:, LOSS].min()) for own in chains.values() for points in own)
+    found = {}
+    for arm, own in chains.items():
+        at = np.stack([_crossing(points, level) for points in own])
+        columns = [*at[:, 1:].T, at[:, BATCH] / at[:, SIGMA] ** 2]
+        found[arm] = Reached(*(fmean(column.tolist()) for column in columns))
+    return level, found
 
 
 def comparable(record: Mapping[str, Any]) -> bool:
     """Whether each chain has a point of the series at which every number of it is known."""
     chains = _points(record["series"])
-    return bool(chains) and all(chains)
+    return bool(chains) and all(map(len, chains))
 
 
-def _points(series: Mapping[str, Any]) -> list[list[Point]]:
+def _points(series: Mapping[str, Any]) -> list[Float64[Array, "point key"]]:
     """For each chain the points of the series at which all numbers are known, in their order."""
-
-    def value(key: str, index: int, chain: int) -> Any:
-        entry = series[key][index] if key in series else None
-        return entry[chain] if isinstance(entry, list) else entry
-
-    chains: list[list[Point]] = [[] for _ in (series["loss"] or [[]])[0]]
-    for index in range(len(series["loss"])):
-        for chain, points in enumerate(chains):
-            found = {key: value(key, index, chain) for key in ("loss", *INTERPOLATED)}
-            known = {key: float(one) for key, one in found.items() if one is not None}
-            if len(known) == len(found) and known["sigma"] > 0:
-                points.append(known)
-    return chains
+    count, chains = len(series["loss"]), len((series["loss"] or [[]])[0])
+    columns = [
+        [entry if isinstance(entry, list) else [entry] * chains for entry in series.get(key, [None] * count)]
+        for key in KEYS
+    ]
+    table = np.array(columns, dtype=np.float64).reshape(len(KEYS), count, chains)  # None is NaN
+    known = np.isfinite(table).all(0) & (table[SIGMA] > 0)
+    return [table[:, known[:, chain], chain].T for chain in range(chains)]
 
 
-def _reached(chains: Sequence[Sequence[Point]], level: float) -> Reached:
-    points = [_crossing(chain, level) for chain in chains]
-    means = {key: fmean(point[key] for point in points) for key in INTERPOLATED}
-    return Reached(**means, batch_a_test_by_variance=fmean(p["batch_a_test"] / p["sigma"] ** 2 for p in points))
-
-
-def _crossing(points: Sequence[Point], level: float) -> Point:
+def _crossing(points: Float64[Array, "point key"], level: float) -> Float64[Array, " key"]:
     """The numbers of a chain, interpolated to where its loss first comes down to the level."""
-    place = next(index for index, point in enumerate(points) if point["loss"] <= level)
+    place = int((points[:, LOSS] <= level).argmax())
     before, after = points[max(0, place - 1)], points[place]
-    share = (before["loss"] - level) / (before["loss"] - after["loss"]) if place else 0.0
-    return {key: before[key] + share * (after[key] - before[key]) for key in INTERPOLATED}
+    share = (before[LOSS] - level) / (before[LOSS] - after[LOSS]) if place else 0.0
+    return before + share * (after - before)  # type: ignore[no-any-return]

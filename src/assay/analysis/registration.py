@@ -40,7 +40,7 @@ class Entry(BaseModel):
 
 
 class Registration(BaseModel):
-    """The file: the digest of all claims, and each of those that are tested."""
+    """The file: the digest of all claims, and each of those that are tested, by id."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -92,13 +92,7 @@ def read(root: Path) -> Registration:
 
 
 def is_result(content: Any, run: Run, data: str) -> bool:
-    """Whether the content of a `metrics/evaluate/<arm>.json` is a result of a run with these parameters on this data.
-
-    Args:
-        content: of the file.
-        run: with the budget that its method makes of its options.
-        data: the data set's name.
-    """
+    """Whether the content of `metrics/evaluate/<arm>.json` is a result of a run with these parameters on this data."""
     try:
         record = content["evaluation"][0]
         return (record["method"], record["parameters"], record["data"]) == (run.method, run.parameters, data)

@@ -28,13 +28,7 @@ LEAST_P = 1e-15
 
 
 class Evidence(NamedTuple):
-    """What is known at each look.
-
-    Attributes:
-        seeds: S.
-        found: the mean difference and its variance.
-        answers: where the numbers are right and wrong answers, those that differ; else None.
-    """
+    """What is known at each look; `answers` are those that differ where the numbers are right and wrong answers."""
 
     seeds: Int64[Array, " look"]
     found: Moments
@@ -76,7 +70,7 @@ def decide(
         evidence: at least one look.
         edge: a, one for each claim.
         matters: δ, likewise; no less than a.
-        levels: of the looks, α w / m.
+        levels: α w / m of each look.
     """
     edge, matters = np.asarray(edge, np.float64), np.asarray(matters, np.float64)
     seeds, found, answers = evidence
@@ -87,8 +81,8 @@ def decide(
     if answers is not None:
         p_above = _no_less(p_above, answers, 0, found.mean - edge[..., None], levels)
         p_below = _no_less(p_below, answers, 1, matters[..., None] - found.mean, levels)
-    above, below = _first(p_above <= levels), _first(p_below <= levels)
     none = len(levels)
+    above, below = (np.where((p <= levels).any(-1), (p <= levels).argmax(-1), none) for p in (p_above, p_below))
     yes, no = above < none, below < none
     either = np.where(above < below, 1, 2)  # where a = δ the first fact ends it
     both = np.where(matters > edge, 3, either)
@@ -174,8 +168,3 @@ def _no_less(p: Array, answers: Answers, side: int, gap: Array, levels: Array) -
     least = p.copy()
     least[shown] = np.maximum(p[shown], np.exp(high))
     return least
-
-
-def _first(shown: Array) -> Array:
-    found: Array = np.where(shown.any(-1), shown.argmax(-1), shown.shape[-1])
-    return found

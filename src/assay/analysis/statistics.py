@@ -29,16 +29,12 @@ LARGEST = 1e100  # a greater number counts as infinite: its square must be finit
 LEAST_ERROR = 1e-12  # of the numbers themselves; below it, an error is what rounding left of 0
 MOST_DEGREES = 1e6  # a t distribution of more is the normal one
 ONE_EXAMPLE = "one test example; an interval needs two or more"
-Interval = tuple[float, float]
 
 
 class Moments(NamedTuple):
-    """A mean over seeds and examples, and its variance in two parts; each an array of any one shape, or a number.
+    """A mean over seeds and examples, and the two parts of its variance that more seeds and more examples reduce.
 
-    Attributes:
-        mean: of all entries.
-        of_seeds: the part of the mean's variance that more seeds make smaller.
-        of_examples: the part that more test examples make smaller.
+    Each is an array of any one shape, or a number.
     """
 
     mean: Array
@@ -47,7 +43,7 @@ class Moments(NamedTuple):
 
     @property
     def variance(self) -> Array:
-        """Of the mean."""
+        """Variance of the mean."""
         return self.of_seeds + self.of_examples
 
 
@@ -87,7 +83,7 @@ class Estimate:
     ratio: bool = False
     reason: str = ""
 
-    def interval(self, confidence: float = CONFIDENCE) -> Interval | None:
+    def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
         """The interval that holds the truth with this confidence; None where there is no error."""
         if self.value is None or self.error is None:
             return None
@@ -104,13 +100,12 @@ def paired_difference(
     """The difference `arm` minus `against` in a metric of the test set.
 
     Networks are compared with the network of the same seed, so only the seeds that both have count. With fewer than
-    two of them, or of test examples, there is no interval: one says nothing of how they vary. Swapping the sides
-    mirrors everything.
+    two of them, or of test examples, there is no interval. Swapping the sides mirrors everything.
 
     Args:
         metric: what is compared.
-        arm: predictions for the examples of the test set, a row a seed.
-        against: likewise, for the same examples in the same order.
+        arm: predictions, a row a seed.
+        against: likewise, for the same test examples in the same order.
         arm_seeds: the seeds of `arm`'s rows.
         against_seeds: the seeds of `against`'s rows.
 
@@ -128,7 +123,7 @@ def paired_difference(
 def common(arm_seeds: Sequence[int], against_seeds: Sequence[int]) -> tuple[tuple[int, ...], list[int], list[int]]:
     """The seeds that both have, in the arm's order, and where each side has them."""
     seeds = tuple(seed for seed in arm_seeds if seed in against_seeds)
-    return seeds, [list(arm_seeds).index(seed) for seed in seeds], [list(against_seeds).index(seed) for seed in seeds]
+    return seeds, [arm_seeds.index(seed) for seed in seeds], [against_seeds.index(seed) for seed in seeds]
 
 
 def mean_of(table: Float64[Array, "seed example"], seeds: tuple[int, ...], examples: bool = False) -> Estimate:
@@ -138,7 +133,7 @@ def mean_of(table: Float64[Array, "seed example"], seeds: tuple[int, ...], examp
 
     Args:
         table: with one column it holds a number a seed.
-        seeds: its rows'.
+        seeds: of its rows.
         examples: whether the columns are test examples; of one such there is no interval.
     """
     if not seeds:
@@ -211,11 +206,10 @@ def answers(table: Float64[Array, "... seed example"], largest: float = 1.0) -> 
 def example_reach(found: Answers, level: Array | float) -> tuple[Array, Array]:
     """How far below, and how far above the difference found the truth may lie, for the test examples alone.
 
-    The normal distribution says nothing where a handful of answers differ: none of 50 does not mean that the truth is
-    0. So gains and losses each have the limits of a weighted sum of Poisson counts (Fay and Feuer 1997, Statistics in
-    Medicine 16), which are exact where all seeds agree on each example (Garwood 1936), and allow for an example unlike
-    all that were seen. The two are put together as in Newcombe 1998, Statistics in Medicine 17. Where many answers
-    differ, this is narrower than the interval from seeds and examples, and so without effect.
+    The normal distribution says nothing where a handful of answers differ. So gains and losses each have the limits of
+    a weighted sum of Poisson counts (Fay and Feuer 1997, Statistics in Medicine 16), which are exact where all seeds
+    agree on each example (Garwood 1936), and allow for an example unlike all that were seen. The two are combined as in
+    Newcombe 1998, Statistics in Medicine 17. Where many answers differ, the interval from seeds and examples is wider.
 
     Args:
         found: the answers that differ.

@@ -5,7 +5,7 @@ A method is a package in this folder. Its `__init__.py` holds:
 - `Options`: a pydantic section, the keys that its arms may set;
 - `update(context, options)`: the state of a training and the rule that moves it;
 - `CONTRACT_ARMS`: small arms, by name, that the contract suite trains (`tests/contract`);
-- `PAPER` (optional): the paper whose claims it tests, a literal that `assay.report.papers` reads;
+- `PAPER` (optional): the paper whose claims it tests, a literal that `assay.report.content` reads;
 - `check(run, options, images, examples)` (optional): refuses, in one line that names the key, options that do not fit
   the budget, the model or the data, or that leave the method nothing to do, such as choosing among one batch;
 - `budget(train, options)` (optional): the arm's own budget in place of the shared one;

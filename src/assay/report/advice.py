@@ -7,23 +7,64 @@ many does not flatter them. Only what is to be dropped is read off the test set,
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.analysis.statistics import paired_difference
-from assay.core.config import BASELINE
+from assay.core.config import BASELINE, split_variant
 from assay.report import numbers
-from assay.report.candidates import Candidate, Gap, candidates
+from assay.report.tables import label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from assay.report.content import Content
+    from assay.report.summary import Row
 
 MEASURED = 1e-9  # relative: costs that differ by less are equal
 FIVE = 5  # times: what teams ask of a cheaper network
 MOST_NAMED = 6
+ROUND = "round-"
 NO_VALIDATION = "Nothing was validated (`data.validation: 0`), so nothing can be chosen"
+
+
+class Gap(NamedTuple):
+    """A difference on the test set with the ends of its 95 % interval; None where it cannot be estimated."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A variant among which is chosen.
+
+    Attributes:
+        row: its numbers in the summary.
+        name: as tables call it.
+        validation: mean over seeds of accuracy and loss on the validation set; None where one is missing or not finite.
+        control: whether no claim is about its arm; of a pruning round, about this variant of any round.
+        train: training cost as a multiple of the baseline's.
+        infer: cost of a prediction, likewise; counted, not timed.
+    """
+
+    row: Row
+    name: str
+    validation: tuple[float, float] | None
+    control: bool
+    train: float
+    infer: float
+
+    @property
+    def gap(self) -> Gap:
+        """Its accuracy minus that of the baseline."""
+        return Gap(self.row.difference, self.row.difference_low, self.row.difference_high)
+
+
+Difference = Callable[[str, Candidate, Candidate], Gap]
 
 
 @dataclass(frozen=True)
@@ -34,25 +75,45 @@ class Line:
     answer: str
 
 
+def candidates(content: Content) -> list[Candidate]:
+    """Every variant that was trained on the labels as they are, the baseline's first one first."""
+    rows = content.clean()
+    named = {_family(*split_variant(claim.arm)) for claim in content.claims if claim.arm}
+    unit = "flops" if all(row.training_flops and row.inference_flops for row in rows) else "cost"
+    base = next((row for row in rows if row.arm == BASELINE), None)
+    if base is None:
+        return []
+    found = []
+    for row in rows:
+        variant = content.variant(row)
+        means = [fmean(one) for one in (variant.validation_accuracy, variant.validation_loss) if one]
+        validation = (means[0], means[1]) if len(means) == 2 and all(map(math.isfinite, means)) else None
+        control = bool(named) and _family(row.arm, row.variant) not in named
+        pairs = [[one.of(f"{kind}_{unit}") for one in (row, base)] for kind in ("training", "inference")]
+        times = [own / reference if own is not None and reference else math.nan for own, reference in pairs]
+        found.append(Candidate(row, label(content.rows, row), validation, control, *times))
+    return found
+
+
+def _family(arm: str, variant: str | None) -> str:
+    """What a claim about one variant speaks of: its arm; of a round the ticket, or a control, of all rounds."""
+    return f"{ROUND}/{variant}" if arm.startswith(ROUND) else arm
+
+
 def advise(content: Content) -> list[Line]:
     """The lines about a comparison."""
-    found = candidates(content)
 
     def difference(metric: str, one: Candidate, other: Candidate) -> Gap:
         sides = [content.evaluations[candidate.row.arm] for candidate in (one, other)]
         answers = [side.predictions[each.row.variant] for side, each in zip(sides, (one, other), strict=True)]
         made = paired_difference(metric, *answers, *(side.record.seeds for side in sides))  # type: ignore[arg-type]
-        low, high = made.interval() or (None, None)
-        return Gap(made.value, low, high)
+        return Gap(made.value, *(made.interval() or (None, None)))
 
-    return lines(found, content.sparsity, content.matters, difference)
+    return lines(candidates(content), content.sparsity, content.matters, difference)
 
 
 def lines(
-    found: Sequence[Candidate],
-    sparsity: Sequence[Mapping[str, Any]],
-    matters: float,
-    difference: Callable[[str, Candidate, Candidate], Gap],
+    found: Sequence[Candidate], sparsity: Sequence[Mapping[str, Any]], matters: float, difference: Difference
 ) -> list[Line]:
     """The lines.
 
@@ -64,21 +125,21 @@ def lines(
     """
     if len(found) < 2:
         return []
+    drop = Line("To drop", _drop(found, matters, difference))
     if not any(one.validation for one in found):
-        return [Line("What to use", f"{NO_VALIDATION}."), *_drop(found, matters, difference)]
+        return [Line("What to use", f"{NO_VALIDATION}."), drop]
     base = found[0]
     cheap = [one for one in found if one.train <= 1 + MEASURED and one.infer <= 1 + MEASURED and one.row.members == 1]
     best, dearest = _best(cheap), _best(found)
-    made = [Line("At no more training than the baseline", _accurate(best, base, cheap))]
     same = dearest is best or dearest is None
     text = "The same: nothing that costs more is better on validation." if same else _accurate(dearest, base, found)
-    made += [
+    return [
+        Line("At no more training than the baseline", _accurate(best, base, cheap)),
         Line("At any cost", text),
         Line("Cheaper to run, without loss", _cheaper(found, sparsity, matters)),
         Line("Best calibrated", _calibrated(found, difference)),
-        *_drop(found, matters, difference),
+        drop,
     ]
-    return made
 
 
 def note(found: Sequence[Candidate]) -> str:
@@ -102,7 +163,7 @@ def _accurate(best: Candidate | None, base: Candidate, among: Sequence[Candidate
         return "No network at this cost was validated."
     if best is base:
         return f"**Keep the baseline** ({_percent(best)}): nothing at this cost is better on validation."
-    low, high = best.gap.low, best.gap.high
+    _, low, high = best.gap
     if low is None or high is None or not low > 0:
         found = "worse" if high is not None and high < 0 else "not shown to be better"
         first = f"`{best.name}` is first on validation, but on the test set it is {found}"
@@ -116,8 +177,7 @@ def _accurate(best: Candidate | None, base: Candidate, among: Sequence[Candidate
 
 
 def _cheaper(found: Sequence[Candidate], sparsity: Sequence[Mapping[str, Any]], matters: float) -> str:
-    base = found[0]
-    loss = f"{numbers.plain(100 * matters)} points"
+    base, loss = found[0], f"{numbers.plain(100 * matters)} points"
     if base.validation is None:
         return f"{NO_VALIDATION}."
     least = base.validation[0] - matters
@@ -140,26 +200,23 @@ def _cheaper(found: Sequence[Candidate], sparsity: Sequence[Mapping[str, Any]], 
     speed, name, batch = max((speed, name, batch) for name, one in speeds.items() for batch, speed in one.items())
     if speed >= FIVE:
         return f"{text} The fastest, `{name}`, was measured {_pace(speed)} at batch {batch}."
-    most = (
-        f"the fastest is `{name}`, {_pace(speed)} at batch {batch}"
-        if speed > 1
-        else "no sparse network beats the dense"
+    fastest = f"the fastest is `{name}`, {_pace(speed)} at batch {batch}"
+    return (
+        f"{text} {FIVE} times faster, measured: none; {fastest if speed > 1 else 'no sparse network beats the dense'}."
     )
-    return f"{text} {FIVE} times faster, measured: none; {most}."
 
 
 def _speeds(one: Candidate, sparsity: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """By batch, how many times faster its sparse network was measured than the dense one; empty without measurement."""
-    own = [entry for entry in sparsity if one.row.arm == f"round-{entry['round']}" and one.row.density < 1]
-    if not own:
-        return {}
-    dense, sparse = own[0]["latency_ms"]["dense"], own[0]["latency_ms"]["sparse"]
-    return {batch: dense[batch] / sparse[batch] for batch in dense}
+    for entry in sparsity:
+        if one.row.arm == f"{ROUND}{entry['round']}" and one.row.density < 1:
+            dense, sparse = entry["latency_ms"]["dense"], entry["latency_ms"]["sparse"]
+            return {batch: dense[batch] / sparse[batch] for batch in dense}
+    return {}
 
 
-def _calibrated(found: Sequence[Candidate], difference: Callable[[str, Candidate, Candidate], Gap]) -> str:
-    known, base = [one for one in found if one.validation], found[0]
-    best = min(known, key=lambda one: one.validation[1])  # type: ignore[index]
+def _calibrated(found: Sequence[Candidate], difference: Difference) -> str:
+    base, best = found[0], min((one for one in found if one.validation), key=lambda one: one.validation[1])  # type: ignore[index]
     ece = f"ECE {numbers.fixed(100 * best.row.ece, 2)} %"
     if best is base:
         return f"**The baseline** ({ece}): nothing has a lower loss on validation."
@@ -170,21 +227,19 @@ def _calibrated(found: Sequence[Candidate], difference: Callable[[str, Candidate
     )
 
 
-def _drop(
-    found: Sequence[Candidate], matters: float, difference: Callable[[str, Candidate, Candidate], Gap]
-) -> list[Line]:
+def _drop(found: Sequence[Candidate], matters: float, difference: Difference) -> str:
     """Which arms to drop: an arm counts by its best variant, and is listed under the first reason that applies."""
     base, failed, worse, beaten, nothing = found[0], [], [], [], []
     for arm in dict.fromkeys(one.row.arm for one in found if one.row.arm != BASELINE):
         own = [one for one in found if one.row.arm == arm]
         best = _best(own) or own[0]
-        low, high = best.gap.low, best.gap.high
+        value, low, high = best.gap
         if all(one.row.above_majority is False for one in own):
             failed.append(f"`{arm}` ({_percent(best)})")
         elif best.control or low is None or high is None:
             continue
         elif high < 0 and best.train >= 1 - MEASURED and best.infer >= 1 - MEASURED:
-            worse.append((best.row.difference or 0, f"`{arm}` ({numbers.signed(100 * (best.gap.value or 0), 2)})"))
+            worse.append((value or 0, f"`{arm}` ({numbers.signed(100 * (value or 0), 2)})"))
         elif high < 0 and (rival := _beats(best, found, difference)):
             beaten.append(f"`{arm}` (by `{rival.name}`)")
         elif -matters < low and high < matters:
@@ -196,14 +251,10 @@ def _drop(
         (f"Changed nothing (less than {numbers.plain(100 * matters)} points either way)", nothing),
     ]
     told = " ".join(f"{reason}: {_list(names)}." for reason, names in parts if names)
-    return [
-        Line("To drop", told or f"Nothing is shown to be worse than the baseline ({_percent(base)}), or equal to it.")
-    ]
+    return told or f"Nothing is shown to be worse than the baseline ({_percent(base)}), or equal to it."
 
 
-def _beats(
-    one: Candidate, found: Sequence[Candidate], difference: Callable[[str, Candidate, Candidate], Gap]
-) -> Candidate | None:
+def _beats(one: Candidate, found: Sequence[Candidate], difference: Difference) -> Candidate | None:
     """The most accurate other arm's variant that costs no more and is better beyond doubt; None where there is none."""
     rivals = [
         other
@@ -213,10 +264,8 @@ def _beats(
         and other.train <= one.train * (1 + MEASURED)
         and other.infer <= one.infer * (1 + MEASURED)
     ]
-    for rival in sorted(rivals, key=lambda other: -other.row.accuracy)[:3]:
-        if (difference("accuracy", rival, one).low or 0) > 0:
-            return rival
-    return None
+    best = sorted(rivals, key=lambda other: -other.row.accuracy)[:3]
+    return next((rival for rival in best if (difference("accuracy", rival, one).low or 0) > 0), None)
 
 
 def _list(names: Sequence[str]) -> str:
@@ -233,11 +282,8 @@ def _gap(one: Candidate) -> str:
 
 
 def _ends(gap: Gap, scale: int, places: int) -> str:
-    known = gap.low is not None and gap.high is not None
-    low, high = scale * (gap.low or 0), scale * (gap.high or 0)
-    places = numbers.decimals([(high - low) / 2], places) if known else places
-    value = numbers.signed(None if gap.value is None else scale * gap.value, places)
-    return f"{value} {numbers.interval(low, high, places)}" if known else value
+    value, low, high = (None if end is None else scale * end for end in gap)
+    return numbers.with_interval(value, None if low is None or high is None else (low, high), places)
 
 
 def _cost(one: Candidate) -> str:

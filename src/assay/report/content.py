@@ -1,13 +1,16 @@
-"""What a report is made of, and how its arms fall into groups: each method beside the controls that it is tested on."""
+"""What a report is made of, the papers, and how arms fall into groups: each method beside its controls."""
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import assay
 from assay.core.config import BASELINE, split_variant
 from assay.core.config.claim import Rule
-from assay.report.papers import paper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +22,35 @@ if TYPE_CHECKING:
     from assay.scoring.record import Evaluation, Record, VariantRecord
 
 OTHER = "Other arms"
+METHODS = Path(assay.__file__).parent / "methods"
+
+
+class Paper(NamedTuple):
+    """A paper: the topic it stands for, and how it is cited."""
+
+    topic: str
+    cited: str
+
+
+@cache
+def papers(methods: Path = METHODS) -> dict[str, Paper]:
+    """The `PAPER` of every method, by key.
+
+    `PAPER` is a literal, and is read without importing the method: the report knows nothing of methods, and their code
+    and PyTorch's stay out of it.
+    """
+    found = {}
+    for file in sorted(methods.glob("*/__init__.py")):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PAPER":
+                own = ast.literal_eval(node.value)
+                found[own["key"]] = Paper(own["topic"], own["cited"])
+    return found
+
+
+def paper(key: str) -> Paper:
+    """The paper of a claim; a key that no method names stands for itself."""
+    return papers().get(key, Paper(key, ""))
 
 
 @dataclass(frozen=True)
@@ -77,22 +109,21 @@ def groups(rows: Sequence[Row], claims: Sequence[ClaimRecord]) -> list[Group]:
     arm with a claim follows; what is left comes last.
     """
     methods = {row.arm: row.method for row in rows}
-    papers: dict[str, str] = {}
+    owner: dict[str, str] = {}
     for side in ("arm", "against"):
         for claim in claims:
             arm = split_variant(getattr(claim, side))[0]
             if arm in methods and arm != BASELINE:
-                papers.setdefault(arm, claim.paper)
-    of_method = {methods[arm]: key for arm, key in papers.items() if methods[arm] != methods[BASELINE]}
+                owner.setdefault(arm, claim.paper)
+    of_method = {methods[arm]: key for arm, key in owner.items() if methods[arm] != methods[BASELINE]}
     by_title: dict[str, Group] = {}
-    last_named = max((i for i, arm in enumerate(methods) if arm in papers), default=-1)
+    last_named = max((i for i, arm in enumerate(methods) if arm in owner), default=-1)
     before: str | None = None
     for key in dict.fromkeys(claim.paper for claim in claims):
         by_title.setdefault(paper(key).topic, Group(paper(key).topic))
     for i, (arm, method) in enumerate(methods.items()):
         if arm != BASELINE:
-            own = papers.get(arm) or of_method.get(method) or (before if i < last_named else None)
-            before = own
+            before = own = owner.get(arm) or of_method.get(method) or (before if i < last_named else None)
             title = paper(own).topic if own else OTHER
             by_title.setdefault(title, Group(title)).arms.append(arm)
     return [Group("Baseline", [BASELINE]), *(group for group in by_title.values() if group.arms)]

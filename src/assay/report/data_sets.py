@@ -30,22 +30,18 @@ def table(claims: Sequence[ClaimRecord], here: Record, archives: Mapping[str, Ar
     Returns:
         None where no claim was tested twice.
     """
-    found = {claim.id: _by_run(claim, archives) for claim in claims}
-    rows = {identifier: runs for identifier, runs in found.items() if len(runs) > 1}
+    rows = {claim.id: runs for claim in claims if len(runs := _by_run(claim, archives)) > 1}
     if not rows:
         return None
-    shown = [name for name in ("", *archives) if any(name in runs for runs in rows.values())]
-    headings = [name or "This run" for name in shown]
     settings = {"": f"{here.data}, {here.model.name}"}
     settings |= {name: f"{archive.data}, {archive.model}" for name, archive in archives.items()}
-    lines = tuple(
-        (
-            identifier,
-            (*(_cell(runs.get(name)) for name in shown), Cell(holds([claim.verdict for claim in runs.values()]))),
-        )
-        for identifier, runs in rows.items()
-    )
-    return Table(("Claim", *headings, "Holds across them"), ("", *(settings[name] for name in shown), ""), lines)
+    shown = {name: about for name, about in settings.items() if any(name in runs for runs in rows.values())}
+    lines = []
+    for identifier, runs in rows.items():
+        across = Cell(holds([claim.verdict for claim in runs.values()]))
+        lines.append((identifier, (*(_cell(runs.get(name)) for name in shown), across)))
+    headings = (name or "This run" for name in shown)
+    return Table(("Claim", *headings, "Holds across them"), ("", *shown.values(), ""), tuple(lines))
 
 
 def holds(decided: Sequence[str]) -> str:

@@ -58,6 +58,12 @@ def interval(low: float, high: float, places: int) -> str:
     return f"[{signed(low, places)}, {signed(high, places)}]"
 
 
+def with_interval(value: float | None, ends: tuple[float, float] | None, default: int) -> str:
+    """A difference with its interval, `-0.03 [-0.27, +0.21]`, rounded as the interval's half-width supports."""
+    places = decimals([(ends[1] - ends[0]) / 2], default) if ends else default
+    return f"{signed(value, places)} {interval(*ends, places)}" if ends else signed(value, places)
+
+
 def count(value: float | None) -> str:
     """`180000.0` as `180,000`; a count that is a mean over seeds keeps one decimal, if it has any."""
     if value is None or not math.isfinite(value):

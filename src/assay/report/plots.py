@@ -21,18 +21,12 @@ FOLDER = Path("metrics/plots")
 
 def write(root: Path, rows: Sequence[Row], curves: Curves) -> None:
     """Write `results.csv`, a line a variant in per cent, and `curves.csv`, a line an arm and step, means over seeds."""
-    results = [
-        (
-            label(rows, row),
-            _percent(row.accuracy),
-            _percent(row.ece),
-            _cell(row.nll, 6),
-            _cell(row.training_cost or 0, 0),
-        )
-        for row in rows
-    ]
+    results = []
+    for row in rows:
+        shares = _percent(row.accuracy), _percent(row.ece)
+        results.append((label(rows, row), *shares, _cell(row.nll, 6), _cell(row.training_cost or 0, 0)))
     points = [
-        (arm, step, _cell(float(curve.loss[:, i].mean()), 6), _percent(float(curve.accuracy[:, i].mean())))
+        (arm, step, _cell(curve.loss[:, i].mean(), 6), _percent(curve.accuracy[:, i].mean()))
         for arm, splits in curves.items()
         if (curve := splits.get("validation") or splits.get("train")) is not None
         for i, step in enumerate(curve.steps)

@@ -30,7 +30,7 @@ from assay.core import files
 from assay.core.config import BASELINE
 from assay.core.errors import AssayError, one_line_errors
 from assay.core.plain import read_json
-from assay.report import classes, summary, tables, verdicts
+from assay.report import summary, tables, verdicts
 from assay.report.figure import table
 from assay.report.figures import pruning, sampling
 from assay.report.report import ADVICE, SPARSITY, templates
@@ -71,7 +71,7 @@ def results(folder: Path, arms: str | None, where: str) -> str:
         "topics": verdicts.topics(decided, rows),
         "results": tables.results(shown),
         "costs": tables.costs(shown) if costly else None,
-        "majority": classes.no_better_than_majority(shown),
+        "majority": summary.no_better_than_majority(shown),
     }
     return templates().get_template("results.md.j2").render(values)
 

@@ -17,8 +17,7 @@ from assay.analysis.statistics import CONFIDENCE
 from assay.core import files
 from assay.core.config import BASELINE
 from assay.core.errors import AssayError
-from assay.report import advice, classes, figures, svg, tables, verdicts
-from assay.report.candidates import candidates
+from assay.report import advice, figures, summary, svg, tables, verdicts
 from assay.report.content import Content, groups
 from assay.report.figures import claims
 from assay.scoring.metrics import ECE_BINS
@@ -117,13 +116,13 @@ def _values(content: Content, drawn: Sequence[Figure]) -> dict[str, Any]:
         "title": f"{baseline.data} with {baseline.model.name}",
         "headline": verdicts.headline(content.claims),
         "advice": advice.advise(content),
-        "advice_note": advice.note(candidates(content)),
+        "advice_note": advice.note(advice.candidates(content)),
         "archived": content.archived,
         "registered": content.registered[:12],
         "seeds": baseline.seeds,
         "examples": baseline.test_examples,
-        "classes": classes.sentences(baseline),
-        "majority": classes.no_better_than_majority(content.rows),
+        "classes": summary.class_sentences(baseline),
+        "majority": summary.no_better_than_majority(content.rows),
         "digest": baseline.data_digest,
         "topics": verdicts.topics(content.claims, content.rows),
         "meanings": verdicts.meanings(content.claims),

@@ -1,4 +1,4 @@
-"""`metrics/summary.csv`: one row for each arm and variant, the numbers that every table here is made of."""
+"""`metrics/summary.csv`: one row for each arm and variant, and what they say of the classes of the test set."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from assay.analysis.statistics import mean_of, paired_difference
 from assay.core.config import BASELINE
 from assay.core.config.parsing import parse, suggestion
 from assay.core.plain import csv_of, read_csv
-from assay.scoring.cost import costs
+from assay.report.tables import label
 from assay.scoring.metrics import per_example, quality
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from assay.scoring.record import Evaluation
+    from assay.scoring.record import Evaluation, Record
 
 PATH = Path("metrics/summary.csv")
 DECIMALS = 6
 ROUNDING = 1e-9  # sums of equal numbers differ in their last bits
+MOST_LISTED = 12  # classes; of more, the least and the greatest number are given
+UNEQUAL = 2  # times the smallest class, from which the largest is worth a warning
 
 
 class Row(BaseModel):
@@ -30,30 +32,15 @@ class Row(BaseModel):
     A metric of the table `METRICS` without a field here has columns of its own, after the others.
 
     Attributes:
-        arm: its arm.
-        variant: its name.
-        method: the arm's method.
-        seeds: how many networks were trained.
-        members: networks whose predictions are combined.
-        density: share of weights not pruned.
         accuracy: mean over seeds, as are the other metrics; `_min` and `_max` are the extremes over seeds.
-        difference: accuracy minus that of the baseline's first variant; None for that variant itself.
-        difference_low: low end of its 95 % interval; None where fewer than two seeds are common.
-        difference_high: high end.
-        disagreement: of members; None where there is one.
-        train_samples: examples that one network saw forward and backward.
-        forward_samples: examples that it saw forward only.
-        optimizer_steps: updates of its weights.
-        inference_cost: members times density.
+        difference: accuracy minus that of the baseline's first variant, with the ends `_low` and `_high` of its 95 %
+            interval; None for that variant itself, the ends also where fewer than two seeds are common.
+        disagreement: of members; None where there is one, and so is `total_variation`.
+        train_samples: of one network, as are `forward_samples` and `optimizer_steps`.
         best_step: mean step of the least validation loss; None where nothing was validated.
-        combine: how members are combined.
         label_noise: share of training labels replaced by random classes.
-        training_cost: passes of one example through one network; a backward pass counts as two.
-        training_flops: floating-point operations of the same; None where nobody counted.
-        inference_flops: operations of one prediction.
-        total_variation: of members' probabilities; None where there is one.
-        balanced_accuracy: mean recall of the classes; None in files from before it was measured, as all that follow.
-        macro_f1: mean F1 of the classes.
+        training_cost: as in `scoring.record.Costs`, and so are `training_flops`, `inference_cost`, `inference_flops`.
+        balanced_accuracy: None in files from before it was measured, as all that follow.
         majority_share: share of the test set that is of its most frequent class.
         above_majority: whether the 95 % interval of the accuracy, without one the accuracy, lies above that share.
     """
@@ -111,6 +98,12 @@ class Row(BaseModel):
             raise ValueError(f"{unknown[0]}: unknown column; {suggestion(unknown[0], columns())}")
         return content
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Of the difference."""
+        low, high = self.difference_low, self.difference_high
+        return None if low is None or high is None else (low, high)
+
     def of(self, metric: str) -> Any:
         """A metric, or `<metric>_min` or `_max`; None where the file was written before it was measured."""
         return getattr(self, metric, None)
@@ -148,61 +141,67 @@ def read(path: Path) -> list[Row]:
     ]
 
 
+def class_sentences(record: Record) -> list[str]:
+    """The test examples of each class, the share of the largest, and a warning where classes are very unequal."""
+    counts = {name: count for name, count in record.class_counts.items() if count}
+    largest, share = max(counts, key=lambda name: counts[name]), f"{100 * record.majority_share:.1f} %"
+    if len(record.class_counts) <= MOST_LISTED:
+        each = ", ".join(f"{name} ({count:,})" for name, count in record.class_counts.items())
+    else:
+        each = f"{min(counts.values()):,} to {counts[largest]:,} in each of {len(counts)} classes"
+        if absent := len(record.class_counts) - len(counts):
+            each += f", none in {absent} more"
+    found = [f"Test examples by class: {each}. The largest class, {largest}, is {share} of them."]
+    if counts[largest] >= UNEQUAL * min(counts.values()) or len(counts) == 1:
+        found.append(
+            f"The classes are very unequal: always answering {largest} has an accuracy of {share}. Read balanced "
+            "accuracy and macro F1 beside accuracy."
+        )
+    return found
+
+
+def no_better_than_majority(table: Sequence[Row]) -> str:
+    """The variants whose accuracy does not lie above the share of the largest class, as a sentence; else empty."""
+    named = ", ".join(label(table, row) for row in table if row.above_majority is False)
+    share = next((row.majority_share for row in table if row.majority_share is not None), 0.0)
+    return named and f"No better than always answering the largest class ({100 * share:.1f} %): {named}."
+
+
 def _row(evaluations: Mapping[str, Evaluation], arm: str, variant: str) -> Row:
-    record = evaluations[arm].record
-    found = record.variants[variant]
-    spreads: dict[str, float] = {}
+    evaluation = evaluations[arm]
+    record, found = evaluation.record, evaluation.record.variants[variant]
+    values: dict[str, Any] = {
+        **{key: getattr(found, key) for key in ("density", "train_samples", "forward_samples", "optimizer_steps")},
+        **{key: _mean(getattr(found, key)) for key in ("disagreement", "total_variation", "best_step")},
+        **record.costs(found)._asdict(),
+        **_difference(evaluations, arm, variant),
+        "label_noise": record.parameters.get("label_noise", 0.0),
+        "majority_share": record.majority_share,
+    }
     for metric in quality():
-        values = getattr(found, metric)
-        spreads |= {metric: _mean(values), f"{metric}_min": _round(min(values)), f"{metric}_max": _round(max(values))}
-    estimate, interval = _difference(evaluations, arm, variant)
-    cost = costs(record, found)
+        own = getattr(found, metric)
+        values |= {metric: _mean(own), f"{metric}_min": min(own), f"{metric}_max": max(own)}
     return Row(
         arm=arm,
         variant=variant,
         method=record.method,
         seeds=len(record.seeds),
         members=found.members,
-        density=_round(found.density),
-        **spreads,
-        difference=estimate,
-        difference_low=interval and interval[0],
-        difference_high=interval and interval[1],
-        disagreement=_mean(found.disagreement) if found.disagreement else None,
-        train_samples=_round(found.train_samples),
-        forward_samples=_round(found.forward_samples),
-        optimizer_steps=_round(found.optimizer_steps),
-        inference_cost=_round(cost.inference_cost),
-        best_step=_mean(found.best_step) if found.best_step else None,
         combine=found.combine,
-        label_noise=float(record.parameters.get("label_noise", 0.0)),
-        training_cost=_whole(cost.training_cost),
-        training_flops=_whole(cost.training_flops),
-        inference_flops=_whole(cost.inference_flops),
-        total_variation=_mean(found.total_variation) if found.total_variation else None,
-        majority_share=_round(record.majority_share),
-        above_majority=_above_majority(evaluations[arm], variant),
+        above_majority=_above_majority(evaluation, variant),
+        **{name: _rounded(value) for name, value in values.items()},
     )
 
 
-def _difference(
-    evaluations: Mapping[str, Evaluation], arm: str, variant: str
-) -> tuple[float | None, tuple[float, float] | None]:
-    reference = evaluations[BASELINE]
-    first = next(iter(reference.record.variants))
-    if (arm, variant) == (BASELINE, first):
-        return None, None
-    evaluation = evaluations[arm]
-    found = paired_difference(
-        "accuracy",
-        evaluation.predictions[variant],
-        reference.predictions[first],
-        evaluation.record.seeds,
-        reference.record.seeds,
-    )
-    estimate, interval = found.value, found.interval()
-    rounded = interval and (_round(interval[0]), _round(interval[1]))
-    return None if estimate is None else _round(estimate), rounded
+def _difference(evaluations: Mapping[str, Evaluation], arm: str, variant: str) -> dict[str, float | None]:
+    sides = evaluations[arm], evaluations[BASELINE]
+    first = next(iter(sides[1].record.variants))
+    value, low, high = None, None, None
+    if (arm, variant) != (BASELINE, first):
+        answers = sides[0].predictions[variant], sides[1].predictions[first]
+        found = paired_difference("accuracy", *answers, *(side.record.seeds for side in sides))
+        value, (low, high) = found.value, found.interval() or (None, None)
+    return {"difference": value, "difference_low": low, "difference_high": high}
 
 
 def _above_majority(evaluation: Evaluation, variant: str) -> bool:
@@ -213,16 +212,12 @@ def _above_majority(evaluation: Evaluation, variant: str) -> bool:
     return low is not None and low > record.majority_share + ROUNDING
 
 
-def _whole(value: float | None) -> float | None:
-    return None if value is None else _round(value)
+def _rounded(value: float | None) -> Any:
+    return None if value is None else round(value, DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
-def _mean(values: Sequence[float]) -> float:
-    return _round(sum(values) / len(values))
-
-
-def _round(value: float) -> float:
-    return round(value, DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _cell(value: float | str | None) -> str:

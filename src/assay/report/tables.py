@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.core.config import BASELINE
 from assay.core.plain import flat
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from assay.scoring.record import Record
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """A number, and its uncertainty in smaller type."""
 
     value: str
@@ -67,37 +66,38 @@ def results(rows: Sequence[Row]) -> Table:
         if metric in quality() and all(row.of(metric) is not None for row in rows)
     ]
     columns.insert(1, ("Difference to baseline", "points, 95\N{NO-BREAK SPACE}% interval", _differences(rows)))
-    if any(row.disagreement is not None for row in rows):
-        cells = [Cell(_scaled(row.disagreement, 100, 2)) for row in rows]
-        columns.append(("Disagreement", "of members, %", cells))
-    if any(row.total_variation is not None for row in rows):
-        cells = [Cell(_scaled(row.total_variation, 100, 2)) for row in rows]
-        columns.append(("Variation", "total, of members, %", cells))
+    for key, heading, note in (
+        ("disagreement", "Disagreement", "of members, %"),
+        ("total_variation", "Variation", "total, of members, %"),
+    ):
+        values = [row.of(key) for row in rows]
+        if any(value is not None for value in values):
+            cells = [Cell(numbers.fixed(None if value is None else 100 * value, 2)) for value in values]
+            columns.append((heading, note, cells))
     return _table(rows, columns)
 
 
+COSTS: tuple[tuple[str, str, str, Callable[[Any], str]], ...] = (
+    ("train_samples", "Train", "samples", numbers.count),
+    ("forward_samples", "Forward only", "samples", numbers.count),
+    ("training_cost", "Training cost", "passes", numbers.count),
+    ("optimizer_steps", "Optimizer", "steps", numbers.count),
+    ("best_step", "Best step", "on validation", numbers.count),
+    ("members", "Members", "networks", numbers.count),
+    ("density", "Density", "weights kept", numbers.plain),
+    ("inference_cost", "Inference cost", "members × density", numbers.plain),
+    ("training_flops", "Training", "FLOPs", short),
+    ("inference_flops", "Inference", "FLOPs", short),
+)
+
+
 def costs(rows: Sequence[Row]) -> Table:
-    """What each variant costs: to train, for one seed, and to run."""
-
-    def counts(read: Callable[[Row], float | None]) -> list[Cell]:
-        return [Cell(numbers.count(read(row))) for row in rows]
-
+    """What each variant costs: to train, for one seed, and to run; a column that some row lacks is left out."""
     columns = [
-        ("Train", "samples", counts(lambda row: row.train_samples)),
-        ("Forward only", "samples", counts(lambda row: row.forward_samples)),
-        ("Optimizer", "steps", counts(lambda row: row.optimizer_steps)),
-        ("Best step", "on validation", counts(lambda row: row.best_step)),
-        ("Members", "networks", counts(lambda row: row.members)),
-        ("Density", "weights kept", [Cell(numbers.plain(row.density)) for row in rows]),
-        ("Inference cost", "members × density", [Cell(numbers.plain(row.inference_cost)) for row in rows]),
+        (heading, note, [Cell(write(row.of(key))) for row in rows])
+        for key, heading, note, write in COSTS
+        if key == "best_step" or all(row.of(key) is not None for row in rows)
     ]
-    if all(row.training_cost is not None for row in rows):
-        columns.insert(2, ("Training cost", "passes", counts(lambda row: row.training_cost)))
-    if all(row.training_flops is not None and row.inference_flops is not None for row in rows):
-        columns += [
-            ("Training", "FLOPs", [Cell(short(row.training_flops or 0)) for row in rows]),
-            ("Inference", "FLOPs", [Cell(short(row.inference_flops or 0)) for row in rows]),
-        ]
     return _table(rows, columns)
 
 
@@ -111,14 +111,15 @@ def parameters(records: Mapping[str, Record]) -> dict[str, dict[str, str]]:
         }
         for name, record in records.items()
     }
-    reference = found_in[BASELINE]
-    own = {BASELINE: reference}
-    for name, found in found_in.items():
-        if name != BASELINE:
-            keys = dict.fromkeys((*found, *reference))
-            changed = (key for key in keys if found.get(key) != reference.get(key))
-            own[name] = {key: found.get(key, numbers.MISSING) for key in changed}
-    return own
+    reference = found_in.pop(BASELINE)
+    return {BASELINE: reference} | {
+        name: {
+            key: found.get(key, numbers.MISSING)
+            for key in dict.fromkeys((*found, *reference))
+            if found.get(key) != reference.get(key)
+        }
+        for name, found in found_in.items()
+    }
 
 
 def _plain(value: Any) -> str:
@@ -146,17 +147,10 @@ def _spread(rows: Sequence[Row], metric: str, scale: int, default: int) -> list[
 
 
 def _differences(rows: Sequence[Row]) -> list[Cell]:
-    known = [row for row in rows if row.difference_low is not None and row.difference_high is not None]
-    places = numbers.decimals((50 * (row.difference_high - row.difference_low) for row in known), 2)  # type: ignore[operator]
-    cells = []
-    for row in rows:
-        value = numbers.signed(None if row.difference is None else 100 * row.difference, places)
-        if row.difference_low is None or row.difference_high is None:
-            cells.append(Cell(value))
-        else:
-            cells.append(Cell(value, numbers.interval(100 * row.difference_low, 100 * row.difference_high, places)))
-    return cells
-
-
-def _scaled(value: float | None, scale: int, places: int) -> str:
-    return numbers.fixed(None if value is None else scale * value, places)
+    ends = [row.interval and (100 * row.interval[0], 100 * row.interval[1]) for row in rows]
+    places = numbers.decimals(((own[1] - own[0]) / 2 for own in ends if own), 2)
+    values = [None if row.difference is None else 100 * row.difference for row in rows]
+    return [
+        Cell(numbers.signed(value, places), numbers.interval(*own, places) if own else "")
+        for value, own in zip(values, ends, strict=True)
+    ]

@@ -1,15 +1,16 @@
-"""Claims with their verdicts, worded for people, and each interval as a small picture."""
+"""Claims with their verdicts, worded for people, and each interval on an axis that all claims share."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from assay.analysis.claims import VERDICTS
+from assay.core.config.claim import Rule
 from assay.report import numbers
-from assay.report.papers import paper
-from assay.report.standing import standing
+from assay.report.content import paper
 from assay.report.tables import label
 from assay.scoring.metrics import lookup
 
@@ -34,32 +35,34 @@ MEANINGS = {
 DECIDED = ("reproduced", "refuted", "negligible")
 TESTED = (*DECIDED, "undecided")
 CHANGED = "The claim was changed after results of its arms were there."
+HARMS = "The arm is worse than its rival: the whole interval lies on the wrong side."
 SEED_ROOM = 2  # seeds may widen the picture of an interval by this factor; what lies farther out stands at its end
+LEAST_RATIO = 1e-9  # smaller ratios have no finite logarithm
+TWICE = math.log(2)  # the unit of ratios that have no bound to be measured by
 
 
-@dataclass(frozen=True)
-class Glyph:
-    """An interval drawn on a line from 0 to 1; every number is a place on it, to the right the arm is better.
+class Standing(NamedTuple):
+    """Where a claim's numbers stand on the axis that all claims share, to the right the arm is better.
 
     Attributes:
-        zero: no difference, or a ratio of 1.
+        estimate: the difference at the deciding look.
         low: the low end of the interval that decides.
         high: its high end.
-        alone: the ends of the 95 % interval of this claim alone.
-        estimate: the difference.
-        edge: right of it the claim holds.
+        alone: the ends of the 95 % interval of this claim alone; None where there is none.
+        edge: beyond it the claim is true.
         matters: the smallest difference that matters.
-        seeds: of each seed.
+        seeds: the difference of each common seed.
+        zero: no difference, or a ratio of 1.
     """
 
-    zero: float
+    estimate: float
     low: float
     high: float
     alone: tuple[float, float] | None
-    estimate: float
     edge: float
     matters: float
     seeds: Sequence[float]
+    zero: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class View:
         forecast: what would decide it, a sentence; else empty.
         flags: what a reader must not miss.
         tested: whether it has a verdict of this run.
+        glyph: its interval on a line from 0 to 1.
     """
 
     id: str
@@ -84,14 +88,12 @@ class View:
     unit: str
     differs: str
     reason: str
-    preset: str
-    archived: str
     seeds: int
     facts: Sequence[str]
     forecast: str
     flags: Sequence[str]
     tested: bool
-    glyph: Glyph | None
+    glyph: Standing | None
 
     @property
     def kind(self) -> str:
@@ -113,8 +115,9 @@ def topics(claims: Sequence[ClaimRecord], rows: Sequence[Row]) -> list[Topic]:
     """The claims by paper, in the order in which papers are first named; those without a test here stand last."""
     found = []
     for key in dict.fromkeys(claim.paper for claim in claims):
-        own = sorted((claim for claim in claims if claim.paper == key), key=_place)
-        found.append(Topic(paper(key).topic, paper(key).cited, _counts(own), views(own, rows)))
+        own = [claim for claim in claims if claim.paper == key]
+        own.sort(key=lambda claim: 0 if tested(claim) else 1 if claim.verdict == "by construction" else 2)
+        found.append(Topic(*paper(key), _counts(own), views(own, rows)))
     return found
 
 
@@ -128,14 +131,10 @@ def views(claims: Sequence[ClaimRecord], rows: Sequence[Row]) -> list[View]:
 
 
 def headline(claims: Sequence[ClaimRecord]) -> str:
-    """`3 claims tested: 1 reproduced, 2 undecided; apart from these 1 by construction`, or that there are none."""
-    if not claims:
-        return "No claims to decide"
-    own = [claim for claim in claims if tested(claim)]
-    counts = _counts(claims)
-    if not own:
-        return f"No claim tested here: {counts}"
-    return f"{len(own)} claim{'' if len(own) == 1 else 's'} tested: {counts}"
+    """`3 claims tested: 1 reproduced, 2 undecided; 1 by construction`, or that there are none."""
+    own = sum(map(tested, claims))
+    many = f"{own} claim{'' if own == 1 else 's'} tested" if own else "No claim tested here"
+    return f"{many}: {_counts(claims)}" if claims else "No claims to decide"
 
 
 def tested(claim: ClaimRecord) -> bool:
@@ -149,21 +148,13 @@ def meanings(claims: Sequence[ClaimRecord]) -> list[tuple[str, str, str]]:
     return [(MARKS[one], one, MEANINGS[one]) for one in VERDICTS if one in there]
 
 
-def _place(claim: ClaimRecord) -> int:
-    return 0 if tested(claim) else 1 if claim.verdict == "by construction" else 2
-
-
 def _counts(claims: Sequence[ClaimRecord]) -> str:
     """Verdicts of this run, then after a semicolon what is counted apart from them."""
-    own: Counter[str] = Counter(claim.verdict for claim in claims if tested(claim))
-    apart = Counter(
-        f"{claim.verdict} in an archived run" if claim.archived else claim.verdict
-        for claim in claims
-        if not tested(claim)
-    )
-    parts = [", ".join(f"{own[one]} {one}" for one in TESTED if own[one])]
-    parts += [", ".join(f"{count} {name}" for name, count in sorted(apart.items()))]
-    return "; ".join(part for part in parts if part)
+    own = Counter(str(claim.verdict) for claim in claims if tested(claim))
+    others = [claim for claim in claims if not tested(claim)]
+    apart = Counter(f"{one.verdict} in an archived run" if one.archived else one.verdict for one in others)
+    parts = [f"{own[one]} {one}" for one in TESTED if own[one]], [f"{n} {name}" for name, n in sorted(apart.items())]
+    return "; ".join(", ".join(part) for part in parts if part)
 
 
 def _view(claim: ClaimRecord, names: Mapping[str, str]) -> View:
@@ -172,33 +163,27 @@ def _view(claim: ClaimRecord, names: Mapping[str, str]) -> View:
     scale = 1 if ratio else about.scale
     unit = "×" if ratio and claim.against else "" if ratio else about.of_differences
     places = numbers.decimals([scale * (claim.interval[1] - claim.interval[0]) / 2] if claim.interval else [], 2)
+    write = numbers.fixed if ratio else numbers.signed
 
     def shown(value: float | None) -> str:
-        value = None if value is None else scale * value
-        return numbers.fixed(value, places) if ratio else numbers.signed(value, places)
+        return write(None if value is None else scale * value, places)
+
+    def interval(ends: tuple[float, float] | None) -> str:
+        return f"[{shown(ends[0])}, {shown(ends[1])}]" if ends and ends[0] != ends[1] else ""  # equal: exact
 
     there = claim.difference is not None or own
     return View(
-        id=claim.id,
-        verdict=claim.verdict,
+        **claim.model_dump(include={"id", "verdict", "statement", "paper", "reason"}),
         mark=MARKS[claim.verdict],
-        statement=claim.statement,
         asks=_asks(claim, names, scale, unit),
-        paper=claim.paper,
         difference=shown(claim.difference) if there else "",
-        interval=_interval(claim.interval, ratio, scale, places),
+        interval=interval(claim.interval),
         unit=unit if there else "",
         differs=claim.differs_from_paper,
-        reason=claim.reason,
-        preset=claim.preset,
-        archived=claim.archived,
         seeds=claim.seeds if own else 0,
-        facts=_facts(claim, shown, _interval(claim.interval_alone, ratio, scale, places), unit) if own else [],
+        facts=_facts(claim, shown, interval(claim.interval_alone), unit) if own else [],
         forecast=_forecast(claim.forecast) if claim.forecast and claim.verdict == "undecided" else "",
-        flags=[
-            *(["The arm is worse than its rival: the whole interval lies on the wrong side."] if claim.harms else []),
-            *([CHANGED] if claim.changed_after_results else []),
-        ],
+        flags=[flag for flag, raised in ((HARMS, claim.harms), (CHANGED, claim.changed_after_results)) if raised],
         tested=own,
         glyph=_glyph(claim),
     )
@@ -224,15 +209,6 @@ def _asks(claim: ClaimRecord, names: Mapping[str, str], scale: int, unit: str) -
         condition = "not worse" if not claim.margin else f"at most {margin} worse"
     direction = "" if claim.more_is_better else " (less is better)"
     return f"{metric} of {arm} {condition} than that of {against}{direction}"
-
-
-def _interval(ends: tuple[float, float] | None, ratio: bool, scale: int, places: int) -> str:
-    if ends is None or ends[0] == ends[1]:
-        return ""  # exact
-    low, high = scale * ends[0], scale * ends[1]
-    if ratio:
-        return f"[{numbers.fixed(low, places)}, {numbers.fixed(high, places)}]"
-    return numbers.interval(low, high, places)
 
 
 def _facts(claim: ClaimRecord, shown: Callable[[float | None], str], alone: str, unit: str) -> list[str]:
@@ -269,7 +245,45 @@ def _forecast(forecast: Forecast) -> str:
     return f"{forecast.seeds} seeds would decide it with a probability of {chance}."
 
 
-def _glyph(claim: ClaimRecord) -> Glyph | None:
+def standing(claim: ClaimRecord) -> Standing | None:
+    """Put a claim on the shared axis: 0 is no difference, 1 is what matters.
+
+    Differences are divided by what matters. Ratios to a rival are placed by their logarithm, divided by that of their
+    bound. A number without a rival stands at 1 where it meets its bound, and at 2 where it is twice as good. None where
+    the claim has no interval, or an interval without finite ends.
+    """
+    if claim.interval is None or claim.difference is None or claim.edge is None or claim.matters is None:
+        return None
+    if claim.asks == "ratio":
+        place = _ratio(claim)
+        edge, matters = place(claim.edge), place(claim.matters)
+    else:  # a `not_worse` without a margin has nothing but the width of its interval to be measured by
+        usual = Rule().matters if claim.metric == "accuracy" else (claim.interval[1] - claim.interval[0]) / 2
+        unit = abs(claim.matters) or usual or 1.0
+        edge, matters = claim.edge / unit, claim.matters / unit
+        signed = unit if claim.more_is_better else -unit
+
+        def place(value: float) -> float:
+            return value / signed + 0.0
+
+    low, high = sorted(map(place, claim.interval))
+    estimate = place(claim.difference)
+    if not all(map(math.isfinite, (low, high, estimate, edge, matters))):
+        return None
+    alone = claim.interval_alone and tuple(sorted(map(place, claim.interval_alone)))
+    seeds = [value for value in map(place, claim.by_seed) if math.isfinite(value)]
+    return Standing(estimate, low, high, alone, edge, matters, seeds)  # type: ignore[arg-type]
+
+
+def _ratio(claim: ClaimRecord) -> Callable[[float], float]:
+    bound, sign = (claim.at_least, 1) if claim.at_least is not None else (claim.at_most or 1.0, -1)
+    middle, shift = (1.0, 0.0) if claim.against else (bound, 1.0)
+    unit = abs(math.log(bound)) if claim.against and bound != 1 else TWICE
+    return lambda value: shift + sign * math.log(max(value, LEAST_RATIO) / middle) / unit
+
+
+def _glyph(claim: ClaimRecord) -> Standing | None:
+    """The claim on a line from 0 to 1; what lies farther out stands at its end."""
     found = standing(claim)
     if found is None:
         return None
@@ -279,6 +293,6 @@ def _glyph(claim: ClaimRecord) -> Glyph | None:
     def place(value: float) -> float:
         return round(min(1.0, max(0.0, (value / reach + 1) / 2)), 4)
 
+    low, high, estimate, edge, matters = map(place, (found.low, found.high, found.estimate, found.edge, found.matters))
     alone = found.alone and (place(found.alone[0]), place(found.alone[1]))
-    marks = place(found.estimate), place(found.edge), place(found.matters), [place(one) for one in found.seeds]
-    return Glyph(0.5, place(found.low), place(found.high), alone, *marks)
+    return Standing(estimate, low, high, alone, edge, matters, [place(one) for one in found.seeds], place(0))

@@ -19,13 +19,7 @@ if TYPE_CHECKING:
 def sums(
     logits: Float[Tensor, "seed member example class"], labels: Int64[Tensor, " example"], how: Combine
 ) -> Float64[Tensor, "kind seed"]:
-    """What adds up over examples: disagreement, total variation, and for each of `ensemble_sizes` what is right.
-
-    Args:
-        logits: of every member.
-        labels: class numbers.
-        how: members are combined.
-    """
+    """What adds up over examples: disagreement, total variation, and for each of `ensemble_sizes` what is right."""
     probabilities = logits.double().softmax(-1)
     votes = F.one_hot(logits.argmax(-1), logits.shape[-1])
     adding = {"mean_probability": probabilities, "mean_logit": logits.double(), "majority_vote": votes}
@@ -36,7 +30,7 @@ def sums(
 
 
 def describe(sums: Float64[Tensor, "kind seed"], members: int, examples: int) -> MemberRecord:
-    """What there is to say of so many members (2 or more), from `sums` over so many examples."""
+    """The record of so many members (2 or more), from `sums` over so many examples."""
     disagree, vary, *right = [[round(mean, 6) for mean in row] for row in (sums / examples).tolist()]
     return MemberRecord(
         disagreement=disagree, total_variation=vary, ensemble_sizes=ensemble_sizes(members), ensemble_accuracy=right
@@ -54,8 +48,7 @@ def disagreement(votes: Int64[Tensor, "seed example class"]) -> Float64[Tensor, 
     It is the disagreement of Kuncheva and Whitaker (2003). There must be two members or more.
     """
     members = votes[0, 0].sum()
-    agreeing = (votes * (votes - 1)).sum(-1).double() / (members * (members - 1))
-    return 1 - agreeing
+    return 1 - (votes * (votes - 1)).sum(-1).double() / (members * (members - 1))
 
 
 def total_variation(probabilities: Float64[Tensor, "seed member example class"]) -> Float64[Tensor, "seed example"]:
@@ -67,5 +60,4 @@ def total_variation(probabilities: Float64[Tensor, "seed member example class"])
     members = probabilities.shape[1]
     ranked = probabilities.sort(1).values
     factors = 2 * torch.arange(members, dtype=ranked.dtype, device=ranked.device) - (members - 1)
-    pairs = members * (members - 1) / 2
-    return torch.einsum("m,smnc->sn", factors, ranked) / (2 * pairs)
+    return torch.einsum("m,smnc->sn", factors, ranked) / (members * (members - 1))

@@ -1,7 +1,8 @@
 """Puts together what the blocks of an arm's seeds recorded, so that it reads as one record of all seeds.
 
-The form is that of every record here: lists with an entry a seed, among values that all seeds share. A list under one
-of the keys `BY_POINT` has an entry a point (a step, a size, a place on a path), inside which may be one a seed.
+Records hold lists with an entry a seed among values that all seeds share. Plain data does not say which a list is, so
+lists under the keys `BY_POINT` have an entry a point (a step, a size, a place on a path), inside which may be one a
+seed; all others that are as long as there are seeds have an entry a seed.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BY_POINT = ("series", "phases", "at_least", "sweeps", "ensemble_sizes", "ensemble_accuracy")
+POOLED = "reliability"  # bins: examples of all seeds, then means over these
 
 
 def together(parts: Sequence[Any], seeds: Sequence[int], by_point: bool = False) -> Any:
     """One value out of those of the blocks.
 
-    Lists with an entry a seed are concatenated; other lists, and mappings, are put together entry by entry. Numbers
-    that differ are means over seeds, and are averaged, each block weighted by its seeds. Of lists of other lengths
-    (bins that a block did not need) the longest is kept.
+    Lists with an entry a seed are concatenated; other lists, and mappings, are merged entry by entry. Numbers that
+    differ are averaged, each block weighted by its seeds. Of lists of other lengths the longest is kept.
 
     Args:
         parts: of each block, plain data as JSON holds it.
@@ -28,8 +29,11 @@ def together(parts: Sequence[Any], seeds: Sequence[int], by_point: bool = False)
     """
     first = parts[0]
     if isinstance(first, dict):
-        keys = [key for key in first if all(key in part for part in parts)]
-        return {key: together([part[key] for part in parts], seeds, by_point or key in BY_POINT) for key in keys}
+        return {
+            key: _pooled(own) if key == POOLED else together(own, seeds, by_point or key in BY_POINT)
+            for key in first
+            if len(own := [part[key] for part in parts if key in part]) == len(parts)
+        }
     if isinstance(first, list | tuple):
         if not by_point and all(len(part) == count for part, count in zip(parts, seeds, strict=True)):
             return _even([one for part in parts for one in part])
@@ -47,6 +51,15 @@ def _even(rows: list[Any]) -> list[Any]:
         return rows
     longest = max(map(len, rows))
     return [[*row, *[0] * (longest - len(row))] for row in rows]
+
+
+def _pooled(parts: Sequence[Sequence[Sequence[float]]]) -> list[tuple[float, ...]]:
+    found = []
+    for bins in zip(*parts, strict=True):
+        count = sum(own[0] for own in bins)
+        means = (sum(own[0] * own[at] for own in bins) / max(count, 1) for at in range(1, len(bins[0])))
+        found.append((count, *means))
+    return found
 
 
 def _is_number(value: Any) -> bool:

@@ -1,27 +1,25 @@
-"""From trained networks to predictions: run a variant over the test set, blind to the method that trained it.
-
-The members of a variant go through the network one at a time, on as many images as leave memory where it is.
-"""
+"""From trained networks to predictions: variants and sweeps run over the test set, blind to the method."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from assay.core.errors import AssayError
 from assay.engine.stack import predict
+from assay.models.artifact import point
 from assay.models.combine import combine
 from assay.scoring import members
 from assay.scoring.metrics import by_class
 from assay.scoring.predictions import Predictions
-from assay.scoring.record import MemberRecord
+from assay.scoring.record import MemberRecord, SweepRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float, Int64, UInt8
+    from jaxtyping import Bool, Float, Int64, UInt8
     from torch import Tensor, nn
 
     from assay.models.artifact import Artifact, Combine
@@ -34,8 +32,6 @@ FLOOR: dict[Combine, float] = {
     "mean_probability": torch.finfo(torch.float64).tiny,
     "mean_logit": torch.finfo(torch.float64).tiny,
 }
-
-
 CELLS = 2_000_000  # logits of all seeds and members in memory at once
 
 
@@ -43,12 +39,11 @@ def score(
     probabilities: Float[Tensor, "seed example class"], labels: Int64[Tensor, " example"], how: Combine
 ) -> Predictions:
     """Reduce class probabilities to what is kept of them."""
-    confidence, predicted = probabilities.max(-1)
-    of_label = probabilities.gather(-1, labels.expand(len(probabilities), -1)[..., None])[..., 0]
+    correct, of_label, losses = _measured(probabilities, labels, how)
     return Predictions(
-        correct=_numpy(predicted == labels, torch.uint8),
-        confidence=_numpy(confidence, torch.float32),
-        nll=_numpy(-of_label.clamp(FLOOR[how], 1.0).log(), torch.float32),
+        correct=_numpy(correct, torch.uint8),
+        confidence=_numpy(probabilities.max(-1).values, torch.float32),
+        nll=_numpy(losses, torch.float32),
         brier=_numpy(probabilities.square().sum(-1) - 2 * of_label + 1, torch.float32),
     )
 
@@ -63,6 +58,8 @@ def of_variant(
     std: Sequence[float],
 ) -> tuple[Predictions, dict[str, list[float]], MemberRecord]:
     """Run a variant over images, once: its predictions, its metrics by class, and how its members differ.
+
+    Members go through the network one at a time, on as many images as leave memory where it is.
 
     Args:
         artifact: the trained networks.
@@ -90,6 +87,60 @@ def of_variant(
     about = members.describe(torch.stack(sums).sum(0), record.members, len(labels)) if sums else MemberRecord()
     together = torch.cat(shares, 1)
     return score(together, labels, record.combine), by_class(_confusion(together, labels)), about
+
+
+def of_sweep(
+    artifact: Artifact,
+    sweep: str,
+    network: nn.Module,
+    images: UInt8[Tensor, "example c h w"],
+    labels: Int64[Tensor, " example"],
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> SweepRecord:
+    """Accuracy and loss at each point of a sweep of the manifest, and of ensembles of points spaced evenly along it.
+
+    The other arguments are those of `of_variant`.
+    """
+    about = artifact.manifest.sweeps[sweep]
+    count, softmax_last = len(about.at), about.combine == "mean_logit"
+    spaced = {1: range(count // 2, count // 2 + 1)}  # the middle; then from the first point to the last
+    spaced |= {n: range(0, count, (count - 1) // (n - 1)) for n in range(2, count + 1) if (count - 1) % (n - 1) == 0}
+    sums: dict[int, Any] = dict.fromkeys(spaced, 0.0)
+    alone = []
+    for index in range(count):
+        weights = {name: tensor.to(images.device) for name, tensor in point(artifact, sweep, index).items()}
+        logits = predict(network, weights, images, mean, std).double()
+        probabilities = logits.softmax(-1)
+        alone.append(_means(probabilities, labels))
+        for size, points in spaced.items():
+            if index in points:
+                sums[size] = sums[size] + (logits if softmax_last else probabilities)
+    means = [total / size for size, total in sums.items()]
+    ensembles = [_means(mean.softmax(-1) if softmax_last else mean, labels) for mean in means]
+    return SweepRecord(
+        axis=about.axis,
+        at=about.at,
+        accuracy=[accuracy for accuracy, _ in alone],
+        nll=[nll for _, nll in alone],
+        ensemble_sizes=list(spaced),
+        ensemble_accuracy=[accuracy for accuracy, _ in ensembles],
+        ensemble_nll=[nll for _, nll in ensembles],
+    )
+
+
+def _measured(
+    probabilities: Float[Tensor, "seed example class"], labels: Int64[Tensor, " example"], how: Combine
+) -> tuple[Bool[Tensor, "seed example"], Float[Tensor, "seed example"], Float[Tensor, "seed example"]]:
+    """Whether each answer is right, the probability of the label, and the loss in nats."""
+    of_label = probabilities.gather(-1, labels.expand(len(probabilities), -1)[..., None])[..., 0]
+    return probabilities.max(-1).indices == labels, of_label, -of_label.clamp(FLOOR[how], 1.0).log()
+
+
+def _means(probabilities: Float[Tensor, "seed example class"], labels: Int64[Tensor, " example"]) -> list[list[float]]:
+    """Accuracy and loss of each seed."""
+    correct, _, losses = _measured(probabilities, labels, "mean_probability")
+    return [[round(value, 6) for value in each.double().mean(-1).tolist()] for each in (correct, losses)]
 
 
 def _confusion(probabilities: Float[Tensor, "seed example class"], labels: Int64[Tensor, " example"]) -> Array:

@@ -1,8 +1,8 @@
-"""What a variant said about the test set: a few numbers an example, enough for every metric and for its bootstrap."""
+"""What a variant said about the test set: a few numbers an example, enough for every metric."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float32, UInt8
 
 Array = npt.NDArray[Any]
-FIELDS = ("correct", "confidence", "nll", "brier")
 
 
 @dataclass(frozen=True)
@@ -43,17 +42,16 @@ class Predictions:
         return Predictions(*(getattr(self, field)[list(indices)] for field in FIELDS))
 
 
+FIELDS = tuple(field.name for field in fields(Predictions))
+
+
 def joined(parts: Sequence[Predictions]) -> Predictions:
     """The predictions of several blocks of seeds as one, in this order."""
     return Predictions(*(np.concatenate([getattr(part, field) for part in parts]) for field in FIELDS))
 
 
 def write(path: Path, predictions: Mapping[str, Predictions]) -> str:
-    """Write the predictions of an arm's variants as `<variant>/<field>`, atomically; equal ones give equal bytes.
-
-    Returns:
-        The SHA-256 of the file.
-    """
+    """Write the predictions of an arm's variants as `<variant>/<field>`, atomically; gives the file's SHA-256."""
     tensors = {f"{name}/{field}": getattr(one, field) for name, one in predictions.items() for field in FIELDS}
     with files.replacing(path) as temporary:
         save_file(tensors, temporary)

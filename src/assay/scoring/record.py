@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from assay.core import files
-from assay.core.config import BASELINE, SEEDS_FILE, parsing, split_variant
+from assay.core.config import BASELINE, SEEDS_FILE, parsing
 from assay.core.config.blocks import block_name, read_blocks
-from assay.core.config.parsing import InList, suggestion
+from assay.core.config.parsing import InList
 from assay.core.errors import AssayError, again
 from assay.models.artifact import Cost, ModelRecord
-from assay.scoring import joined, predictions
-from assay.scoring.cost import costs
+from assay.scoring import merging, predictions
 from assay.scoring.metrics import METRICS, measured, per_seed, reliability
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from assay.models.artifact import Manifest
     from assay.scoring.predictions import Predictions
 
 RECORDS, PREDICTIONS = Path("metrics/evaluate"), Path("data/predictions")
 DECIMALS = 6
-BY_SEED = ("best_step", "best_step_accuracy", "validation_accuracy", "validation_loss")  # as the manifest has them
+OF_VARIANT = (  # as the manifest has them
+    "members", "combine", "density", "best_step", "best_step_accuracy", "validation_accuracy", "validation_loss",
+)  # fmt: skip
+OF_MANIFEST = ("arm", "method", "seeds", "model", "parameters", "data_digest", "record", "block")
+ALIKE = ("arm", "method", "model", "parameters", "data", "data_digest", "class_counts")  # in all blocks of an arm
+FORWARD_AND_BACKWARD = 3  # passes: a backward pass is two matrix products a layer, a forward pass one
 
 
 class MemberRecord(BaseModel):
@@ -35,7 +39,7 @@ class MemberRecord(BaseModel):
 
     Attributes:
         disagreement: for each seed, the share of examples that two members label differently, averaged over pairs.
-        total_variation: for each seed, the distance between two members' predictions, averaged over pairs.
+        total_variation: likewise, the distance between two members' predictions.
         ensemble_sizes: numbers of members, from 1 up to all of them.
         ensemble_accuracy: for each of these numbers, the accuracy of so many of the first members, one number a seed.
     """
@@ -49,17 +53,14 @@ class MemberRecord(BaseModel):
 
 
 class SweepRecord(BaseModel):
-    """Along a path of networks, by point and seed.
+    """Along a path of networks: for each point, or size of an ensemble, one number a seed.
 
     Attributes:
         axis: what changes along it, such as `alpha`.
         at: where on the axis each point is.
-        accuracy: for each point, one number a seed.
-        nll: likewise; nats.
+        nll: in nats.
         ensemble_sizes: numbers of points, evenly spaced from the first to the last (1: the middle), whose
             probabilities (or, where the arm says so, logits) are averaged.
-        ensemble_accuracy: for each of these numbers, one number a seed.
-        ensemble_nll: likewise.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -79,19 +80,8 @@ class VariantRecord(MemberRecord):
     A metric of the table `METRICS` without a field here is an extra key.
 
     Attributes:
-        balanced_accuracy: mean recall of the classes.
-        macro_f1: mean F1 of the classes.
-        members: M, the networks whose predictions are combined.
-        combine: how they are combined.
-        density: the share of weights that is not pruned.
-        accuracy: on the test set, as are the other metrics.
-        nll: nats.
-        brier: summed over classes.
-        ece: 20 equal bins.
-        train_samples: examples that one network saw forward and backward.
-        forward_samples: examples that it saw forward only.
-        optimizer_steps: updates of its weights.
-        tuning_samples: examples that the other trainings of its grid ran; not part of the training cost.
+        accuracy: on the test set, as are the other metrics of the table.
+        members: M, the networks whose predictions are combined; these and the costs are as in the manifest.
         best_step: the step of the least validation loss; empty where nothing was validated.
         best_step_accuracy: on the test set at that step: the retroactive early stop; empty where it was not watched.
         validation_accuracy: at the end of training; empty where there is no validation set.
@@ -119,6 +109,22 @@ class VariantRecord(MemberRecord):
     validation_accuracy: list[float] = []
     validation_loss: list[float] = []
     reliability: list[tuple[int, float, float]] = []
+
+
+class Costs(NamedTuple):
+    """What a variant costs. A pruned weight counts as saved.
+
+    Attributes:
+        training_cost: of one seed, in passes of one example through one whole network.
+        training_flops: of one seed, in operations that PyTorch counts in the arm's network; None where not known.
+        inference_cost: of one prediction, in passes: members times density.
+        inference_flops: of one prediction; None where not known.
+    """
+
+    training_cost: float
+    training_flops: float | None
+    inference_cost: float
+    inference_flops: float | None
 
 
 class Record(InList, parsing.Digested):
@@ -154,6 +160,17 @@ class Record(InList, parsing.Digested):
         """The share of the test set that is of its most frequent class: the accuracy of always answering that class."""
         return max(self.class_counts.values()) / self.test_examples
 
+    def costs(self, variant: VariantRecord) -> Costs:
+        """What training one seed of a variant cost, and what one prediction costs."""
+        samples, scored, inference = variant.train_samples, variant.forward_samples, variant.members * variant.density
+        forward, both = self.model.flops_per_sample, self.model.flops_per_train_sample
+        return Costs(
+            training_cost=FORWARD_AND_BACKWARD * samples + scored,
+            training_flops=None if forward is None or both is None else samples * both + scored * forward,
+            inference_cost=inference,
+            inference_flops=None if forward is None else inference * forward,
+        )
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -183,45 +200,29 @@ def make(
     for name, variant in manifest.variants.items():
         answers, classes, members = found[name]
         variants[name] = VariantRecord(
-            members=variant.members,
-            combine=variant.combine,
-            density=variant.density,
-            **{metric: per_seed(metric, answers).tolist() for metric in measured()},
+            **{key: getattr(variant, key) for key in OF_VARIANT},
             **{kind: getattr(variant.cost, kind) for kind in Cost.model_fields},
-            **{name: getattr(variant, name) for name in BY_SEED},
-            reliability=reliability(answers),
+            **{metric: per_seed(metric, answers).tolist() for metric in measured()},
             **classes,
             **dict(members),
+            reliability=reliability(answers),
         )
     return Record(
-        arm=manifest.arm,
-        method=manifest.method,
-        seeds=manifest.seeds,
-        model=manifest.model,
-        parameters=manifest.parameters,
+        **{key: getattr(manifest, key) for key in OF_MANIFEST},
         data=data,
-        data_digest=manifest.data_digest,
         test_examples=next(iter(found.values()))[0].correct.shape[1],
         class_counts=dict(class_counts),
         variants=variants,
-        record=manifest.record,
         sweeps=dict(sweeps),
-        block=manifest.block,
     )
 
 
 def shown(record: Record) -> dict[str, float]:
-    """What DVC shows of an arm: `test_accuracy` and the like of its first variant, means over seeds, and what it cost.
-
-    `training_cost` is that of one seed, in passes of one example through one network.
-    """
+    """What DVC shows of an arm: the metrics of its first variant, means over seeds, and its training cost in passes."""
     first = next(iter(record.variants.values()))
-    means = {
-        f"test_{metric}": round(fmean(getattr(first, metric)), DECIMALS)
-        for metric, about in METRICS.items()
-        if about.shown
-    }
-    return {**means, "training_cost": round(costs(record, first).training_cost, DECIMALS)}
+    means = {f"test_{name}": fmean(getattr(first, name)) for name, about in METRICS.items() if about.shown}
+    found = {**means, "training_cost": record.costs(first).training_cost}
+    return {name: round(value, DECIMALS) for name, value in found.items()}
 
 
 def write(root: Path, evaluation: Evaluation) -> None:
@@ -233,7 +234,7 @@ def write(root: Path, evaluation: Evaluation) -> None:
 
 
 def read_record(root: Path, name: str) -> Record:
-    """Read the record of `baseline`, an arm or a round, under the repository root.
+    """Read the record of `baseline`, an arm, a round, or a block of one, under the repository root.
 
     Raises:
         AssayError: it is missing or not what it should be.
@@ -245,27 +246,25 @@ def read_record(root: Path, name: str) -> Record:
 
 
 def read(root: Path, name: str) -> Evaluation:
-    """Read the evaluation of `baseline`, an arm or a round, under the repository root.
+    """Read a record, as `read_record`, with its predictions.
 
     Raises:
         AssayError: a file is missing or not what it should be.
     """
-    path, record = root / RECORDS / f"{name}.json", read_record(root, name)
-    where = root / PREDICTIONS / f"{name}.safetensors"
-    return Evaluation(record, predictions.read(where, list(record.variants), record.predictions_sha256, path))
+    record, where = read_record(root, name), root / RECORDS / f"{name}.json"
+    path = root / PREDICTIONS / f"{name}.safetensors"
+    return Evaluation(record, predictions.read(path, list(record.variants), record.predictions_sha256, where))
 
 
 def read_all(root: Path, arms: Iterable[str]) -> dict[str, Evaluation]:
-    """Read the baseline and these arms or pruning rounds (`round-<n>`), in this order, each with all its blocks.
+    """Read the baseline and these arms or pruning rounds, in this order, each with all its blocks.
 
     Raises:
         AssayError: a file is missing or damaged, two arms were evaluated on different data, or a block does not belong
             to its arm.
     """
     blocks = read_blocks(root / SEEDS_FILE)
-    evaluations = {
-        name: joined.together([read(root, one) for one in (name, *blocks.of(name))]) for name in (BASELINE, *arms)
-    }
+    evaluations = {name: joined([read(root, one) for one in (name, *blocks.of(name))]) for name in (BASELINE, *arms)}
     digest = evaluations[BASELINE].record.data_digest
     for name, one in evaluations.items():
         if one.record.data_digest != digest:
@@ -276,23 +275,23 @@ def read_all(root: Path, arms: Iterable[str]) -> dict[str, Evaluation]:
     return evaluations
 
 
-def find(evaluations: Mapping[str, Evaluation], name: str, where: str) -> tuple[Record, str, Predictions]:
-    """The variant that `arm` (its first) or `arm/variant` names: its arm's record, its name, its predictions.
-
-    Args:
-        evaluations: by arm.
-        name: what is looked for.
-        where: the key that names it, for the message.
+def joined(parts: Sequence[Evaluation]) -> Evaluation:
+    """The evaluation of an arm with all its seeds, from those of its first seeds and of its blocks.
 
     Raises:
-        AssayError: there is no such arm or variant; the line lists those that there are.
+        AssayError: a block was trained or evaluated otherwise than the first seeds.
     """
-    arm, variant = split_variant(name)
-    if arm not in evaluations:
-        raise AssayError(f"{where}: {arm!r} was not evaluated; {suggestion(arm, list(evaluations))}")
-    evaluation = evaluations[arm]
-    variant = variant or next(iter(evaluation.record.variants))
-    if variant not in evaluation.predictions:
-        allowed = suggestion(variant, list(evaluation.record.variants))
-        raise AssayError(f"{where}: {arm} has no variant {variant!r}; {allowed}")
-    return evaluation.record, variant, evaluation.predictions[variant]
+    first, records = parts[0].record, [part.record for part in parts]
+    for one in records:
+        differs = [field for field in ALIKE if getattr(one, field) != getattr(first, field)]
+        if differs:
+            where = RECORDS / f"{block_name(one.arm, one.block)}.json"
+            raise AssayError(f"{where}: its {differs[0]} is not that of {first.arm}; run `dvc repro`")
+    if len(parts) == 1:
+        return parts[0]
+    answers = {name: predictions.joined([part.predictions[name] for part in parts]) for name in first.variants}
+    dumps = [one.model_dump(include={"seeds", "variants", "record", "sweeps"}) for one in records]
+    merged = merging.together(dumps, [len(one.seeds) for one in records])
+    for name, own in merged["variants"].items():
+        own["reliability"] = reliability(answers[name])  # the bins of the records are rounded
+    return replace(parts[0], record=Record.model_validate(first.model_dump() | merged), predictions=answers)

@@ -5,7 +5,6 @@ import pytest
 from assay import models
 from assay.data.sets.images import Images
 from assay.models.artifact import ModelRecord
-from assay.scoring.cost import costs
 from assay.scoring.record import Record, VariantRecord
 
 IMAGES = Images(1, 28, 28, 10)
@@ -41,7 +40,7 @@ def test_a_backward_pass_counts_twice_a_forward_pass(known, training, inference)
         arm="a", method="sgd", seeds=[0], model=model, parameters={}, data="d", data_digest="0",
         test_examples=1, class_counts={"x": 1}, variants={},
     )  # fmt: skip
-    found = costs(record, variant())
+    found = record.costs(variant())
     assert found.training_cost == 3 * 1000 + 500
     assert found.inference_cost == 0.5
     assert (found.training_flops, found.inference_flops) == (training, inference)

@@ -14,7 +14,7 @@ from assay.core.errors import AssayError
 from assay.data.sets.augment import normalise
 from assay.engine.checkpoint import Scratch
 from assay.models import artifact
-from assay.scoring import members, predict, sweeps
+from assay.scoring import members, predict
 from tests.conftest import make_data
 
 CNN = Model(name="vgg", widths=[[4], [4]], batch_norm=True)
@@ -59,7 +59,7 @@ def mean(own, how):
 def test_each_point_of_a_sweep_is_measured_as_its_plain_network_is(trained, data, shape, how):
     one = trained(shape=shape, combine=how)
     network = models.build("vgg", data.images, **CNN.arguments)
-    found = sweeps.of_sweep(one, shape, network, data.test.images, data.test.labels, data.mean, data.std)
+    found = predict.of_sweep(one, shape, network, data.test.images, data.test.labels, data.mean, data.std)
     assert (found.axis, len(found.at), found.at[:2], found.at[-1]) == ("alpha", 21, [0.0, 0.05], 1.0)
     labels, collected = data.test.labels.numpy(), {}
     for seed in (0, 1):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from report_site import every_kind
 
-from assay.report.advice import advise, lines, note
-from assay.report.candidates import Candidate, Gap
+from assay.report.advice import Candidate, Gap, advise, lines, note
 from assay.report.summary import Row
 
 SPARSE = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assay.report.papers import Paper, paper, papers
+from assay.report.content import Paper, paper, papers
 
 METHOD = '''"""A method."""
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from assay.core.errors import AssayError
-from assay.report import classes, summary, tables
+from assay.report import summary, tables
 from assay.scoring import record
 
 
@@ -71,7 +71,7 @@ def test_a_file_from_before_metrics_by_class_is_read_and_shown_without_them(rows
     found = summary.read(path)
     assert (found[1].macro_f1, found[1].above_majority) == (None, None)
     assert "Macro F1" not in tables.results(found).columns
-    assert classes.no_better_than_majority(found) == ""
+    assert summary.no_better_than_majority(found) == ""
 
 
 def test_an_arm_whose_interval_reaches_the_majority_share_is_named(site):
@@ -82,7 +82,7 @@ def test_an_arm_whose_interval_reaches_the_majority_share_is_named(site):
     rows = summary.rows(evaluations)
     assert [row.above_majority for row in rows] == [True, True, False]
     expected = "No better than always answering the largest class (10.0 %): chance."
-    assert classes.no_better_than_majority(rows) == expected
+    assert summary.no_better_than_majority(rows) == expected
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_an_arm_whose_interval_reaches_the_majority_share_is_named(site):
 )
 def test_the_sizes_of_classes_are_told(evaluations, counts, expected):
     update = {"class_counts": counts, "test_examples": sum(counts.values())}
-    found = classes.sentences(evaluations["baseline"].record.model_copy(update=update))
+    found = summary.class_sentences(evaluations["baseline"].record.model_copy(update=update))
     assert len(found) == len(expected)
     assert all(part in sentence for part, sentence in zip(expected, found, strict=True))
 

@@ -12,7 +12,7 @@ from assay.analysis.claims import VERDICTS, ClaimRecord, Forecast, Look
 from assay.report import verdicts
 from assay.report.content import Content
 from assay.report.figures import claims
-from assay.report.standing import standing
+from assay.report.verdicts import standing
 
 
 def record(verdict: str = "reproduced", **changes) -> ClaimRecord:

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assay.report import numbers, svg, verdicts
+from assay.report.content import paper
 from assay.report.figure import Figure
-from assay.report.papers import paper
-from assay.report.standing import standing
+from assay.report.verdicts import standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from assay.analysis.claims import ClaimRecord
     from assay.report.content import Content
-    from assay.report.standing import Standing
+    from assay.report.verdicts import Standing
 
 NAME = "claims"
 WIDTH, NARROW, ROW, TOP, BOTTOM, RIGHT = 760, 380, 19, 62, 42, 108
