@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from assay.engine.averaging import Averaging
 from assay.engine.batches import Batches, EpochBatches
 from assay.engine.checkpoint import Scratch
 from assay.engine.context import TrainContext
 from assay.engine.loop import train
-from assay.engine.parametrisation import Outcome, Parametrisation
+from assay.engine.parametrisation import Averaging, Outcome, Parametrisation
 
 CPU = torch.device("cpu")
 
@@ -22,7 +21,7 @@ def context(make_run, data):
 
 def run_loop(context, update, folder):
     with Scratch("probe", {}, CPU, folder) as scratch:
-        return train(update, context.plan(update), context.data, scratch)
+        return train(update, context, scratch)
 
 
 class Midpoint(Parametrisation):

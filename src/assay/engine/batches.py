@@ -10,12 +10,15 @@ import torch
 
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
+from assay.data.sets.augment import augment, normalise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jaxtyping import Float, Int64
     from torch import Tensor
+
+    from assay.data.sets.prepared import Prepared
 
     Score = Callable[[Int64[Tensor, "copy example"], Int64[Tensor, "copy example"]], Float[Tensor, "copy example"]]
 
@@ -161,3 +164,29 @@ class EpochBatches(Batches):
         whole = order[:, : self.batches_per_epoch * self.batch_size]
         parts = whole.view(len(self.seeds), self.batches_per_epoch, self.batch_size).transpose(0, 1)
         return parts.contiguous().to(self.device).unbind()
+
+
+class BatchLoader:
+    """From positions in the training set to what a network is fed: gathered, augmented, normalised on the device.
+
+    Args:
+        data: the prepared data, on the device.
+        seeds: one for each copy; they decide its augmentation.
+    """
+
+    def __init__(self, data: Prepared, seeds: Sequence[int]) -> None:
+        self._data, self._seeds = data, tuple(seeds)
+
+    def batch(self, indices: Int64[Tensor, "copy batch"], step: int | None) -> Float[Tensor, "copy batch c h w"]:
+        """The images at these positions of the training set.
+
+        Args:
+            indices: for each copy.
+            step: what augmentation depends on, besides the seed; None leaves it out.
+        """
+        images = self._data.train.images.index_select(0, indices.flatten())
+        if step is not None and self._data.augment != "none":
+            generators = [generator(seed, "augmentation", step) for seed in self._seeds]
+            images = augment(images, self._data.augment, generators)
+        inputs = normalise(images, self._data.mean, self._data.std)
+        return inputs.view(*indices.shape, *inputs.shape[1:])

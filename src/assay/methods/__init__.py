@@ -101,9 +101,8 @@ def _train(context: TrainContext, scratch: Scratch, lr: float | None = None) -> 
 
     def run() -> tuple[Artifact, Trained]:
         update = make_update(own)
-        plan = own.plan(update)
-        title = plan.title if lr is None else f"{plan.title}, lr {lr}"
-        trained = run_loop(update, replace(plan, title=title), own.data, scratch)
+        title = own.run.name if lr is None else f"{own.run.name}, lr {lr}"
+        trained = run_loop(update, own, scratch, title)
         return context.artifact(update, trained.curves), trained
 
     try:
