@@ -23,6 +23,21 @@ if TYPE_CHECKING:
     Score = Callable[[Int64[Tensor, "copy example"], Int64[Tensor, "copy example"]], Float[Tensor, "copy example"]]
 
 
+class Seam:
+    """What the objects that fill a seam may leave in the manifest and in a checkpoint: here, nothing."""
+
+    def record(self) -> dict[str, Any]:
+        """Entries for the manifest's record: JSON, the same in every rerun."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """What cannot be derived from the step, as tensors, numbers, strings, lists and dicts, for a checkpoint."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """One batch for each copy.
@@ -36,7 +51,7 @@ class Batch:
     labels: Int64[Tensor, "copy batch"]
 
 
-class Batches(ABC):
+class Batches(Seam, ABC):
     """Chooses batches. A method fills this seam by overriding `select` and, where it learns from losses, the rest.
 
     Args:
@@ -111,17 +126,6 @@ class Batches(ABC):
         """Whether `weigh` does more than take the mean; where it does not, the loop leaves it out."""
         return type(self).weigh is not Batches.weigh
 
-    def record(self) -> dict[str, Any]:
-        """What there is to say of the training, for the manifest: JSON, the same in every rerun."""
-        return {}
-
-    def state(self) -> dict[str, Any]:
-        """What cannot be derived from the step: for a checkpoint, and nothing here."""
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
-
 
 def orders(examples: int, seeds: Sequence[int], epoch: int) -> Int64[Tensor, "copy example"]:
     """The order in which each copy meets the training set in an epoch, on the CPU: every position once."""
@@ -132,9 +136,7 @@ class EpochBatches(Batches):
     """Every example once an epoch, in seeded batches; the last, incomplete batch of an epoch is left out.
 
     Args:
-        labels: as in `Batches`.
-        seeds: as in `Batches`.
-        batch_size: as in `Batches`.
+        labels, seeds, batch_size: as in `Batches`.
         order: `reshuffled` permutes anew for each epoch; `fixed` repeats the batches of the first epoch.
     """
 

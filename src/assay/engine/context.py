@@ -129,11 +129,11 @@ class TrainContext:
             record=update.record(),
             sweeps={name: path.sweep for name, path in paths.items()},
         )
-        masks = {f"{name}{artifact.MASKS}": outcome.masks for name, outcome in outcomes.items() if outcome.masks}
-        points = {f"{name}{artifact.POINTS}": path.points for name, path in paths.items() if path.points}
-        buffers = {f"{name}{artifact.BUFFERS}": path.buffers for name, path in paths.items() if path.buffers}
         weights = {name: outcome.weights for name, outcome in outcomes.items()}
-        return Artifact(manifest=manifest, weights=weights | masks | points | buffers)
+        weights |= {f"{name}{artifact.MASKS}": outcome.masks for name, outcome in outcomes.items() if outcome.masks}
+        weights |= {f"{name}{artifact.POINTS}": path.points for name, path in paths.items() if path.points}
+        weights |= {f"{name}{artifact.BUFFERS}": path.buffers for name, path in paths.items() if path.buffers}
+        return Artifact(manifest=manifest, weights=weights)
 
     def _validation(self, network: nn.Module, outcome: Outcome) -> dict[str, list[float]]:
         """Loss and accuracy of a variant's combined prediction on the validation set, for each seed."""

@@ -37,7 +37,7 @@ class Optimizer:
     """
 
     def __init__(self, settings: config.Optimizer, stored: Weights) -> None:
-        self._settings = settings
+        self._settings, self._constants = settings, settings.model_dump(exclude={"name", "lr", "betas"})
         stored = {name: tensor.detach() for name, tensor in stored.items()}
         self._odd = [name for name, tensor in stored.items() if not tensor.is_cuda and tensor[0].numel() % UNIT]
         self._names = [name for name in stored if name not in self._odd]
@@ -53,6 +53,7 @@ class Optimizer:
             fresh, (padded, views) = [torch.zeros_like(tensor) for tensor in whole], _padded(self._own)
             self._kept[name], self._moments[name] = [*fresh, *views], [*fresh, *padded]
         if isinstance(settings, config.Adam):
+            self._constants |= dict(zip(("beta1", "beta2"), settings.betas, strict=True))
             self._kept["steps"] = [torch.zeros((), device=tensor.device) for tensor in self._tensors[:1]]
 
     def step(self, gradients: Weights, rate: float) -> None:
@@ -70,39 +71,16 @@ class Optimizer:
             torch._foreach_copy_(self._own, self._values)
 
     def _move(self, gradients: list[Tensor], rate: float) -> None:
-        settings = self._settings
-        if isinstance(settings, config.SGD):
-            torch._fused_sgd_(
-                self._tensors,
-                gradients,
-                self._moments.get("velocity", []),
-                dampening=0.0,
-                nesterov=settings.nesterov,
-                maximize=False,
-                is_first_step=False,
-                lr=rate,
-                momentum=settings.momentum,
-                weight_decay=settings.weight_decay,
-            )
+        constants = {**self._constants, "lr": rate, "maximize": False}
+        if isinstance(self._settings, config.SGD):
+            velocity = self._moments.get("velocity", [])
+            torch._fused_sgd_(self._tensors, gradients, velocity, dampening=0.0, is_first_step=False, **constants)
             return
         (steps,) = self._kept["steps"]
         steps += 1
-        kernel = torch._fused_adamw_ if settings.name == "adamw" else torch._fused_adam_
-        kernel(
-            self._tensors,
-            gradients,
-            self._moments["mean"],
-            self._moments["mean_square"],
-            [],
-            [steps] * len(self._tensors),
-            amsgrad=False,
-            maximize=False,
-            lr=rate,
-            beta1=settings.betas[0],
-            beta2=settings.betas[1],
-            eps=settings.eps,
-            weight_decay=settings.weight_decay,
-        )
+        (mean, mean_square), times = self._moments.values(), [steps] * len(self._tensors)
+        kernel = torch._fused_adamw_ if self._settings.name == "adamw" else torch._fused_adam_
+        kernel(self._tensors, gradients, mean, mean_square, [], times, amsgrad=False, **constants)
 
     def state(self) -> dict[str, list[Tensor]]:
         """For a checkpoint."""

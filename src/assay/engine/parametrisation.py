@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from assay.engine.batches import Seam
 from assay.models.artifact import Cost
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Parametrisation:
         return {}
 
 
-class Averaging:
+class Averaging(Seam):
     """Nothing is kept. Stochastic weight averaging overrides this."""
 
     def rate(self, step: int, scheduled: float) -> float:  # noqa: ARG002
@@ -99,14 +100,3 @@ class Averaging:
     def variants(self) -> dict[str, Outcome]:
         """What was kept, by variant; it comes before the last weights, since it is what the arm is for."""
         return {}
-
-    def record(self) -> dict[str, Any]:
-        """Entries for the manifest's record: JSON, the same in every rerun."""
-        return {}
-
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""

@@ -10,7 +10,7 @@ import torch
 
 from assay.core.config import PARAMS_FILE
 from assay.core.runtime import key
-from assay.engine.batches import BatchLoader
+from assay.engine.batches import BatchLoader, Seam
 from assay.engine.optim import Optimizer, check_warm_up, rate_factor
 from assay.engine.parametrisation import Averaging, Outcome, Parametrisation, Swept
 from assay.engine.stack import Stack, Weights
@@ -79,7 +79,7 @@ class BatchStats:
     correct: Bool[Tensor, "copy batch"] | Float[Tensor, "copy batch"]
 
 
-class StepRule(ABC):
+class StepRule(Seam, ABC):
     """The state of a training and the rule that moves it.
 
     Attributes:
@@ -111,13 +111,9 @@ class StepRule(ABC):
         """Paths of networks to evaluate point by point, by name."""
         return {}
 
-    def record(self) -> dict[str, Any]:
-        """What there is to say of the training beside its weights, for the manifest: JSON, the same in every rerun."""
-        return {}
-
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """All that a resumed run needs to go on to the same bytes, as tensors, numbers, strings, lists and dicts."""
+        """All that a resumed run needs to go on to the same bytes."""
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
@@ -277,10 +273,9 @@ class GradientUpdate(StepRule):
 
     def restore(self, state: dict[str, Any]) -> None:
         """From a checkpoint."""
-        for name, tensor in self.stored.items():
-            tensor.copy_(state["stored"][name])
-        for name, tensor in self.buffers.items():
-            tensor.copy_(state["buffers"][name])
+        for own, saved in ((self.stored, state["stored"]), (self.buffers, state["buffers"])):
+            for name, tensor in own.items():
+                tensor.copy_(saved[name])
         self.optimizer.restore(state["optimizer"])
         self.counters.restore(state["counters"])
         self.batches.restore(state["batches"])

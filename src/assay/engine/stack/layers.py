@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from jaxtyping import Float
 
@@ -124,18 +124,10 @@ class FoldedLayers(TorchFunctionMode):
         super().__init__()
         self.copies = copies
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Send the three layers with parameters to their stacked forms; let every other function pass."""
         layer = _LAYERS.get(func)
-        if layer is None:
-            return func(*args, **(kwargs or {}))
-        return layer(self.copies, *args, **(kwargs or {}))
+        return layer(self.copies, *args, **(kwargs or {})) if layer else func(*args, **(kwargs or {}))
 
 
 class _StackedLinear(torch.autograd.Function):
@@ -180,20 +172,12 @@ def _linear(copies: int, inputs: Tensor, weight: Tensor, bias: Tensor | None = N
 
 
 def _conv2d(
-    copies: int,
-    inputs: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
+    copies: int, inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *settings: Any, **named: Any
 ) -> Tensor:
     """Copy by copy: one grouped convolution for all takes a CPU longer, and a GPU up to twice as long."""
-    settings = (stride, padding, dilation, groups)
     biases = [None] * copies if bias is None else bias.unbind()
     slices = zip(inputs.unflatten(0, (copies, -1)).unbind(), weight.unbind(), biases, strict=True)
-    return torch.cat([F.conv2d(x, w, b, *settings) for x, w, b in slices])
+    return torch.cat([F.conv2d(x, w, b, *settings, **named) for x, w, b in slices])
 
 
 def _batch_norm(
