@@ -83,8 +83,12 @@ def test_every_option_changes_the_result(key, make_run, data):
     runs = [make_run(**{"method": method, **arm}) for arm in arms]
     found: dict[str, bool] = {}
     for run in runs:
-        for candidates in others(getattr(methods.options(run), option), field.annotation):
-            said = str(candidates) if choices(field.annotation) else "another number"
+        now = getattr(methods.options(run), option)
+        for candidates in others(now, field.annotation):
+            is_choice = bool(choices(field.annotation))
+            said = str(candidates[0]) if is_choice else "another number"
             found[said] = found.get(said) or any(changes_something(run, option, each, data) for each in candidates)
+            if is_choice and found[said]:  # then these two values differ, whichever of them an arm has
+                found[str(now)] = True
     assert found, f"no arm sets {option}: add one to the CONTRACT_ARMS of {method}"
     assert all(found.values()), f"{key} does nothing: {found}"
