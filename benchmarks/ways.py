@@ -13,9 +13,8 @@ from assay import models
 from assay.core import runtime
 from assay.core.errors import one_line_errors
 from assay.data.sets.images import Images
-from assay.engine.stack import Stack, initialise
-from assay.engine.stack.dense import split_prefix
-from assay.engine.stack.strategies import Strategy, choose_strategy
+from assay.engine.stack import Stack, Strategy, choose_strategy, initialise
+from assay.engine.stack.layers import split_prefix
 from benchmarks.engine import seconds_a_step
 
 GREY, COLOUR = Images(1, 28, 28, 10), Images(3, 32, 32, 10)

@@ -1,16 +1,23 @@
 """Every method goes through the same suite: it trains, counts, resumes, repeats, and exports what it says.
 
-A method joins by its `CONTRACT_ARMS`: small arms on the synthetic data of `make_data`, with 6 batches an epoch.
+A method joins by its `CONTRACT_ARMS`: small arms on the synthetic data of `make_data`, with 6 batches an epoch. They
+train with Adam, which takes no notice of a gradient's scale, and where scale or state matters also with SGD.
 """
 
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
 
 from assay import methods, models
+from assay.core.config import SGD, Run
+from assay.data.sets.prepared import Split
 from assay.engine.checkpoint import Scratch
 from assay.engine.context import TrainContext
 from assay.engine.curves import Curves
@@ -19,6 +26,10 @@ from tests.conftest import make_data
 
 OF_METHOD = {name: importlib.import_module(f"assay.methods.{name}").CONTRACT_ARMS for name in methods.names()}
 ARMS = {arm: {"method": name, **changes} for name, arms in OF_METHOD.items() for arm, changes in arms.items()}
+TAKE_GRADIENTS = {
+    name for name in OF_METHOD if getattr(importlib.import_module(f"assay.methods.{name}"), "TAKES_GRADIENTS", True)
+}
+MOMENTUM = SGD(name="sgd", lr=0.05, momentum=0.9)
 FIRST_ROUND, CHAIN = ARMS["lottery"]["options"], ARMS["trajectory"]["options"]
 
 
@@ -36,6 +47,36 @@ def parents(run, data):
     for step in range(run.train.steps):
         update.step(step)
     return {"baseline": context.artifact(update, Curves(()))}
+
+
+@cache
+def _trained(run, device):
+    with TemporaryDirectory() as folder:
+        return train(Run.model_validate_json(run), make_data(device=device), Path(folder))
+
+
+def trained(run, data):
+    """A run on the data of `make_data`, trained once for all tests."""
+    return _trained(run.model_dump_json(), data.train.images.device)
+
+
+def train_killed(run, data, folder, killed_after):
+    """A run that is killed at one of its checkpoints, of which there is one a step, and goes on; gives their steps."""
+    saves = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_CHECKPOINT_SECONDS", "0")
+        save = Scratch.save
+
+        def save_and_die(scratch, state):
+            save(scratch, state)
+            saves.append(state["done"])
+            if len(saves) == killed_after:
+                raise KeyboardInterrupt
+
+        patch.setattr(Scratch, "save", save_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            train(run, data, folder)
+        return *train(run, data, folder), saves
 
 
 def assert_equal_weights(one, other, compare):
@@ -59,23 +100,40 @@ def data(device):
     return make_data(device=device)
 
 
-@pytest.fixture(params=ARMS, ids=lambda name: name.replace(" ", "-"))
+def arm_id(name):
+    """So that `-k <method>` finds all of a method's tests."""
+    return f"{ARMS[name]['method']}:{name.replace(' ', '-')}"
+
+
+@pytest.fixture(params=ARMS, ids=arm_id)
 def run(request, make_run):
     return make_run(**ARMS[request.param])
+
+
+STEPPED = {arm_id(name): ARMS[name] for name in ARMS} | {
+    f"{arm_id(name)}+sgd": {"optimizer": MOMENTUM, **ARMS[name]}
+    for name in ARMS
+    if ARMS[name]["method"] in TAKE_GRADIENTS
+}
+
+
+@pytest.fixture(params=STEPPED)
+def stepped(request, make_run):
+    return make_run(**STEPPED[request.param])
 
 
 def test_it_learns(run, device, tmp_path):
     data = make_data(examples=256, device=device)
     run = run.model_copy(update={"train": run.train.model_copy(update={"steps": 120, "evaluate_every": 20})})
-    result, trained = train(run, data, tmp_path)
+    result, done = train(run, data, tmp_path)
     variant = next(iter(result.manifest.variants.values()))
     assert min(variant.validation_accuracy) > 0.8  # four classes: chance is 0.25
-    last = [row for row in trained.curves.rows if row[2] == 120 and row[3] == "validation"]
+    last = [row for row in done.curves.rows if row[2] == 120 and row[3] == "validation"]
     assert len(last) == len(run.seeds) * len({row[0] for row in last})
 
 
 def test_the_artifact_is_what_its_manifest_says(run, data, tmp_path):
-    result, _ = train(run, data, tmp_path)
+    result, _ = trained(run, data)
     artifact.write(tmp_path / "model", result)
     back = artifact.read(tmp_path / "model")
     manifest = back.manifest
@@ -102,12 +160,12 @@ LEAVES = {  # other variants, or a record of other keys
 }
 
 
-@pytest.mark.parametrize("arm", LEAVES)
+@pytest.mark.parametrize("arm", LEAVES, ids=lambda name: arm_id(name) if name in ARMS else name.replace(" ", "-"))
 def test_it_leaves_what_it_declares_for_claims(arm, make_run, data, tmp_path):
     """`check` refuses claims by this declaration, so it must be what a training really leaves."""
     run = make_run(**LEAVES[arm])
     declared = methods.resolve(run)
-    result, trained = train(run, data, tmp_path)
+    result, done = trained(run, data)
     manifest = result.manifest
     assert dict(declared.variants) == {name: variant.members for name, variant in manifest.variants.items()}
     fewer, _ = train(run.model_copy(update={"seeds": run.seeds[:2]}), data, tmp_path)
@@ -117,7 +175,7 @@ def test_it_leaves_what_it_declares_for_claims(arm, make_run, data, tmp_path):
         if is_a_number_a_seed(value, 3) and is_a_number_a_seed(numbers(fewer.manifest.record)[key], 2)
     ]
     assert sorted(declared.record) == sorted(found)
-    assert declared.evaluations == len({row[2] for row in trained.curves.rows})
+    assert declared.evaluations == len({row[2] for row in done.curves.rows})
 
 
 def numbers(record, prefix=""):
@@ -135,8 +193,8 @@ def is_a_number_a_seed(value, seeds):
     return isinstance(value, int | float)
 
 
-def test_costs_are_counted(run, data, tmp_path):
-    result, _ = train(run, data, tmp_path)
+def test_costs_are_counted(run, data):
+    result, _ = trained(run, data)
     for name, variant in result.manifest.variants.items():
         trainings = result.manifest.record.get("trainings", {}).get(name, 1)  # a ticket's mask cost earlier ones
         assert variant.cost.optimizer_steps == run.train.steps * trainings
@@ -144,58 +202,51 @@ def test_costs_are_counted(run, data, tmp_path):
 
 
 def test_the_same_parameters_give_the_same_bytes(run, data, tmp_path):
-    for name in ("one", "two"):
-        artifact.write(tmp_path / name, train(run, data, tmp_path)[0])
+    for name, (result, _) in (("one", trained(run, data)), ("two", train(run, data, tmp_path))):
+        artifact.write(tmp_path / name, result)
     for file in (artifact.WEIGHTS, artifact.MANIFEST):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
-@pytest.mark.parametrize("killed_after", [1, 5, 11])
-def test_a_killed_run_goes_on_to_the_same_bytes(run, data, tmp_path, monkeypatch, killed_after):
-    monkeypatch.setenv("ASSAY_CHECKPOINT_SECONDS", "0")
-    whole, whole_trained = train(run, data, tmp_path, "whole")
-    save, saves = Scratch.save, []
+@pytest.mark.parametrize("killed_after", [1, 11])
+def test_a_killed_run_goes_on_to_the_same_bytes(run, data, tmp_path, killed_after):
+    assert_resumes(run, data, tmp_path, killed_after)
 
-    def save_and_die(scratch, state):
-        save(scratch, state)
-        saves.append(state["done"])
-        if len(saves) == killed_after:
-            raise KeyboardInterrupt
 
-    monkeypatch.setattr(Scratch, "save", save_and_die)
-    with pytest.raises(KeyboardInterrupt):
-        train(run, data, tmp_path, "cut")
-    resumed, resumed_trained = train(run, data, tmp_path, "cut")
+def test_a_run_killed_midway_goes_on_to_the_same_bytes(stepped, data, tmp_path):
+    assert_resumes(stepped, data, tmp_path, 5)
+
+
+def assert_resumes(run, data, folder, killed_after):
+    whole, whole_trained = trained(run, data)
+    resumed, resumed_trained, saves = train_killed(run, data, folder, killed_after)
     assert saves == list(range(1, run.train.steps))  # it went on, and did not begin anew
     assert_equal_weights(whole, resumed, bit_equal)
     assert whole.manifest == resumed.manifest
     assert whole_trained.curves.csv() == resumed_trained.curves.csv()
 
 
-def test_a_network_trains_alone_as_it_does_in_company(run, data, tmp_path):
-    together, _ = train(run, data, tmp_path)
-    tolerance = 0.05 if run.train.precision == "bfloat16" else 1e-4
-    for index, seed in enumerate(run.seeds):
-        alone, _ = train(run.model_copy(update={"seeds": (seed,)}), data, tmp_path)
+def test_a_network_trains_alone_as_it_does_in_company(stepped, data):
+    """With SGD, whose steps are as long as its gradients: these must not depend on how many copies there are."""
+    together, _ = trained(stepped, data)
+    tolerance = 0.05 if stepped.train.precision == "bfloat16" else 1e-4
+    for index, seed in enumerate(stepped.seeds):
+        alone, _ = trained(stepped.model_copy(update={"seeds": (seed,)}), data)
         for variant, state in alone.weights.items():
             for name, tensor in state.items():
                 expected = together.weights[variant][name][index]
                 torch.testing.assert_close(tensor[0], expected, rtol=tolerance, atol=tolerance, msg=name)
 
 
-def test_seeds_differ(run, data, tmp_path):
-    result, _ = train(run, data, tmp_path)
+def test_seeds_differ(run, data):
+    result, _ = trained(run, data)
     for state in result.weights.values():
-        trained = [tensor for name, tensor in state.items() if name.endswith("weight")]
-        assert all(not torch.equal(tensor[0], tensor[1]) for tensor in trained)
+        found = [tensor for name, tensor in state.items() if name.endswith("weight")]
+        assert all(not torch.equal(tensor[0], tensor[1]) for tensor in found)
 
 
 def test_no_validation_set_means_no_validation_figures(run, data, tmp_path):
-    from dataclasses import replace
-
-    from assay.data.sets.prepared import Split
-
     empty = Split(data.validation.images[:0], data.validation.labels[:0])
-    result, trained = train(run, replace(data, validation=empty), tmp_path)
-    assert {row[3] for row in trained.curves.rows} == {"train"}
+    result, done = train(run, replace(data, validation=empty), tmp_path)
+    assert {row[3] for row in done.curves.rows} == {"train"}
     assert all(not v.best_step and not v.validation_loss for v in result.manifest.variants.values())

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from assay.engine.averaging import Averaging
 from assay.engine.batches import Batches, EpochBatches
 from assay.engine.checkpoint import Scratch
 from assay.engine.context import TrainContext
 from assay.engine.loop import train
-from assay.engine.parametrisation import Outcome, Parametrisation
+from assay.engine.parametrisation import Averaging, Outcome, Parametrisation
+from assay.engine.stack.loss import cross_entropy
 
 CPU = torch.device("cpu")
 
@@ -22,7 +22,7 @@ def context(make_run, data):
 
 def run_loop(context, update, folder):
     with Scratch("probe", {}, CPU, folder) as scratch:
-        return train(update, context.plan(update), context.data, scratch)
+        return train(update, context, scratch)
 
 
 class Midpoint(Parametrisation):
@@ -132,6 +132,18 @@ def test_batches_may_weigh_examples_by_their_losses_and_what_is_left_out_counts_
     cost = update.counters.cost()
     assert cost.train_samples + cost.forward_samples == 16
     assert 8 <= cost.train_samples <= 9
+
+
+def test_a_loss_decides_the_gradients_and_is_what_a_step_saw(context, moved):
+    def doubled(logits, labels):
+        return 2 * cross_entropy(logits, labels)
+
+    own, plain = (context.gradient_update(context.batches(), loss=loss) for loss in (doubled, cross_entropy))
+    (gradients, _), (expected, _) = moved(own), moved(plain)
+    for name, tensor in expected.items():
+        torch.testing.assert_close(gradients[name], 2 * tensor)
+    fresh = [context.gradient_update(context.batches(), loss=loss).step(0).losses for loss in (doubled, cross_entropy)]
+    torch.testing.assert_close(fresh[0], 2 * fresh[1])
 
 
 class TwoPhases(EpochBatches):

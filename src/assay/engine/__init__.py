@@ -1,1 +1,1 @@
-"""Training: a stack of networks, and the one gradient loop with its four seams."""
+"""Training: a stack of networks, and the one gradient loop with its five seams."""

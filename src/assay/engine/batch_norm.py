@@ -25,14 +25,9 @@ if TYPE_CHECKING:
     from assay.engine.stack import Weights
 
 
-def tracks_statistics(network: nn.Module) -> bool:
-    """Whether `network` has a batch norm that keeps running statistics."""
-    return bool(_norms(network))
-
-
 def examples_seen(network: nn.Module, data: Prepared) -> int:
     """The examples that `recomputed` runs forward through each network: the training set, or none."""
-    return len(data.train.labels) if tracks_statistics(network) else 0
+    return len(data.train.labels) if _norms(network) else 0
 
 
 def recomputed(

@@ -10,6 +10,7 @@ import torch
 
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
+from assay.data.sets.augment import augment, normalise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +18,24 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64
     from torch import Tensor
 
+    from assay.data.sets.prepared import Prepared
+
     Score = Callable[[Int64[Tensor, "copy example"], Int64[Tensor, "copy example"]], Float[Tensor, "copy example"]]
+
+
+class Seam:
+    """What the objects that fill a seam may leave in the manifest and in a checkpoint: here, nothing."""
+
+    def record(self) -> dict[str, Any]:
+        """Entries for the manifest's record: JSON, the same in every rerun."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """What cannot be derived from the step, as tensors, numbers, strings, lists and dicts, for a checkpoint."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +51,7 @@ class Batch:
     labels: Int64[Tensor, "copy batch"]
 
 
-class Batches(ABC):
+class Batches(Seam, ABC):
     """Chooses batches. A method fills this seam by overriding `select` and, where it learns from losses, the rest.
 
     Args:
@@ -108,17 +126,6 @@ class Batches(ABC):
         """Whether `weigh` does more than take the mean; where it does not, the loop leaves it out."""
         return type(self).weigh is not Batches.weigh
 
-    def record(self) -> dict[str, Any]:
-        """What there is to say of the training, for the manifest: JSON, the same in every rerun."""
-        return {}
-
-    def state(self) -> dict[str, Any]:
-        """What cannot be derived from the step: for a checkpoint, and nothing here."""
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
-
 
 def orders(examples: int, seeds: Sequence[int], epoch: int) -> Int64[Tensor, "copy example"]:
     """The order in which each copy meets the training set in an epoch, on the CPU: every position once."""
@@ -129,9 +136,7 @@ class EpochBatches(Batches):
     """Every example once an epoch, in seeded batches; the last, incomplete batch of an epoch is left out.
 
     Args:
-        labels: as in `Batches`.
-        seeds: as in `Batches`.
-        batch_size: as in `Batches`.
+        labels, seeds, batch_size: as in `Batches`.
         order: `reshuffled` permutes anew for each epoch; `fixed` repeats the batches of the first epoch.
     """
 
@@ -161,3 +166,29 @@ class EpochBatches(Batches):
         whole = order[:, : self.batches_per_epoch * self.batch_size]
         parts = whole.view(len(self.seeds), self.batches_per_epoch, self.batch_size).transpose(0, 1)
         return parts.contiguous().to(self.device).unbind()
+
+
+class BatchLoader:
+    """From positions in the training set to what a network is fed: gathered, augmented, normalised on the device.
+
+    Args:
+        data: the prepared data, on the device.
+        seeds: one for each copy; they decide its augmentation.
+    """
+
+    def __init__(self, data: Prepared, seeds: Sequence[int]) -> None:
+        self._data, self._seeds = data, tuple(seeds)
+
+    def batch(self, indices: Int64[Tensor, "copy batch"], step: int | None) -> Float[Tensor, "copy batch c h w"]:
+        """The images at these positions of the training set.
+
+        Args:
+            indices: for each copy.
+            step: what augmentation depends on, besides the seed; None leaves it out.
+        """
+        images = self._data.train.images.index_select(0, indices.flatten())
+        if step is not None and self._data.augment != "none":
+            generators = [generator(seed, "augmentation", step) for seed in self._seeds]
+            images = augment(images, self._data.augment, generators)
+        inputs = normalise(images, self._data.mean, self._data.std)
+        return inputs.view(*indices.shape, *inputs.shape[1:])

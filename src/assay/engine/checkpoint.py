@@ -2,7 +2,7 @@
 
 It lives in an untracked folder named after the stage and a digest of everything that decides its result (DVC would
 switch its run-cache off for a stage with persistent outputs), is written atomically, and goes when the stage is done.
-A checkpoint begins with its SHA-256. A damaged one is dropped, and the training starts over.
+A checkpoint ends with its SHA-256. A damaged one is dropped, and the training starts over.
 """
 
 from __future__ import annotations
@@ -16,15 +16,12 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any
 
 import torch
 
 import assay
 from assay.core import files, runtime
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 ROOT = Path(".assay/scratch")
 STATE, CURVES = "checkpoint.pt", "curves.csv"
@@ -69,9 +66,7 @@ class Scratch:
         self.folder.mkdir(parents=True, exist_ok=True)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             shutil.rmtree(self.folder)
 
@@ -91,12 +86,10 @@ class Scratch:
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint in place of the one before, so that a kill at any moment leaves one of the two."""
-        with files.replacing(self.folder / STATE) as temporary, temporary.open("wb") as stream:
-            stream.write(bytes(DIGEST_BYTES))  # its place
-            hashing = _Hashing(stream)
-            torch.save(state, cast("BinaryIO", hashing))
+        with files.replacing(self.folder / STATE) as temporary, temporary.open("w+b") as stream:
+            torch.save(state, stream)
             stream.seek(0)
-            stream.write(hashing.digest.digest())
+            stream.write(hashlib.file_digest(stream, "sha256").digest())
             stream.flush()
             os.fsync(stream.fileno())
         self._last = time.monotonic()
@@ -107,7 +100,7 @@ class Scratch:
         if not path.exists():
             return None
         content = path.read_bytes()
-        digest, content = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+        content, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
         if digest != hashlib.sha256(content).digest():
             self.drop("damaged: its content does not have its digest")
             return None
@@ -130,21 +123,6 @@ class Scratch:
     def write_curves(self, csv: str) -> None:
         """Show the curves so far to whoever follows the run."""
         files.write_text(self.folder / CURVES, csv)
-
-
-class _Hashing:
-    """A stream that hashes what goes through it, so that no checkpoint is read again or held in memory twice."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self.digest = hashlib.sha256()
-        self._stream = stream
-
-    def write(self, content: bytes) -> int:
-        self.digest.update(content)
-        return self._stream.write(content)
-
-    def flush(self) -> None:
-        self._stream.flush()
 
 
 def source_digest(method: str, root: Path = Path(assay.__file__).parent) -> str:

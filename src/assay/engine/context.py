@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
@@ -14,8 +13,8 @@ from assay import models
 from assay.data.sets.noise import noisy
 from assay.engine.batches import EpochBatches
 from assay.engine.curves import Copy
-from assay.engine.loop import Plan
 from assay.engine.stack import initialise, predict
+from assay.engine.stack.loss import cross_entropy
 from assay.engine.step_rule import GradientUpdate
 from assay.models import artifact
 from assay.models.artifact import Artifact, Manifest, ModelRecord, Variant
@@ -29,15 +28,13 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from assay.core.config import Run
-    from assay.data.sets.prepared import Prepared, Split
-    from assay.engine.averaging import Averaging
+    from assay.data.sets.prepared import Prepared
     from assay.engine.batches import Batches
     from assay.engine.curves import Curves
-    from assay.engine.parametrisation import Outcome, Parametrisation
+    from assay.engine.parametrisation import Averaging, Outcome, Parametrisation
     from assay.engine.stack import Weights
+    from assay.engine.stack.loss import Loss
     from assay.engine.step_rule import StepRule
-
-V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -84,37 +81,36 @@ class TrainContext:
         parametrisation: Parametrisation | None = None,
         averaging: Averaging | None = None,
         stored: Weights | None = None,
+        loss: Loss = cross_entropy,
     ) -> GradientUpdate:
         """Gradient training of one network a seed, from fresh weights unless the method stores something else."""
         network, parameters, buffers = self.fresh(self.run.seeds)
         start = parameters if stored is None else stored
-        seams = (batches, parametrisation, averaging)
+        seams = (batches, parametrisation, averaging, loss)
         return GradientUpdate(self.data, self.run.train, self.run.seeds, network, start, buffers, *seams)
 
-    def plan(self, update: StepRule) -> Plan:
-        """How long to train, whose curves to draw, and on which splits."""
-        arm, train = self.run.arm, self.run.train
-        copies = [Copy(_curve(arm, name), seed) for name in update.curve_names for seed in self.run.seeds]
-        splits: dict[str, Split] = {name: getattr(self.data, name) for name in self.eval_splits}
-        return Plan(self.run.name, train.steps, train.evaluate_every, copies, splits, update.first_step)
+    def copies(self, update: StepRule) -> list[Copy]:
+        """Whose curves the copies of the stack draw."""
+        return [Copy(self._curve(name), seed) for name in update.curve_names for seed in self.run.seeds]
+
+    def _curve(self, name: str) -> str:
+        """What a curve is called: the arm, or `<arm>/<variant>` where an arm draws several."""
+        return f"{self.run.arm}/{name}" if name else self.run.arm
 
     def artifact(self, update: StepRule, curves: Curves) -> Artifact:
         """What training left, with the record of how it came about."""
         outcomes, paths = update.variants(), update.sweeps()
-        steps = curves.best_steps()
-        best, accuracies = _by_curve(curves, steps), _by_curve(curves, curves.accuracies_at(steps, "test"))
         records = {}
         for name, outcome in outcomes.items():
-            validation = self._validation(update.network, outcome)
-            curve = _curve(self.run.arm, name if name in update.curve_names else "")
+            steps, accuracies = curves.best(self._curve(name if name in update.curve_names else ""))
             records[name] = Variant(
                 members=next(iter(outcome.weights.values())).shape[1],
                 combine=outcome.combine,
                 density=outcome.density,
                 cost=update.counters.cost(outcome.copies) + outcome.prior_cost,
-                best_step=best.get(curve, []),
-                best_step_accuracy=accuracies.get(curve, []),
-                **validation,
+                best_step=steps,
+                best_step_accuracy=accuracies,
+                **self._validation(update.network, outcome),
             )
         run, model = self.run, self.run.model
         forward, both = models.operations(model.name, self.data.images, model.arguments)
@@ -133,11 +129,11 @@ class TrainContext:
             record=update.record(),
             sweeps={name: path.sweep for name, path in paths.items()},
         )
-        masks = {f"{name}{artifact.MASKS}": outcome.masks for name, outcome in outcomes.items() if outcome.masks}
-        points = {f"{name}{artifact.POINTS}": path.points for name, path in paths.items() if path.points}
-        buffers = {f"{name}{artifact.BUFFERS}": path.buffers for name, path in paths.items() if path.buffers}
         weights = {name: outcome.weights for name, outcome in outcomes.items()}
-        return Artifact(manifest=manifest, weights=weights | masks | points | buffers)
+        weights |= {f"{name}{artifact.MASKS}": outcome.masks for name, outcome in outcomes.items() if outcome.masks}
+        weights |= {f"{name}{artifact.POINTS}": path.points for name, path in paths.items() if path.points}
+        weights |= {f"{name}{artifact.BUFFERS}": path.buffers for name, path in paths.items() if path.buffers}
+        return Artifact(manifest=manifest, weights=weights)
 
     def _validation(self, network: nn.Module, outcome: Outcome) -> dict[str, list[float]]:
         """Loss and accuracy of a variant's combined prediction on the validation set, for each seed."""
@@ -155,16 +151,3 @@ class TrainContext:
             "validation_loss": [round(loss, 6) for loss in losses],
             "validation_accuracy": [round(accuracy, 6) for accuracy in accuracies],
         }
-
-
-def _curve(arm: str, name: str) -> str:
-    """What a curve is called: the arm, or `<arm>/<variant>` where an arm draws several."""
-    return f"{arm}/{name}" if name else arm
-
-
-def _by_curve(curves: Curves, values: Sequence[V]) -> dict[str, list[V]]:
-    """Values of the copies, in the order of the seeds, by the curve that they belong to."""
-    found: dict[str, list[V]] = defaultdict(list)
-    for copy, value in zip(curves.copies, values, strict=True) if values else ():
-        found[copy.arm].append(value)
-    return found

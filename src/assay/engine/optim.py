@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,35 +20,41 @@ if TYPE_CHECKING:
 UNIT = 16  # float32 numbers: a cache line, at which the kernels share out work to threads, and the widest vector
 
 
-class Optimizer(ABC):
-    """A rule that moves stacked tensors in place: one fused call moves all copies, elementwise and so independently.
+class Optimizer:
+    """SGD, Adam or AdamW on stacked tensors, in place: one fused call moves all copies, elementwise.
 
-    PyTorch's fused kernels do the arithmetic. Its optimizer classes stay out: they import the compiler, more than a
-    second in every stage, and keep books at every step, as do the functions between.
+    SGD has momentum (Nesterov's, if asked for) where it is above 0; Adam is that of Kingma and Ba (2015, arXiv
+    1412.6980), AdamW that of Loshchilov and Hutter (2019, arXiv 1711.05101). PyTorch's fused kernels do the arithmetic.
+    Its optimizer classes stay out: they import the compiler, more than a second in every stage.
 
     On a CPU the kernels move vectors of numbers, and those at the end of a tensor one by one, which may round another
     way. So parameters whose copies are not whole units go to them in one padded tensor (`_padded`), and a copy has the
     same bits in a stack of any size.
 
     Args:
+        settings: which one, and its constants.
         stored: what it moves, by name, `(copy, *shape)`.
-        kept: the names of what it keeps of each tensor, 0 at first.
     """
 
-    def __init__(self, stored: Weights, *kept: str) -> None:
-        on_cpu = [name for name, tensor in stored.items() if not tensor.is_cuda]
-        self._odd = [name for name in on_cpu if stored[name][0].numel() % UNIT]
+    def __init__(self, settings: config.Optimizer, stored: Weights) -> None:
+        self._settings, self._constants = settings, settings.model_dump(exclude={"name", "lr", "betas"})
+        stored = {name: tensor.detach() for name, tensor in stored.items()}
+        self._odd = [name for name, tensor in stored.items() if not tensor.is_cuda and tensor[0].numel() % UNIT]
         self._names = [name for name in stored if name not in self._odd]
         self._own = [stored[name] for name in self._odd]
         whole = [stored[name] for name in self._names]
         packed, self._values = _padded(self._own)
-        gradients, self._gradients = _padded(self._own)
-        self._tensors, self._packed_gradients = [*whole, *packed], gradients
-        self._kept: dict[str, list[Tensor]] = {}
+        self._packed_gradients, self._gradients = _padded(self._own)
+        self._tensors = [*whole, *packed]
+        self._kept: dict[str, list[Tensor]] = {}  # for a checkpoint, without the padding of `_moments`
         self._moments: dict[str, list[Tensor]] = {}
-        for name in kept:
+        adam = ("mean", "mean_square")
+        for name in adam if isinstance(settings, config.Adam) else ("velocity",) * bool(settings.momentum):
             fresh, (padded, views) = [torch.zeros_like(tensor) for tensor in whole], _padded(self._own)
             self._kept[name], self._moments[name] = [*fresh, *views], [*fresh, *padded]
+        if isinstance(settings, config.Adam):
+            self._constants |= dict(zip(("beta1", "beta2"), settings.betas, strict=True))
+            self._kept["steps"] = [torch.zeros((), device=tensor.device) for tensor in self._tensors[:1]]
 
     def step(self, gradients: Weights, rate: float) -> None:
         """Move the tensors.
@@ -65,9 +70,17 @@ class Optimizer(ABC):
         if self._odd:
             torch._foreach_copy_(self._own, self._values)
 
-    @abstractmethod
     def _move(self, gradients: list[Tensor], rate: float) -> None:
-        """Call the kernel on `_tensors`, with gradients in the same order."""
+        constants = {**self._constants, "lr": rate, "maximize": False}
+        if isinstance(self._settings, config.SGD):
+            velocity = self._moments.get("velocity", [])
+            torch._fused_sgd_(self._tensors, gradients, velocity, dampening=0.0, is_first_step=False, **constants)
+            return
+        (steps,) = self._kept["steps"]
+        steps += 1
+        (mean, mean_square), times = self._moments.values(), [steps] * len(self._tensors)
+        kernel = torch._fused_adamw_ if self._settings.name == "adamw" else torch._fused_adam_
+        kernel(self._tensors, gradients, mean, mean_square, [], times, amsgrad=False, **constants)
 
     def state(self) -> dict[str, list[Tensor]]:
         """For a checkpoint."""
@@ -78,67 +91,6 @@ class Optimizer(ABC):
         for name, tensors in self._kept.items():
             for own, saved in zip(tensors, state[name], strict=True):
                 own.copy_(saved)
-
-
-class FusedAdam(Optimizer):
-    """Adam (Kingma and Ba 2015, arXiv 1412.6980), or AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101).
-
-    Args:
-        stored: what it moves.
-        settings: its constants.
-    """
-
-    def __init__(self, stored: Weights, settings: config.Adam) -> None:
-        super().__init__(stored, "mean", "mean_square")
-        self._kept["steps"] = [torch.zeros((), device=tensor.device) for tensor in self._tensors[:1]]
-        self._settings = settings
-        self._kernel = torch._fused_adamw_ if settings.name == "adamw" else torch._fused_adam_
-
-    def _move(self, gradients: list[Tensor], rate: float) -> None:
-        (steps,) = self._kept["steps"]
-        steps += 1
-        self._kernel(
-            self._tensors,
-            gradients,
-            self._moments["mean"],
-            self._moments["mean_square"],
-            [],
-            [steps] * len(self._tensors),
-            amsgrad=False,
-            maximize=False,
-            lr=rate,
-            beta1=self._settings.betas[0],
-            beta2=self._settings.betas[1],
-            eps=self._settings.eps,
-            weight_decay=self._settings.weight_decay,
-        )
-
-
-class FusedSGD(Optimizer):
-    """Stochastic gradient descent, with momentum (Nesterov's, if asked for) where it is above 0.
-
-    Args:
-        stored: what it moves.
-        settings: its constants.
-    """
-
-    def __init__(self, stored: Weights, settings: config.SGD) -> None:
-        super().__init__(stored, *(["velocity"] if settings.momentum else []))
-        self._settings = settings
-
-    def _move(self, gradients: list[Tensor], rate: float) -> None:
-        torch._fused_sgd_(
-            self._tensors,
-            gradients,
-            self._moments.get("velocity", []),
-            dampening=0.0,
-            nesterov=self._settings.nesterov,
-            maximize=False,
-            is_first_step=False,
-            lr=rate,
-            momentum=self._settings.momentum,
-            weight_decay=self._settings.weight_decay,
-        )
 
 
 def _padded(tensors: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
@@ -152,17 +104,6 @@ def _padded(tensors: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     room = tensors[0].new_zeros(len(tensors[0]), sum(sizes))
     parts = zip(room.split(sizes, 1), tensors, strict=True)
     return [room], [part[:, : own[0].numel()].view(own.shape) for part, own in parts]
-
-
-def make_optimizer(settings: config.Optimizer, stored: Weights) -> Optimizer:
-    """The optimizer over stacked tensors.
-
-    Args:
-        settings: which one, and its constants.
-        stored: `(copy, *shape)` by name.
-    """
-    values = {name: tensor.detach() for name, tensor in stored.items()}
-    return FusedSGD(values, settings) if isinstance(settings, config.SGD) else FusedAdam(values, settings)
 
 
 def check_warm_up(schedule: config.Schedule, steps: int, where: str) -> None:

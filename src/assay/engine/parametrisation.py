@@ -1,10 +1,11 @@
-"""The second seam: from what is stored, which weights run?"""
+"""The second and third seams: from what is stored, which weights run, and what is kept beside the last ones?"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from assay.engine.batches import Seam
 from assay.models.artifact import Cost
 
 if TYPE_CHECKING:
@@ -82,5 +83,20 @@ class Parametrisation:
         return {}
 
     def record(self, stored: Weights) -> dict[str, Any]:  # noqa: ARG002
-        """What there is to say of the training, for the manifest: JSON, the same in every rerun."""
+        """Entries for the manifest's record: JSON, the same in every rerun."""
+        return {}
+
+
+class Averaging(Seam):
+    """Nothing is kept. Stochastic weight averaging overrides this."""
+
+    def rate(self, step: int, scheduled: float) -> float:  # noqa: ARG002
+        """The learning rate of a step, where averaging asks for another than the schedule's."""
+        return scheduled
+
+    def observe(self, step: int, weights: Weights, buffers: Weights) -> None:
+        """See the stored weights after the update of a step; they are overwritten by the next one."""
+
+    def variants(self) -> dict[str, Outcome]:
+        """What was kept, by variant; it comes before the last weights, since it is what the arm is for."""
         return {}

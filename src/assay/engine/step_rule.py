@@ -10,12 +10,12 @@ import torch
 
 from assay.core.config import PARAMS_FILE
 from assay.core.runtime import key
-from assay.engine.averaging import Averaging
-from assay.engine.batch_loader import BatchLoader
-from assay.engine.cost import Counters
-from assay.engine.optim import check_warm_up, make_optimizer, rate_factor
-from assay.engine.parametrisation import Outcome, Parametrisation, Swept
-from assay.engine.stack import Stack, Weights, example_losses
+from assay.engine.batches import BatchLoader, Seam
+from assay.engine.optim import Optimizer, check_warm_up, rate_factor
+from assay.engine.parametrisation import Averaging, Outcome, Parametrisation, Swept
+from assay.engine.stack import Stack, Weights
+from assay.engine.stack.loss import Loss, cross_entropy
+from assay.models.artifact import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,44 @@ if TYPE_CHECKING:
     from assay.core.config import Train
     from assay.data.sets.prepared import Prepared
     from assay.engine.batches import Batches
+
+KINDS = ("train_samples", "forward_samples", "optimizer_steps")
+
+
+class Counters:
+    """Costs, counted and not guessed: for each copy, what it was shown and how often it moved.
+
+    The counts are on the device, so that counting never waits for it.
+
+    Args:
+        copies: R.
+        device: where the counts live.
+    """
+
+    def __init__(self, copies: int, device: torch.device) -> None:
+        self._counts = {kind: torch.zeros(copies, dtype=torch.int64, device=device) for kind in KINDS}
+
+    def add(self, kind: str, amount: int | Int64[Tensor, " copy"]) -> None:
+        """Add an amount, the same for all copies or one for each."""
+        self._counts[kind] += amount
+
+    def of(self, kind: str) -> Int64[Tensor, " copy"]:
+        """The count of each copy."""
+        return self._counts[kind].clone()
+
+    def cost(self, members: int = 1) -> Cost:
+        """The mean over copies, times the members that make up one prediction."""
+        totals = {kind: (members * int(count.sum()), len(count)) for kind, count in self._counts.items()}
+        return Cost(**{kind: total / n if total % n else total // n for kind, (total, n) in totals.items()})
+
+    def state(self) -> dict[str, Tensor]:
+        """For a checkpoint."""
+        return self._counts
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """From a checkpoint."""
+        for kind, count in self._counts.items():
+            count.copy_(state[kind])
 
 
 @dataclass(frozen=True)
@@ -41,7 +79,7 @@ class BatchStats:
     correct: Bool[Tensor, "copy batch"] | Float[Tensor, "copy batch"]
 
 
-class StepRule(ABC):
+class StepRule(Seam, ABC):
     """The state of a training and the rule that moves it.
 
     Attributes:
@@ -73,13 +111,9 @@ class StepRule(ABC):
         """Paths of networks to evaluate point by point, by name."""
         return {}
 
-    def record(self) -> dict[str, Any]:
-        """What there is to say of the training beside its weights, for the manifest: JSON, the same in every rerun."""
-        return {}
-
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """All that a resumed run needs to go on to the same bytes, as tensors, numbers, strings, lists and dicts."""
+        """All that a resumed run needs to go on to the same bytes."""
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
@@ -139,6 +173,7 @@ class GradientUpdate(StepRule):
         batches: the first seam.
         parametrisation: the second.
         averaging: the third.
+        loss: the fifth.
 
     Raises:
         AssayError: the schedule still warms up when the steps are over.
@@ -155,6 +190,7 @@ class GradientUpdate(StepRule):
         batches: Batches,
         parametrisation: Parametrisation | None = None,
         averaging: Averaging | None = None,
+        loss: Loss = cross_entropy,
     ) -> None:
         device = data.train.images.device
         check_warm_up(train.schedule, train.steps, f"{PARAMS_FILE}: train.schedule: a training by gradient")
@@ -164,15 +200,15 @@ class GradientUpdate(StepRule):
         self.batches = batches
         self.parametrisation = parametrisation or Parametrisation()
         self.averaging = averaging or Averaging()
-        self.stack = Stack(network, len(self.seeds), device, train.precision)
+        self.stack = Stack(network, len(self.seeds), device, train.precision, loss=loss)
         self.loader = BatchLoader(data, seeds)
         self.counters = Counters(len(self.seeds), device)
-        self.optimizer = make_optimizer(train.optimizer, self.stored)
+        self.optimizer = Optimizer(train.optimizer, self.stored)
 
     def step(self, step: int) -> BatchStats:
         """One update of every copy."""
         if step in self.batches.phase_starts:
-            self.optimizer = make_optimizer(self.train.optimizer, self.stored)
+            self.optimizer = Optimizer(self.train.optimizer, self.stored)
         place = self.batches.schedule_step(step, self.train.steps)
         scheduled = self.train.optimizer.lr * rate_factor(self.train.schedule, *place)
         batch = self.batches.draw(step, self._score)
@@ -201,13 +237,10 @@ class GradientUpdate(StepRule):
         """Losses under the weights of now, in eval mode and without augmentation; billed as forward samples."""
         self.network.eval()
         weights = self.evaluated()
-        losses = []
+        size, losses = self.train.batch_size, []
         with torch.no_grad():
-            for part, own_labels in zip(
-                indices.split(self.train.batch_size, 1), labels.split(self.train.batch_size, 1), strict=True
-            ):
-                logits = self.stack.forward(weights, self.loader.batch(part, None))
-                losses.append(example_losses(logits, own_labels))
+            for part, own in zip(indices.split(size, 1), labels.split(size, 1), strict=True):
+                losses.append(self.stack.loss(self.stack.forward(weights, self.loader.batch(part, None)), own))
         self.counters.add("forward_samples", indices.shape[1])
         return torch.cat(losses, 1)
 
@@ -240,10 +273,9 @@ class GradientUpdate(StepRule):
 
     def restore(self, state: dict[str, Any]) -> None:
         """From a checkpoint."""
-        for name, tensor in self.stored.items():
-            tensor.copy_(state["stored"][name])
-        for name, tensor in self.buffers.items():
-            tensor.copy_(state["buffers"][name])
+        for own, saved in ((self.stored, state["stored"]), (self.buffers, state["buffers"])):
+            for name, tensor in own.items():
+                tensor.copy_(saved[name])
         self.optimizer.restore(state["optimizer"])
         self.counters.restore(state["counters"])
         self.batches.restore(state["batches"])

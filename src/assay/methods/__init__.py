@@ -156,10 +156,9 @@ class Training:
         own = context if lr is None else replace(context, run=_tuning.with_lr(context.run, lr))
         while True:
             update = self.method.update(own, self.options)
-            plan = own.plan(update)
-            title = plan.title if lr is None else f"{plan.title}, lr {lr}"
+            title = own.run.name if lr is None else f"{own.run.name}, lr {lr}"
             try:
-                trained = run_loop(update, replace(plan, title=title), own.data, scratch)
+                trained = run_loop(update, own, scratch, title)
             except UnusableCheckpointError:  # the checkpoint is dropped: once more, without it
                 continue
             return context.artifact(update, trained.curves), trained

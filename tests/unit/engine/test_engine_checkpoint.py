@@ -62,7 +62,7 @@ def test_other_inputs_and_other_threads_start_anew(tmp_path):
         ("methods/subspace/endpoints.py", True),
         ("methods/_tuning.py", True),
         ("engine/loop.py", True),
-        ("engine/stack/dense.py", True),
+        ("engine/stack/layers.py", True),
         ("models/mlp.py", True),
     ],
 )
@@ -109,7 +109,7 @@ def zeroed(content: bytes) -> bytes:
 
 
 def signed(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest() + content
+    return content + hashlib.sha256(content).digest()
 
 
 DAMAGE = {
@@ -118,7 +118,7 @@ DAMAGE = {
     "empty": lambda _: b"",
     "shorter than a digest": lambda _: b"PK",
     "no pickle": lambda _: signed(b"not a pickle"),
-    "half a pickle": lambda content: signed(content[32:-600]),
+    "half a pickle": lambda content: signed(content[:-632]),
 }
 
 
@@ -149,7 +149,7 @@ def test_after_a_checkpoint_of_something_else_the_training_is_as_if_there_was_no
         with monkeypatch.context() as patch:
             patch.setattr(Scratch, "save", lambda _, state: kept.append(state))
             train("kept")
-        state = {**kept[0], "running": {}}
+        state = {**kept[0], "curves": {}}
         monkeypatch.delenv("ASSAY_CHECKPOINT_SECONDS")
     killed("probe", {}, tmp_path / "other", state)
     again = train("other")

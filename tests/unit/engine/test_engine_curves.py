@@ -10,10 +10,9 @@ import torch
 from rich.console import Console
 
 from assay.core.errors import AssayError
-from assay.engine.cost import Counters
-from assay.engine.curves import COLUMNS, Copy, Curves, Running
-from assay.engine.progress import StepProgress
-from assay.engine.step_rule import BatchStats
+from assay.engine.curves import COLUMNS, Copy, Curves
+from assay.engine.loop import StepProgress
+from assay.engine.step_rule import BatchStats, Counters
 
 CPU = torch.device("cpu")
 
@@ -23,12 +22,13 @@ def test_curves_have_a_row_a_copy_and_know_the_best_step():
     for step, losses in [(10, [1.0, 2.0]), (20, [0.5, 3.0]), (30, [0.5, 1.0])]:
         curves.add(step, "validation", torch.tensor(losses), torch.tensor([0.25, 0.75]))
         curves.add(step, "train", torch.zeros(2), torch.ones(2))
+        curves.add(step, "test", torch.zeros(2), torch.tensor([0.01, 0.02]) * step)
     rows = list(csv.reader(io.StringIO(curves.csv())))
     assert tuple(rows[0]) == COLUMNS
     assert rows[1] == ["line", "3", "10", "validation", "1.0", "0.25"]
-    assert len(rows) == 1 + 2 * 2 * 3
-    assert curves.best_steps() == [20, 30]  # the first of equals
-    assert curves.best_steps("test") == []
+    assert len(rows) == 1 + 3 * 2 * 3
+    assert curves.best("line") == ([20, 30], [0.2, 0.6])  # the first of equals
+    assert curves.best("another") == ([], [])
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
@@ -39,15 +39,17 @@ def test_a_diverged_training_is_named(loss):
 
 
 def test_running_means_begin_anew_when_taken_and_survive_a_checkpoint():
-    running = Running(2, CPU)
+    copies = [Copy("line", 3), Copy("line", 9)]
+    curves, other = Curves(copies), Curves(copies)
     losses = torch.tensor([[1.0, 3.0], [0.0, 2.0]])
-    running.add(BatchStats(losses, losses > 1))
-    other = Running(2, CPU)
-    other.restore({key: value.clone() if key == "sums" else value for key, value in running.state().items()})
-    running.add(BatchStats(losses + 2, losses > 1))
-    assert [mean.tolist() for mean in running.take()] == [[3.0, 2.0], [0.5, 0.5]]
-    assert [mean.tolist() for mean in other.take()] == [[2.0, 1.0], [0.5, 0.5]]
-    assert [mean.tolist() for mean in running.take()] == [[0.0, 0.0], [0.0, 0.0]]
+    curves.see(BatchStats(losses, losses > 1))
+    other.restore(curves.state())
+    curves.see(BatchStats(losses + 2, losses > 1))
+    for own in (curves, other):
+        own.add_train(10)
+    curves.add_train(20)
+    assert [row[4:] for row in curves.rows] == [(3.0, 0.5), (2.0, 0.5), (0.0, 0.0), (0.0, 0.0)]
+    assert [row[4:] for row in other.rows] == [(2.0, 0.5), (1.0, 0.5)]
 
 
 def test_costs_are_means_over_copies_times_members():

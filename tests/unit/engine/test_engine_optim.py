@@ -9,10 +9,11 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from assay.core.config import Constant, Cosine, Optimizer, Step
+from assay.core import config
+from assay.core.config import Constant, Cosine, Step
 from assay.core.errors import AssayError
 from assay.engine.context import TrainContext
-from assay.engine.optim import make_optimizer, rate_factor
+from assay.engine.optim import Optimizer, rate_factor
 from assay.engine.step_rule import GradientUpdate
 
 PLAIN = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -31,7 +32,7 @@ PLAIN = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.
 def test_a_stacked_update_equals_the_plain_optimizer_on_each_copy(settings):
     start, gradients = torch.randn(3, 4, 5), torch.randn(6, 3, 4, 5)
     stacked = start.clone()
-    optimizer = make_optimizer(TypeAdapter(Optimizer).validate_python(settings), {"weight": stacked})
+    optimizer = Optimizer(TypeAdapter(config.Optimizer).validate_python(settings), {"weight": stacked})
     copies = [start[r].clone().requires_grad_() for r in range(3)]
     keywords = {key: value for key, value in settings.items() if key != "name"}
     plain = [PLAIN[settings["name"]]([copy], **keywords) for copy in copies]

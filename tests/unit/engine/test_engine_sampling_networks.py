@@ -11,7 +11,7 @@ from assay.core.config import Model
 from assay.core.runtime import generator
 from assay.data.sets.augment import normalise
 from assay.engine.context import TrainContext
-from assay.engine.stack.dense import split_prefix
+from assay.engine.stack.layers import split_prefix
 from assay.methods import trajectory
 from assay.methods.trajectory.networks import DenseNetworks, StackedNetworks
 from assay.methods.trajectory.paired_loss import NetworkPairs

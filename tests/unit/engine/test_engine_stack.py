@@ -10,11 +10,10 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from assay.engine.stack import Stack, initialise, predict
+from assay.engine.stack import Stack, choose_strategy, initialise, predict
 from assay.engine.stack.cuda_graph import PASSES_BEFORE
-from assay.engine.stack.dense import cross_entropy
-from assay.engine.stack.folded import can_fold
-from assay.engine.stack.strategies import choose_strategy
+from assay.engine.stack.layers import can_fold
+from assay.engine.stack.loss import cross_entropy, with_gradient
 from tests.conftest import CPU
 
 
@@ -35,7 +34,7 @@ def without_bias() -> nn.Module:
 
 
 def written_out() -> nn.Module:
-    """What `training.dense` knows: a prefix without parameters, three linear layers with biases, ReLUs between."""
+    """What `DenseLayers` knows: a prefix without parameters, three linear layers with biases, ReLUs between."""
     layers = [nn.Linear(2 * 4 * 4, 7), nn.ReLU(), nn.Linear(7, 6), nn.ReLU(), nn.Linear(6, 5)]
     return nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), *layers)
 
@@ -96,7 +95,7 @@ def test_the_written_out_cross_entropy_is_autograds(copies, batch, classes, seed
     source = torch.Generator().manual_seed(seed)
     logits = (8 * torch.randn(copies, batch, classes, generator=source)).requires_grad_()
     labels = torch.randint(0, classes, (copies, batch), generator=source)
-    losses, gradient = cross_entropy(logits.detach(), labels)
+    losses, gradient = with_gradient(cross_entropy, logits.detach(), labels)
     plain = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
     torch.testing.assert_close(losses.flatten(), plain.detach(), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(gradient, torch.autograd.grad(plain.sum(), logits)[0], rtol=1e-5, atol=1e-6)

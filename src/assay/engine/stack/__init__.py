@@ -1,43 +1,75 @@
 """The unit of training: R copies of one architecture, each parameter one tensor `(R, *shape)`.
 
-There are three strategies to run one, which `strategies` tells and chooses.
+There are three strategies to run a stack (`docs/decisions/0003`). *Dense*: all copies at once, gradients written out,
+where every layer is linear or a ReLU. *Folded*: all copies in one pass through the network, where small matrix products
+would leave the machine idle. *Sliced*: one copy after the other, where one copy fills the machine, where layers are of
+a kind that folding does not know, or where copies draw random numbers (dropout) that must not depend on their company.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from assay.core.runtime import key
 from assay.data.sets.augment import normalise
 from assay.engine.stack.cuda_graph import GraphedPass
-from assay.engine.stack.dense import DenseLayers, cross_entropy
-from assay.engine.stack.folded import FoldedLayers
-from assay.engine.stack.start import initialise, seeded
-from assay.engine.stack.strategies import choose_strategy, draws_random_numbers
+from assay.engine.stack.layers import DenseLayers, FoldedLayers, can_fold, split_prefix
+from assay.engine.stack.loss import Loss, cross_entropy, with_gradient
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from jaxtyping import Bool, Float, Int64, UInt8
 
-    from assay.engine.stack.strategies import Strategy
-
-__all__ = ["Gradients", "Stack", "Weigh", "Weights", "example_losses", "initialise", "predict"]
 Weights = dict[str, Tensor]
+Strategy = Literal["dense", "folded", "sliced"]
+Weigh = Callable[[Tensor, slice], Tensor]  # as `Batches.weigh`
 PREDICTION_ROWS = 4096
 
 
-class Weigh(Protocol):
-    """How much each example's loss counts in its copy's loss, seen after the forward pass and before the backward."""
+def choose_strategy(network: nn.Module, device: torch.device, precision: str) -> Strategy:
+    """Choose how a stack of this network runs on this device, as `python -m benchmarks.ways` measures it.
 
-    def __call__(self, losses: Float[Tensor, "copy batch"], copies: slice) -> Float[Tensor, "copy batch"]:
-        """Coefficients for the copies of the stack that `copies` names; a copy's loss is their product's sum."""
-        ...
+    Args:
+        network: the plain module.
+        device: where it runs.
+        precision: `float32`, or `bfloat16` for autocast, which gradients that are written out do not take part in.
+    """
+    if not can_fold(network) or draws_random_numbers(network):
+        return "sliced"
+    if precision == "float32" and split_prefix(network):
+        return "dense"
+    has_convolutions = any(isinstance(module, nn.Conv2d) for module in network.modules())
+    return "sliced" if has_convolutions and device.type == "cpu" else "folded"
+
+
+def draws_random_numbers(network: nn.Module) -> bool:
+    """Whether a training pass through `network` is random (dropout, stochastic depth)."""
+    stochastic = ("Dropout", "StochasticDepth", "RReLU")
+    return any(any(name in type(module).__name__ for name in stochastic) for module in network.modules())
+
+
+def initialise(
+    build: Callable[[], nn.Module], seeds: Sequence[int], device: torch.device
+) -> tuple[nn.Module, Weights, Weights]:
+    """One fresh network for each seed, stacked: the plain module, its parameters and its buffers `(copy, *shape)`.
+
+    Each network is what `build` makes right after `torch.manual_seed`, so it depends on its own seed alone.
+    """
+    networks = []
+    for seed in seeds:
+        with _seeded(key(seed, "initial weights"), torch.device("cpu")):
+            networks.append(build())
+    parameters = _stacked([dict(network.named_parameters()) for network in networks], device)
+    buffers = _stacked([dict(network.named_buffers()) for network in networks], device)
+    return networks[0].to(device), parameters, buffers
 
 
 @dataclass(frozen=True)
@@ -45,7 +77,7 @@ class Gradients:
     """What one pass over a batch gives.
 
     Attributes:
-        losses: cross-entropy of each example, before the update.
+        losses: of each example, before the update.
         correct: whether each example was classified rightly, before the update.
         used: examples of each copy that the backward pass saw (a coefficient other than 0).
         by_name: the gradient of each copy's loss for each parameter, (copy, *shape); the next pass may write over it.
@@ -66,6 +98,10 @@ class Stack:
         device: where it runs.
         precision: `bfloat16` runs the forward pass under autocast; weights and losses stay float32.
         strategy: how to run; chosen by `choose_strategy` unless a test or a benchmark insists.
+        loss: what `gradients` differentiates.
+
+    Raises:
+        ValueError: the strategy is `dense`, and the network has other layers.
     """
 
     def __init__(
@@ -75,9 +111,10 @@ class Stack:
         device: torch.device,
         precision: str = "float32",
         strategy: Strategy | None = None,
+        loss: Loss = cross_entropy,
     ) -> None:
         self.network, self.copies, self.device = network, copies, device
-        self.precision = precision
+        self.precision, self.loss = precision, loss
         self.strategy = strategy or choose_strategy(network, device, precision)
         self.draws = draws_random_numbers(network)
         self._dense = DenseLayers(network) if self.strategy == "dense" else None
@@ -93,20 +130,17 @@ class Stack:
         self,
         weights: Weights,
         inputs: Float[Tensor, "copy batch c h w"],
-        randomness: Sequence[int] | None = None,
     ) -> Float[Tensor, "copy batch class"]:
         """Logits of every copy on its own inputs, float32, in the mode (train or eval) that the network is in.
 
         Args:
             weights: parameters and buffers, `(copy, *shape)`; in training mode batch norm updates its statistics here.
             inputs: normalised images.
-            randomness: for each copy, the seed of the random numbers that its layers draw in this pass.
         """
         if self._dense:
             return self._dense.forward(weights, inputs)[-1]
         if self.strategy == "sliced":
-            parts = [self._copy(_slice(weights, r), inputs[r], _of(randomness, r)) for r in range(self.copies)]
-            return torch.stack(parts)
+            return torch.stack([self._copy(_of(weights, copy), inputs[copy]) for copy in range(self.copies)])
         with FoldedLayers(self.copies), self._autocast():
             logits = self._run(weights, inputs.flatten(0, 1))
         return logits.reshape(self.copies, -1, logits.shape[-1]).float()
@@ -128,7 +162,7 @@ class Stack:
             inputs: normalised images.
             labels: class numbers.
             weigh: coefficients of the examples' losses; without it, their mean.
-            randomness: as in `forward`.
+            randomness: for each copy, the seed of the random numbers that its layers draw in this pass.
         """
         if not self.network.training:
             self.network.train()
@@ -145,58 +179,41 @@ class Stack:
         weigh: Weigh | None = None,
         randomness: Sequence[int] | None = None,
     ) -> Gradients:
+        everything = slice(0, self.copies)
         if self._dense:
-            return self._dense_gradients(self._dense, weights, inputs, labels, weigh)
+            rows = self._dense.forward(weights, inputs)
+            losses, gradient = with_gradient(self.loss, rows[-1], labels)
+            coefficients = weigh(losses, everything) if weigh else None
+            gradient *= 1 / labels.shape[1] if coefficients is None else coefficients.unsqueeze(-1)
+            by_name = self._dense.backward(weights, rows, gradient)
+            return Gradients(losses, rows[-1].argmax(-1) == labels, _used(labels, coefficients), by_name)
         if self.strategy == "folded":
-            return self._folded_gradients(weights, buffers, inputs, labels, weigh)
-        parts = [
-            self._copy_gradients(
-                r, _slice(weights, r), _slice(buffers, r), inputs[r], labels[r], weigh, _of(randomness, r)
-            )
-            for r in range(self.copies)
-        ]
-        used = parts[0].used if weigh is None else torch.cat([torch.as_tensor(part.used) for part in parts])
+            leaves = _leaves(weights)
+            return self._differentiate(self.forward({**leaves, **buffers}, inputs), labels, leaves, weigh, everything)
+        parts = []  # one copy at a time, so that the activations of only one are in memory
+        for copy, seed in enumerate(randomness or [None] * self.copies):
+            leaves, own = _leaves(_of(weights, copy)), slice(copy, copy + 1)
+            logits = self._copy({**leaves, **_of(buffers, copy)}, inputs[copy], seed)[None]
+            parts.append(self._differentiate(logits, labels[own], leaves, weigh, own))
         return Gradients(
             torch.cat([part.losses for part in parts]),
             torch.cat([part.correct for part in parts]),
-            used,
+            torch.cat([torch.as_tensor(part.used) for part in parts]) if weigh else labels.shape[1],
             {name: torch.stack([part.by_name[name] for part in parts]) for name in weights},
         )
 
-    def _folded_gradients(
-        self, weights: Weights, buffers: Weights, inputs: Tensor, labels: Tensor, weigh: Weigh | None
+    def _differentiate(
+        self, logits: Tensor, labels: Tensor, leaves: Weights, weigh: Weigh | None, copies: slice
     ) -> Gradients:
-        leaves = {name: tensor.detach().requires_grad_() for name, tensor in weights.items()}
-        logits = self.forward({**leaves, **buffers}, inputs)
-        return _differentiate(logits, labels, leaves, weigh, slice(0, self.copies))
+        losses = self.loss(logits, labels)
+        coefficients = weigh(losses.detach(), copies) if weigh else None
+        total = losses.mean(1).sum() if coefficients is None else (coefficients * losses).sum()
+        by_name = dict(zip(leaves, torch.autograd.grad(total, list(leaves.values())), strict=True))
+        correct = logits.detach().argmax(-1) == labels
+        return Gradients(losses.detach(), correct, _used(labels, coefficients), by_name)
 
-    def _dense_gradients(
-        self, layers: DenseLayers, weights: Weights, inputs: Tensor, labels: Tensor, weigh: Weigh | None
-    ) -> Gradients:
-        rows = layers.forward(weights, inputs)
-        losses, gradient = cross_entropy(rows[-1], labels)
-        coefficients = weigh(losses, slice(0, self.copies)) if weigh else None
-        gradient *= 1 / labels.shape[1] if coefficients is None else coefficients.unsqueeze(-1)
-        correct = rows[-1].argmax(-1) == labels
-        return Gradients(losses, correct, _used(labels, coefficients), layers.backward(weights, rows, gradient))
-
-    def _copy_gradients(
-        self,
-        copy: int,
-        weights: Weights,
-        buffers: Weights,
-        inputs: Tensor,
-        labels: Tensor,
-        weigh: Weigh | None,
-        seed: int | None,
-    ) -> Gradients:
-        """One copy alone, so that the activations of only one copy are in memory at a time."""
-        leaves = {name: tensor.detach().requires_grad_() for name, tensor in weights.items()}
-        logits = self._copy({**leaves, **buffers}, inputs, seed)
-        return _differentiate(logits[None], labels[None], leaves, weigh, slice(copy, copy + 1))
-
-    def _copy(self, weights: Weights, inputs: Tensor, seed: int | None) -> Float[Tensor, "batch class"]:
-        with seeded(seed, self.device), self._autocast():
+    def _copy(self, weights: Weights, inputs: Tensor, seed: int | None = None) -> Float[Tensor, "batch class"]:
+        with _seeded(seed, self.device), self._autocast():
             return self._run(weights, inputs).float()
 
     def _run(self, weights: Weights, inputs: Tensor) -> Tensor:
@@ -232,48 +249,36 @@ def predict(
     copies = next(iter(weights.values())).shape[0]
     stack = Stack(network, copies, images.device)
     network.eval()
-    rows = max(64, PREDICTION_ROWS // copies)
     chunks = []
     with torch.no_grad():
-        for chunk in images.split(rows):
+        for chunk in images.split(max(64, PREDICTION_ROWS // copies)):
             inputs = normalise(chunk, mean, std)
             chunks.append(stack.forward(weights, inputs.expand(copies, *inputs.shape)))
     return torch.cat(chunks, dim=1)
 
 
-def example_losses(
-    logits: Float[Tensor, "copy batch class"], labels: Int64[Tensor, "copy batch"]
-) -> Float[Tensor, "copy batch"]:
-    """Cross-entropy of each example, in nats."""
-    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
+@contextmanager
+def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
+    """Draw from this seed inside; the random numbers of the world outside stay as they were."""
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
-def _differentiate(
-    logits: Float[Tensor, "copy batch class"],
-    labels: Int64[Tensor, "copy batch"],
-    leaves: Weights,
-    weigh: Weigh | None,
-    copies: slice,
-) -> Gradients:
-    losses = example_losses(logits, labels)
-    coefficients = weigh(losses.detach(), copies) if weigh else None
-    total = losses.mean(1).sum() if coefficients is None else (coefficients * losses).sum()
-    gradients = torch.autograd.grad(total, list(leaves.values()))
-    return Gradients(
-        losses.detach(),
-        logits.detach().argmax(-1) == labels,
-        _used(labels, coefficients),
-        dict(zip(leaves, gradients, strict=True)),
-    )
+def _stacked(states: Sequence[Mapping[str, Tensor]], device: torch.device) -> Weights:
+    return {name: torch.stack([state[name].detach() for state in states]).to(device) for name in states[0]}
+
+
+def _leaves(weights: Weights) -> Weights:
+    return {name: tensor.detach().requires_grad_() for name, tensor in weights.items()}
+
+
+def _of(weights: Weights, copy: int) -> Weights:
+    return {name: tensor[copy] for name, tensor in weights.items()}
 
 
 def _used(labels: Int64[Tensor, "copy batch"], coefficients: Tensor | None) -> Int64[Tensor, " copy"] | int:
     return labels.shape[1] if coefficients is None else (coefficients != 0).sum(1)
-
-
-def _slice(weights: Weights, copy: int) -> Weights:
-    return {name: tensor[copy] for name, tensor in weights.items()}
-
-
-def _of(randomness: Sequence[int] | None, copy: int) -> int | None:
-    return None if randomness is None else randomness[copy]

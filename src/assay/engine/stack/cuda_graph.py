@@ -18,61 +18,53 @@ if TYPE_CHECKING:
 
     from assay.engine.stack import Gradients, Weights
 
-    Pass = Callable[[Weights, Weights, Tensor, Tensor], Gradients]
-
 PASSES_BEFORE = 3
 
 
 class GraphedPass:
-    """Runs a pass, and once it has been run a few times on batches of one shape, replays it.
+    """Runs a pass, and once it has been run a few times on batches of one shape, records and replays it.
 
     Args:
         run: the pass: from weights, buffers, inputs and labels to gradients; it moves the buffers in place, draws no
             random numbers and asks nothing of the device.
     """
 
-    def __init__(self, run: Pass) -> None:
+    def __init__(self, run: Callable[[Weights, Weights, Tensor, Tensor], Gradients]) -> None:
         self._run = run
         self._shape: tuple[int, ...] = ()
         self._passes = 0
-        self._recording: _Recording | None = None
+        self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, weights: Weights, buffers: Weights, inputs: Tensor, labels: Tensor) -> Gradients:
         """What the pass gives; the gradients, but not the losses, lie where the last ones did."""
         if inputs.shape != self._shape:
-            self._shape, self._passes, self._recording = inputs.shape, 0, None
+            self._shape, self._passes, self._graph = inputs.shape, 0, None
         self._passes += 1
         if self._passes <= PASSES_BEFORE:
             return self._run(weights, buffers, inputs, labels)
-        if self._recording is None:
-            self._recording = _Recording(self._run, weights, buffers, inputs, labels)
-        return self._recording.replay(weights, buffers, inputs, labels)
+        if self._graph is None:
+            self._graph = self._record(weights, buffers, inputs, labels)
+        own_weights, own_buffers, own_inputs, own_labels = self._given
+        names = list(buffers)
+        _copy([*own_weights.values(), own_inputs], [*(weights[name] for name in own_weights), inputs])
+        _copy([own_labels, *(own_buffers[name] for name in names)], [labels, *buffers.values()])
+        self._graph.replay()
+        _copy(buffers.values(), [own_buffers[name] for name in names])
+        found = self._found
+        return replace(found, losses=found.losses.clone(), correct=found.correct.clone(), by_name=dict(found.by_name))
 
-
-class _Recording:
-    """A pass whose tensors stay where they are: what it is given is copied there."""
-
-    def __init__(self, run: Pass, weights: Weights, buffers: Weights, inputs: Tensor, labels: Tensor) -> None:
-        self._weights, self._buffers = _clones(weights), _clones(buffers)
-        self._inputs, self._labels = inputs.clone(), labels.clone()
-        given = (self._weights, self._buffers, self._inputs, self._labels)
+    def _record(self, weights: Weights, buffers: Weights, inputs: Tensor, labels: Tensor) -> torch.cuda.CUDAGraph:
+        """Record the pass on tensors that stay where they are: what a replay is given is copied there."""
+        self._given = _clones(weights), _clones(buffers), inputs.clone(), labels.clone()
         now, aside = torch.cuda.current_stream(), torch.cuda.Stream()
         aside.wait_stream(now)
         with torch.cuda.stream(aside):
-            run(*given)  # what libraries set up at a first call cannot be recorded
+            self._run(*self._given)  # what libraries set up at a first call cannot be recorded
         now.wait_stream(aside)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._found = run(*given)
-
-    def replay(self, weights: Weights, buffers: Weights, inputs: Tensor, labels: Tensor) -> Gradients:
-        _copy([*self._weights.values(), self._inputs], [*(weights[name] for name in self._weights), inputs])
-        _copy([self._labels], [labels])
-        _copy(self._buffers.values(), [buffers[name] for name in self._buffers])
-        self._graph.replay()
-        _copy([buffers[name] for name in self._buffers], self._buffers.values())
-        found = self._found
-        return replace(found, losses=found.losses.clone(), correct=found.correct.clone(), by_name=dict(found.by_name))
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._found = self._run(*self._given)
+        return graph
 
 
 def _clones(tensors: Weights) -> Weights:

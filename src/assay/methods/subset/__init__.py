@@ -19,7 +19,7 @@ from assay.core.errors import AssayError
 from assay.core.runtime import generator
 from assay.engine.batches import Batches, EpochBatches
 from assay.engine.optim import check_warm_up
-from assay.engine.stack.strategies import draws_random_numbers
+from assay.engine.stack import draws_random_numbers
 from assay.methods.subset.lbfgs import LbfgsPhase
 from assay.methods.subset.phases import MeasuredPhases, PhaseEvaluator
 

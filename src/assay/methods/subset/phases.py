@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from assay.engine.cost import KINDS
-from assay.engine.stack import example_losses, predict
-from assay.engine.step_rule import BatchStats, StepRule, StepWrapper
+from assay.engine.stack import predict
+from assay.engine.stack.loss import cross_entropy
+from assay.engine.step_rule import KINDS, BatchStats, StepRule, StepWrapper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,7 @@ class PhaseEvaluator:
         self, update: StepRule, images: Tensor, labels: Tensor
     ) -> tuple[Float[Tensor, "copy example"], Bool[Tensor, "copy example"]]:
         logits = predict(update.network, update.evaluated(), images, self.data.mean, self.data.std)
-        return example_losses(logits, labels), logits.argmax(-1) == labels
+        return cross_entropy(logits, labels), logits.argmax(-1) == labels
 
 
 class MeasuredPhases(StepWrapper):

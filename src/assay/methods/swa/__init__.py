@@ -21,9 +21,8 @@ from pydantic import Field
 from assay.core.config import PARAMS_FILE, Section
 from assay.core.errors import AssayError
 from assay.engine import batch_norm
-from assay.engine.averaging import Averaging
 from assay.engine.optim import rate_factor
-from assay.engine.parametrisation import Outcome
+from assay.engine.parametrisation import Averaging, Outcome
 from assay.models.artifact import Cost
 
 if TYPE_CHECKING:

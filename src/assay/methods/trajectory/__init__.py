@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from assay import models
 from assay.core.config import PARAMS_FILE, Section
 from assay.core.errors import AssayError
-from assay.engine.stack.dense import split_prefix
+from assay.engine.stack.layers import split_prefix
 from assay.methods.trajectory.acceptance import decide, decide_exactly, fits
 from assay.methods.trajectory.chain import Centring, Chains, TrajectoryUpdate
 from assay.methods.trajectory.coordinates import Coordinates, check_scales

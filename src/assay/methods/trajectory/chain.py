@@ -12,9 +12,8 @@ import torch
 from torch.nn import functional as F
 
 from assay.core.runtime import generator
-from assay.engine.cost import Counters
 from assay.engine.parametrisation import Outcome
-from assay.engine.step_rule import BatchStats, StepRule
+from assay.engine.step_rule import BatchStats, Counters, StepRule
 from assay.methods.trajectory.acceptance import Decision
 from assay.methods.trajectory.coordinates import Coordinates, shift_bias
 from assay.methods.trajectory.diagnostics import WINDOWS, Diagnostics

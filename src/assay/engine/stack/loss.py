@@ -1,0 +1,48 @@
+"""The loss: the fifth seam. How much does each example's prediction cost in training?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int64
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""From logits `(copy, batch, class)` and labels `(copy, batch)` to the loss of each example, `(copy, batch)`.
+
+A function of its arguments alone, made of differentiable PyTorch operations; each example counts for itself, so that a
+copy trains alone as it does in company. It must not read values on the host (`.item()`): a GPU replays it.
+"""
+
+
+def cross_entropy(
+    logits: Float[Tensor, "copy batch class"], labels: Int64[Tensor, "copy batch"]
+) -> Float[Tensor, "copy batch"]:
+    """Cross-entropy of each example, in nats: the loss of every method that gives no other."""
+    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
+
+
+def with_gradient(
+    loss: Loss, logits: Float[Tensor, "copy batch class"], labels: Int64[Tensor, "copy batch"]
+) -> tuple[Float[Tensor, "copy batch"], Float[Tensor, "copy batch class"]]:
+    """The loss of each example, and its gradient for the logits: written out for `cross_entropy`, else by autograd."""
+    if loss is not cross_entropy:
+        leaf = logits.detach().requires_grad_()
+        with torch.enable_grad():
+            losses = loss(leaf, labels)
+        return losses.detach(), torch.autograd.grad(losses.sum(), leaf)[0].contiguous()
+    log_probabilities, chosen = logits.log_softmax(-1), labels.unsqueeze(-1)
+    one_hot = chosen == _classes(logits.shape[-1], logits.device)  # deterministic scatters sort on a GPU: half a step
+    gradient = log_probabilities.exp().add_(one_hot, alpha=-1)
+    return -log_probabilities.gather(-1, chosen).squeeze(-1), gradient
+
+
+@cache
+def _classes(count: int, device: torch.device) -> Int64[Tensor, " class"]:
+    return torch.arange(count, device=device)
