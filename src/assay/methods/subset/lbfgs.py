@@ -27,7 +27,7 @@ class LbfgsPhase(StepWrapper):
     """Each copy walks by L-BFGS on its own subset for a while; then the inner update goes on from there.
 
     A step is one iteration. The line search decides how often it runs the whole subset, and every run is billed.
-    Each copy has its own optimizer: an inner product or a line search over a whole stack would tie the copies together.
+    Each copy has its own optimizer, since an inner product over a whole stack would tie the copies together.
 
     Args:
         inner: what follows; its stored weights are moved in place.
@@ -91,7 +91,7 @@ class LbfgsPhase(StepWrapper):
         return {**super().state(), "lbfgs": [optimizer.state_dict() for optimizer in self._optimizers]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
+        """Set the inner update's state, and the curvature of each copy."""
         super().restore(state)
         self._optimizers = self._optimizers[: len(state["lbfgs"])]
         for optimizer, own in zip(self._optimizers, state["lbfgs"], strict=True):
