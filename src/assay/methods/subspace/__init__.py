@@ -15,7 +15,7 @@ from assay import models
 from assay.core.config import PARAMS_FILE, Section
 from assay.core.errors import AssayError
 from assay.core.runtime import key
-from assay.methods.subspace.endpoints import Endpoints, Points, layers
+from assay.methods.subspace.endpoints import Endpoints, layers
 from assay.methods.subspace.geometry import Shape  # noqa: TC001 (pydantic reads annotations at run time)
 
 if TYPE_CHECKING:
@@ -24,11 +24,7 @@ if TYPE_CHECKING:
     from assay.engine.context import TrainContext
     from assay.engine.step_rule import StepRule
 
-PAPER = {
-    "key": "wortsman2021",
-    "topic": "Neural-network subspaces",
-    "cited": "Wortsman et al. 2021, ICML",
-}
+PAPER = {"key": "wortsman2021", "topic": "Neural-network subspaces", "cited": "Wortsman et al. 2021, ICML"}
 CONTRACT_ARMS: dict[str, dict[str, Any]] = {
     "line": {},
     "curve": {"options": {"shape": "curve"}},
@@ -73,17 +69,21 @@ class Options(Section):
         return value
 
     @property
-    def points(self) -> Points:
-        """The subspace."""
-        count = {"line": 2, "curve": 3, "simplex": self.endpoints or 3}[self.shape]
-        return Points(self.shape, count, self.beta, self.layerwise, self.pair, self.combine)
+    def count(self) -> int:
+        """m, with a curve's bend."""
+        return {"line": 2, "curve": 3, "simplex": self.endpoints or 3}[self.shape]
+
+    @property
+    def ends(self) -> int:
+        """The endpoints that are points of the subspace: all but a curve's bend."""
+        return 2 if self.shape == "curve" else self.count
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
     """Refuse to draw layer by layer where there is one layer.
 
     Raises:
-        AssayError: the model has one.
+        AssayError: the model has one layer.
     """
     if options.layerwise and len(layers(models.blueprint(run.model.name, images, run.model.arguments))) < 2:
         raise AssayError(
@@ -94,7 +94,7 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
 
 def variants(options: Options) -> dict[str, int]:
     """The midpoint, the ensemble of the ends, and of a line or curve also a pair in between."""
-    found = {"midpoint": 1, "ensemble": options.points.ends}
+    found = {"midpoint": 1, "ensemble": options.ends}
     return found if options.shape == "simplex" else {**found, "pair": 2}
 
 
@@ -104,14 +104,13 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
 
 
 def update(context: TrainContext, options: Options) -> StepRule:
-    """Store m networks a seed, drawn independently of each other, and fill the second seam with points between them.
+    """Gradient training of m networks a seed, drawn independently of each other, through points between them.
 
     The first endpoint starts where the baseline's network of the same seed does.
     """
-    seeds, points = context.run.seeds, options.points
+    seeds = context.run.seeds
     network, first, buffers = context.fresh(seeds)
-    numbers = range(1, points.endpoints)
-    others = [context.fresh([key(seed, "endpoint", number) for seed in seeds])[1] for number in numbers]
+    others = [context.fresh([key(seed, "endpoint", n) for seed in seeds])[1] for n in range(1, options.count)]
     stored = {name: torch.stack([parameters[name] for parameters in (first, *others)], 1) for name in first}
-    endpoints = Endpoints(points, network, buffers, seeds, context.data, context.run.train.batch_size)
-    return context.gradient_update(batches=context.batches(), parametrisation=endpoints, stored=stored)
+    endpoints = Endpoints(options, network, buffers, context)
+    return context.gradient_update(context.batches(), endpoints, stored=stored)

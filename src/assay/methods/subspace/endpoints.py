@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -21,49 +20,12 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor, nn
 
-    from assay.data.sets.prepared import Prepared
+    from assay.engine.context import TrainContext
     from assay.engine.stack import Weights
-    from assay.methods.subspace.geometry import Shape
-    from assay.models.artifact import Combine
+    from assay.methods.subspace import Options
 
 ALPHAS = tuple(step / 20 for step in range(21))
 EXAMPLES_FOR_CURVES = 2048
-
-
-@dataclass(frozen=True)
-class Points:
-    """Which points of which subspace.
-
-    Attributes:
-        shape: of the subspace.
-        endpoints: m, with a curve's bend.
-        beta: β, how strongly endpoints are held apart.
-        layerwise: whether each layer's point is drawn for itself, or one serves the whole network.
-        pair: α of the variant `pair`, which combines the networks at α and 1 - α; a simplex has none.
-        combine: how the networks of an ensemble or pair become one prediction.
-    """
-
-    shape: Shape
-    endpoints: int
-    beta: float
-    layerwise: bool
-    pair: float
-    combine: Combine = "mean_probability"
-
-    @property
-    def ends(self) -> int:
-        """The endpoints that are points of the subspace: all but a curve's bend."""
-        return 2 if self.shape == "curve" else self.endpoints
-
-    def middle(self) -> Float[Tensor, " endpoint"]:
-        """Coefficients of the midpoint: α = 1/2, or the centre of the simplex."""
-        if self.shape == "simplex":
-            return torch.full((self.endpoints,), 1 / self.endpoints, dtype=torch.float64)
-        return self.at([0.5])[0]
-
-    def at(self, alphas: Sequence[float]) -> Float[Tensor, "point endpoint"]:
-        """Coefficients at these α of a line or a curve."""
-        return geometry.along(self.shape, torch.tensor(alphas, dtype=torch.float64))
 
 
 def layers(network: nn.Module) -> list[str]:
@@ -77,28 +39,17 @@ class Endpoints(Parametrisation):
     The gradients are written out: autograd would keep and copy more, and at small networks memory is what costs.
 
     Args:
-        points: the subspace.
+        options: of the arm.
         network: the plain module.
         buffers: of a fresh stack, for their names and shapes.
-        seeds: one for each copy; they decide its points.
-        data: the prepared data, for batch norm.
-        batch_size: likewise.
+        context: the training; each copy's seed decides its points, the data serves batch norm.
     """
 
-    def __init__(
-        self,
-        points: Points,
-        network: nn.Module,
-        buffers: Weights,
-        seeds: Sequence[int],
-        data: Prepared,
-        batch_size: int,
-    ) -> None:
-        self._points, self._network, self._buffers, self._seeds = points, network, buffers, tuple(seeds)
-        self._data, self._batch_size = data, batch_size
-        self._layers = layers(network) if points.layerwise else [""]
+    def __init__(self, options: Options, network: nn.Module, buffers: Weights, context: TrainContext) -> None:
+        self._options, self._network, self._buffers, self._context = options, network, buffers, context
+        self._layers = layers(network) if options.layerwise else [""]
         self._weight_names = list(weight_names(network))
-        self._pairs = list(combinations(range(points.endpoints), 2))
+        self._pairs = list(combinations(range(options.count), 2))
         self._step, self._drawn = -1, (torch.empty(0), torch.empty(0))
 
     def weights(self, stored: Weights, step: int) -> Weights:
@@ -109,42 +60,43 @@ class Endpoints(Parametrisation):
     def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
         """The chain rule to the endpoints, and the gradient of what holds a pair of them apart."""
         coefficients, pairs = self._draw(step)
-        beta = self._points.beta
-        inner = geometry.products(stored[name] for name in self._weight_names) if beta else None
-        pull = None if inner is None else geometry.cosine_gradient(inner, pairs, beta)
         carried = {name: geometry.spread(gradients[name], coefficients[:, self._layer(name)]) for name in stored}
-        if pull is not None:
+        if self._options.beta:
+            inner = geometry.products(stored[name] for name in self._weight_names)
+            pull = geometry.cosine_gradient(inner, pairs, self._options.beta)
             for name in self._weight_names:
                 carried[name].flatten(2).baddbmm_(pull, stored[name].flatten(2))
         return carried
 
     def evaluated(self, stored: Weights) -> Weights:
         """The midpoint; batch norm's statistics are from the first `EXAMPLES_FOR_CURVES`, to be had at every look."""
-        return self._network_at(stored, self._points.middle(), EXAMPLES_FOR_CURVES)
+        return self._network_at(stored, self._middle(), EXAMPLES_FOR_CURVES)
 
     def variants(self, stored: Weights, buffers: Weights) -> dict[str, Outcome]:  # noqa: ARG002
         """`midpoint`, `ensemble` (of the endpoints, but for a curve's bend), and of a line or curve also `pair`."""
-        ends = torch.eye(self._points.endpoints, dtype=torch.float64)[: self._points.ends]
-        found = {
-            "midpoint": self._outcome(stored, self._points.middle()[None]),
-            "ensemble": self._outcome(stored, ends),
+        options = self._options
+        rows = {
+            "midpoint": self._middle()[None],
+            "ensemble": torch.eye(options.count, dtype=torch.float64)[: options.ends],
         }
-        if self._points.shape != "simplex":
-            found["pair"] = self._outcome(stored, self._points.at([self._points.pair, 1 - self._points.pair]))
-        return found
+        if options.shape != "simplex":
+            rows["pair"] = self._at([options.pair, 1 - options.pair])
+        return {name: self._outcome(stored, each) for name, each in rows.items()}
 
     def sweeps(self, stored: Weights, buffers: Weights) -> dict[str, Swept]:  # noqa: ARG002
         """The networks along a line or curve, named after it, at α = 0, 0.05, ..., 1."""
-        shape = self._points.shape
+        shape = self._options.shape
         if shape == "simplex":
             return {}
-        rows = self._points.at(ALPHAS)
+        rows, bent = self._at(ALPHAS), shape == "curve"
         networks = [self._network_at(stored, row) for row in rows] if self._buffers else []
         found = {name: torch.stack([network[name] for network in networks], 1) for name in self._buffers}
-        bent = shape == "curve"
-        tensors = f"{shape}{POINTS}" if bent else "ensemble"
         sweep = Sweep(
-            axis="alpha", at=list(ALPHAS), tensors=tensors, coefficients=rows.tolist(), combine=self._points.combine
+            axis="alpha",
+            at=list(ALPHAS),
+            tensors=f"{shape}{POINTS}" if bent else "ensemble",
+            coefficients=rows.tolist(),
+            combine=self._options.combine,
         )
         return {shape: Swept(sweep, found, stored if bent else None)}
 
@@ -162,19 +114,31 @@ class Endpoints(Parametrisation):
     def _draw(self, step: int) -> tuple[Float[Tensor, "copy layer endpoint"], Float[Tensor, "copy endpoint endpoint"]]:
         """Each copy's points and pair of this step: functions of its seed and the step."""
         if step != self._step:
-            count, shape = self._points.endpoints, self._points.shape
-            coefficients, pairs = [], torch.zeros(len(self._seeds), count, count)
-            for copy, seed in enumerate(self._seeds):
+            count, seeds = self._options.count, self._context.run.seeds
+            coefficients, pairs = [], torch.zeros(len(seeds), count, count)
+            for copy, seed in enumerate(seeds):
                 source = generator(seed, "subspace", step)
-                coefficients.append(geometry.draw(shape, count, len(self._layers), source))
+                coefficients.append(geometry.draw(self._options.shape, count, len(self._layers), source))
                 i, j = self._pairs[int(torch.randint(len(self._pairs), (), generator=source))]
                 pairs[copy, i, j] = pairs[copy, j, i] = 1
-            device = self._data.train.images.device
+            device = self._context.device
             self._step, self._drawn = step, (torch.stack(coefficients).float().to(device), pairs.to(device))
         return self._drawn
 
     def _layer(self, name: str) -> int:
-        return self._layers.index(name.rpartition(".")[0]) if self._points.layerwise else 0
+        return self._layers.index(name.rpartition(".")[0]) if self._options.layerwise else 0
+
+    def _at(self, alphas: Sequence[float]) -> Float[Tensor, "point endpoint"]:
+        return geometry.along(self._options.shape, torch.tensor(alphas, dtype=torch.float64))
+
+    def _middle(self) -> Float[Tensor, " endpoint"]:
+        """Coefficients of the midpoint: α = 1/2, or the centre of the simplex."""
+        count = self._options.count
+        return (
+            torch.full((count,), 1 / count, dtype=torch.float64)
+            if self._options.shape == "simplex"
+            else self._at([0.5])[0]
+        )
 
     def _network_at(
         self, stored: Weights, coefficients: Float[Tensor, " endpoint"], examples: int | None = None
@@ -183,11 +147,11 @@ class Endpoints(Parametrisation):
         first = next(iter(stored.values()))
         rows = coefficients.to(first).expand(len(first), -1)
         parameters = {name: geometry.mix(tensor, rows) for name, tensor in stored.items()}
-        settings = (self._data, self._batch_size, examples)
+        settings = (self._context.data, self._context.run.train.batch_size, examples)
         return parameters | batch_norm.recomputed(self._network, parameters, self._buffers, *settings)
 
     def _outcome(self, stored: Weights, rows: Float[Tensor, "member endpoint"]) -> Outcome:
         members = [self._network_at(stored, row) for row in rows]
         weights = {name: torch.stack([member[name] for member in members], 1) for name in members[0]}
-        samples = len(members) * batch_norm.examples_seen(self._network, self._data)
-        return Outcome(weights, self._points.combine, prior_cost=Cost(forward_samples=samples))
+        samples = len(members) * batch_norm.examples_seen(self._network, self._context.data)
+        return Outcome(weights, self._options.combine, prior_cost=Cost(forward_samples=samples))
