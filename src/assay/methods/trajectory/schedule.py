@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -21,13 +21,7 @@ LOGISTIC = 1.7**2  # variance of the normal that is closest to a logistic
 
 @dataclass(frozen=True)
 class Annealing:
-    """The bias s of each sweep: geometric from `start` to `end` over the burn-in, then constant.
-
-    Attributes:
-        start: s of the first sweep.
-        end: s of the samples.
-        sweeps: of the burn-in.
-    """
+    """The bias s of each sweep: geometric from `start` to `end` over the `sweeps` of the burn-in, then constant."""
 
     start: float
     end: float
@@ -80,24 +74,12 @@ class Steering:
             self.sigma *= torch.tensor(factors, dtype=torch.float64, device=self.sigma.device)
             self._sums.zero_()
 
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        return {"sigma": self.sigma, "sums": self._sums}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
-        self.sigma.copy_(state["sigma"])
-        self._sums.copy_(state["sums"])
-
 
 def mobility_slope(mean: float, variance: float) -> float:
     """Slope of log mobility over log σ, with the logistic noise of Barker's rule as a normal one of variance 1.7².
 
-    Then E[p (1 - p)] is in proportion to exp(-m² / 2A) / √A, A = 1.7² + v.
-
-    Args:
-        mean: m, of s ΔL over tests; it grows as σ².
-        variance: v, of s ΔL over tests; it grows as σ².
+    Then E[p (1 - p)] is in proportion to exp(-m² / 2A) / √A, A = 1.7² + v. Mean m and variance v of s ΔL over tests
+    grow as σ².
     """
     v = max(variance, 0.0)
     a = LOGISTIC + v
