@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from assay.methods.trajectory.moves import halves, places, propose, random_subset
-from tests.unit.engine.quadratic import CPU
+from tests.unit.methods.quadratic import CPU
 
 MOVES = pytest.mark.parametrize(("beta", "fraction"), [(1.0, 1.0), (0.5, 1.0), (1.0, 0.3)])
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from assay.methods.trajectory.acceptance import Decision, decide_exactly
-from tests.unit.engine.quadratic import Toy, excess_loss, run
+from tests.unit.methods.quadratic import Toy, excess_loss, run
 
 TAU, S, SIGMA = 4, 50.0, 0.3
 

@@ -14,7 +14,7 @@ from assay.methods.trajectory.acceptance import (
     decide_exactly,
     mixing_variance,
 )
-from tests.unit.engine.quadratic import moments
+from tests.unit.methods.quadratic import moments
 
 TESTS = 200_000
 
