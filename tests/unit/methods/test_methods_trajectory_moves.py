@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from assay.methods.trajectory.moves import halves, places, propose, random_subset
+from assay.methods.trajectory.moves import Places, halves, propose, random_subset
 from tests.unit.methods.quadratic import CPU
 
 MOVES = pytest.mark.parametrize(("beta", "fraction"), [(1.0, 1.0), (0.5, 1.0), (1.0, 0.3)])
@@ -25,7 +25,7 @@ def test_between_fixed_ends_the_marginals_are_a_brownian_bridge(beta, fraction):
     tau, sigma, chains, generator = 6, 0.7, 1500, torch.Generator().manual_seed(0)
     theta = torch.zeros(chains, tau, 10)
     theta[:, -1] = 2.0
-    inner = [places(torch.arange(first, tau - 1, 2), tau) for first in (1, 2)]
+    inner = [Places(torch.arange(first, tau - 1, 2), tau) for first in (1, 2)]
     for _ in range(60 if beta == fraction == 1 else 250):
         for half in inner:
             accept_all(theta, half, sigma, beta, fraction, generator)
@@ -54,7 +54,7 @@ def test_a_masked_proposal_moves_exactly_its_share_of_coordinates():
     moving = random_subset(14, 101, 0.25, torch.Generator().manual_seed(2)).view(7, 2, 101)
     noise = torch.randn(7, 2, 101)
     models = torch.tensor([1, 3])
-    proposal = propose(theta, places(models, 4), torch.ones(7), 1.0, noise, moving)
+    proposal = propose(theta, Places(models, 4), torch.ones(7), 1.0, noise, moving)
     changed = proposal != theta[:, models]
     assert torch.equal(changed, moving)
     assert (changed.sum(2) == 25).all()
@@ -78,6 +78,6 @@ def test_a_lone_model_walks_from_where_it_is():
 
 
 def test_ends_have_one_neighbour_and_inner_models_two():
-    theta, every = torch.arange(4.0).square().view(1, 4, 1), places(torch.arange(4), 4)
+    theta, every = torch.arange(4.0).square().view(1, 4, 1), Places(torch.arange(4), 4)
     assert means(theta, every).flatten().tolist() == [1.0, 2.0, 5.0, 4.0]
     assert every.deviation.tolist() == pytest.approx([1.0, 0.5**0.5, 0.5**0.5, 1.0])

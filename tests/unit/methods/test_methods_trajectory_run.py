@@ -20,7 +20,7 @@ from assay.methods import trajectory
 from assay.methods.trajectory.acceptance import Decision
 from assay.methods.trajectory.chain import Coordinates
 from assay.methods.trajectory.diagnostics import Memory, flags
-from assay.methods.trajectory.schedule import Annealing, Steering
+from assay.methods.trajectory.moves import Annealing, Steering
 from benchmarks import trajectory_tuning
 
 ROOT = Path(__file__).parents[3]

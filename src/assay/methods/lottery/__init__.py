@@ -52,16 +52,7 @@ CONTRACT_ARMS = {
 
 
 class Options(Section):
-    """A pruning round, as `assay.core.config.lottery.Lottery.options` words it.
-
-    Attributes:
-        round: n, from 1.
-        after: what it starts from: `baseline` or `round-<n-1>`.
-        prune_fraction: the share of the surviving weights to prune, by kind of layer.
-        scope: whether layers are pruned one by one or ranked together.
-        rewind: the step whose weights the survivors go back to.
-        controls: what trains beside the ticket.
-    """
+    """A pruning round: what `assay.core.config.lottery.Lottery.options` says of it."""
 
     round: int
     after: str

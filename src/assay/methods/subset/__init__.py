@@ -119,16 +119,12 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
 
 def update(context: TrainContext, options: Options) -> StepRule:
     """Gradient training in phases, whose networks are measured after each."""
-    run, outputs = context.run, context.data.images.classes
+    run = context.run
     first = options.pretraining_steps(run.train.steps)
     batches = SubsetBatches(context.labels, run.seeds, run.train.batch_size, options.k, first)
     inner = context.gradient_update(batches)
-    size, parameters = batches.subset.shape[1], models.parameter_count(inner.network)
-    q = round(overdetermination(size, outputs, parameters), 6)
-    terms = dict(zip(TERMS, (options.k, size, outputs, parameters, q), strict=True))
-    ends = {run.train.steps: FROM_SCRATCH} if options.k == 1 else {first: PRETRAINING, run.train.steps: FINE_TUNING}
     moved = LbfgsPhase(inner, batches.subset, first) if options.pretrain_with == "lbfgs" else inner
-    return MeasuredPhases(moved, ends, context, batches, terms)
+    return MeasuredPhases(moved, batches, context, options.k)
 
 
 def split(examples: int, k: int, seed: int) -> tuple[Int64[Tensor, " part"], ...]:
@@ -182,24 +178,19 @@ class MeasuredPhases(StepWrapper):
 
     Args:
         inner: the update that does everything else.
-        ends: the names of the phases by their number of steps done at the end, in order.
-        context: the training, for its data; the validation set may be empty.
         batches: of the update, for each copy's subset and labels.
-        terms: of Q, for the record.
+        context: the training, for its data; the validation set may be empty.
+        k: the subset is 1/k of the training set.
     """
 
-    def __init__(
-        self,
-        inner: StepRule,
-        ends: dict[int, str],
-        context: TrainContext,
-        batches: SubsetBatches,
-        terms: dict[str, float],
-    ) -> None:
+    def __init__(self, inner: StepRule, batches: SubsetBatches, context: TrainContext, k: int) -> None:
         super().__init__(inner)
-        self._ends, self._data, self._subset, self._terms = ends, context.data, batches.subset, terms
+        self._data, self._subset, steps = context.data, batches.subset, context.run.train.steps
+        self._ends = {steps: FROM_SCRATCH} if k == 1 else {batches.pretraining: PRETRAINING, steps: FINE_TUNING}
         everything = torch.arange(batches.examples, device=context.device)
         self._labels = batches.labels(everything.expand(len(batches.seeds), -1))
+        of_q = (self._subset.shape[1], self._data.images.classes, models.parameter_count(inner.network))
+        self._terms = dict(zip(TERMS, (k, *of_q, round(overdetermination(*of_q), 6)), strict=True))
         self._phases: list[dict[str, Any]] = []
 
     def step(self, step: int) -> BatchStats:

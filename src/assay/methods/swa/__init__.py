@@ -24,11 +24,8 @@ from assay.engine.parametrisation import Outcome
 from assay.models.artifact import Cost
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from assay.core.config import Run, Train
     from assay.data.sets.images import Images
-    from assay.data.sets.prepared import Prepared
     from assay.engine.context import TrainContext
     from assay.engine.stack import Weights
     from assay.engine.step_rule import StepRule
@@ -102,25 +99,16 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
 
 def update(context: TrainContext, options: Options) -> StepRule:
     """Gradient training that also keeps an average of the weights."""
-    network, _, buffers = context.fresh(context.run.seeds)
-    averaging = WeightAveraging(context.run.train, options, network, buffers, context.data)
-    return context.gradient_update(context.batches(), averaging=averaging)
+    return context.gradient_update(context.batches(), averaging=WeightAveraging(context, options))
 
 
 class WeightAveraging(Averaging):
-    """The equal average of the weights at the ends of cycles.
+    """The equal average of the weights at the ends of cycles."""
 
-    Args:
-        train: the budget.
-        options: of the arm.
-        network: the plain module.
-        buffers: of a fresh stack, for their names and shapes.
-        data: the prepared data, for the length of an epoch and for batch norm.
-    """
-
-    def __init__(self, train: Train, options: Options, network: nn.Module, buffers: Weights, data: Prepared) -> None:
-        self._train, self._options, self._network, self._buffers, self._data = train, options, network, buffers, data
-        self._first, self._cycle = options.cycles(train, len(data.train.labels))
+    def __init__(self, context: TrainContext, options: Options) -> None:
+        self._train, self._data, self._options = context.run.train, context.data, options
+        self._network, _, self._buffers = context.fresh(context.run.seeds)
+        self._first, self._cycle = options.cycles(self._train, len(self._data.train.labels))
         self._average: Weights = {}
         self._count = 0
 

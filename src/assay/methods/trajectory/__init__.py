@@ -175,7 +175,7 @@ def update(context: TrainContext, options: Options) -> TrajectoryUpdate:
         parameters = {name: tensor.detach() for name, tensor in warm.stored.items()}
     theta = starting_chains(coordinates.flat(parameters), run.seeds, options.tau, options.sigma, options.start)
     sweeps = budget(run.train, options).steps
-    sampling = TrajectoryUpdate(network, networks, context.labels, run.seeds, theta, coordinates, options, sweeps)
+    sampling = TrajectoryUpdate(context, network, networks, theta, coordinates, options, sweeps)
     if warm:
         sampling.counters.restore(warm.counters.state())
     return sampling

@@ -38,19 +38,12 @@ SIZES_LOG2 = 3  # eight batch sizes between a power of two and the next: tests o
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over the examples of a batch, in float64; δ is what an example loses by the move.
+    """Sums over the examples of a batch, in float64; δ is what an example loses by the move."""
 
-    Attributes:
-        count: n, of each batch.
-        change: Σδ, Σδ² and Σδ³.
-        loss: Σ of the loss before the move.
-        correct: how many examples the model before the move classifies correctly.
-    """
-
-    count: Int64[Tensor, " batch"]
-    change: Float64[Tensor, "3 batch"]
-    loss: Float64[Tensor, " batch"]
-    correct: Float64[Tensor, " batch"]
+    count: Int64[Tensor, " batch"]  # n
+    change: Float64[Tensor, "3 batch"]  # Σδ, Σδ² and Σδ³
+    loss: Float64[Tensor, " batch"]  # before the move
+    correct: Float64[Tensor, " batch"]  # how many examples the model before the move classifies correctly
 
     def central(self) -> tuple[Float64[Tensor, " batch"], Float64[Tensor, " batch"]]:
         """Variance and third central moment of δ."""
@@ -61,35 +54,20 @@ class Moments:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the tests decided, `(test,)` each.
+    """What the tests decided."""
 
-    Attributes:
-        accepted: whether the model moves.
-        batch: n, the examples that the test looked at, pilots included.
-        growing: of these, those whose number grows with the size of the move; 0 where a batch is as small as can be.
-        forward: forward samples: two for each example of a mini-batch; N for each model run on all examples.
-        exact: whether the test was decided on all examples.
-        change: the estimate of s ΔL.
-        variance: of this estimate.
-        loss: of the old model, from the pilots or all examples: an unbiased estimate.
-        correct: its accuracy there.
-        skewness: |skewness| of δ over √n: what is not Gaussian in the mean of the batch; 0 in an exact test.
-        kept_loss: loss over all examples of the model that stays, where it is known; else NaN.
-        kept_correct: its accuracy, likewise.
-    """
-
-    accepted: Bool[Tensor, " test"]
-    batch: Int64[Tensor, " test"]
-    growing: Int64[Tensor, " test"]
-    forward: Int64[Tensor, " test"]
-    exact: Bool[Tensor, " test"]
-    change: Float64[Tensor, " test"]
-    variance: Float64[Tensor, " test"]
-    loss: Float64[Tensor, " test"]
-    correct: Float64[Tensor, " test"]
-    skewness: Float64[Tensor, " test"]
-    kept_loss: Float64[Tensor, " test"]
-    kept_correct: Float64[Tensor, " test"]
+    accepted: Bool[Tensor, " test"]  # whether the model moves
+    batch: Int64[Tensor, " test"]  # n, the examples that the test looked at, pilots included
+    growing: Int64[Tensor, " test"]  # of these, those whose number grows with the move; 0 for the smallest batch
+    forward: Int64[Tensor, " test"]  # two for each example of a mini-batch; N for each model run on all examples
+    exact: Bool[Tensor, " test"]  # whether the test was decided on all examples
+    change: Float64[Tensor, " test"]  # the estimate of s ΔL
+    variance: Float64[Tensor, " test"]  # of this estimate
+    loss: Float64[Tensor, " test"]  # of the old model, unbiased: from the pilots or all examples
+    correct: Float64[Tensor, " test"]  # its accuracy there
+    skewness: Float64[Tensor, " test"]  # |skewness| of δ over √n, which the mean of the batch keeps; 0 in an exact test
+    kept_loss: Float64[Tensor, " test"]  # over all examples, of the model that stays; NaN where not known
+    kept_correct: Float64[Tensor, " test"]  # its accuracy, likewise
 
 
 def mixing_variance(count: int, generator: torch.Generator) -> Float64[Tensor, " test"]:

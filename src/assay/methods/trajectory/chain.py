@@ -19,16 +19,16 @@ from assay.engine.parametrisation import Outcome
 from assay.engine.step_rule import BatchStats, StepRule
 from assay.methods.trajectory.acceptance import Decision, decide, decide_exactly
 from assay.methods.trajectory.diagnostics import PROBED, WINDOWS, Diagnostics, Memory, short
-from assay.methods.trajectory.moves import draw, halves, move_models
+from assay.methods.trajectory.moves import Annealing, Steering, draw, halves, move_models
 from assay.methods.trajectory.networks import NetworkPairs
-from assay.methods.trajectory.schedule import Annealing, Steering
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from jaxtyping import Float, Int64
     from torch import nn
 
+    from assay.engine.context import TrainContext
     from assay.engine.stack import Weights
     from assay.methods.trajectory import Options
     from assay.methods.trajectory.networks import DenseNetworks, StackedNetworks
@@ -87,10 +87,9 @@ class TrajectoryUpdate(StepRule):
     """One step is one sweep: every model of every chain is proposed a move once, every other model at a time.
 
     Args:
+        context: the training, for its labels and seeds: one for each chain.
         network: the plain module.
-        networks: runs pairs of its copies on training examples.
-        labels: of the training set: one list, or one for each chain.
-        seeds: one for each chain.
+        networks: runs its copies on training examples.
         theta: where the chains start; changed in place.
         coordinates: what theta means.
         options: of the arm.
@@ -99,10 +98,9 @@ class TrajectoryUpdate(StepRule):
 
     def __init__(
         self,
+        context: TrainContext,
         network: nn.Module,
         networks: DenseNetworks | StackedNetworks,
-        labels: Int64[Tensor, "*chain example"],
-        seeds: Sequence[int],
         theta: Float[Tensor, "chain tau d"],
         coordinates: Coordinates,
         options: Options,
@@ -114,11 +112,11 @@ class TrajectoryUpdate(StepRule):
         self.diagnostics = Diagnostics(chains, options.block, device)
         self.annealing = Annealing(options.s_start or options.s, options.s, int(options.burn_in * sweeps))
         self.steering = Steering(options.sigma, chains, tau, device, steer=options.steer)
-        self._networks, self._seeds, self._coordinates, self._sweeps = networks, tuple(seeds), coordinates, sweeps
-        self._labels = labels.expand(chains, -1).contiguous()
+        self._networks, self._seeds, self._coordinates, self._sweeps = networks, context.run.seeds, coordinates, sweeps
+        self._labels: Int64[Tensor, "chain example"] = context.labels.expand(chains, -1).contiguous()
         self._halves = halves(tau, device)
         self._known = torch.full((2, chains, tau), torch.nan, dtype=torch.float64, device=device)
-        probed = (chains, tau, min(PROBED, labels.shape[-1]))
+        probed = (chains, tau, min(PROBED, self._labels.shape[-1]))
         self._memory = Memory(self.annealing.sweeps, sweeps, probed, device)
 
     @property

@@ -1,4 +1,4 @@
-"""Moves of a chain: models are drawn anew between their neighbours, tested, and kept or not.
+"""Moves of a chain: models are drawn anew between their neighbours and tested; and the schedule of s and σ.
 
 Mair, Causer and Garrahan (arXiv 2306.13442): a trajectory is a chain of models whose increments cost
 Σ ‖θ_{t+1} - θ_t‖² / 2σ². Given its neighbours, a model of that reference dynamics is Gaussian (a Brownian bridge), so a
@@ -30,52 +30,40 @@ if TYPE_CHECKING:
         [NetworkPairs, float, Float64[Tensor, " test"], Float64[Tensor, " test"], Float64[Tensor, "2 test"]], Decision
     ]
 
+TESTS_A_LOOK = 100  # of each chain, between two looks
+GAIN, MOST_CHANGE = 0.2, 0.2  # of log σ at a look
+LOGISTIC = 1.7**2  # variance of the normal that is closest to a logistic
 
-@dataclass(frozen=True)
+
 class Places:
     """Some models of a chain, no two of them neighbours, and what the reference dynamics says of them.
 
     Attributes:
-        models: their numbers.
-        left: of each, the neighbour before it; of the first model, the one after it.
-        right: of each, the neighbour after it; of the last model, the one before it.
-        deviation: of each, given its neighbours, in units of σ.
+        models: their numbers, `(model,)`, as all below.
+        left, right: their neighbours; an end has the same one twice, and a lone model is its own.
+        deviation: of each given its neighbours, in units of σ.
     """
 
-    models: Int64[Tensor, " model"]
-    left: Int64[Tensor, " model"]
-    right: Int64[Tensor, " model"]
-    deviation: Float[Tensor, " model"]
-
-
-def places(models: Int64[Tensor, " model"], length: int) -> Places:
-    """Look up the neighbours of models; in a chain of one, a model is its own."""
-    last = length - 1
-    left = torch.where(models > 0, models - 1, models + 1).clamp(0, last)
-    right = torch.where(models < last, models + 1, models - 1).clamp(0, last)
-    return Places(models, left, right, torch.where(left == right, 1.0, 1 / math.sqrt(2)))
+    def __init__(self, models: Int64[Tensor, " model"], length: int) -> None:
+        self.models, last = models, length - 1
+        self.left = torch.where(models > 0, models - 1, models + 1).clamp(0, last)
+        self.right = torch.where(models < last, models + 1, models - 1).clamp(0, last)
+        self.deviation = torch.where(self.left == self.right, 1.0, 1 / math.sqrt(2))
 
 
 def halves(length: int, device: torch.device) -> list[Places]:
     """The models of a chain in two sets, every other one: given the one set, those of the other are independent."""
-    return [places(torch.arange(first, length, 2, device=device), length) for first in range(min(2, length))]
+    return [Places(torch.arange(first, length, 2, device=device), length) for first in range(min(2, length))]
 
 
 @dataclass(frozen=True)
 class Draws:
-    """All that is random in a move, mini-batches apart.
+    """All that is random in a move, mini-batches apart."""
 
-    Attributes:
-        noise: ξ of the proposals.
-        moving: which coordinates move; None for all.
-        variance: T of the tests.
-        normal: ξ of the tests.
-    """
-
-    noise: Float[Tensor, "chain model d"]
-    moving: Bool[Tensor, "chain model d"] | None
-    variance: Float64[Tensor, "chain model"]
-    normal: Float64[Tensor, "chain model"]
+    noise: Float[Tensor, "chain model d"]  # ξ of the proposals
+    moving: Bool[Tensor, "chain model d"] | None  # which coordinates move; None for all
+    variance: Float64[Tensor, "chain model"]  # T of the tests
+    normal: Float64[Tensor, "chain model"]  # ξ of the tests
 
 
 def draw(
@@ -171,3 +159,70 @@ def starting_chains(
         steps = torch.stack([torch.randn(shape, generator=generator(seed, "trajectory start")) for seed in seeds])
         chains[:, 1:] += sigma * steps.cumsum(1).to(chains)
     return chains
+
+
+@dataclass(frozen=True)
+class Annealing:
+    """The bias s of each sweep: geometric from `start` to `end` over the `sweeps` of the burn-in, then constant."""
+
+    start: float
+    end: float
+    sweeps: int
+
+    def at(self, sweep: int) -> float:
+        """The bias of a sweep, from 0."""
+        if sweep >= self.sweeps or self.start == self.end:
+            return self.end
+        return self.start * math.pow(self.end / self.start, sweep / self.sweeps)
+
+
+class Steering:
+    """σ of each chain, moved to where a test is worth most while burning in; frozen afterwards.
+
+    What a forward sample is worth is the mobility of a chain, σ² E[p (1 - p)] with p the probability of acceptance,
+    over the samples that a test takes. For a test on all examples it is greatest at the acceptance of 0.158 that is
+    optimal for Barker's rule (Agrawal et al. 2023, arXiv 2104.02020). A mini-batch grows as σ² beyond its pilots, so
+    its best σ is smaller: where the batch is about the scale of the gradient noise (McCandlish et al. 2018, arXiv
+    1812.06162).
+
+    Args:
+        sigma: the first σ, the same for all chains.
+        chains: C.
+        tau: tests of a chain in a sweep.
+        device: where the chains are.
+        steer: whether σ moves at all.
+    """
+
+    def __init__(self, sigma: float, chains: int, tau: int, device: torch.device, *, steer: bool) -> None:
+        self.sigma: Float64[Tensor, " chain"] = torch.full((chains,), sigma, dtype=torch.float64, device=device)
+        self._steer = steer
+        self._every = max(1, round(TESTS_A_LOOK / tau))
+        self._sums = torch.zeros(4, chains, dtype=torch.float64, device=device)
+        self._tests = self._every * tau
+
+    def observe(self, sweep: int, decision: Decision) -> None:
+        """See the tests of a sweep of the burn-in, `(chain, model)`."""
+        if not self._steer:
+            return
+        square = decision.change.square() - decision.variance
+        rows = (decision.change, square, 2 * decision.growing.double(), decision.forward.double())
+        self._sums += torch.stack([row.sum(1) for row in rows])
+        if (sweep + 1) % self._every == 0:
+            factors = []
+            for change, of_square, growing, forward in self._sums.T.tolist():
+                mean = change / self._tests
+                slope = mobility_slope(mean, of_square / self._tests - mean**2) - 2 * growing / forward
+                factors.append(math.exp(max(-MOST_CHANGE, min(MOST_CHANGE, GAIN * slope))))
+            self.sigma *= torch.tensor(factors, dtype=torch.float64, device=self.sigma.device)
+            self._sums.zero_()
+
+
+def mobility_slope(mean: float, variance: float) -> float:
+    """Slope of log mobility over log σ, with the logistic noise of Barker's rule as a normal one of variance 1.7².
+
+    Then E[p (1 - p)] is in proportion to exp(-m² / 2A) / √A, A = 1.7² + v. Mean m and variance v of s ΔL over tests
+    grow as σ².
+    """
+    v = max(variance, 0.0)
+    a = LOGISTIC + v
+    return 2 - v / a - 2 * mean**2 / a + mean**2 * v / a**2

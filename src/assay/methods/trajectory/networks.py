@@ -114,11 +114,10 @@ class NetworkPairs:
         weights: both models of each test, `(test, 2, *shape)`; the tests of a chain stand together.
         labels: of the training set, for each chain.
         generators: draw each chain's examples.
-        block: b0.
+        block: b0, the examples of a pilot, and the least of a batch.
 
     Attributes:
         examples: N.
-        block: b0, the examples of a pilot, and the least of a batch.
     """
 
     def __init__(
