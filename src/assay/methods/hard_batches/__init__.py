@@ -92,10 +92,6 @@ def update(context: TrainContext, options: Options) -> StepRule:
 class HardBatches(Batches):
     """Fixed batches: each once, then in rounds those that were chosen, in ascending order; each copy has its own.
 
-    Args:
-        labels, seeds, batch_size: as in `Batches`.
-        delta, selection: as in `Options`; a round has at least one batch.
-
     Attributes:
         count: N, the number of batches.
         per_round: how many of them a round visits, max(1, int(delta · N)).
@@ -153,8 +149,7 @@ class HardBatches(Batches):
         Losses fall during the first epoch, so the hardest batches are largely the first ones; by chance, the share
         would be that of a round.
         """
-        has_chosen = self._first.shape[1] > 0
-        earliest = (self._first < self.per_round).float().mean(1) if has_chosen else self.losses[:0, 0]
+        first = self._first if self._first.shape[1] else self._first[:0]  # nothing where no round was chosen
         return {
             "hard_batches": {
                 "batches": self.count,
@@ -164,7 +159,9 @@ class HardBatches(Batches):
                     {str(number): count for number, count in enumerate(visits.bincount().tolist()) if count}
                     for visits in self.visits
                 ],
-                "first_selection_among_the_earliest": [round(share, 6) for share in earliest.tolist()],
+                "first_selection_among_the_earliest": [
+                    round(share, 6) for share in (first < self.per_round).float().mean(1).tolist()
+                ],
                 "by_chance": round(self.per_round / self.count, 6),
             }
         }

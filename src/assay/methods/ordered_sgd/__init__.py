@@ -58,12 +58,7 @@ def update(context: TrainContext, options: Options) -> StepRule:
 
 
 class TopQ(EpochBatches):
-    """Reshuffled epochs; the loss of a batch is the mean over its q hardest examples.
-
-    Args:
-        labels, seeds, batch_size: as in `Batches`.
-        q: how many examples of a batch count.
-    """
+    """Reshuffled epochs; the loss of a batch is the mean over its q hardest examples."""
 
     def __init__(self, labels: Tensor, seeds: Sequence[int], batch_size: int, q: int) -> None:
         super().__init__(labels, seeds, batch_size)

@@ -62,12 +62,7 @@ def update(context: TrainContext, options: Options) -> StepRule:
 
 
 class Selective(EpochBatches):
-    """Reshuffled epochs; the loss of a batch is the mean over the examples that were drawn, each copy's own.
-
-    Args:
-        labels, seeds, batch_size: as in `Batches`.
-        beta, history: as in `Options`.
-    """
+    """Reshuffled epochs; the loss of a batch is the mean over the examples that were drawn, each copy's own."""
 
     def __init__(self, labels: Tensor, seeds: Sequence[int], batch_size: int, beta: float, history: int) -> None:
         super().__init__(labels, seeds, batch_size)

@@ -143,13 +143,9 @@ class SubsetBatches(Batches):
     Each phase has a schedule of its own, as long as the phase: pretraining then ends at the minimum over the subset,
     as the method wants it, and the rate of fine-tuning does not depend on k.
 
-    Args:
-        labels, seeds, batch_size: as in `Batches`.
-        k: the subset is the last of k parts, ⌊N/k⌋ examples.
-        pretraining: how many steps go to it.
-
     Attributes:
-        subset: each copy's positions.
+        subset: each copy's positions: the last of k parts, ⌊N/k⌋ examples.
+        pretraining: how many steps go to it.
     """
 
     def __init__(self, labels: Tensor, seeds: Sequence[int], batch_size: int, k: int, pretraining: int) -> None:

@@ -64,9 +64,8 @@ class LbfgsPhase(StepWrapper):
         runs: list[BatchStats] = []
 
         def closure() -> float:
-            seen = self._run(copy)
-            runs.append(seen)
-            return seen.losses.double().mean().item()
+            runs.append(self._run(copy))
+            return runs[-1].losses.double().mean().item()
 
         self._optimizers[copy].step(closure)
         return runs[0], len(runs)

@@ -165,10 +165,12 @@ def update(context: TrainContext, options: Options) -> TrajectoryUpdate:
     run, data = context.run, context.data
     network, parameters, _ = context.fresh(run.seeds)
     dense, centring = split_prefix(network), None
-    networks: DenseNetworks | StackedNetworks = StackedNetworks(network, data)
+    networks: DenseNetworks | StackedNetworks
     if dense:
         networks = DenseNetworks(*dense, data, centred=options.centre)
         centring = (networks.first, networks.centre) if options.centre else None
+    else:
+        networks = StackedNetworks(network, data)
     coordinates = Coordinates(parameters, options.layer_scale, centring)
     warm = _warmed(context, options.warm_start) if options.warm_start else None
     if warm:

@@ -148,7 +148,8 @@ def decide_exactly(
     kept = torch.where(accepted, new, old)
     nothing, everything = torch.zeros_like(variance), torch.ones_like(accepted)
     forward = batch * (1 + unknown.long())
-    return Decision(accepted, batch, 0 * batch, forward, everything, change, nothing, *old, nothing, *kept)
+    seen = (batch, 0 * batch, forward, everything)
+    return Decision(accepted, *seen, change, nothing, old[0], old[1], nothing, kept[0], kept[1])
 
 
 def fits(block: int, examples: int) -> bool:

@@ -63,17 +63,10 @@ class Diagnostics:
     def close_window(self, moves: int, forward_samples: list[int], sigma: list[float], s: float) -> None:
         """End a window: its means become a point of the series."""
         tests, *sums = self._window[:5]
-        loss, accuracy, acceptance, batch = (_short(each / tests) for each in sums)
-        point = {
-            "moves": moves,
-            "forward_samples": forward_samples,
-            "loss": loss,
-            "accuracy": accuracy,
-            "acceptance": acceptance,
-            "batch_a_test": batch,
-            "sigma": [short(each) for each in sigma],
-            "s": short(s),
-        }
+        names = ("loss", "accuracy", "acceptance", "batch_a_test")
+        means = {name: _short(each / tests) for name, each in zip(names, sums, strict=True)}
+        ends = {"sigma": [short(each) for each in sigma], "s": short(s)}
+        point = {"moves": moves, "forward_samples": forward_samples, **means, **ends}
         for key, value in point.items():
             self.series.setdefault(key, []).append(value)
         self._window.zero_()

@@ -78,7 +78,8 @@ def draw(
     def stacked(rows: list[Tensor]) -> Tensor:
         return torch.stack(rows).to(device)
 
-    return Draws(stacked(noise), moving and stacked(moving), stacked(variance), stacked(normal))
+    subset = None if moving is None else stacked(moving)
+    return Draws(stacked(noise), subset, stacked(variance), stacked(normal))
 
 
 def random_subset(
