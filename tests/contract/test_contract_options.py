@@ -83,7 +83,7 @@ def test_every_option_changes_the_result(key, make_run, data):
     runs = [make_run(**{"method": method, **arm}) for arm in arms]
     found: dict[str, bool] = {}
     for run in runs:
-        now = getattr(methods.options(run), option)
+        now = getattr(methods.resolve(run).options, option)
         for candidates in others(now, field.annotation):
             is_choice = bool(choices(field.annotation))
             said = str(candidates[0]) if is_choice else "another number"

@@ -1,4 +1,4 @@
-"""Deep ensembles: networks trained independently, whose predictions are averaged; the ceiling, at their full price.
+"""Deep ensembles: networks trained independently, whose predictions are averaged.
 
 Lakshminarayanan, Pritzel, Blundell, "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles"
 (NeurIPS 2017, arXiv 1612.01474), without its adversarial examples, as Wortsman et al. (arXiv 2102.10472) use them.
@@ -55,8 +55,7 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
 def update(context: TrainContext, options: Options) -> StepRule:
     """All members of all seeds as one stack, each with its own start and its own order of the examples.
 
-    The first member is the baseline's network of the same seed, bit for bit. Members share their seed's label noise: it
-    is a property of the data that they are given.
+    The first member is the baseline's network of the same seed, bit for bit. Members share their seed's label noise.
     """
     train, count = context.run.train, options.members
     seeds = [own for seed in context.run.seeds for own in (seed, *(key(seed, "member", k) for k in range(1, count)))]
@@ -67,38 +66,32 @@ def update(context: TrainContext, options: Options) -> StepRule:
 
 
 class DeepEnsemble(StepWrapper):
-    """A stack in which so many copies, one after the other, belong to one seed.
-
-    Args:
-        copies: the training of all copies, which takes no notice of it.
-        options: of the arm.
-    """
+    """A stack in which `members` consecutive copies belong to one seed."""
 
     def __init__(self, copies: GradientUpdate, options: Options) -> None:
         super().__init__(copies)
-        self._members, self._combine = options.members, options.combine
+        self._options = options
 
     def step(self, step: int) -> BatchStats:
         """Move every member once; what a seed saw are the batches of all its members."""
         seen = super().step(step)
-        rows = self._members * seen.losses.shape[1]
+        rows = self._options.members * seen.losses.shape[1]
         return BatchStats(seen.losses.reshape(-1, rows), seen.correct.reshape(-1, rows))
 
     def evaluated(self) -> Weights:
-        """Each seed's first member, which the curves show."""
-        return {name: tensor[:: self._members] for name, tensor in super().evaluated().items()}
+        """Each seed's first member."""
+        return {name: tensor[:: self._options.members] for name, tensor in super().evaluated().items()}
 
     def variants(self) -> dict[str, Outcome]:
-        """`members_<M>`, then the ensembles of fewer, which are billed for the members that they have."""
+        """`members_<M>`, then the ensembles of fewer, billed for the members that they have."""
+        members, combine = self._options.members, self._options.combine
         weights = super().variants()["last"].weights
-        by_seed = {name: tensor.squeeze(1).unflatten(0, (-1, self._members)) for name, tensor in weights.items()}
+        by_seed = {name: tensor.squeeze(1).unflatten(0, (-1, members)) for name, tensor in weights.items()}
         return {
-            f"members_{count}": Outcome(
-                {name: tensor[:, :count] for name, tensor in by_seed.items()}, self._combine, copies=count
-            )
-            for count in range(self._members, 1, -1)
+            variant: Outcome({name: tensor[:, :count] for name, tensor in by_seed.items()}, combine, copies=count)
+            for variant, count in variants(self._options).items()
         }
 
     def record(self) -> dict[str, Any]:
         """How many trainings each variant took."""
-        return {"trainings": {f"members_{count}": count for count in range(self._members, 1, -1)}}
+        return {"trainings": variants(self._options)}

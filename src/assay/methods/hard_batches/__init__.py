@@ -49,10 +49,9 @@ class Options(Section):
     """What an arm of this method may set beside the shared budget.
 
     Attributes:
-        delta: the share of the batches that a round visits, in (0, 1]; 1 visits all of them, always.
-        selection: which ones: the `hardest` by the losses recorded when they were last visited (the paper's); `random`
-            ones (a control); or the hardest by `fresh` losses, for which every round scores the whole training set
-            (a control; billed as forward samples).
+        delta: the share of the batches that a round visits, in (0, 1].
+        selection: which ones: the `hardest` by recorded losses (the paper's); as controls, `random` ones, or the
+            hardest by `fresh` losses: every round scores the whole training set, billed as forward samples.
     """
 
     delta: float = Field(default=0.5, gt=0, le=1)
@@ -85,20 +84,13 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
 
 
 def update(context: TrainContext, options: Options) -> StepRule:
-    """Fill the first seam and leave the others as they are."""
+    """Gradient training on chosen batches."""
     seeds, batch_size = context.run.seeds, context.run.train.batch_size
     return context.gradient_update(HardBatches(context.labels, seeds, batch_size, options.delta, options.selection))
 
 
 class HardBatches(Batches):
     """Fixed batches: each once, then in rounds those that were chosen, in ascending order; each copy has its own.
-
-    Args:
-        labels: as in `Batches`.
-        seeds: as in `Batches`.
-        batch_size: as in `Batches`.
-        delta: the share of the batches in a round; a round has at least one.
-        selection: as in `Options`.
 
     Attributes:
         count: N, the number of batches.
@@ -108,25 +100,20 @@ class HardBatches(Batches):
     """
 
     def __init__(
-        self,
-        labels: Int64[Tensor, " example"] | Int64[Tensor, "copy example"],
-        seeds: Sequence[int],
-        batch_size: int,
-        delta: float,
-        selection: Selection = "hardest",
+        self, labels: Tensor, seeds: Sequence[int], batch_size: int, delta: float, selection: Selection = "hardest"
     ) -> None:
         super().__init__(labels, seeds, batch_size)
         self.selection = selection
         self.count = self.examples // batch_size
         self.per_round = max(1, int(delta * self.count))
+        shape = len(self.seeds), self.count
         order = orders(self.examples, self.seeds, 0)[:, : self.count * batch_size].to(self.device)
-        self._batches: Int64[Tensor, "copy batch position"] = order.view(len(self.seeds), self.count, batch_size)
+        self._batches: Int64[Tensor, "copy batch position"] = order.view(*shape, batch_size)
         self._rows = torch.arange(len(self.seeds), device=self.device)
-        self.losses: Float[Tensor, "copy batch"] = torch.zeros(len(self.seeds), self.count, device=self.device)
+        self.losses: Float[Tensor, "copy batch"] = torch.zeros(shape, device=self.device)
         self.visits: Int64[Tensor, "copy batch"] = torch.zeros_like(self.losses, dtype=torch.int64)
-        self._round = torch.arange(self.count, device=self.device).expand(len(self.seeds), -1)
-        self._first = self._round[:, :0]
-        self._now = self._round[:, 0]
+        self._round = torch.arange(self.count, device=self.device).expand(shape)
+        self._first, self._now = self._round[:, :0], self._round[:, 0]
 
     def select(self, step: int, score: Score) -> Int64[Tensor, "copy position"]:
         """The next batch of the round; a round that begins is chosen first."""
@@ -142,14 +129,14 @@ class HardBatches(Batches):
     def _choose(self, number: int, score: Score) -> Int64[Tensor, "copy chosen"]:
         """The batches of a round (from 0), ascending."""
         if self.selection == "random":
-            drawn = [torch.randperm(self.count, generator=generator(s, "random batches", number)) for s in self.seeds]
-            chosen = torch.stack(drawn).to(self.device)[:, : self.per_round]
+            sources = (generator(seed, "random batches", number) for seed in self.seeds)
+            order = torch.stack([torch.randperm(self.count, generator=source) for source in sources]).to(self.device)
         else:
             if self.selection == "fresh":
                 everything = self._batches.flatten(1)
                 self.losses = score(everything, self.labels(everything)).view_as(self._batches).mean(2)
-            chosen = self.losses.sort(dim=1, descending=True, stable=True).indices[:, : self.per_round]
-        return chosen.sort(1).values
+            order = self.losses.sort(dim=1, descending=True, stable=True).indices
+        return order[:, : self.per_round].sort(1).values
 
     def observe(self, step: int, batch: Batch, losses: Float[Tensor, "copy position"]) -> None:  # noqa: ARG002
         """Record the loss of the batches that were visited, and of no other."""
@@ -157,20 +144,24 @@ class HardBatches(Batches):
         self.visits[self._rows, self._now] += 1
 
     def record(self) -> dict[str, Any]:
-        """How often batches were visited, and how far the first selection is of those seen earliest.
+        """How often batches were visited, and which share of the first selection was seen earliest.
 
-        Losses of the first epoch fall while it lasts, so that the hardest of them are largely the first ones; by
-        chance, the overlap would be the share of a round.
+        Losses fall during the first epoch, so the hardest batches are largely the first ones; by chance, the share
+        would be that of a round.
         """
-        has_chosen = self._first.shape[1] > 0
-        earliest = (self._first < self.per_round).float().mean(1) if has_chosen else self.losses[:0, 0]
+        first = self._first if self._first.shape[1] else self._first[:0]  # nothing where no round was chosen
         return {
             "hard_batches": {
                 "batches": self.count,
                 "batches_per_round": self.per_round,
                 "rounds": max(0, -(-(int(self.visits[0].sum()) - self.count) // self.per_round)),
-                "batches_by_visits": [_histogram(visits) for visits in self.visits],
-                "first_selection_among_the_earliest": [round(share, 6) for share in earliest.tolist()],
+                "batches_by_visits": [
+                    {str(number): count for number, count in enumerate(visits.bincount().tolist()) if count}
+                    for visits in self.visits
+                ],
+                "first_selection_among_the_earliest": [
+                    round(share, 6) for share in (first < self.per_round).float().mean(1).tolist()
+                ],
                 "by_chance": round(self.per_round / self.count, 6),
             }
         }
@@ -180,12 +171,6 @@ class HardBatches(Batches):
         return {"losses": self.losses, "visits": self.visits, "round": self._round, "first": self._first}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
+        """Set what was recorded, and the round that goes on."""
         self.losses, self.visits = state["losses"], state["visits"]
         self._round, self._first = state["round"], state["first"]
-
-
-def _histogram(visits: Int64[Tensor, " batch"]) -> dict[str, int]:
-    """How many batches were visited so often, by the number of visits."""
-    numbers, counts = visits.unique(return_counts=True)
-    return {str(number): count for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)}

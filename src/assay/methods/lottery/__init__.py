@@ -6,8 +6,7 @@ where asked for, its controls, each of which changes one thing about it:
 
 - `reinit`: the ticket's masks on fresh weights of the same distribution;
 - `random`: the ticket's weights to start from and its number of weights in each layer, at random places;
-- `one_shot`: masks of the same size, found by pruning the dense network once; from round 2, since in round 1 it is the
-  ticket.
+- `one_shot`: masks of the same size, found by pruning the dense network once; from round 2 on.
 
 A round is no arm: its options come from the section `lottery`, and it starts from the round before.
 """
@@ -25,26 +24,18 @@ from assay.core.errors import AssayError
 from assay.core.runtime import key
 from assay.engine.batches import EpochBatches
 from assay.engine.step_rule import GradientUpdate
-from assay.methods.lottery.masks import Masked
-from assay.methods.lottery.pruning import left_after, pools
-from assay.methods.lottery.tickets import round_masks
+from assay.methods.lottery.pruning import Masked, left_after, pools, round_masks
 from assay.models import sparse
 from assay.models.artifact import Cost
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from assay.core.config import Run
     from assay.data.sets.images import Images
     from assay.engine.context import TrainContext
     from assay.engine.stack import Weights
     from assay.engine.step_rule import StepRule
 
-PAPER = {
-    "key": "frankle2019",
-    "topic": "Lottery tickets",
-    "cited": "Frankle and Carbin 2019, arXiv 1803.03635",
-}
+PAPER = {"key": "frankle2019", "topic": "Lottery tickets", "cited": "Frankle and Carbin 2019, arXiv 1803.03635"}
 CONTRACT_ARMS = {
     "lottery": {
         "arm": "round-1",
@@ -61,16 +52,7 @@ CONTRACT_ARMS = {
 
 
 class Options(Section):
-    """A pruning round, as `assay.core.config.lottery.Lottery.options` words it.
-
-    Attributes:
-        round: n, from 1.
-        after: what it starts from: `baseline` or `round-<n-1>`.
-        prune_fraction: the share of the surviving weights to prune, by kind of layer.
-        scope: whether layers are pruned one by one or ranked together.
-        rewind: the step whose weights the survivors go back to.
-        controls: what trains beside the ticket.
-    """
+    """A pruning round: what `assay.core.config.lottery.Lottery.options` says of it."""
 
     round: int
     after: str
@@ -120,75 +102,61 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
 
 
 class Round(GradientUpdate):
-    """Gradient training of a round's variants, which can say how large the files of its tickets are."""
+    """Gradient training of a round's variants, as `curve_names` lists them.
+
+    Attributes:
+        number: of the round, from 1.
+    """
+
+    number = 0
 
     def record(self) -> dict[str, Any]:
-        """What the masks have to say, and bytes on disk: of a dense network, and of each seed's ticket."""
+        """Trainings behind each variant, counts of weights, and bytes on disk: of a dense network and each ticket."""
+        trainings = {"ticket": self.number + 1, "reinit": self.number + 1, "random": 1, "one_shot": 2}
         ticket = self.variants()["ticket"].weights
         seeds = range(len(next(iter(ticket.values()))))
         states = [{name: tensor[seed, 0] for name, tensor in ticket.items()} for seed in seeds]
-        whole = {name: torch.ones_like(tensor) for name, tensor in states[0].items()}
-        sizes = [len(sparse.encoded(state)) for state in states]
-        return {**super().record(), "dense_bytes": len(sparse.encoded(whole)), "sparse_bytes": sizes}
+        return {
+            "round": self.number,
+            "trainings": {variant: trainings[variant] for variant in self.curve_names},
+            **super().record(),
+            "dense_bytes": len(sparse.encoded({name: torch.ones_like(each) for name, each in states[0].items()})),
+            "sparse_bytes": [len(sparse.encoded(state)) for state in states],
+        }
 
 
 def update(context: TrainContext, options: Options) -> StepRule:
-    """Fill the second seam with the masks of this round, and start from the early weights of each variant."""
-    network, initial, buffers = context.fresh(context.run.seeds)
-    masks = round_masks(context, options, models.weight_names(network))
-    variants = tuple(masks)
-    starts = dict.fromkeys(variants, _at_step(context, options.rewind, network, initial, buffers))
-    if "reinit" in variants:
-        _, again, buffers = context.fresh([key(seed, "reinitialisation", options.round) for seed in context.run.seeds])
-        starts["reinit"] = _at_step(context, options.rewind, network, again, buffers)
-    total = sum(initial[name][0].numel() for name in models.weight_names(network))
-    masked = Masked(masks, total, _prior_cost(context, options), _record(options, variants))
-    stored = masked.start([weights for weights, _ in starts.values()])
-    buffers = {name: torch.cat([own[name] for _, own in starts.values()]) for name in buffers}
-    made = _gradient_update(context, len(variants), network, stored, buffers, masked)
-    made.curve_names, made.first_step = variants, options.rewind
-    return made
+    """Gradient training under the masks of this round, from the early weights of each variant."""
+    run, rewind = context.run, options.rewind
+    network, initial, buffers = context.fresh(run.seeds)
+    kinds = models.weight_names(network)
+    masks = round_masks(context, options, kinds)
 
+    def made(weights: Weights, buffers: Weights, variants: int = 1, masked: Masked | None = None) -> Round:
+        """Training of so many networks a seed; those of one seed see the same batches."""
+        seeds = run.seeds * variants
+        batches = EpochBatches(context.labels, seeds, run.train.batch_size)
+        return Round(context.data, run.train, seeds, network, weights, buffers, batches, masked)
 
-def _gradient_update(
-    context: TrainContext,
-    variants: int,
-    network: nn.Module,
-    stored: Weights,
-    buffers: Weights,
-    masked: Masked | None = None,
-) -> Round:
-    """Gradient training of so many networks a seed; those of one seed see the same batches."""
-    run = context.run
-    seeds = run.seeds * variants
-    batches = EpochBatches(context.labels, seeds, run.train.batch_size)
-    return Round(context.data, run.train, seeds, network, stored, buffers, batches, masked)
+    def early(weights: Weights, buffers: Weights) -> Round:
+        """The dense training at the step to go back to: one copy a seed, as the baseline's, and so bit for bit."""
+        dense = made(weights, buffers)
+        for step in range(rewind):
+            dense.step(step)
+        return dense
 
-
-def _at_step(
-    context: TrainContext, steps: int, network: nn.Module, weights: Weights, buffers: Weights
-) -> tuple[Weights, Weights]:
-    """Weights and buffers of the dense training after so many steps: trained again, since they depend on seeds alone.
-
-    Trained as the baseline is, in a stack of one copy a seed, so that they are the baseline's own bit for bit.
-    """
-    dense = _gradient_update(context, 1, network, weights, buffers)
-    for step in range(steps):
-        dense.step(step)
-    return {name: tensor.detach() for name, tensor in dense.stored.items()}, dense.buffers
-
-
-def _prior_cost(context: TrainContext, options: Options) -> dict[str, Cost]:
-    """What each variant costs before its own training: a ticket's masks took every training that came before."""
+    starts = dict.fromkeys(masks, early(initial, buffers))
+    if "reinit" in masks:
+        again = context.fresh([key(seed, "reinitialisation", options.round) for seed in run.seeds])
+        starts["reinit"] = early(*again[1:])
     before, dense = (
         next(iter(context.parents[name].manifest.variants.values())).cost for name in (options.after, BASELINE)
     )
-    steps = options.rewind
-    early = Cost(train_samples=steps * context.run.train.batch_size, optimizer_steps=steps)
-    return {"ticket": before, "reinit": before + early, "random": early, "one_shot": dense}
-
-
-def _record(options: Options, variants: tuple[str, ...]) -> dict[str, Any]:
-    """How many trainings are behind each variant, its own included."""
-    trainings = {"ticket": options.round + 1, "reinit": options.round + 1, "random": 1, "one_shot": 2}
-    return {"round": options.round, "trainings": {variant: trainings[variant] for variant in variants}}
+    rewound = Cost(train_samples=rewind * run.train.batch_size, optimizer_steps=rewind)
+    prior = {"ticket": before, "reinit": before + rewound, "random": rewound, "one_shot": dense}
+    masked = Masked(masks, sum(initial[name][0].numel() for name in kinds), prior)
+    stored = masked.start([{name: tensor.detach() for name, tensor in each.stored.items()} for each in starts.values()])
+    kept = {name: torch.cat([each.buffers[name] for each in starts.values()]) for name in buffers}
+    training = made(stored, kept, len(masks), masked)
+    training.number, training.curve_names, training.first_step = options.round, tuple(masks), rewind
+    return training

@@ -1,4 +1,4 @@
-"""Magnitude pruning as plain functions: how many weights a round takes, and which (arXiv 1803.03635, section 2).
+"""Which weights a round prunes: magnitude pruning (arXiv 1803.03635, section 2), and the masks of a round's variants.
 
 A *pool* is a set of layers whose weights are ranked together: one layer where pruning is layerwise, all layers of one
 fraction where it is global. Masks are `(copy, *shape)` booleans, true where a weight is left.
@@ -7,9 +7,16 @@ fraction where it is global. Masks are `(copy, *shape)` booleans, true where a w
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+from assay.core.config.lottery import BASELINE, round_name
+from assay.core.errors import AssayError
+from assay.core.runtime import generator
+from assay.engine.parametrisation import Outcome, Parametrisation
+from assay.models import artifact
+from assay.models.artifact import MASKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +25,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from assay.core.config.lottery import Scope
+    from assay.engine.context import TrainContext
     from assay.engine.stack import Weights
+    from assay.methods.lottery import Options
+    from assay.models.artifact import Artifact, Cost
 
     Masks = dict[str, Bool[Tensor, "copy ..."]]
     Pool = tuple[tuple[str, ...], float]
@@ -32,6 +42,11 @@ def left_after(count: int, fraction: float, rounds: int = 1) -> int:
     for _ in range(rounds):
         count -= round(Fraction(str(fraction)) * count)
     return count
+
+
+def counts_left(mask: Bool[Tensor, "copy ..."]) -> list[int]:
+    """How many weights of a layer are left in each copy."""
+    return mask.flatten(1).sum(1).tolist()
 
 
 def pools(kinds: Mapping[str, str], fractions: Mapping[str, float], scope: Scope) -> list[Pool]:
@@ -49,39 +64,26 @@ def pools(kinds: Mapping[str, str], fractions: Mapping[str, float], scope: Scope
 
 
 def prune(weights: Weights, masks: Masks, pool: Sequence[str], keep: int) -> Masks:
-    """Leave the `keep` weights of greatest magnitude in a pool, among those that are left.
+    """Leave the `keep` weights of greatest magnitude in a pool, of those that are left: new masks of its layers.
 
-    Exactly `keep` are left: of equal magnitudes, those that come later in the pool's order stay.
-
-    Args:
-        weights: `(copy, *shape)`.
-        masks: what is left so far, of the pool's layers at least.
-        pool: names of layers.
-        keep: how many are to be left over all of them, for each copy.
-
-    Returns:
-        New masks of the pool's layers.
+    Exactly `keep` are left in each copy: of equal magnitudes, those that come later in the pool's order stay.
     """
     alive = torch.cat([masks[name].flatten(1) for name in pool], 1)
     sizes = torch.cat([weights[name].detach().flatten(1) for name in pool], 1).abs()
-    return _split(_highest(sizes.masked_fill(~alive, -1.0), keep), masks, pool)
+    parts = _highest(sizes.masked_fill(~alive, -1.0), keep).split([masks[name][0].numel() for name in pool], 1)
+    return {name: part.view_as(masks[name]) for name, part in zip(pool, parts, strict=True)}
 
 
 def random_masks(scores: Weights, counts: Mapping[str, Sequence[int]]) -> Masks:
-    """Leave, in each layer, as many weights as asked for, those of the highest scores.
+    """Leave, in each layer and copy, as many weights as asked for, those of the highest scores `(copy, *shape)`.
 
     With scores that stay the same from round to round, such masks only ever lose weights, as a ticket's do.
-
-    Args:
-        scores: random numbers, `(copy, *shape)`.
-        counts: by layer, how many are to be left in each copy.
     """
-    return {
-        name: torch.cat([_highest(s.flatten(1), k) for s, k in zip(scores[name].split(1), ks, strict=True)]).view_as(
-            scores[name]
-        )
-        for name, ks in counts.items()
-    }
+    masks = {}
+    for name, ks in counts.items():
+        rows = [_highest(row.flatten(1), keep) for row, keep in zip(scores[name].split(1), ks, strict=True)]
+        masks[name] = torch.cat(rows).view_as(scores[name])
+    return masks
 
 
 def _highest(scores: Float[Tensor, "copy weight"], keep: int) -> Bool[Tensor, "copy weight"]:
@@ -90,6 +92,141 @@ def _highest(scores: Float[Tensor, "copy weight"], keep: int) -> Bool[Tensor, "c
     return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, order, value=True)
 
 
-def _split(chosen: Bool[Tensor, "copy weight"], masks: Masks, pool: Sequence[str]) -> Masks:
-    parts = chosen.split([masks[name][0].numel() for name in pool], 1)
-    return {name: part.view_as(masks[name]) for name, part in zip(pool, parts, strict=True)}
+def round_masks(context: TrainContext, options: Options, kinds: Mapping[str, str]) -> dict[str, Masks]:
+    """The masks `(seed, *shape)` of each variant that a round trains, the ticket's first.
+
+    The ticket prunes what the round before has left. `reinit` shares its masks, `random` has as many weights in each
+    layer, and `one_shot` prunes the dense network to the same size: layer by layer, or with scope `global` over all.
+
+    Args:
+        context: the round, with its parents.
+        options: which round, and how it prunes.
+        kinds: the prunable parameters, each with its kind.
+
+    Raises:
+        AssayError: a parent does not belong to this round, or global pruning leaves a layer empty.
+    """
+    ranked, seeds = pools(kinds, options.prune_fraction, options.scope), context.run.seeds
+    prunable = [name for pool, _ in ranked for name in pool]
+    weights, before = _parent(context, round_name(options.round - 1), prunable)
+    sizes = [left_after(sum(counts_left(before[name])[0] for name in pool), share) for pool, share in ranked]
+
+    def pruned(weights: Weights, masks: Masks) -> Masks:
+        found: Masks = {}
+        for (pool, _), size in zip(ranked, sizes, strict=True):
+            found |= prune(weights, masks, pool, size)
+        for name, mask in found.items():
+            if 0 in counts_left(mask):
+                raise AssayError(
+                    f"params.yaml: lottery.rounds.{options.round}: pruning with scope {options.scope} leaves no weight "
+                    f"of seed {seeds[counts_left(mask).index(0)]} in {name}; ask for fewer rounds, or for a smaller "
+                    "lottery.prune_fraction"
+                )
+        return found
+
+    def at_random(ticket: Masks) -> Masks:
+        scores = {}  # the same in every round, so that the masks only ever lose weights
+        for name, mask in ticket.items():
+            sources = [generator(seed, f"random ticket/{name}") for seed in seeds]
+            drawn = [torch.rand(mask.shape[1:], generator=source) for source in sources]
+            scores[name] = torch.stack(drawn).to(mask.device)
+        return random_masks(scores, {name: counts_left(mask) for name, mask in ticket.items()})
+
+    masks = {"ticket": pruned(weights, before)}
+    for control in options.controls:
+        if control == "one_shot":
+            masks[control] = pruned(*_parent(context, BASELINE, prunable))
+        else:
+            masks[control] = masks["ticket"] if control == "reinit" else at_random(masks["ticket"])
+    return masks
+
+
+def _parent(context: TrainContext, name: str, prunable: Sequence[str]) -> tuple[Weights, Masks]:
+    """The trained weights of `baseline` or a round, and what it has left: everything, where it pruned nothing."""
+    found, where = context.parents[name], f"models/{name}"
+    _check_parent(context, found, where)
+    variant = next(iter(found.manifest.variants))
+
+    def tensors(group: str) -> Weights:
+        return {key: tensor[:, 0].to(context.device) for key, tensor in found.weights.get(group, {}).items()}
+
+    weights, stored = tensors(variant), tensors(variant + MASKS)
+    if stored and stored.keys() != set(prunable):
+        odd = ", ".join(sorted(stored.keys() ^ set(prunable)))
+        raise AssayError(f"{where}: its masks do not belong to this model and lottery.prune_fraction: {odd}")
+    masks = {key: (stored[key] if stored else torch.ones_like(weights[key])).bool() for key in prunable}
+    for key, mask in masks.items():
+        if weights[key].masked_select(~mask).any():
+            raise AssayError(f"{where}: {key} has weights where its mask has none; delete it and run `dvc repro`")
+    return weights, masks
+
+
+def _check_parent(context: TrainContext, found: Artifact, where: str) -> None:
+    """Refuse a parent with other seeds, another model or other data."""
+    artifact.check(found, where)
+    manifest, run = found.manifest, context.run
+    for what, theirs, ours in (
+        ("seeds", tuple(manifest.seeds), run.seeds),
+        ("model", (manifest.model.name, manifest.model.arguments), (run.model.name, run.model.arguments)),
+        ("data", manifest.data_digest, context.data.digest),
+    ):
+        if theirs != ours:
+            raise AssayError(f"{where}: trained with other {what} ({theirs}) than {run.arm} ({ours}); run `dvc repro`")
+    _, parameters, buffers = context.fresh(run.seeds[:1])
+    shapes = {(name, tensor.shape[1:]) for name, tensor in {**parameters, **buffers}.items()}
+    for variant in manifest.variants:
+        odd = {name for name, _ in shapes ^ {(name, each.shape[2:]) for name, each in found.weights[variant].items()}}
+        if odd:
+            names = ", ".join(sorted(odd))
+            raise AssayError(f"{where}: its {variant} does not fit the model: {names}; run `dvc repro`")
+
+
+class Masked(Parametrisation):
+    """Several variants side by side in one stack, each with masks of its own.
+
+    A pruned weight starts at 0 and its gradient is always 0. Momentum, Adam's moments and weight decay of such a weight
+    are 0 as well, so every optimizer leaves it at exactly 0, and no product with the mask is needed to run.
+
+    Args:
+        masks: by variant, then by parameter, `(seed, *shape)`; the copies of the stack stand in this order.
+        weights: how many prunable weights there are, pruned or not.
+        prior_cost: by variant, what earlier trainings cost that it rests on.
+    """
+
+    def __init__(self, masks: Mapping[str, Masks], weights: int, prior_cost: Mapping[str, Cost]) -> None:
+        self._masks, self._weights, self._prior_cost = masks, weights, prior_cost
+        first = next(iter(masks.values()))
+        self._factors = {name: torch.cat([own[name] for own in masks.values()]).float() for name in first}
+
+    def start(self, weights: Sequence[Weights]) -> Weights:
+        """What is stored at first: the weights of each variant `(seed, *shape)`, with 0 in place of what is pruned."""
+        stored = {name: torch.cat([own[name] for own in weights]) for name in weights[0]}
+        pruned = {name: torch.where(factor.bool(), stored[name], 0) for name, factor in self._factors.items()}
+        return {**stored, **pruned}
+
+    def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
+        """None for what is pruned."""
+        for name, factor in self._factors.items():
+            gradients[name].mul_(factor)
+        return gradients
+
+    def variants(self, stored: Weights, buffers: Weights) -> dict[str, Outcome]:
+        """The variants, each with its masks and its density."""
+        copies = {name: tensor.chunk(len(self._masks)) for name, tensor in {**stored, **buffers}.items()}
+        return {
+            variant: Outcome(
+                {name: parts[place].unsqueeze(1) for name, parts in copies.items()},
+                density=1 - sum(int((~mask[0]).sum()) for mask in masks.values()) / self._weights,
+                masks={name: mask[:, None].to(torch.uint8) for name, mask in masks.items()},
+                prior_cost=self._prior_cost[variant],
+            )
+            for place, (variant, masks) in enumerate(self._masks.items())
+        }
+
+    def record(self, stored: Weights) -> dict[str, Any]:  # noqa: ARG002
+        """How many weights each layer has and, in each variant and seed, has left."""
+        left = {
+            variant: {name: counts_left(mask) for name, mask in masks.items()} for variant, masks in self._masks.items()
+        }
+        weights = {name: mask[0].numel() for name, mask in next(iter(self._masks.values())).items()}
+        return {"weights": weights, "left": left}

@@ -17,7 +17,7 @@ from assay.engine.batches import EpochBatches
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float, Int64
+    from jaxtyping import Float
     from torch import Tensor
 
     from assay.core.config import Run
@@ -25,11 +25,7 @@ if TYPE_CHECKING:
     from assay.engine.context import TrainContext
     from assay.engine.step_rule import StepRule
 
-PAPER = {
-    "key": "kawaguchi2020",
-    "topic": "Ordered SGD",
-    "cited": "Kawaguchi and Lu 2020, AISTATS",
-}
+PAPER = {"key": "kawaguchi2020", "topic": "Ordered SGD", "cited": "Kawaguchi and Lu 2020, AISTATS"}
 CONTRACT_ARMS = {"ordered sgd": {"options": {"q": 8}}}
 
 
@@ -44,7 +40,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse a q that takes whole batches, which is ordinary training.
+    """Refuse a q that takes whole batches.
 
     Raises:
         AssayError: it does.
@@ -57,27 +53,14 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
 
 
 def update(context: TrainContext, options: Options) -> StepRule:
-    """Fill the first seam and leave the others as they are."""
+    """Gradient training on the hardest examples of each batch."""
     return context.gradient_update(TopQ(context.labels, context.run.seeds, context.run.train.batch_size, options.q))
 
 
 class TopQ(EpochBatches):
-    """Reshuffled epochs; the loss of a batch is the mean over its q hardest examples.
+    """Reshuffled epochs; the loss of a batch is the mean over its q hardest examples."""
 
-    Args:
-        labels: as in `Batches`.
-        seeds: as in `Batches`.
-        batch_size: as in `Batches`.
-        q: how many examples of a batch count.
-    """
-
-    def __init__(
-        self,
-        labels: Int64[Tensor, " example"] | Int64[Tensor, "copy example"],
-        seeds: Sequence[int],
-        batch_size: int,
-        q: int,
-    ) -> None:
+    def __init__(self, labels: Tensor, seeds: Sequence[int], batch_size: int, q: int) -> None:
         super().__init__(labels, seeds, batch_size)
         self.q = q
 

@@ -28,11 +28,7 @@ if TYPE_CHECKING:
     from assay.engine.context import TrainContext
     from assay.engine.step_rule import StepRule
 
-PAPER = {
-    "key": "jiang2019",
-    "topic": "Selective-Backprop",
-    "cited": "Jiang et al. 2019, arXiv 1910.00762",
-}
+PAPER = {"key": "jiang2019", "topic": "Selective-Backprop", "cited": "Jiang et al. 2019, arXiv 1910.00762"}
 CONTRACT_ARMS = {"selective backprop": {"options": {"beta": 1.0, "history": 40}}}
 
 
@@ -40,7 +36,7 @@ class Options(Section):
     """What an arm of this method may set beside the shared budget.
 
     Attributes:
-        beta: how selective; about 1 in (beta + 1) examples is back-propagated, and 0 makes it ordinary training.
+        beta: about 1 in (beta + 1) examples is back-propagated; 0 is ordinary training.
         history: how many of the most recent losses an example is compared with, beside those of its own batch.
     """
 
@@ -49,7 +45,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse batches of one example, which is always back-propagated: of each batch, at least the hardest one is.
+    """Refuse batches of one example, of which at least the hardest is back-propagated.
 
     Raises:
         AssayError: a batch has one example.
@@ -59,35 +55,18 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
 
 
 def update(context: TrainContext, options: Options) -> StepRule:
-    """Fill the first seam and leave the others as they are."""
-    batch_size = context.run.train.batch_size
-    return context.gradient_update(
-        Selective(context.labels, context.run.seeds, batch_size, options.beta, options.history)
-    )
+    """Gradient training on the examples that are drawn from each batch."""
+    run = context.run
+    batches = Selective(context.labels, run.seeds, run.train.batch_size, options.beta, options.history)
+    return context.gradient_update(batches)
 
 
 class Selective(EpochBatches):
-    """Reshuffled epochs; the loss of a batch is the mean over the examples that were drawn, each copy's own.
+    """Reshuffled epochs; the loss of a batch is the mean over the examples that were drawn, each copy's own."""
 
-    Args:
-        labels: as in `Batches`.
-        seeds: as in `Batches`.
-        batch_size: as in `Batches`.
-        beta: as in `Options`.
-        history: as in `Options`.
-    """
-
-    def __init__(
-        self,
-        labels: Int64[Tensor, " example"] | Int64[Tensor, "copy example"],
-        seeds: Sequence[int],
-        batch_size: int,
-        beta: float,
-        history: int,
-    ) -> None:
+    def __init__(self, labels: Tensor, seeds: Sequence[int], batch_size: int, beta: float, history: int) -> None:
         super().__init__(labels, seeds, batch_size)
-        self.beta = beta
-        self.step = 0
+        self.beta, self.step = beta, 0
         # a place not yet filled holds infinity, which no loss reaches
         self._recent = torch.full((len(self.seeds), history), torch.inf, device=self.device)
 
@@ -104,14 +83,12 @@ class Selective(EpochBatches):
 
     def weigh(self, losses: Float[Tensor, "copy batch"], copies: slice) -> Float[Tensor, "copy batch"]:
         """Equal coefficients for the examples drawn, 0 for the others; where none is, the hardest stands in."""
-        drawn = torch.stack([self._uniform(seed, losses.shape[1]) for seed in self.seeds[copies]]).to(losses.device)
+        sources = [generator(seed, "selective backprop", self.step) for seed in self.seeds[copies]]
+        drawn = torch.stack([torch.rand(losses.shape[1], generator=source) for source in sources]).to(losses.device)
         chosen = drawn < self.probabilities(losses, copies)
         hardest = torch.arange(losses.shape[1], device=losses.device) == losses.argmax(1, keepdim=True)
         chosen = chosen | (hardest & ~chosen.any(1, keepdim=True))
         return chosen / chosen.sum(1, keepdim=True)
-
-    def _uniform(self, seed: int, count: int) -> Float[Tensor, " batch"]:
-        return torch.rand(count, generator=generator(seed, "selective backprop", self.step))
 
     def observe(self, step: int, batch: Batch, losses: Float[Tensor, "copy batch"]) -> None:  # noqa: ARG002
         """Let the batch's losses take the place of the oldest."""
@@ -122,5 +99,5 @@ class Selective(EpochBatches):
         return {"recent": self._recent}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
+        """Set the most recent losses."""
         self._recent = state["recent"]

@@ -1,7 +1,7 @@
 """Plain gradient training: the baseline, and the control of every other method.
 
-With `batches: fixed` the same batches come every epoch, never reshuffled: the `cyclic` control of Sahayam, Zakkam and
-Jayaraman, "Can we learn better with hard samples?" (arXiv 2304.03486), whose own baseline is trained so.
+With `batches: fixed`, the `cyclic` control of Sahayam, Zakkam and Jayaraman (arXiv 2304.03486): the same batches come
+every epoch.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse fixed batches that never come a second time: up to there, they are the baseline's.
+    """Refuse fixed batches of which none comes a second time.
 
     Raises:
         AssayError: the training ends within its first epoch.
@@ -50,5 +50,5 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
 
 
 def update(context: TrainContext, options: Options) -> StepRule:
-    """Fill the first seam with plain epochs and leave the others as they are."""
-    return context.gradient_update(batches=context.batches(options.batches))
+    """Gradient training on plain epochs."""
+    return context.gradient_update(context.batches(options.batches))

@@ -1,14 +1,14 @@
 """Subset pretraining: train on 1/k of the training set, then briefly on everything.
 
 Spoerer, Bermeitinger, Hrycej, Limacher and Handschuh, "Efficient Neural Network Training via Subset Pretraining"
-(arXiv 2410.16523, KDIR 2024). The idea: the minimum of the training loss is well approximated by the minimum over a
-subset, if the subset still over-determines the parameters: if Q = K · M / P is well above 1, with K examples in use, M
-outputs and P trainable parameters.
+(arXiv 2410.16523, KDIR 2024). The minimum of the training loss is well approximated by that over a subset, if the
+subset still over-determines the parameters: if Q = K · M / P is well above 1, with K examples in use, M outputs and P
+trainable parameters.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import Field
@@ -19,9 +19,10 @@ from assay.core.errors import AssayError
 from assay.core.runtime import generator
 from assay.engine.batches import Batches, EpochBatches
 from assay.engine.optim import check_warm_up
-from assay.engine.stack import draws_random_numbers
+from assay.engine.stack import draws_random_numbers, predict
+from assay.engine.stack.loss import cross_entropy
+from assay.engine.step_rule import KINDS, BatchStats, StepRule, StepWrapper
 from assay.methods.subset.lbfgs import LbfgsPhase
-from assay.methods.subset.phases import MeasuredPhases, PhaseEvaluator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,16 +34,11 @@ if TYPE_CHECKING:
     from assay.data.sets.images import Images
     from assay.engine.batches import Score
     from assay.engine.context import TrainContext
-    from assay.engine.step_rule import StepRule
 
 PRETRAINING, FINE_TUNING, FROM_SCRATCH = "pretraining", "fine-tuning", "from scratch"
 TERMS = ("k", "K", "M", "P", "Q")
 
-PAPER = {
-    "key": "spoerer2024",
-    "topic": "Subset pretraining",
-    "cited": "Spoerer et al. 2024, arXiv 2410.16523",
-}
+PAPER = {"key": "spoerer2024", "topic": "Subset pretraining", "cited": "Spoerer et al. 2024, arXiv 2410.16523"}
 CONTRACT_ARMS = {  # phases meet at step 6
     "subset": {"options": {"k": 3, "pretrain": 0.5}},
     "subset from scratch": {"options": {"k": 1}},
@@ -121,23 +117,13 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
 
 
 def update(context: TrainContext, options: Options) -> StepRule:
-    """Fill the first seam; measure the networks after each phase."""
-    run, copies = context.run, len(context.run.seeds)
+    """Gradient training in phases, whose networks are measured after each."""
+    run = context.run
     first = options.pretraining_steps(run.train.steps)
     batches = SubsetBatches(context.labels, run.seeds, run.train.batch_size, options.k, first)
     inner = context.gradient_update(batches)
     moved = LbfgsPhase(inner, batches.subset, first) if options.pretrain_with == "lbfgs" else inner
-    ends = {run.train.steps: FROM_SCRATCH} if options.k == 1 else {first: PRETRAINING, run.train.steps: FINE_TUNING}
-    everything = torch.arange(batches.examples, device=context.device).expand(copies, -1)
-    evaluator = PhaseEvaluator(context.data, batches.labels(everything), batches.subset)
-    size, outputs, parameters = (
-        batches.subset.shape[1],
-        context.data.images.classes,
-        models.parameter_count(inner.network),
-    )
-    q = round(overdetermination(size, outputs, parameters), 6)
-    terms = dict(zip(TERMS, (options.k, size, outputs, parameters, q), strict=True))
-    return MeasuredPhases(moved, ends, evaluator, about={"subset": terms})
+    return MeasuredPhases(moved, batches, context, options.k)
 
 
 def split(examples: int, k: int, seed: int) -> tuple[Int64[Tensor, " part"], ...]:
@@ -151,32 +137,19 @@ def overdetermination(examples: int, outputs: int, parameters: int) -> float:
 
 
 class SubsetBatches(Batches):
-    """Epochs over a subset for some steps, then epochs over everything, with optimizer and schedule that start afresh.
+    """Epochs over a subset for some steps, then epochs over everything, with an optimizer that starts afresh.
 
-    Each phase has a schedule of its own, as long as the phase: what pretraining ends with is then the minimum over the
-    subset, as the method wants it, and the rate of fine-tuning does not depend on k.
-
-    Args:
-        labels: as in `Batches`.
-        seeds: as in `Batches`; a copy's subset is its own.
-        batch_size: as in `Batches`.
-        k: the subset is the last of k parts, ⌊N/k⌋ examples.
-        pretraining: how many steps go to it.
+    Each phase has a schedule of its own, as long as the phase: pretraining then ends at the minimum over the subset,
+    as the method wants it, and the rate of fine-tuning does not depend on k.
 
     Attributes:
-        subset: each copy's positions.
+        subset: each copy's positions: the last of k parts, ⌊N/k⌋ examples.
+        pretraining: how many steps go to it.
     """
 
-    def __init__(
-        self,
-        labels: Int64[Tensor, " example"] | Int64[Tensor, "copy example"],
-        seeds: Sequence[int],
-        batch_size: int,
-        k: int,
-        pretraining: int,
-    ) -> None:
+    def __init__(self, labels: Tensor, seeds: Sequence[int], batch_size: int, k: int, pretraining: int) -> None:
         super().__init__(labels, seeds, batch_size)
-        self.k, self.pretraining = k, pretraining
+        self.pretraining = pretraining
         self.phase_starts = frozenset({pretraining} if pretraining else ())
         own = [split(self.examples, k, seed)[-1] for seed in self.seeds]
         self.subset: Int64[Tensor, "copy subset"] = torch.stack(own).to(self.device)
@@ -193,3 +166,66 @@ class SubsetBatches(Batches):
         if step < self.pretraining:
             return self.subset.gather(1, self._on_subset.select(step, score))
         return self._on_everything.select(step - self.pretraining, score)
+
+
+class MeasuredPhases(StepWrapper):
+    """Measures the networks of each copy at the end of a phase; as with validation, the measuring is not billed.
+
+    Args:
+        inner: the update that does everything else.
+        batches: of the update, for each copy's subset and labels.
+        context: the training, for its data; the validation set may be empty.
+        k: the subset is 1/k of the training set.
+    """
+
+    def __init__(self, inner: StepRule, batches: SubsetBatches, context: TrainContext, k: int) -> None:
+        super().__init__(inner)
+        self._data, self._subset, steps = context.data, batches.subset, context.run.train.steps
+        self._ends = {steps: FROM_SCRATCH} if k == 1 else {batches.pretraining: PRETRAINING, steps: FINE_TUNING}
+        everything = torch.arange(batches.examples, device=context.device)
+        self._labels = batches.labels(everything.expand(len(batches.seeds), -1))
+        of_q = (self._subset.shape[1], self._data.images.classes, models.parameter_count(inner.network))
+        self._terms = dict(zip(TERMS, (k, *of_q, round(overdetermination(*of_q), 6)), strict=True))
+        self._phases: list[dict[str, Any]] = []
+
+    def step(self, step: int) -> BatchStats:
+        """The inner update's step; then, at the end of a phase, a look at where it led."""
+        seen = super().step(step)
+        if step + 1 in self._ends:
+            cost = self.counters.cost().model_dump()
+            spent = {kind: cost[kind] - sum(phase[kind] for phase in self._phases) for kind in KINDS}
+            self._phases.append({"phase": self._ends[step + 1], **spent, **self._measure()})
+        return seen
+
+    def _measure(self) -> dict[str, dict[str, list[float]]]:
+        """Mean loss and accuracy of each copy on the subset, the training set and the validation set."""
+        held_out, weights = self._data.validation, self.inner.evaluated()
+        of_set = {"train": (self._data.train.images, self._labels)}
+        if len(held_out.labels):
+            of_set["validation"] = held_out.images, held_out.labels.expand(len(self._labels), -1)
+        found = {}
+        for name, (images, labels) in of_set.items():
+            logits = predict(self.network, weights, images, self._data.mean, self._data.std)
+            found[name] = cross_entropy(logits, labels), logits.argmax(-1) == labels
+        losses, correct = found["train"]
+        found = {"subset": (losses.gather(1, self._subset), correct.gather(1, self._subset)), **found}
+        return {
+            name: {
+                key: [round(mean, 6) for mean in values.double().mean(1).tolist()]
+                for key, values in zip(("loss", "accuracy"), pair, strict=True)
+            }
+            for name, pair in found.items()
+        }
+
+    def record(self) -> dict[str, Any]:
+        """The inner update's, the terms of Q, and the phases."""
+        return {**super().record(), "subset": self._terms, "phases": self._phases}
+
+    def state(self) -> dict[str, Any]:
+        """The inner update's, and the phases that are done."""
+        return {**super().state(), "phases": self._phases}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Set the inner update's state, and the phases that are done."""
+        super().restore(state)
+        self._phases = list(state["phases"])

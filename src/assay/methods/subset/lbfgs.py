@@ -27,7 +27,7 @@ class LbfgsPhase(StepWrapper):
     """Each copy walks by L-BFGS on its own subset for a while; then the inner update goes on from there.
 
     A step is one iteration. The line search decides how often it runs the whole subset, and every run is billed.
-    Each copy has its own optimizer: an inner product or a line search over a whole stack would tie the copies together.
+    Each copy has its own optimizer, since an inner product over a whole stack would tie the copies together.
 
     Args:
         inner: what follows; its stored weights are moved in place.
@@ -64,9 +64,8 @@ class LbfgsPhase(StepWrapper):
         runs: list[BatchStats] = []
 
         def closure() -> float:
-            seen = self._run(copy)
-            runs.append(seen)
-            return seen.losses.double().mean().item()
+            runs.append(self._run(copy))
+            return runs[-1].losses.double().mean().item()
 
         self._optimizers[copy].step(closure)
         return runs[0], len(runs)
@@ -91,7 +90,7 @@ class LbfgsPhase(StepWrapper):
         return {**super().state(), "lbfgs": [optimizer.state_dict() for optimizer in self._optimizers]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
+        """Set the inner update's state, and the curvature of each copy."""
         super().restore(state)
         self._optimizers = self._optimizers[: len(state["lbfgs"])]
         for optimizer, own in zip(self._optimizers, state["lbfgs"], strict=True):

@@ -6,6 +6,7 @@ step draws a point of the subspace, runs the network there, and moves every endp
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -14,21 +15,29 @@ from pydantic import Field, ValidationInfo, field_validator
 from assay import models
 from assay.core.config import PARAMS_FILE, Section
 from assay.core.errors import AssayError
-from assay.core.runtime import key
-from assay.methods.subspace.endpoints import Endpoints, Points, layers
+from assay.core.runtime import generator, key
+from assay.engine import batch_norm
+from assay.engine.parametrisation import Outcome, Parametrisation, Swept
+from assay.methods.subspace import geometry
 from assay.methods.subspace.geometry import Shape  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.models.artifact import POINTS, Cost, Sweep
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float
+    from torch import Tensor, nn
+
     from assay.core.config import Run
     from assay.data.sets.images import Images
     from assay.engine.context import TrainContext
+    from assay.engine.stack import Weights
     from assay.engine.step_rule import StepRule
 
-PAPER = {
-    "key": "wortsman2021",
-    "topic": "Neural-network subspaces",
-    "cited": "Wortsman et al. 2021, ICML",
-}
+ALPHAS = tuple(step / 20 for step in range(21))
+EXAMPLES_FOR_CURVES = 2048
+
+PAPER = {"key": "wortsman2021", "topic": "Neural-network subspaces", "cited": "Wortsman et al. 2021, ICML"}
 CONTRACT_ARMS: dict[str, dict[str, Any]] = {
     "line": {},
     "curve": {"options": {"shape": "curve"}},
@@ -73,17 +82,21 @@ class Options(Section):
         return value
 
     @property
-    def points(self) -> Points:
-        """The subspace."""
-        count = {"line": 2, "curve": 3, "simplex": self.endpoints or 3}[self.shape]
-        return Points(self.shape, count, self.beta, self.layerwise, self.pair, self.combine)
+    def count(self) -> int:
+        """m, with a curve's bend."""
+        return {"line": 2, "curve": 3, "simplex": self.endpoints or 3}[self.shape]
+
+    @property
+    def ends(self) -> int:
+        """The endpoints that are points of the subspace: all but a curve's bend."""
+        return 2 if self.shape == "curve" else self.count
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
     """Refuse to draw layer by layer where there is one layer.
 
     Raises:
-        AssayError: the model has one.
+        AssayError: the model has one layer.
     """
     if options.layerwise and len(layers(models.blueprint(run.model.name, images, run.model.arguments))) < 2:
         raise AssayError(
@@ -94,7 +107,7 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
 
 def variants(options: Options) -> dict[str, int]:
     """The midpoint, the ensemble of the ends, and of a line or curve also a pair in between."""
-    found = {"midpoint": 1, "ensemble": options.points.ends}
+    found = {"midpoint": 1, "ensemble": options.ends}
     return found if options.shape == "simplex" else {**found, "pair": 2}
 
 
@@ -104,14 +117,142 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
 
 
 def update(context: TrainContext, options: Options) -> StepRule:
-    """Store m networks a seed, drawn independently of each other, and fill the second seam with points between them.
+    """Gradient training of m networks a seed, drawn independently of each other, through points between them.
 
     The first endpoint starts where the baseline's network of the same seed does.
     """
-    seeds, points = context.run.seeds, options.points
+    seeds = context.run.seeds
     network, first, buffers = context.fresh(seeds)
-    numbers = range(1, points.endpoints)
-    others = [context.fresh([key(seed, "endpoint", number) for seed in seeds])[1] for number in numbers]
+    others = [context.fresh([key(seed, "endpoint", n) for seed in seeds])[1] for n in range(1, options.count)]
     stored = {name: torch.stack([parameters[name] for parameters in (first, *others)], 1) for name in first}
-    endpoints = Endpoints(points, network, buffers, seeds, context.data, context.run.train.batch_size)
-    return context.gradient_update(batches=context.batches(), parametrisation=endpoints, stored=stored)
+    endpoints = Endpoints(options, network, buffers, context)
+    return context.gradient_update(context.batches(), endpoints, stored=stored)
+
+
+def layers(network: nn.Module) -> list[str]:
+    """The modules that own parameters, in their order: with `layerwise`, each has a point of its own."""
+    return list(dict.fromkeys(name.rpartition(".")[0] for name, _ in network.named_parameters()))
+
+
+class Endpoints(Parametrisation):
+    """Stored tensors are `(copy, endpoint, *shape)`; each step runs a point, and moves the endpoints that make it.
+
+    The gradients are written out: autograd would keep and copy more, and at small networks memory is what costs.
+
+    Args:
+        options: of the arm.
+        network: the plain module.
+        buffers: of a fresh stack, for their names and shapes.
+        context: the training; each copy's seed decides its points, the data serves batch norm.
+    """
+
+    def __init__(self, options: Options, network: nn.Module, buffers: Weights, context: TrainContext) -> None:
+        self._options, self._network, self._buffers, self._context = options, network, buffers, context
+        self._layers = layers(network) if options.layerwise else [""]
+        self._weight_names = list(models.weight_names(network))
+        self._pairs = list(combinations(range(options.count), 2))
+        self._step, self._drawn = -1, (torch.empty(0), torch.empty(0))
+
+    def weights(self, stored: Weights, step: int) -> Weights:
+        """Each copy's point of this step."""
+        coefficients, _ = self._draw(step)
+        return {name: geometry.mix(tensor, coefficients[:, self._layer(name)]) for name, tensor in stored.items()}
+
+    def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
+        """The chain rule to the endpoints, and the gradient of what holds a pair of them apart."""
+        coefficients, pairs = self._draw(step)
+        carried = {name: geometry.spread(gradients[name], coefficients[:, self._layer(name)]) for name in stored}
+        if self._options.beta:
+            inner = geometry.products(stored[name] for name in self._weight_names)
+            pull = geometry.cosine_gradient(inner, pairs, self._options.beta)
+            for name in self._weight_names:
+                carried[name].flatten(2).baddbmm_(pull, stored[name].flatten(2))
+        return carried
+
+    def evaluated(self, stored: Weights) -> Weights:
+        """The midpoint; batch norm's statistics are from the first `EXAMPLES_FOR_CURVES`, to be had at every look."""
+        return self._network_at(stored, self._middle(), EXAMPLES_FOR_CURVES)
+
+    def variants(self, stored: Weights, buffers: Weights) -> dict[str, Outcome]:  # noqa: ARG002
+        """`midpoint`, `ensemble` (of the endpoints, but for a curve's bend), and of a line or curve also `pair`."""
+        options = self._options
+        rows = {
+            "midpoint": self._middle()[None],
+            "ensemble": torch.eye(options.count, dtype=torch.float64)[: options.ends],
+        }
+        if options.shape != "simplex":
+            rows["pair"] = self._at([options.pair, 1 - options.pair])
+        return {name: self._outcome(stored, each) for name, each in rows.items()}
+
+    def sweeps(self, stored: Weights, buffers: Weights) -> dict[str, Swept]:  # noqa: ARG002
+        """The networks along a line or curve, named after it, at α = 0, 0.05, ..., 1."""
+        shape = self._options.shape
+        if shape == "simplex":
+            return {}
+        rows, bent = self._at(ALPHAS), shape == "curve"
+        networks = [self._network_at(stored, row) for row in rows] if self._buffers else []
+        found = {name: torch.stack([network[name] for network in networks], 1) for name in self._buffers}
+        sweep = Sweep(
+            axis="alpha",
+            at=list(ALPHAS),
+            tensors=f"{shape}{POINTS}" if bent else "ensemble",
+            coefficients=rows.tolist(),
+            combine=self._options.combine,
+        )
+        return {shape: Swept(sweep, found, stored if bent else None)}
+
+    def record(self, stored: Weights) -> dict[str, Any]:
+        """For each seed, how far apart the endpoints are."""
+        inner = geometry.products(stored[name].double() for name in self._weight_names)
+        cosines, norms = geometry.squared_cosines(inner), inner.diagonal(dim1=1, dim2=2)
+        distances = (norms.unsqueeze(2) + norms.unsqueeze(1) - 2 * inner).clamp_min(0).sqrt()
+        i, j = zip(*self._pairs, strict=True)
+        return {
+            "squared_cosine": [round(value, 6) for value in cosines[:, i, j].mean(1).tolist()],
+            "distance": [round(value, 4) for value in distances[:, i, j].mean(1).tolist()],
+        }
+
+    def _draw(self, step: int) -> tuple[Float[Tensor, "copy layer endpoint"], Float[Tensor, "copy endpoint endpoint"]]:
+        """Each copy's points and pair of this step: functions of its seed and the step."""
+        if step != self._step:
+            count, seeds = self._options.count, self._context.run.seeds
+            coefficients, pairs = [], torch.zeros(len(seeds), count, count)
+            for copy, seed in enumerate(seeds):
+                source = generator(seed, "subspace", step)
+                coefficients.append(geometry.draw(self._options.shape, count, len(self._layers), source))
+                i, j = self._pairs[int(torch.randint(len(self._pairs), (), generator=source))]
+                pairs[copy, i, j] = pairs[copy, j, i] = 1
+            device = self._context.device
+            self._step, self._drawn = step, (torch.stack(coefficients).float().to(device), pairs.to(device))
+        return self._drawn
+
+    def _layer(self, name: str) -> int:
+        return self._layers.index(name.rpartition(".")[0]) if self._options.layerwise else 0
+
+    def _at(self, alphas: Sequence[float]) -> Float[Tensor, "point endpoint"]:
+        return geometry.along(self._options.shape, torch.tensor(alphas, dtype=torch.float64))
+
+    def _middle(self) -> Float[Tensor, " endpoint"]:
+        """Coefficients of the midpoint: α = 1/2, or the centre of the simplex."""
+        count = self._options.count
+        return (
+            torch.full((count,), 1 / count, dtype=torch.float64)
+            if self._options.shape == "simplex"
+            else self._at([0.5])[0]
+        )
+
+    def _network_at(
+        self, stored: Weights, coefficients: Float[Tensor, " endpoint"], examples: int | None = None
+    ) -> Weights:
+        """Parameters and buffers `(copy, *shape)` at one point, the same for all layers and copies."""
+        first = next(iter(stored.values()))
+        rows = coefficients.to(first).expand(len(first), -1)
+        parameters = {name: geometry.mix(tensor, rows) for name, tensor in stored.items()}
+        settings = (self._context.data, self._context.run.train.batch_size, examples)
+        return parameters | batch_norm.recomputed(self._network, parameters, self._buffers, *settings)
+
+    def _outcome(self, stored: Weights, rows: Float[Tensor, "member endpoint"]) -> Outcome:
+        members = [self._network_at(stored, row) for row in rows]
+        weights = {name: torch.stack([member[name] for member in members], 1) for name in members[0]}
+        samples = len(members) * batch_norm.examples_seen(self._network, self._context.data)
+        return Outcome(weights, self._options.combine, prior_cost=Cost(forward_samples=samples))

@@ -19,36 +19,21 @@ if TYPE_CHECKING:
 Shape = Literal["line", "curve", "simplex"]
 
 
-def on_line(alpha: Float[Tensor, "*point"]) -> Float[Tensor, "*point 2"]:
-    """Coefficients of the two endpoints at α: 1 - α and α (section 3.1)."""
-    return torch.stack([1 - alpha, alpha], -1)
-
-
-def on_curve(alpha: Float[Tensor, "*point"]) -> Float[Tensor, "*point 3"]:
-    """Coefficients of the two ends and of the bend at α: a quadratic Bézier curve, (1 - α)², α² and 2α(1 - α)."""
-    return torch.stack([(1 - alpha) ** 2, alpha**2, 2 * alpha * (1 - alpha)], -1)
-
-
 def along(shape: Shape, alpha: Float[Tensor, "*point"]) -> Float[Tensor, "*point endpoint"]:
-    """Coefficients at α of a line or a curve.
+    """Coefficients at α: 1 - α and α on a line (section 3.1); (1 - α)², α² and, for the bend, 2α(1 - α) on a curve.
 
     Raises:
         ValueError: the shape is a simplex, which has no α.
     """
     if shape == "simplex":
         raise ValueError("a simplex has no alpha")
-    return on_line(alpha) if shape == "line" else on_curve(alpha)
+    if shape == "line":
+        return torch.stack([1 - alpha, alpha], -1)
+    return torch.stack([(1 - alpha) ** 2, alpha**2, 2 * alpha * (1 - alpha)], -1)
 
 
 def draw(shape: Shape, endpoints: int, layers: int, source: torch.Generator) -> Float[Tensor, "layer endpoint"]:
-    """A point for each layer: α uniform on [0, 1), or uniform on the simplex, which is Dirichlet(1); float64, CPU.
-
-    Args:
-        shape: of the subspace.
-        endpoints: m.
-        layers: how many points; one serves a whole network unless it is drawn layer by layer.
-        source: of the random numbers.
-    """
+    """So many points: α uniform on [0, 1), or uniform on the simplex of m endpoints, which is Dirichlet(1); float64."""
     if shape == "simplex":
         weights = torch.empty(layers, endpoints, dtype=torch.float64).exponential_(generator=source)
         return weights / weights.sum(-1, keepdim=True)
@@ -83,18 +68,13 @@ def squared_cosines(inner: Float[Tensor, "copy endpoint endpoint"]) -> Float[Ten
 
 
 def cosine_gradient(
-    inner: Float[Tensor, "copy endpoint endpoint"],
-    pairs: Float[Tensor, "copy endpoint endpoint"],
-    beta: float,
+    inner: Float[Tensor, "copy endpoint endpoint"], pairs: Float[Tensor, "copy endpoint endpoint"], beta: float
 ) -> Float[Tensor, "copy endpoint endpoint"]:
     """The gradient of β cos²(ω_i, ω_j) (equation 3) as a matrix: times the endpoints, it is the gradient for each.
 
     With q = ⟨ω_i, ω_j⟩ / (‖ω_i‖² ‖ω_j‖²), the gradient for ω_i is 2β q ω_j - 2β q ⟨ω_i, ω_j⟩ / ‖ω_i‖² ω_i.
 
-    Args:
-        inner: inner products of the endpoints.
-        pairs: 1 at (i, j) and (j, i) for the pair that a copy holds apart, else 0.
-        beta: β.
+    `pairs` is 1 at (i, j) and (j, i) for the pair that a copy holds apart, else 0.
     """
     norms = inner.diagonal(dim1=1, dim2=2)
     q = pairs * inner / (norms.unsqueeze(2) * norms.unsqueeze(1))

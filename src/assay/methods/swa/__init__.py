@@ -1,14 +1,11 @@
-"""Stochastic weight averaging: the control that every subspace has to beat.
+"""Stochastic weight averaging, the control that every subspace has to beat.
 
 Izmailov, Podoprikhin, Garipov, Vetrov, Wilson, "Averaging Weights Leads to Wider Optima and Better Generalization" (UAI
 2018, arXiv 1803.05407), as Wortsman et al. (arXiv 2102.10472) compare with it: the rate decays to that of averaging
 within a share of the budget, then it stays or runs in cycles, and weights are averaged at the end of each cycle, all
-alike. The authors' code decays linearly from the optimizer's rate to `swa_lr` and stays there; here the shape of the
-decay is that of the arm's schedule.
+alike. The authors' code decays linearly; here the arm's schedule gives the shape.
 
-What averaging is to beat is the baseline at as many samples, whose rate decays to the end. The variant `last` is no
-such control: it is where this training ends, at the rate of averaging and not annealed. It equals the baseline only
-where the schedule is constant and no `lr` is given.
+The variant `last` is no control: it is where this training ends, at the rate of averaging and not annealed.
 """
 
 from __future__ import annotations
@@ -26,20 +23,13 @@ from assay.engine.parametrisation import Averaging, Outcome
 from assay.models.artifact import Cost
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from assay.core.config import Run, Train
     from assay.data.sets.images import Images
-    from assay.data.sets.prepared import Prepared
     from assay.engine.context import TrainContext
     from assay.engine.stack import Weights
     from assay.engine.step_rule import StepRule
 
-PAPER = {
-    "key": "izmailov2018",
-    "topic": "Stochastic weight averaging",
-    "cited": "Izmailov et al. 2018, UAI",
-}
+PAPER = {"key": "izmailov2018", "topic": "Stochastic weight averaging", "cited": "Izmailov et al. 2018, UAI"}
 CONTRACT_ARMS = {
     "swa": {"options": {"start": 0.5, "cycle_steps": 2}},
     "swa with batch norm": {
@@ -65,6 +55,10 @@ class Options(Section):
     lr: float | None = Field(default=None, gt=0)
     lr_end: float | None = Field(default=None, gt=0)
 
+    def cycles(self, train: Train, examples: int) -> tuple[int, int]:
+        """The step, from 0, with which the first cycle begins, and the steps of a cycle."""
+        return int(self.start * train.steps), self.cycle_steps or examples // train.batch_size
+
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
     """Refuse what leaves nothing to average.
@@ -74,7 +68,7 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
             begins, or it ends at a rate of 0.
     """
     train, where = run.train, f"{PARAMS_FILE}: arms.{run.arm}"
-    first, cycle = first_step(train, options), steps_of_cycle(train, options, examples)
+    first, cycle = options.cycles(train, examples)
     if first + 2 * cycle > train.steps:
         raise AssayError(
             f"{where}.cycle_steps: two cycles of {cycle} steps from step {first} (start: {options.start}) end after "
@@ -103,38 +97,17 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
 
 
 def update(context: TrainContext, options: Options) -> StepRule:
-    """Fill the third seam with an average of the weights, and leave the others as they are."""
-    network, _, buffers = context.fresh(context.run.seeds)
-    return context.gradient_update(
-        batches=context.batches(), averaging=WeightAveraging(context.run.train, options, network, buffers, context.data)
-    )
-
-
-def first_step(train: Train, options: Options) -> int:
-    """The step, from 0, with which the first cycle begins."""
-    return int(options.start * train.steps)
-
-
-def steps_of_cycle(train: Train, options: Options, examples: int) -> int:
-    """The length of a cycle."""
-    return options.cycle_steps or examples // train.batch_size
+    """Gradient training that also keeps an average of the weights."""
+    return context.gradient_update(context.batches(), averaging=WeightAveraging(context, options))
 
 
 class WeightAveraging(Averaging):
-    """The equal average of the weights at the ends of cycles.
+    """The equal average of the weights at the ends of cycles."""
 
-    Args:
-        train: the budget.
-        options: of the arm.
-        network: the plain module.
-        buffers: of a fresh stack, for their names and shapes.
-        data: the prepared data, for the length of an epoch and for batch norm.
-    """
-
-    def __init__(self, train: Train, options: Options, network: nn.Module, buffers: Weights, data: Prepared) -> None:
-        self._train, self._options, self._network, self._buffers, self._data = train, options, network, buffers, data
-        self._first = first_step(train, options)
-        self._cycle = steps_of_cycle(train, options, len(data.train.labels))
+    def __init__(self, context: TrainContext, options: Options) -> None:
+        self._train, self._data, self._options = context.run.train, context.data, options
+        self._network, _, self._buffers = context.fresh(context.run.seeds)
+        self._first, self._cycle = options.cycles(self._train, len(self._data.train.labels))
         self._average: Weights = {}
         self._count = 0
 
@@ -142,7 +115,7 @@ class WeightAveraging(Averaging):
         """The schedule, shortened so that it ends where averaging begins; then cycles (equation 1 of the paper).
 
         After the warm-up, the schedule's shape is stretched between the optimizer's rate and that of averaging, so that
-        the rate does not jump where averaging begins; a constant schedule has no shape, and stays until then.
+        the rate does not jump where averaging begins; a constant schedule stays until then.
         """
         train, options = self._train, self._options
         lowest = rate_factor(train.schedule, self._first, self._first)
@@ -156,17 +129,17 @@ class WeightAveraging(Averaging):
         done = ((step - self._first) % self._cycle + 1) / self._cycle
         return (1 - done) * high + done * low
 
+    @torch.no_grad()
     def observe(self, step: int, weights: Weights, buffers: Weights) -> None:  # noqa: ARG002
         """Take the weights at the end of a cycle into the average."""
         if step < self._first or (step + 1 - self._first) % self._cycle:
             return
         self._count += 1
-        with torch.no_grad():
-            for name, tensor in weights.items():
-                if name in self._average:
-                    self._average[name].lerp_(tensor, 1 / self._count)
-                else:
-                    self._average[name] = tensor.detach().clone()
+        for name, tensor in weights.items():
+            if name in self._average:
+                self._average[name].lerp_(tensor, 1 / self._count)
+            else:
+                self._average[name] = tensor.detach().clone()
 
     def variants(self) -> dict[str, Outcome]:
         """`average`, with batch norm's statistics of its own."""
@@ -185,5 +158,5 @@ class WeightAveraging(Averaging):
         return {"average": self._average, "count": self._count}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
+        """Set the average, and of how many."""
         self._average, self._count = dict(state["average"]), state["count"]

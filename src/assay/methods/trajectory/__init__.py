@@ -5,8 +5,8 @@ predecessor: Mair, Rose and Garrahan (arXiv 2209.11116). A trajectory is a chain
 
     P(θ) ∝ exp(- Σ ‖θ_{t+1} - θ_t‖² / 2σ² - s Σ L(θ_t)),
 
-L the mean cross-entropy over the training set (as it is: no augmentation). It fills the fourth seam, the update, and
-takes no gradient. A step of the loop is a sweep: one proposal for each model of each chain; each seed is a chain.
+L the mean cross-entropy over the training set, without augmentation. No gradient is taken: it fills the fourth seam. A
+step of the loop is a sweep, one proposal for each model of each chain; each seed is a chain.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from pydantic import Field, model_validator
 
 from assay import models
 from assay.core.config import PARAMS_FILE, Section
+from assay.core.config.parsing import suggestion
 from assay.core.errors import AssayError
 from assay.engine.stack.layers import split_prefix
-from assay.methods.trajectory.acceptance import decide, decide_exactly, fits
-from assay.methods.trajectory.chain import Centring, Chains, TrajectoryUpdate
-from assay.methods.trajectory.coordinates import Coordinates, check_scales
+from assay.methods.trajectory.acceptance import fits
+from assay.methods.trajectory.chain import Coordinates, TrajectoryUpdate
+from assay.methods.trajectory.moves import starting_chains
 from assay.methods.trajectory.networks import DenseNetworks, StackedNetworks
-from assay.methods.trajectory.proposals import Move, starting_chains
-from assay.methods.trajectory.schedule import Annealing, Steering
 
 if TYPE_CHECKING:
     from assay.core.config import Run, Train
@@ -109,7 +108,7 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:
 
     Raises:
         AssayError: the model has batch norm, cannot be centred, or lacks a layer that is scaled; losses would be
-            rounded; or the test or the burn-in could not do what is asked of them.
+            rounded; or the test, the burn-in or the warm start could not do what is asked of them.
     """
     where = f"{PARAMS_FILE}: arms.{run.arm}"
     if run.train.precision != "float32":
@@ -119,38 +118,28 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:
         raise AssayError(f"{where}.model: {run.model.name} has batch norm, which sampling can't move; choose another")
     if options.centre and split_prefix(network) is None:
         raise AssayError(f"{where}.centre: {run.model.name} is no chain of linear layers and ReLUs; leave centre out")
-    check_scales(dict(network.named_parameters()), options.layer_scale, f"{where}.layer_scale")
-    _check_test(options, examples, where)
-    _check_burn_in(options, budget(run.train, options).steps, where)
-    _check_warm_start(run, options)
-
-
-def _check_test(options: Options, examples: int, where: str) -> None:
-    """Refuse a mini-batch test that is none."""
+    layers = list(dict.fromkeys(name.rpartition(".")[0] for name, _ in network.named_parameters()))
+    for layer in options.layer_scale:
+        if layer not in layers:
+            key = f"{where}.layer_scale.{layer}"
+            raise AssayError(f"{key}: the model has no such layer; {suggestion(layer, layers)}")
     if options.test == "minibatch" and not fits(options.block, examples):
         raise AssayError(
             f"{where}.block: two pilots and a batch of {options.block} are more than the {examples} training examples, "
             "so that no test would be on a mini-batch; set it lower, or `test: full`"
         )
-
-
-def _check_burn_in(options: Options, sweeps: int, where: str) -> None:
-    """Refuse a schedule of s or σ that has no sweep to run in."""
+    sweeps = budget(run.train, options).steps
     asked = [key for key in ("s_start", "steer") if getattr(options, key)]
     if asked and not int(options.burn_in * sweeps):
         raise AssayError(
             f"{where}.{asked[0]}: has no effect, since {options.burn_in} (burn_in) of {sweeps} sweeps is none; raise "
             f"burn_in, or the number of {'moves' if options.moves else 'steps'}"
         )
-
-
-def _check_warm_start(run: Run, options: Options) -> None:
-    """Refuse gradient steps whose rate never gets up."""
     warm_up = run.train.schedule.warmup_steps
     if options.warm_start and warm_up >= options.warm_start:
         raise AssayError(
-            f"{PARAMS_FILE}: arms.{run.arm}.warm_start: {options.warm_start} gradient steps end within the schedule's "
-            f"warm-up of {warm_up} steps; set it above {warm_up}, or shorten schedule.warmup_steps"
+            f"{where}.warm_start: {options.warm_start} gradient steps end within the schedule's warm-up of {warm_up} "
+            f"steps; set it above {warm_up}, or shorten schedule.warmup_steps"
         )
 
 
@@ -172,36 +161,23 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:
 
 
 def update(context: TrainContext, options: Options) -> TrajectoryUpdate:
-    """Fill the fourth seam."""
-    run = context.run
+    """Monte Carlo moves of a chain for each seed, after a warm start by gradients if one is asked for."""
+    run, data = context.run, context.data
     network, parameters, _ = context.fresh(run.seeds)
-    dense = split_prefix(network)
-    networks = (
-        DenseNetworks(*dense, context.data, centred=options.centre) if dense else StackedNetworks(network, context.data)
-    )
-    centring = (
-        Centring(networks.first, networks.centre) if isinstance(networks, DenseNetworks) and options.centre else None
-    )
-    coordinates = Coordinates(parameters, options.layer_scale)
+    dense, centring = split_prefix(network), None
+    networks: DenseNetworks | StackedNetworks
+    if dense:
+        networks = DenseNetworks(*dense, data, centred=options.centre)
+        centring = (networks.first, networks.centre) if options.centre else None
+    else:
+        networks = StackedNetworks(network, data)
+    coordinates = Coordinates(parameters, options.layer_scale, centring)
     warm = _warmed(context, options.warm_start) if options.warm_start else None
     if warm:
         parameters = {name: tensor.detach() for name, tensor in warm.stored.items()}
-    begin = centring.enter(parameters) if centring else parameters
-    theta = starting_chains(coordinates.flat(begin), run.seeds, options.tau, options.sigma, options.start)
+    theta = starting_chains(coordinates.flat(parameters), run.seeds, options.tau, options.sigma, options.start)
     sweeps = budget(run.train, options).steps
-    sampling = TrajectoryUpdate(
-        network,
-        networks,
-        context.labels,
-        run.seeds,
-        Chains(theta, coordinates, centring),
-        Move(options.fraction, options.beta),
-        decide if options.test == "minibatch" else decide_exactly,
-        Annealing(options.s_start or options.s, options.s, int(options.burn_in * sweeps)),
-        Steering(options.sigma, len(run.seeds), options.tau, context.device, steer=options.steer),
-        sweeps,
-        options.block,
-    )
+    sampling = TrajectoryUpdate(context, network, networks, theta, coordinates, options, sweeps)
     if warm:
         sampling.counters.restore(warm.counters.state())
     return sampling
@@ -211,7 +187,7 @@ def _warmed(context: TrainContext, steps: int) -> GradientUpdate:
     """Gradient training over a budget of these steps, at its end."""
     train = context.run.train.model_copy(update={"steps": steps})
     own = replace(context, run=context.run.model_copy(update={"train": train}))
-    warm = own.gradient_update(batches=own.batches())
+    warm = own.gradient_update(own.batches())
     for step in range(steps):
         warm.step(step)
     return warm

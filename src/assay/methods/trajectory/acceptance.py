@@ -6,23 +6,25 @@ exponential. So T is drawn first, then a mini-batch whose estimate of s ΔL has 
 variance T - v makes up the rest. The paper (arXiv 2306.13442) corrects by a table instead (Seita et al. 2018, arXiv
 1610.06848), which has to reach v < 1 in every test.
 
-A mean and a variance of the same skewed examples are correlated, and a batch that stops growing when its own variance
-is small stops at a biased mean. So three sets of examples are drawn: a first pilot decides the size n of the batch, a
-second one estimates v, and the mean comes from the batch alone. A mean of n examples also keeps their skewness over √n;
-the noise is given the opposite third cumulant, ξ + a (ξ² - 1) in place of a normal ξ (Cornish and Fisher 1938).
+A mean and a variance of the same skewed examples are correlated. So three sets of examples are drawn: a first pilot
+decides the size n of the batch, a second one estimates v, and the mean comes from the batch alone. A mean of n examples
+keeps their skewness over √n; the noise is given the opposite third cumulant, ξ + a (ξ² - 1) in place of a normal ξ
+(Cornish and Fisher 1938).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int64
     from torch import Tensor
+
+    from assay.methods.trajectory.networks import NetworkPairs
 
 TERMS = 64
 WEIGHTS = 2 / torch.arange(1, TERMS + 1, dtype=torch.float64).square()
@@ -36,19 +38,12 @@ SIZES_LOG2 = 3  # eight batch sizes between a power of two and the next: tests o
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over the examples of a batch, in float64; δ is what an example loses by the move.
+    """Sums over the examples of a batch, in float64; δ is what an example loses by the move."""
 
-    Attributes:
-        count: n, of each batch.
-        change: Σδ, Σδ² and Σδ³.
-        loss: Σ of the loss before the move.
-        correct: how many examples the model before the move classifies rightly.
-    """
-
-    count: Int64[Tensor, " batch"]
-    change: Float64[Tensor, "3 batch"]
-    loss: Float64[Tensor, " batch"]
-    correct: Float64[Tensor, " batch"]
+    count: Int64[Tensor, " batch"]  # n
+    change: Float64[Tensor, "3 batch"]  # Σδ, Σδ² and Σδ³
+    loss: Float64[Tensor, " batch"]  # before the move
+    correct: Float64[Tensor, " batch"]  # how many examples the model before the move classifies correctly
 
     def central(self) -> tuple[Float64[Tensor, " batch"], Float64[Tensor, " batch"]]:
         """Variance and third central moment of δ."""
@@ -57,71 +52,32 @@ class Moments:
         return variance, cube - 3 * mean * square + 2 * mean**3
 
 
-class Pairs(Protocol):
-    """The two models of each test (before and after the move), ready to be run.
-
-    Attributes:
-        examples: N, how many there are in all.
-        block: b0, the examples of a pilot, and the least of a batch.
-    """
-
-    examples: int
-    block: int
-
-    def sample(self, tests: Int64[Tensor, " batch"], counts: Int64[Tensor, " batch"]) -> Moments:
-        """Both models of a test on fresh examples, i.i.d. with replacement; for each batch its test, ascending."""
-        ...
-
-    def whole(self, tests: Int64[Tensor, " test"], side: int) -> Float64[Tensor, "2 test"]:
-        """Mean loss and accuracy over all examples of the model before (`side` 0) or after (1) the move."""
-        ...
-
-
 @dataclass(frozen=True)
 class Decision:
-    """What the tests decided, `(test,)` each.
+    """What the tests decided."""
 
-    Attributes:
-        accepted: whether the model moves.
-        batch: n, the examples that the test looked at, pilots included.
-        growing: of these, those whose number grows with the size of the move; 0 where a batch is as small as can be.
-        forward: forward samples: two for each example of a mini-batch; N for each model run on all examples.
-        exact: whether the test was decided on all examples.
-        change: the estimate of s ΔL.
-        variance: of this estimate.
-        loss: of the old model, from the pilots or all examples: an unbiased estimate.
-        correct: its accuracy there.
-        skewness: |skewness| of δ over √n: what is not Gaussian in the mean of the batch; 0 in an exact test.
-        kept_loss: loss over all examples of the model that stays, where it is known; else NaN.
-        kept_correct: its accuracy, likewise.
-    """
-
-    accepted: Bool[Tensor, " test"]
-    batch: Int64[Tensor, " test"]
-    growing: Int64[Tensor, " test"]
-    forward: Int64[Tensor, " test"]
-    exact: Bool[Tensor, " test"]
-    change: Float64[Tensor, " test"]
-    variance: Float64[Tensor, " test"]
-    loss: Float64[Tensor, " test"]
-    correct: Float64[Tensor, " test"]
-    skewness: Float64[Tensor, " test"]
-    kept_loss: Float64[Tensor, " test"]
-    kept_correct: Float64[Tensor, " test"]
+    accepted: Bool[Tensor, " test"]  # whether the model moves
+    batch: Int64[Tensor, " test"]  # n, the examples that the test looked at, pilots included
+    growing: Int64[Tensor, " test"]  # of these, those whose number grows with the move; 0 for the smallest batch
+    forward: Int64[Tensor, " test"]  # two for each example of a mini-batch; N for each model run on all examples
+    exact: Bool[Tensor, " test"]  # whether the test was decided on all examples
+    change: Float64[Tensor, " test"]  # the estimate of s ΔL
+    variance: Float64[Tensor, " test"]  # of this estimate
+    loss: Float64[Tensor, " test"]  # of the old model, unbiased: from the pilots or all examples
+    correct: Float64[Tensor, " test"]  # its accuracy there
+    skewness: Float64[Tensor, " test"]  # |skewness| of δ over √n, which the mean of the batch keeps; 0 in an exact test
+    kept_loss: Float64[Tensor, " test"]  # over all examples, of the model that stays; NaN where not known
+    kept_correct: Float64[Tensor, " test"]  # its accuracy, likewise
 
 
-def exponentials(count: int, generator: torch.Generator) -> Float64[Tensor, "test term"]:
-    """E_k of each test, for `mixing_variance`."""
-    return torch.empty(count, TERMS, dtype=torch.float64).exponential_(generator=generator)
-
-
-def mixing_variance(exponential: Float64[Tensor, "*test term"]) -> Float64[Tensor, "*test"]:
-    """T of each test: N(0, T) is logistic. `TERMS` terms of the series, and the mean of what they leave out."""
+def mixing_variance(count: int, generator: torch.Generator) -> Float64[Tensor, " test"]:
+    """T of so many tests: N(0, T) is logistic. `TERMS` terms of the series, and the mean of what they leave out."""
+    exponential = torch.empty(count, TERMS, dtype=torch.float64).exponential_(generator=generator)
     return exponential @ WEIGHTS + TAIL
 
 
 def decide(
-    pairs: Pairs,
+    pairs: NetworkPairs,
     s: float,
     variance: Float64[Tensor, " test"],
     normal: Float64[Tensor, " test"],
@@ -130,7 +86,7 @@ def decide(
     """Test every pair on a mini-batch of its own, as large as its noise asks for; beyond N, on all examples.
 
     Args:
-        pairs: the two models of each test.
+        pairs: the two models of each test, ready to be run.
         s: the bias towards low loss.
         variance: T of each test, drawn before any example is.
         normal: ξ of each test, standard normal.
@@ -159,20 +115,17 @@ def decide(
     skewness = (cubed[1].abs() / (squared[1] * squared[1].sqrt()) / size.sqrt()).nan_to_num(0.0)
     kept = torch.where(accepted, math.nan, known)  # the loss of a new model is not known
     growing = size * (~exact & (size > block))
-    decision = Decision(
-        accepted, seen, growing, 2 * seen, exact, change, own, loss, correct, skewness, kept[0], kept[1]
-    )
+    decision = Decision(accepted, seen, growing, 2 * seen, exact, change, own, loss, correct, skewness, *kept)
     if len(whole):
         settled = decide_exactly(pairs, s, variance[whole], normal[whole], known[:, whole], whole)
-        for field in fields(Decision):
-            values = getattr(settled, field.name)
-            before = getattr(decision, field.name)
-            before[whole] = values + before[whole] if field.name in ("batch", "forward") else values
+        for name, values in vars(settled).items():
+            before = getattr(decision, name)
+            before[whole] = values + before[whole] if name in ("batch", "forward") else values
     return decision
 
 
 def decide_exactly(
-    pairs: Pairs,
+    pairs: NetworkPairs,
     s: float,
     variance: Float64[Tensor, " test"],
     normal: Float64[Tensor, " test"],
@@ -181,13 +134,7 @@ def decide_exactly(
 ) -> Decision:
     """Barker's test over all examples; the old model is run only where its loss is not known from an earlier test.
 
-    Args:
-        pairs: the two models of each test.
-        s: the bias towards low loss.
-        variance: T of each test.
-        normal: ξ of each test, standard normal.
-        known: loss and accuracy of the old model over all examples; NaN where not known.
-        tests: which of the pairs these tests are about; None for all.
+    Arguments as in `decide`; `tests` says which of the pairs these tests are about, None for all.
     """
     if tests is None:
         tests = torch.arange(len(variance), device=variance.device)
@@ -201,9 +148,8 @@ def decide_exactly(
     kept = torch.where(accepted, new, old)
     nothing, everything = torch.zeros_like(variance), torch.ones_like(accepted)
     forward = batch * (1 + unknown.long())
-    return Decision(
-        accepted, batch, 0 * batch, forward, everything, change, nothing, old[0], old[1], nothing, kept[0], kept[1]
-    )
+    seen = (batch, 0 * batch, forward, everything)
+    return Decision(accepted, *seen, change, nothing, old[0], old[1], nothing, kept[0], kept[1])
 
 
 def fits(block: int, examples: int) -> bool:

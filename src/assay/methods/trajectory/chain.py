@@ -5,229 +5,210 @@ Mair, Causer and Garrahan, "Minibatch training of neural network ensembles via t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from assay.core.runtime import generator
 from assay.engine.parametrisation import Outcome
 from assay.engine.step_rule import BatchStats, Counters, StepRule
-from assay.methods.trajectory.acceptance import Decision
-from assay.methods.trajectory.coordinates import Coordinates, shift_bias
-from assay.methods.trajectory.diagnostics import WINDOWS, Diagnostics
-from assay.methods.trajectory.memory import PROBED, Memory
-from assay.methods.trajectory.moves import draw, move_models
-from assay.methods.trajectory.paired_loss import NetworkPairs, Networks
-from assay.methods.trajectory.proposals import Move, halves
+from assay.methods.trajectory.acceptance import Decision, decide, decide_exactly
+from assay.methods.trajectory.diagnostics import PROBED, WINDOWS, Diagnostics, Memory, short
+from assay.methods.trajectory.moves import Annealing, Steering, draw, halves, move_models
+from assay.methods.trajectory.networks import NetworkPairs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from jaxtyping import Float, Int64
-    from torch import Tensor, nn
+    from torch import nn
 
+    from assay.engine.context import TrainContext
     from assay.engine.stack import Weights
-    from assay.methods.trajectory.moves import Decide
-    from assay.methods.trajectory.schedule import Annealing, Steering
+    from assay.methods.trajectory import Options
+    from assay.methods.trajectory.networks import DenseNetworks, StackedNetworks
 
 
-@dataclass(frozen=True)
-class Centring:
-    """The first linear layer sees centred inputs while sampling; its bias takes the mean up when networks leave.
+class Coordinates:
+    """A linear map between flat coordinates `(*, d)`, in which a chain moves with one σ, and parameters by name.
 
-    Attributes:
-        layer: its name.
-        mean: what is taken away from its inputs.
+    A layer's parameters are its coordinates times the layer's scale. Where inputs are centred while sampling, the first
+    layer's bias takes up the mean, exactly: W (x - m) + b = W x + (b - W m).
+
+    Args:
+        parameters: of the networks, `(copy, *shape)`.
+        scales: factors by layer, as in `{output: 4}`; layers that are not named have 1.
+        centring: the first linear layer, and the mean m that is taken away from its inputs.
     """
 
-    layer: str
-    mean: Float[Tensor, " input"]
+    def __init__(
+        self,
+        parameters: Weights,
+        scales: Mapping[str, float],
+        centring: tuple[str, Float[Tensor, " input"]] | None = None,
+    ) -> None:
+        self._shapes = {name: tensor.shape[1:] for name, tensor in parameters.items()}
+        self._sizes, self._centring = [prod(shape) for shape in self._shapes.values()], centring
+        some = next(iter(parameters.values()))
+        factors = [
+            torch.full((size,), float(scales.get(name.rpartition(".")[0], 1.0)), dtype=some.dtype)
+            for name, size in zip(self._shapes, self._sizes, strict=True)
+        ]
+        self._factors = torch.cat(factors).to(some.device)
 
-    def leave(self, parameters: Weights) -> Weights:
-        """Parameters `(*copy, *shape)` for inputs as they are."""
-        return shift_bias(parameters, f"{self.layer}.weight", f"{self.layer}.bias", self.mean, -1)
+    def sampled(self, flat: Float[Tensor, "*copy d"]) -> Weights:
+        """The parameters at these coordinates, `(*copy, *shape)`, for inputs as the sampler sees them."""
+        parts = (flat * self._factors).split_with_sizes(self._sizes, -1)
+        return {n: p.view(*flat.shape[:-1], *shape) for (n, shape), p in zip(self._shapes.items(), parts, strict=True)}
 
-    def enter(self, parameters: Weights) -> Weights:
-        """Parameters for centred inputs, from those for inputs as they are."""
-        return shift_bias(parameters, f"{self.layer}.weight", f"{self.layer}.bias", self.mean, 1)
+    def parameters(self, flat: Float[Tensor, "*copy d"]) -> Weights:
+        """The parameters at these coordinates, `(*copy, *shape)`, for inputs as they are."""
+        return self._shifted(self.sampled(flat), -1)
 
+    def flat(self, parameters: Weights) -> Float[Tensor, "copy d"]:
+        """The coordinates of parameters `(copy, *shape)` for inputs as they are."""
+        entered = self._shifted(parameters, 1)
+        return torch.cat([entered[name].flatten(1) for name in self._shapes], 1) / self._factors
 
-@dataclass(frozen=True)
-class Chains:
-    """The state that moves.
-
-    Attributes:
-        theta: one chain for each seed; changed in place.
-        coordinates: what theta means.
-        centring: how inputs are seen while sampling; None for as they are.
-    """
-
-    theta: Float[Tensor, "chain tau d"]
-    coordinates: Coordinates
-    centring: Centring | None
-
-    def weights(self, models: slice) -> Weights:
-        """Parameters of some models of each chain, `(chain, model, *shape)`."""
-        parameters = self.coordinates.parameters(self.theta[:, models])
-        return self.centring.leave(parameters) if self.centring else parameters
+    def _shifted(self, parameters: Weights, sign: int) -> Weights:
+        if self._centring is None:
+            return parameters
+        layer, mean = self._centring
+        bias = parameters[f"{layer}.bias"] + sign * (parameters[f"{layer}.weight"] @ mean)
+        return {**parameters, f"{layer}.bias": bias}
 
 
 class TrajectoryUpdate(StepRule):
     """One step is one sweep: every model of every chain is proposed a move once, every other model at a time.
 
     Args:
+        context: the training, for its labels and seeds: one for each chain.
         network: the plain module.
-        networks: runs pairs of its copies on training examples.
-        labels: of the training set: one list, or one for each chain.
-        seeds: one for each chain.
-        chains: where they start.
-        move: how far a proposal goes.
-        decide: the acceptance test.
-        annealing: s of each sweep.
-        steering: σ.
+        networks: runs its copies on training examples.
+        theta: where the chains start; changed in place.
+        coordinates: what theta means.
+        options: of the arm.
         sweeps: how many there will be.
-        block: b0.
     """
 
     def __init__(
         self,
+        context: TrainContext,
         network: nn.Module,
-        networks: Networks,
-        labels: Int64[Tensor, "*chain example"],
-        seeds: Sequence[int],
-        chains: Chains,
-        move: Move,
-        decide: Decide,
-        annealing: Annealing,
-        steering: Steering,
+        networks: DenseNetworks | StackedNetworks,
+        theta: Float[Tensor, "chain tau d"],
+        coordinates: Coordinates,
+        options: Options,
         sweeps: int,
-        block: int,
     ) -> None:
-        device = chains.theta.device
-        self.network, self.chains, self.steering, self.annealing = network, chains, steering, annealing
-        self.counters = Counters(len(seeds), device)
-        self.diagnostics = Diagnostics(len(seeds), block, device)
-        self._networks, self._seeds, self._block = networks, tuple(seeds), block
-        self._labels = labels.expand(len(seeds), -1).contiguous()
-        self._move, self._decide = move, decide
-        self._sweeps, self._window = sweeps, -(-sweeps // WINDOWS)
-        self._halves = halves(chains.theta.shape[1], device)
-        self._known = torch.full((2, *chains.theta.shape[:2]), torch.nan, dtype=torch.float64, device=device)
-        shape = (*chains.theta.shape[:2], min(PROBED, labels.shape[-1]))
-        self._memory = Memory(annealing.sweeps, sweeps, shape, device)
+        device, (chains, tau, _) = theta.device, theta.shape
+        self.network, self.theta, self.options = network, theta, options
+        self.counters = Counters(chains, device)
+        self.diagnostics = Diagnostics(chains, options.block, device)
+        self.annealing = Annealing(options.s_start or options.s, options.s, int(options.burn_in * sweeps))
+        self.steering = Steering(options.sigma, chains, tau, device, steer=options.steer)
+        self._networks, self._seeds, self._coordinates, self._sweeps = networks, context.run.seeds, coordinates, sweeps
+        self._labels: Int64[Tensor, "chain example"] = context.labels.expand(chains, -1).contiguous()
+        self._halves = halves(tau, device)
+        self._known = torch.full((2, chains, tau), torch.nan, dtype=torch.float64, device=device)
+        probed = (chains, tau, min(PROBED, self._labels.shape[-1]))
+        self._memory = Memory(self.annealing.sweeps, sweeps, probed, device)
 
     @property
     def forward_samples(self) -> int:
         """What all chains have cost so far; a warm start, which takes gradients, apart."""
-        return int(self._spent().sum())
-
-    def _spent(self) -> Int64[Tensor, " chain"]:
-        return self.counters.of("forward_samples")
+        return int(self.counters.of("forward_samples").sum())
 
     @torch.no_grad()
     def step(self, step: int) -> BatchStats:
         """One sweep; what it saw is each model's mini-batch loss and accuracy before its move."""
-        theta, burning_in = self.chains.theta, step < self.annealing.sweeps
+        chains, tau, _ = self.theta.shape
+        burn_in, s = self.annealing.sweeps, self.annealing.at(step)
         self._memory.observe(step, self._probe)
-        decisions = []
-        for number, half in enumerate(self._halves):
-            generators = [generator(seed, f"trajectory half {number}", step) for seed in self._seeds]
-            draws = draw(generators, len(half.models), theta.shape[2], self._move.fraction, theta.device)
-
-            def make_pairs(
-                old: Tensor, new: Tensor, generators: Sequence[torch.Generator] = generators
-            ) -> NetworkPairs:
-                weights = self.chains.coordinates.parameters(torch.stack((old, new), 1))
-                return NetworkPairs(self._networks, weights, self._labels, generators, self._block)
-
-            decision = move_models(
-                theta,
-                self._known,
-                half,
-                self.steering.sigma,
-                self.annealing.at(step),
-                self._move,
-                draws,
-                make_pairs,
-                self._decide,
-            )
-            decisions.append(decision)
+        decisions = [self._move_half(number, step, s) for number in range(len(self._halves))]
         sweep = Decision(
-            *(torch.cat([getattr(d, f.name).view(len(theta), -1) for d in decisions], 1) for f in fields(Decision))
+            *(torch.cat([getattr(d, f.name).view(chains, -1) for d in decisions], 1) for f in fields(Decision))
         )
         self.counters.add("forward_samples", sweep.forward.sum(1))
         self.counters.add("optimizer_steps", 1)
-        self.diagnostics.add(sweep, sampling=not burning_in)
-        if burning_in:
+        self.diagnostics.add(sweep, sampling=step >= burn_in)
+        if step < burn_in:
             self.steering.observe(step, sweep)
         else:
-            late = 2 * (step - self.annealing.sweeps) >= self._sweeps - self.annealing.sweeps
+            late = 2 * (step - burn_in) >= self._sweeps - burn_in
             self.diagnostics.sampled(int(late), sweep.loss.mean(1))
-        if (step + 1) % self._window == 0 or step + 1 == self._sweeps:
-            moves = (step + 1) * theta.shape[1]
-            sigma = self.steering.sigma.tolist()
-            self.diagnostics.close_window(moves, self._spent().tolist(), sigma, self.annealing.at(step))
+        done = step + 1
+        if done % -(-self._sweeps // WINDOWS) == 0 or done == self._sweeps:
+            spent, sigma = self.counters.of("forward_samples").tolist(), self.steering.sigma.tolist()
+            self.diagnostics.close_window(done * tau, spent, sigma, s)
         return BatchStats(sweep.loss, sweep.correct)
+
+    def _move_half(self, number: int, step: int, s: float) -> Decision:
+        half, options = self._halves[number], self.options
+        generators = [generator(seed, f"trajectory half {number}", step) for seed in self._seeds]
+        draws = draw(generators, len(half.models), self.theta.shape[2], options.fraction, self.theta.device)
+
+        def make_pairs(old: Tensor, new: Tensor) -> NetworkPairs:
+            weights = self._coordinates.sampled(torch.stack((old, new), 1))
+            return NetworkPairs(self._networks, weights, self._labels, generators, options.block)
+
+        test = decide if options.test == "minibatch" else decide_exactly
+        sigma, beta = self.steering.sigma, options.beta
+        return move_models(self.theta, self._known, half, sigma, s, beta, draws, make_pairs, test)
 
     def _probe(self) -> Float[Tensor, "chain model example"]:
         """Losses of the first training examples, by every model; a diagnostic, and not billed."""
         examples = slice(self._memory.examples)
         losses = []
-        for theta, labels in zip(self.chains.theta, self._labels, strict=True):
-            weights = self.chains.coordinates.parameters(theta[:, None])
-            logits = self._networks.logits(weights, examples)[:, 0]
-            expected = labels[examples].expand(len(theta), -1)
-            losses.append(F.cross_entropy(logits, expected, reduction="none"))
+        for theta, labels in zip(self.theta, self._labels, strict=True):
+            logits = self._networks.logits(self._coordinates.sampled(theta[:, None]), examples)[:, 0]
+            losses.append(F.cross_entropy(logits, labels[examples].expand(len(theta), -1), reduction="none"))
         return torch.stack(losses)
 
     def evaluated(self) -> Weights:
         """The last model of each chain."""
-        return {name: tensor[:, 0] for name, tensor in self.chains.weights(slice(-1, None)).items()}
+        return {name: tensor[:, 0] for name, tensor in self._last().items()}
+
+    def _last(self) -> Weights:
+        return self._coordinates.parameters(self.theta[:, -1:])
 
     def variants(self) -> dict[str, Outcome]:
         """The chain as an ensemble, by mean probability or by vote, and its last model alone; each cost a chain."""
-        chain, last = slice(None), slice(-1, None)
-        return {
-            "ensemble": Outcome(self.chains.weights(chain)),
-            "vote": Outcome(self.chains.weights(chain), "majority_vote"),
-            "last": Outcome(self.chains.weights(last)),
-        }
+        chain, vote = (self._coordinates.parameters(self.theta) for _ in range(2))  # files can't hold shared memory
+        return {"ensemble": Outcome(chain), "vote": Outcome(vote, "majority_vote"), "last": Outcome(self._last())}
 
     def record(self) -> dict[str, Any]:
         """Costs, diagnostics and flags; a list holds a value for each seed."""
-        theta = self.chains.theta
-        distances = theta.diff(dim=1).double().norm(dim=2)
-        reference = [float(f"{theta.shape[2] ** 0.5 * sigma:.6g}") for sigma in self.steering.sigma.tolist()]
+        _, tau, parameters = self.theta.shape
+        distances = self.theta.diff(dim=1).double().norm(dim=2)
         return {
-            "tau": theta.shape[1],
-            "parameters": theta.shape[2],
-            "block": self._block,
-            "moves": self._sweeps * theta.shape[1],
-            "burn_in_moves": self.annealing.sweeps * theta.shape[1],
-            "forward_samples": self._spent().tolist(),
+            "tau": tau,
+            "parameters": parameters,
+            "block": self.options.block,
+            "moves": self._sweeps * tau,
+            "burn_in_moves": self.annealing.sweeps * tau,
+            "forward_samples": self.counters.of("forward_samples").tolist(),
             **self.diagnostics.record(self._labels.shape[-1], self._memory.of(self._probe())),
-            "neighbour_distance": [[float(f"{d:.6g}") for d in chain] for chain in distances.tolist()],
-            "reference_distance": reference,
+            "neighbour_distance": [[short(d) for d in chain] for chain in distances.tolist()],
+            "reference_distance": [short(parameters**0.5 * sigma) for sigma in self.steering.sigma.tolist()],
         }
+
+    def _tensors(self) -> list[Tensor]:
+        """All tensors that moves change, in place; all randomness is a function of seed and sweep."""
+        parts = (vars(part).values() for part in (self.steering, self.diagnostics, self._memory))
+        return [self.theta, self._known, *(each for part in parts for each in part if isinstance(each, Tensor))]
 
     def state(self) -> dict[str, Any]:
-        """Chains, known losses, σ, counters and diagnostics; all randomness is a function of seed and sweep."""
-        return {
-            "theta": self.chains.theta,
-            "steering": self.steering.state(),
-            "known": self._known,
-            "counters": self.counters.state(),
-            "diagnostics": self.diagnostics.state(),
-            "memory": self._memory.state(),
-        }
+        """Chains, known losses, σ, counters and diagnostics."""
+        return {"tensors": self._tensors(), "counters": self.counters.state(), "series": self.diagnostics.series}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
-        self.chains.theta.copy_(state["theta"])
-        self.steering.restore(state["steering"])
+        """Set chains, known losses, σ, counters and diagnostics."""
+        for own, kept in zip(self._tensors(), state["tensors"], strict=True):
+            own.copy_(kept)
         self.counters.restore(state["counters"])
-        self.diagnostics.restore(state["diagnostics"])
-        self._known.copy_(state["known"])
-        self._memory.restore(state["memory"])
+        self.diagnostics.series = {key: list(values) for key, values in state["series"].items()}

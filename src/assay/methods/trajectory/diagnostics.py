@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from jaxtyping import Float64
+    from collections.abc import Callable
+
+    from jaxtyping import Float, Float64
     from torch import Tensor
 
     from assay.methods.trajectory.acceptance import Decision
 
 WINDOWS = 60
-FIELDS = ("loss", "accuracy", "accepted", "batch", "tests", "exact_tests", "exact_accepted", "forward", "skewness")
-SERIES = ("moves", "forward_samples", "loss", "accuracy", "acceptance", "batch_a_test", "sigma", "s")
+SUMS = ("tests", "loss", "correct", "accepted", "batch", "exact", "accepted_exactly", "forward", "skewness")
 BINS = 24  # of the histogram of batch sizes: powers of two times the block
+PROBED = 256  # examples of `Memory`
 LEAST_ACCEPTANCE, MOST_ACCEPTANCE = 0.01, 0.99
 DRIFT = 0.01
 MOST_MEMORY = 0.5
@@ -27,6 +29,8 @@ MOST_SKEWNESS = 0.25  # of a mean: uncorrected, it moves an acceptance by up to 
 class Diagnostics:
     """Sums over tests, for each chain: of the window that is open, of the burn-in, and of the sampling phase.
 
+    Tensors are changed in place.
+
     Args:
         chains: C.
         block: b0.
@@ -35,20 +39,18 @@ class Diagnostics:
 
     def __init__(self, chains: int, block: int, device: torch.device) -> None:
         self._block = block
-        self._window = torch.zeros(len(FIELDS), chains, dtype=torch.float64, device=device)
-        self._phases = torch.zeros(2, len(FIELDS), chains, dtype=torch.float64, device=device)
+        self._window = torch.zeros(len(SUMS), chains, dtype=torch.float64, device=device)
+        self._phases = torch.zeros(2, len(SUMS), chains, dtype=torch.float64, device=device)
         self._edges = block * 2 ** torch.arange(1, BINS, device=device)
         self._histogram = torch.zeros(chains, BINS, dtype=torch.int64, device=device)
         self._halves = torch.zeros(2, 3, chains, dtype=torch.float64, device=device)
-        self.series: list[dict[str, Any]] = []
+        self.series: dict[str, list[Any]] = {}
 
     def add(self, decision: Decision, *, sampling: bool) -> None:
         """Add the tests of a sweep, `(chain, model)`."""
-        each = (decision.loss, decision.correct, decision.accepted, decision.batch)
-        exact_accepted = decision.exact & decision.accepted
-        last = (decision.exact, exact_accepted, decision.forward, decision.skewness)
-        rows = torch.stack((*each, torch.ones_like(decision.loss), *last))
-        sums = rows.sum(2)
+        own = {**vars(decision), "tests": torch.ones_like(decision.loss)}
+        own["accepted_exactly"] = decision.exact & decision.accepted
+        sums = torch.stack([own[name] for name in SUMS]).sum(2)
         self._window += sums
         self._phases[int(sampling)] += sums
         bins = torch.bucketize(decision.batch, self._edges, right=True)
@@ -60,19 +62,13 @@ class Diagnostics:
 
     def close_window(self, moves: int, forward_samples: list[int], sigma: list[float], s: float) -> None:
         """End a window: its means become a point of the series."""
-        loss, accuracy, accepted, batch, tests = self._window[:5]
-        self.series.append(
-            {
-                "moves": moves,
-                "forward_samples": forward_samples,
-                "loss": _short(loss / tests),
-                "accuracy": _short(accuracy / tests),
-                "acceptance": _short(accepted / tests),
-                "batch_a_test": _short(batch / tests),
-                "sigma": [_round(each) for each in sigma],
-                "s": _round(s),
-            }
-        )
+        tests, *sums = self._window[:5]
+        names = ("loss", "accuracy", "acceptance", "batch_a_test")
+        means = {name: _short(each / tests) for name, each in zip(names, sums, strict=True)}
+        ends = {"sigma": [short(each) for each in sigma], "s": short(s)}
+        point = {"moves": moves, "forward_samples": forward_samples, **means, **ends}
+        for key, value in point.items():
+            self.series.setdefault(key, []).append(value)
         self._window.zero_()
 
     def record(self, examples: int, memory: Float64[Tensor, " chain"]) -> dict[str, Any]:
@@ -82,39 +78,40 @@ class Diagnostics:
             examples: N.
             memory: of each chain, as `Memory.of` gives it.
         """
-        whole, sampling = self._phases.sum(0), self._phases[1]
-        kept = sampling if bool((sampling[4] > 0).all()) else whole
-        batch, acceptance, skewness = kept[3] / kept[4], kept[2] / kept[4], kept[8] / kept[4]
+        whole, kept = (dict(zip(SUMS, sums, strict=True)) for sums in (self._phases.sum(0), self._phases[1]))
+        if not bool((kept["tests"] > 0).all()):
+            kept = whole
+        means = {name: total / kept["tests"] for name, total in kept.items()}
         drift, error = self._drift()
-        used = int(self._histogram.sum(0).nonzero().max()) + 1 if len(self._histogram.nonzero()) else 0
-        exact = whole[5].long()
+        bins = self._histogram.sum(0).nonzero()
+        used = int(bins.max()) + 1 if len(bins) else 0
+        rejected = whole["tests"] - whole["exact"] - whole["accepted"] + whole["accepted_exactly"]
+        decisions = {
+            "accepted": whole["accepted"] - whole["accepted_exactly"],
+            "rejected": rejected,
+            "accepted_exactly": whole["accepted_exactly"],
+            "rejected_exactly": whole["exact"] - whole["accepted_exactly"],
+        }
+        told = torch.stack((means["accepted"], drift, error, memory, means["skewness"]), 1).tolist()
         return {
             "examples": examples,
-            "batch_a_test": _short(batch),
-            "batch_a_test_whole_run": _short(whole[3] / whole[4]),
-            "saving": _short(examples / batch),
-            "saving_passes": _short(examples * kept[4] / kept[7]),
-            "acceptance": _short(acceptance),
-            "mean_loss": _short(kept[0] / kept[4]),
-            "mean_accuracy": _short(kept[1] / kept[4]),
+            "batch_a_test": _short(means["batch"]),
+            "batch_a_test_whole_run": _short(whole["batch"] / whole["tests"]),
+            "saving": _short(examples / means["batch"]),
+            "saving_passes": _short(examples * kept["tests"] / kept["forward"]),
+            "acceptance": _short(means["accepted"]),
+            "mean_loss": _short(means["loss"]),
+            "mean_accuracy": _short(means["correct"]),
             "loss_drift": _short(drift),
             "memory": _short(memory),
-            "skewness": _short(skewness),
-            "decisions": {
-                "accepted": (whole[2] - whole[6]).long().tolist(),
-                "rejected": (whole[4] - whole[5] - whole[2] + whole[6]).long().tolist(),
-                "accepted_exactly": whole[6].long().tolist(),
-                "rejected_exactly": (exact - whole[6].long()).tolist(),
-            },
+            "skewness": _short(means["skewness"]),
+            "decisions": {name: counts.long().tolist() for name, counts in decisions.items()},
             "batch_histogram": {
                 "at_least": [self._block * 2**power for power in range(used)],
                 "tests": self._histogram[:, :used].tolist(),
             },
-            "series": {key: [point[key] for point in self.series] for key in SERIES},
-            "flags": [
-                flags(*each, block=self._block)
-                for each in torch.stack((acceptance, drift, error, memory, skewness), 1).tolist()
-            ],
+            "series": self.series,
+            "flags": [flags(*each, block=self._block) for each in told],
         }
 
     def _drift(self) -> tuple[Float64[Tensor, " chain"], Float64[Tensor, " chain"]]:
@@ -127,16 +124,44 @@ class Diagnostics:
         variance = (squares / count - mean.square()).clamp_min(0) / count
         return (mean[1] - mean[0]) / mean[0], 2 * variance.sum(0).sqrt() / mean[0]
 
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        sums = (self._window, self._phases, self._histogram, self._halves)
-        return {"sums": list(sums), "series": self.series}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
-        for own, kept in zip((self._window, self._phases, self._histogram, self._halves), state["sums"], strict=True):
-            own.copy_(kept)
-        self.series = list(state["series"])
+class Memory:
+    """Whether a chain has forgotten where its sampling began: what a flat mean loss needs to mean anything.
+
+    The losses of fixed training examples are taken when sampling begins, half-way and at the end. Their mean squared
+    displacement D grows with time while a chain wanders off, and no longer once it has mixed: D(whole) / D(half) - 1 is
+    1 in the first case, and the correlation that is left after half of the sampling phase in the second.
+
+    Args:
+        first: the sweep with which sampling begins.
+        sweeps: how many there are, burn-in included.
+        shape: of the losses: chains, models, examples.
+        device: where the chains are.
+
+    Attributes:
+        examples: how many are probed, the first ones.
+    """
+
+    def __init__(self, first: int, sweeps: int, shape: tuple[int, int, int], device: torch.device) -> None:
+        self.examples = shape[2]
+        self._first, self._middle = first, first + (sweeps - first + 1) // 2
+        self._start = torch.zeros(shape, device=device)
+        self._half = torch.zeros(shape[0], dtype=torch.float64, device=device)
+
+    def observe(self, sweep: int, losses: Callable[[], Float[Tensor, "chain model example"]]) -> None:
+        """See the networks before a sweep; their losses are asked for at two sweeps only."""
+        if sweep == self._first:
+            self._start.copy_(losses())
+        elif sweep == self._middle:
+            self._half.copy_(self._displacement(losses()))
+
+    def of(self, losses: Float[Tensor, "chain model example"]) -> Float64[Tensor, " chain"]:
+        """How much each chain remembers, by the losses at the end; all, 1, where nothing had moved half-way."""
+        return torch.where(self._half > 0, self._displacement(losses) / self._half - 1, 1.0)
+
+    def _displacement(self, losses: Float[Tensor, "chain model example"]) -> Float64[Tensor, " chain"]:
+        squares = (losses - self._start).double().square().flatten(1)
+        return torch.stack([chain.mean() for chain in squares])  # one by one: the same bits in any company
 
 
 def flags(acceptance: float, drift: float, error: float, memory: float, skewness: float, *, block: int) -> list[str]:
@@ -151,28 +176,26 @@ def flags(acceptance: float, drift: float, error: float, memory: float, skewness
         skewness: mean |skewness| of a mini-batch mean.
         block: b0.
     """
-    found = []
-    if acceptance < LEAST_ACCEPTANCE:
-        found.append("it does not mix: under 1 % of its moves are accepted after burn-in")
-    if acceptance > MOST_ACCEPTANCE:
-        found.append("it does not mix: over 99 % of its moves are accepted after burn-in")
-    if math.isnan(drift):
-        found.append("too few sweeps after burn-in to tell whether its mean loss is flat")
-    elif abs(drift) > max(DRIFT, error):
-        found.append("a cooling run: its mean loss is not flat after burn-in, so it is no sample of its target")
-    elif memory > MOST_MEMORY:
-        found.append("it does not mix: it has not forgotten where sampling began, so a flat mean loss means nothing")
-    if skewness > MOST_SKEWNESS:
-        found.append("biased: losses change by so skewed amounts that a mini-batch mean is not Gaussian")
-    if block < LEAST_BLOCK:
-        found.append(f"biased: pilots of under {LEAST_BLOCK} examples estimate the variance badly")
-    return found
+    cooling, creeping = abs(drift) > max(DRIFT, error), memory > MOST_MEMORY
+    found = {
+        "it does not mix: under 1 % of its moves are accepted after burn-in": acceptance < LEAST_ACCEPTANCE,
+        "it does not mix: over 99 % of its moves are accepted after burn-in": acceptance > MOST_ACCEPTANCE,
+        "too few sweeps after burn-in to tell whether its mean loss is flat": math.isnan(drift),
+        "a cooling run: its mean loss is not flat after burn-in, so it is no sample of its target": cooling,
+        "it does not mix: it has not forgotten where sampling began, so a flat mean loss means nothing": creeping
+        and not cooling
+        and not math.isnan(drift),
+        "biased: losses change by so skewed amounts that a mini-batch mean is not Gaussian": skewness > MOST_SKEWNESS,
+        f"biased: pilots of under {LEAST_BLOCK} examples estimate the variance badly": block < LEAST_BLOCK,
+    }
+    return [line for line, holds in found.items() if holds]
 
 
-def _round(value: float) -> float:
+def short(value: float) -> float:
+    """Six significant digits."""
     return float(f"{value:.6g}")
 
 
 def _short(values: Tensor) -> list[float | None]:
-    """Six significant digits; None where there is no number."""
-    return [None if math.isnan(value) else _round(value) for value in values.tolist()]
+    """Six significant digits of each; None where there is no number."""
+    return [None if math.isnan(value) else short(value) for value in values.tolist()]

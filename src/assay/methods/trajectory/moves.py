@@ -1,45 +1,69 @@
-"""A move of half of each chain: propose, test, keep or go back."""
+"""Moves of a chain: models are drawn anew between their neighbours and tested; and the schedule of s and σ.
+
+Mair, Causer and Garrahan (arXiv 2306.13442): a trajectory is a chain of models whose increments cost
+Σ ‖θ_{t+1} - θ_t‖² / 2σ². Given its neighbours, a model of that reference dynamics is Gaussian (a Brownian bridge), so a
+proposal drawn from it leaves only the losses to be tested.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from assay.methods.trajectory.acceptance import exponentials, mixing_variance
-from assay.methods.trajectory.proposals import propose, random_subset
+from assay.core.runtime import generator
+from assay.methods.trajectory.acceptance import mixing_variance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jaxtyping import Bool, Float, Float64
+    from jaxtyping import Bool, Float, Float64, Int64
     from torch import Tensor
 
-    from assay.methods.trajectory.acceptance import Decision, Pairs
-    from assay.methods.trajectory.proposals import Move, Places
+    from assay.methods.trajectory.acceptance import Decision
+    from assay.methods.trajectory.networks import NetworkPairs
 
-    MakePairs = Callable[[Float[Tensor, "test d"], Float[Tensor, "test d"]], Pairs]
+    MakePairs = Callable[[Float[Tensor, "test d"], Float[Tensor, "test d"]], NetworkPairs]
     Decide = Callable[
-        [Pairs, float, Float64[Tensor, " test"], Float64[Tensor, " test"], Float64[Tensor, "2 test"]], Decision
+        [NetworkPairs, float, Float64[Tensor, " test"], Float64[Tensor, " test"], Float64[Tensor, "2 test"]], Decision
     ]
+
+TESTS_A_LOOK = 100  # of each chain, between two looks
+GAIN, MOST_CHANGE = 0.2, 0.2  # of log σ at a look
+LOGISTIC = 1.7**2  # variance of the normal that is closest to a logistic
+
+
+class Places:
+    """Some models of a chain, no two of them neighbours, and what the reference dynamics says of them.
+
+    Attributes:
+        models: their numbers, `(model,)`, as all below.
+        left, right: their neighbours; an end has the same one twice, and a lone model is its own.
+        deviation: of each given its neighbours, in units of σ.
+    """
+
+    def __init__(self, models: Int64[Tensor, " model"], length: int) -> None:
+        self.models, last = models, length - 1
+        self.left = torch.where(models > 0, models - 1, models + 1).clamp(0, last)
+        self.right = torch.where(models < last, models + 1, models - 1).clamp(0, last)
+        self.deviation = torch.where(self.left == self.right, 1.0, 1 / math.sqrt(2))
+
+
+def halves(length: int, device: torch.device) -> list[Places]:
+    """The models of a chain in two sets, every other one: given the one set, those of the other are independent."""
+    return [Places(torch.arange(first, length, 2, device=device), length) for first in range(min(2, length))]
 
 
 @dataclass(frozen=True)
 class Draws:
-    """All that is random in a move, mini-batches apart.
+    """All that is random in a move, mini-batches apart."""
 
-    Attributes:
-        noise: ξ of the proposals.
-        moving: which coordinates move; None for all.
-        variance: T of the tests.
-        normal: ξ of the tests.
-    """
-
-    noise: Float[Tensor, "chain model d"]
-    moving: Bool[Tensor, "chain model d"] | None
-    variance: Float64[Tensor, "chain model"]
-    normal: Float64[Tensor, "chain model"]
+    noise: Float[Tensor, "chain model d"]  # ξ of the proposals
+    moving: Bool[Tensor, "chain model d"] | None  # which coordinates move; None for all
+    variance: Float64[Tensor, "chain model"]  # T of the tests
+    normal: Float64[Tensor, "chain model"]  # ξ of the tests
 
 
 def draw(
@@ -47,12 +71,44 @@ def draw(
 ) -> Draws:
     """Draw for each chain from its own (CPU) generator, so that a chain draws the same alone as in company."""
     noise = [torch.randn(models, coordinates, generator=g) for g in generators]
-    moving = None
-    if fraction < 1:
-        moving = torch.stack([random_subset(models, coordinates, fraction, g) for g in generators]).to(device)
-    variance = torch.stack([mixing_variance(exponentials(models, g)) for g in generators])
+    moving = [random_subset(models, coordinates, fraction, g) for g in generators] if fraction < 1 else None
+    variance = [mixing_variance(models, g) for g in generators]
     normal = [torch.randn(models, dtype=torch.float64, generator=g) for g in generators]
-    return Draws(torch.stack(noise).to(device), moving, variance.to(device), torch.stack(normal).to(device))
+
+    def stacked(rows: list[Tensor]) -> Tensor:
+        return torch.stack(rows).to(device)
+
+    subset = None if moving is None else stacked(moving)
+    return Draws(stacked(noise), subset, stacked(variance), stacked(normal))
+
+
+def random_subset(
+    rows: int, coordinates: int, fraction: float, source: torch.Generator
+) -> Bool[Tensor, "row coordinate"]:
+    """For each row, a uniformly drawn set of round(f · d) coordinates (at least one)."""
+    count = max(1, round(fraction * coordinates))
+    order = torch.rand(rows, coordinates, generator=source).argsort(1)[:, :count]
+    return torch.zeros(rows, coordinates, dtype=torch.bool).scatter_(1, order, value=True)
+
+
+def propose(
+    theta: Float[Tensor, "chain tau d"],
+    half: Places,
+    sigma: Float[Tensor, " chain"],
+    beta: float,
+    noise: Float[Tensor, "chain model d"],
+    moving: Bool[Tensor, "chain model d"] | None = None,
+) -> Float[Tensor, "chain model d"]:
+    """New values m + √(1 - β²) (θ - m) + β c ξ, reversible under the reference dynamics; β = 1 is the paper's move.
+
+    m and c are a model's mean and deviation given its neighbours. Coordinates that are not `moving` keep their values.
+    """
+    mean = (theta.index_select(1, half.left) + theta.index_select(1, half.right)) / 2
+    step = (beta * half.deviation * sigma[:, None].to(theta.dtype))[..., None] * noise
+    if beta < 1:
+        mean = mean + math.sqrt(1 - beta**2) * (theta[:, half.models] - mean)
+    proposal = mean + step
+    return proposal if moving is None else torch.where(moving, proposal, theta[:, half.models])
 
 
 def move_models(
@@ -61,7 +117,7 @@ def move_models(
     half: Places,
     sigma: Float[Tensor, " chain"],
     s: float,
-    move: Move,
+    beta: float,
     draws: Draws,
     make_pairs: MakePairs,
     decide: Decide,
@@ -74,7 +130,7 @@ def move_models(
         half: which models.
         sigma: σ of each chain.
         s: the bias towards low loss.
-        move: how far a proposal goes.
+        beta: β, of `propose`.
         draws: what is random.
         make_pairs: from old and new models, `(chain · model, d)`, to what runs them.
         decide: the acceptance test.
@@ -83,7 +139,7 @@ def move_models(
         What was decided, `(chain · model,)`.
     """
     old = theta.index_select(1, half.models)
-    new = propose(theta, half, sigma, move, draws.noise, draws.moving)
+    new = propose(theta, half, sigma, beta, draws.noise, draws.moving)
     pairs = make_pairs(old.flatten(0, 1), new.flatten(0, 1))
     before = known.index_select(2, half.models).flatten(1)
     decision = decide(pairs, s, draws.variance.flatten(), draws.normal.flatten(), before)
@@ -92,3 +148,82 @@ def move_models(
     kept = torch.stack((decision.kept_loss, decision.kept_correct))
     known.index_copy_(2, half.models, kept.view(2, len(theta), -1))
     return decision
+
+
+def starting_chains(
+    networks: Float[Tensor, "chain d"], seeds: Sequence[int], tau: int, sigma: float, how: Literal["copies", "walk"]
+) -> Float[Tensor, "chain tau d"]:
+    """Chains that begin at these networks: as `copies`, or as a `walk` θ_{t+1} = θ_t + σ ξ (the authors' code)."""
+    chains = networks[:, None].repeat(1, tau, 1)
+    if how == "walk":
+        shape = (tau - 1, networks.shape[1])
+        steps = torch.stack([torch.randn(shape, generator=generator(seed, "trajectory start")) for seed in seeds])
+        chains[:, 1:] += sigma * steps.cumsum(1).to(chains)
+    return chains
+
+
+@dataclass(frozen=True)
+class Annealing:
+    """The bias s of each sweep: geometric from `start` to `end` over the `sweeps` of the burn-in, then constant."""
+
+    start: float
+    end: float
+    sweeps: int
+
+    def at(self, sweep: int) -> float:
+        """The bias of a sweep, from 0."""
+        if sweep >= self.sweeps or self.start == self.end:
+            return self.end
+        return self.start * math.pow(self.end / self.start, sweep / self.sweeps)
+
+
+class Steering:
+    """σ of each chain, moved to where a test is worth most while burning in; frozen afterwards.
+
+    What a forward sample is worth is the mobility of a chain, σ² E[p (1 - p)] with p the probability of acceptance,
+    over the samples that a test takes. For a test on all examples it is greatest at the acceptance of 0.158 that is
+    optimal for Barker's rule (Agrawal et al. 2023, arXiv 2104.02020). A mini-batch grows as σ² beyond its pilots, so
+    its best σ is smaller: where the batch is about the scale of the gradient noise (McCandlish et al. 2018, arXiv
+    1812.06162).
+
+    Args:
+        sigma: the first σ, the same for all chains.
+        chains: C.
+        tau: tests of a chain in a sweep.
+        device: where the chains are.
+        steer: whether σ moves at all.
+    """
+
+    def __init__(self, sigma: float, chains: int, tau: int, device: torch.device, *, steer: bool) -> None:
+        self.sigma: Float64[Tensor, " chain"] = torch.full((chains,), sigma, dtype=torch.float64, device=device)
+        self._steer = steer
+        self._every = max(1, round(TESTS_A_LOOK / tau))
+        self._sums = torch.zeros(4, chains, dtype=torch.float64, device=device)
+        self._tests = self._every * tau
+
+    def observe(self, sweep: int, decision: Decision) -> None:
+        """See the tests of a sweep of the burn-in, `(chain, model)`."""
+        if not self._steer:
+            return
+        square = decision.change.square() - decision.variance
+        rows = (decision.change, square, 2 * decision.growing.double(), decision.forward.double())
+        self._sums += torch.stack([row.sum(1) for row in rows])
+        if (sweep + 1) % self._every == 0:
+            factors = []
+            for change, of_square, growing, forward in self._sums.T.tolist():
+                mean = change / self._tests
+                slope = mobility_slope(mean, of_square / self._tests - mean**2) - 2 * growing / forward
+                factors.append(math.exp(max(-MOST_CHANGE, min(MOST_CHANGE, GAIN * slope))))
+            self.sigma *= torch.tensor(factors, dtype=torch.float64, device=self.sigma.device)
+            self._sums.zero_()
+
+
+def mobility_slope(mean: float, variance: float) -> float:
+    """Slope of log mobility over log σ, with the logistic noise of Barker's rule as a normal one of variance 1.7².
+
+    Then E[p (1 - p)] is in proportion to exp(-m² / 2A) / √A, A = 1.7² + v. Mean m and variance v of s ΔL over tests
+    grow as σ².
+    """
+    v = max(variance, 0.0)
+    a = LOGISTIC + v
+    return 2 - v / a - 2 * mean**2 / a + mean**2 * v / a**2

@@ -1,8 +1,9 @@
-"""Runs networks in pairs: `DenseNetworks` for linear layers and ReLUs, `StackedNetworks` for all others, slower.
+"""The two models of each test on training examples: `NetworkPairs` sums losses, the other two run the networks.
 
-Dense: the prefix (pooling, flattening) gives the same for every network, so it is applied once to the whole training
-set. The two models of a test see the same examples, so their first layers are one matrix product. Everything is laid
-out `(pair, unit of a layer, example)`, in which all products and the sum over classes run along memory.
+`DenseNetworks` is for linear layers and ReLUs, `StackedNetworks` for all others, and slower. Dense: the prefix
+(pooling, flattening) is the same for every network, so it is applied once to the whole training set. The two models of
+a test see the same examples, so their first layers are one matrix product. Everything is laid out `(pair, unit of a
+layer, example)`, in which all products and the sum over classes run along memory.
 """
 
 from __future__ import annotations
@@ -14,19 +15,25 @@ from torch import nn
 
 from assay.data.sets.augment import normalise
 from assay.engine.stack import Stack
+from assay.methods.trajectory.acceptance import Moments
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int64
+    from collections.abc import Sequence
+
+    from jaxtyping import Bool, Float, Float64, Int64
     from torch import Tensor
 
     from assay.data.sets.prepared import Prepared
     from assay.engine.stack import Weights
 
+
 CHUNK = 4096
+ROWS = {"cpu": 2048}  # of a pass: what fits the caches of a core
+MOST_ROWS = 32768  # of a pass on another device
 
 
 class DenseNetworks:
-    """Runs pairs of networks, a prefix without parameters and then linear layers and ReLUs, on training examples.
+    """Runs networks, a prefix without parameters and then linear layers and ReLUs, on training examples.
 
     Args:
         prefix: what comes before the first linear layer.
@@ -77,12 +84,7 @@ class DenseNetworks:
 
 
 class StackedNetworks:
-    """Runs pairs of networks on examples of the training set, in eval mode.
-
-    Args:
-        network: the plain module, which has no buffers.
-        data: the prepared data, on the device.
-    """
+    """Runs networks without buffers on training examples, in eval mode."""
 
     def __init__(self, network: nn.Module, data: Prepared) -> None:
         self._network, self._data = network.eval(), data
@@ -90,15 +92,97 @@ class StackedNetworks:
     def logits(
         self, weights: Weights, indices: Int64[Tensor, "unit example"] | slice
     ) -> Float[Tensor, "unit model class example"]:
-        """Logits of all models of each unit; arguments as in `DenseNetworks.logits`."""
+        """As `DenseNetworks.logits`."""
         units, models = next(iter(weights.values())).shape[:2]
         images = self._data.train.images
+        chosen = images[indices] if isinstance(indices, slice) else images.index_select(0, indices.flatten())
+        inputs = normalise(chosen, self._data.mean, self._data.std)
         if isinstance(indices, slice):
-            inputs = normalise(images[indices], self._data.mean, self._data.std)
             inputs = inputs.expand(units * models, *inputs.shape)
         else:
-            inputs = normalise(images.index_select(0, indices.flatten()), self._data.mean, self._data.std)
             inputs = inputs.view(*indices.shape, *inputs.shape[1:]).repeat_interleave(models, 0)
         stack = Stack(self._network, units * models, images.device)
         logits = stack.forward({name: tensor.flatten(0, 1) for name, tensor in weights.items()}, inputs)
         return logits.view(units, models, *logits.shape[1:]).mT
+
+
+class NetworkPairs:
+    """The two models of each test (before and after the move). What a chain gets does not depend on the others.
+
+    Args:
+        networks: runs them.
+        weights: both models of each test, `(test, 2, *shape)`; the tests of a chain stand together.
+        labels: of the training set, for each chain.
+        generators: draw each chain's examples.
+        block: b0, the examples of a pilot, and the least of a batch.
+
+    Attributes:
+        examples: N.
+    """
+
+    def __init__(
+        self,
+        networks: DenseNetworks | StackedNetworks,
+        weights: Weights,
+        labels: Int64[Tensor, "chain example"],
+        generators: Sequence[torch.Generator],
+        block: int,
+    ) -> None:
+        self._networks, self._weights, self._labels, self._generators = networks, weights, labels, generators
+        self._tests_a_chain = len(next(iter(weights.values()))) // len(generators)
+        self._rows = ROWS.get(labels.device.type, MOST_ROWS)
+        self.examples, self.block = labels.shape[-1], block
+
+    def sample(self, tests: Int64[Tensor, " batch"], counts: Int64[Tensor, " batch"]) -> Moments:
+        """Both models of a test on fresh examples, i.i.d. with replacement; batches of one size run together.
+
+        Args:
+            tests: the test of each batch, ascending.
+            counts: how many examples each batch has.
+        """
+        chains = tests // self._tests_a_chain
+        totals = counts.new_zeros(len(self._generators)).index_add_(0, chains, counts).tolist()
+        sources = zip(totals, self._generators, strict=True)
+        drawn = torch.cat([torch.randint(self.examples, (n,), generator=source) for n, source in sources if n])
+        drawn = drawn.to(tests.device)
+        ends, sizes = counts.cumsum(0), torch.tensor(counts.tolist())
+        sums = torch.zeros(5, len(tests), dtype=torch.float64, device=tests.device)
+        for size in sizes.unique().tolist():
+            group = (sizes == size).nonzero()[:, 0].to(tests.device)
+            places = torch.arange(-size, 0, device=tests.device)
+            for part in group.split(max(1, self._rows // size)):
+                indices = drawn[ends[part, None] + places]
+                labels = self._labels.take(indices + self.examples * chains[part, None])
+                weights = {name: tensor.index_select(0, tests[part]) for name, tensor in self._weights.items()}
+                known, right = self._classify(weights, indices, labels)
+                old, new = known.double().unbind(1)
+                change = old - new
+                square = change * change
+                rows = (change, square, square * change, -old)
+                sums[:, part] = torch.stack([*(each.sum(1) for each in rows), right.sum(1, dtype=torch.float64)])
+        return Moments(counts, sums[:3], *sums[3:])
+
+    def whole(self, tests: Int64[Tensor, " test"], side: int) -> Float64[Tensor, "2 test"]:
+        """Mean loss and accuracy over all examples of the model before (`side` 0) or after (1) the move."""
+        chains, found = tests // self._tests_a_chain, []
+        for chain in chains.unique().tolist():
+            own = tests[chains == chain]
+            weights = {name: tensor[own, side].unsqueeze(1) for name, tensor in self._weights.items()}
+            rows = max(1, 4 * self._rows // len(own))
+            sums = torch.zeros(2, len(own), dtype=torch.float64, device=tests.device)
+            for start in range(0, self.examples, rows):
+                part = slice(start, start + rows)
+                known, right = self._classify(weights, part, self._labels[chain, part].expand(len(own), -1))
+                sums[0] -= known[:, 0].double().sum(1)
+                sums[1] += right.sum(1)
+            found.append(sums)
+        return torch.cat(found, 1) / self.examples
+
+    def _classify(
+        self, weights: Weights, indices: Int64[Tensor, "unit example"] | slice, labels: Tensor
+    ) -> tuple[Float[Tensor, "unit model example"], Bool[Tensor, "unit example"]]:
+        """The log-probability of the label, and whether the first model is right."""
+        log_probabilities = self._networks.logits(weights, indices).log_softmax(2)
+        models = log_probabilities.shape[1]
+        of_label = log_probabilities.gather(2, labels[:, None, None].expand(-1, models, 1, -1))[:, :, 0]
+        return of_label, of_label[:, 0] >= log_probabilities[:, 0].amax(1)

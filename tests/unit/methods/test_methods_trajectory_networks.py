@@ -13,8 +13,7 @@ from assay.data.sets.augment import normalise
 from assay.engine.context import TrainContext
 from assay.engine.stack.layers import split_prefix
 from assay.methods import trajectory
-from assay.methods.trajectory.networks import DenseNetworks, StackedNetworks
-from assay.methods.trajectory.paired_loss import NetworkPairs
+from assay.methods.trajectory.networks import DenseNetworks, NetworkPairs, StackedNetworks
 
 MLP = Model(name="mlp", hidden=[6, 5], pool=2)
 
@@ -129,7 +128,7 @@ def test_centring_and_scales_change_how_a_chain_moves_and_not_what_a_network_com
     moved = made(make_run, data, tau=3, centre=True, layer_scale={"output": 0.3})
     for name, tensor in as_they_are.variants()["ensemble"].weights.items():
         torch.testing.assert_close(moved.variants()["ensemble"].weights[name], tensor, rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(moved.chains.theta, as_they_are.chains.theta)
+    assert not torch.allclose(moved.theta, as_they_are.theta)
     assert moved._networks.inputs.mean(0).abs().max() < 1e-5
     step = moved.step(0)  # the sampler sees centred inputs: its losses are those of the networks that leave
     logits = functional_call(
@@ -142,8 +141,8 @@ def test_centring_and_scales_change_how_a_chain_moves_and_not_what_a_network_com
 
 
 def test_a_walk_spreads_a_chain_and_copies_do_not(make_run, data):
-    walk = made(make_run, data, tau=4, start="walk", sigma=0.2).chains.theta
-    copies = made(make_run, data, tau=4, sigma=0.2).chains.theta
+    walk = made(make_run, data, tau=4, start="walk", sigma=0.2).theta
+    copies = made(make_run, data, tau=4, sigma=0.2).theta
     assert torch.equal(walk[:, 0], copies[:, 3])
     assert walk.diff(dim=1).std().item() == pytest.approx(0.2, rel=0.05)
     assert not torch.equal(walk[0].diff(dim=0), walk[1].diff(dim=0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,10 +18,9 @@ from assay.engine.checkpoint import Scratch
 from assay.engine.context import TrainContext
 from assay.methods import trajectory
 from assay.methods.trajectory.acceptance import Decision
-from assay.methods.trajectory.coordinates import Coordinates
-from assay.methods.trajectory.diagnostics import flags
-from assay.methods.trajectory.memory import Memory
-from assay.methods.trajectory.schedule import Annealing, Steering
+from assay.methods.trajectory.chain import Coordinates
+from assay.methods.trajectory.diagnostics import Memory, flags
+from assay.methods.trajectory.moves import Annealing, Steering
 from benchmarks import trajectory_tuning
 
 ROOT = Path(__file__).parents[3]
@@ -122,7 +120,7 @@ def test_the_full_test_keeps_old_losses_and_costs_the_training_set_once(make_run
     fresh = torch.full_like(update._known, torch.nan)
     update._known.copy_(fresh)
     for _ in range(2):  # what is kept is what a fresh look finds: nothing is stale after an accepted move
-        update._move = replace(update._move, beta=1e-9)  # a move that changes nothing
+        update.options = update.options.model_copy(update={"beta": 1e-9})  # a move that changes nothing
         update.step(5)
     torch.testing.assert_close(update._known[0], kept, rtol=1e-5, atol=1e-6)
 
@@ -132,7 +130,7 @@ def test_a_chain_is_the_same_in_any_company(make_run, data):
     many = sampled(make_run, data, steps=30, seeds=(5, 6, 7, 8, 9), **options)
     for place, seed in enumerate((5, 6, 7, 8, 9)):
         alone = sampled(make_run, data, steps=30, seeds=(seed,), **options)
-        assert torch.equal(alone.chains.theta[0], many.chains.theta[place])
+        assert torch.equal(alone.theta[0], many.theta[place])
         assert alone.steering.sigma[0] == many.steering.sigma[place]
 
 
@@ -267,7 +265,7 @@ def test_a_warm_start_has_a_schedule_of_its_own(make_run, data, tmp_path):
     for steps in (3, 300):
         run = make_run(method="trajectory", options=options)
         run = run.model_copy(update={"train": train.model_copy(update={"steps": steps})})
-        ended.append(methods.make_update(TrainContext(run, data)).chains.theta)
+        ended.append(methods.make_update(TrainContext(run, data)).theta)
     assert torch.equal(*ended)
     alone = make_run(steps=20).model_copy(update={"train": train.model_copy(update={"steps": 20})})
     plain = methods.make_update(TrainContext(alone, data))
@@ -283,7 +281,7 @@ def test_a_network_of_any_kind_can_be_sampled(make_run, data):
     options = {**SMALL, "fraction": 0.5, "start": "walk"}
     run = make_run(method="trajectory", options=options, model=Model(name="trajectory_cnn"), seeds=(0,))
     update = methods.make_update(TrainContext(run, data))
-    before = update.chains.theta.clone()
+    before = update.theta.clone()
     assert update.step(0).losses.isfinite().all()
-    assert (update.chains.theta != before).double().mean() < 0.55
+    assert (update.theta != before).double().mean() < 0.55
     assert trajectory.Options(**options).fraction == 0.5

@@ -7,8 +7,7 @@ import math
 import torch
 
 from assay.methods.trajectory.acceptance import Moments, decide
-from assay.methods.trajectory.moves import draw, move_models
-from assay.methods.trajectory.proposals import Move, halves
+from assay.methods.trajectory.moves import draw, halves, move_models
 
 CURVATURES = torch.tensor([0.5, 1.0, 2.0])
 CPU = torch.device("cpu")
@@ -73,9 +72,8 @@ def stationary(chains: int, tau: int, s: float, sigma: float) -> torch.Tensor:
     return (root @ noise)[..., 0].mT.float().contiguous()
 
 
-def run(toy: Toy, tau: int, s: float, sigma: float, *, chains=300, sweeps=200, test=decide, move=None):
+def run(toy: Toy, tau: int, s: float, sigma: float, *, chains=300, sweeps=200, test=decide, beta=1.0, fraction=1.0):
     """Sweep stationary chains; gives the mean loss, its standard error, and the mean batch a test."""
-    move = move or Move()
     theta = stationary(chains, tau, s, sigma)
     sigmas = torch.full((chains,), sigma, dtype=torch.float64)
     generator = torch.Generator().manual_seed(4)
@@ -84,11 +82,11 @@ def run(toy: Toy, tau: int, s: float, sigma: float, *, chains=300, sweeps=200, t
     for sweep in range(sweeps):
         for half in halves(tau, CPU):
             models = len(half.models)
-            draws = draw([generator], chains * models, 3, move.fraction, CPU)
+            draws = draw([generator], chains * models, 3, fraction, CPU)
             by_chain = type(draws)(
                 *(None if d is None else d.view(chains, models, *d.shape[2:]) for d in vars(draws).values())
             )
-            decision = move_models(theta, known, half, sigmas, s, move, by_chain, toy.pairs, test)
+            decision = move_models(theta, known, half, sigmas, s, beta, by_chain, toy.pairs, test)
             batches, tests = batches + int(decision.batch.sum()), tests + len(decision.batch)
         if sweep >= sweeps // 2:  # what a wrong test does to a stationary start has had time to show
             losses += ((theta.double().square() / 2) @ CURVATURES.double()).mean(1)

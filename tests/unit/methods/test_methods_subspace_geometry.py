@@ -33,7 +33,7 @@ def test_a_curve_is_the_quadratic_bezier_curve():
     first, last, bend = torch.randn(3, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     for alpha in torch.linspace(0, 1, 6, dtype=torch.float64):
         there, back = torch.lerp(first, bend, alpha), torch.lerp(bend, last, alpha)
-        coefficients = geometry.on_curve(alpha)
+        coefficients = geometry.along("curve", alpha)
         torch.testing.assert_close(coefficients @ torch.stack([first, last, bend]), torch.lerp(there, back, alpha))
 
 
@@ -47,7 +47,7 @@ def test_equal_endpoints_give_the_same_network_everywhere(shape):
 
 def test_a_simplex_of_two_is_the_line():
     drawn = geometry.draw("simplex", 2, 20_000, generator(0, "probe"))
-    torch.testing.assert_close(drawn, geometry.on_line(drawn[:, 1]))
+    torch.testing.assert_close(drawn, geometry.along("line", drawn[:, 1]))
     alpha, _ = drawn[:, 1].sort()  # and its alpha is uniform: Kolmogorov's distance, whose 99.9 % point is 1.95 / √n
     assert (alpha - torch.linspace(0, 1, len(alpha), dtype=torch.float64)).abs().max() < 1.95 / len(alpha) ** 0.5
 

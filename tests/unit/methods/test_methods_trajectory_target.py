@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from assay.methods.trajectory.acceptance import Decision, decide_exactly
-from assay.methods.trajectory.proposals import Move
-from tests.unit.engine.quadratic import Toy, excess_loss, run
+from tests.unit.methods.quadratic import Toy, excess_loss, run
 
 TAU, S, SIGMA = 4, 50.0, 0.3
 
@@ -37,9 +36,9 @@ def misses(result, exact: float) -> float:
     return abs(mean - exact) / error
 
 
-@pytest.mark.parametrize("move", [Move(), Move(beta=0.6), Move(fraction=0.34)], ids=["bridge", "pcn", "masked"])
+@pytest.mark.parametrize("move", [{}, {"beta": 0.6}, {"fraction": 0.34}], ids=["bridge", "pcn", "masked"])
 def test_the_exact_test_samples_the_closed_form(move):
-    result = run(Toy(), TAU, S, SIGMA, test=decide_exactly, move=move, chains=1000)
+    result = run(Toy(), TAU, S, SIGMA, test=decide_exactly, **move, chains=1000)
     assert misses(result, excess_loss(TAU, S, SIGMA)) < 4
     assert result[1] < 0.01 * excess_loss(TAU, S, SIGMA)  # precise enough to be worth something
 

@@ -12,10 +12,9 @@ from assay.methods.trajectory.acceptance import (
     batch_size,
     decide,
     decide_exactly,
-    exponentials,
     mixing_variance,
 )
-from tests.unit.engine.quadratic import moments
+from tests.unit.methods.quadratic import moments
 
 TESTS = 200_000
 
@@ -54,7 +53,7 @@ SLOPES = {  # of mean 0 and variance 1
 
 def draws(count: int):
     generator = torch.Generator().manual_seed(6)
-    variance = mixing_variance(exponentials(count, generator))
+    variance = mixing_variance(count, generator)
     return variance, torch.randn(count, dtype=torch.float64, generator=generator)
 
 
@@ -137,9 +136,9 @@ def occupation(kind: str, test) -> float:
     for _ in range(sweeps):
         step = torch.randn(chains, dtype=torch.float64, generator=generator)
         pairs = Wells(theta, theta + step, kind, generator)
-        exponential = exponentials(chains, generator)
+        variance = mixing_variance(chains, generator)
         normal = torch.randn(chains, dtype=torch.float64, generator=generator)
-        decision = test(pairs, s, mixing_variance(exponential), normal, unknown(chains))
+        decision = test(pairs, s, variance, normal, unknown(chains))
         theta = torch.where(decision.accepted, theta + step, theta)
         right += theta > 0
     share = right / sweeps
