@@ -1,4 +1,7 @@
-"""Write down in metrics/plan.json what is claimed and how it is decided, before anything trains."""
+"""Write down in metrics/plan.json what is claimed and how it is decided, before anything trains.
+
+And in metrics/networks.json the digest of the source of each arm's network, on which its training depends.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from assay import methods
+from assay import methods, models
 from assay.analysis.registration import PATH, Entry, Registration, is_result, register
 from assay.core import config, files
 from assay.core.errors import one_line_errors
@@ -26,9 +29,10 @@ def main() -> None:
         AssayError: params.yaml is wrong.
     """
     settings = config.read("seeds", "data", "model", "train", "arms", "lottery", "claims", "rule")
+    arms = [settings.baseline(), *(settings.arm(name) for name in settings.arms)]
+    files.write_json(Path(models.DIGESTS), {"networks": models.digests(arms)})
     rounds = [settings.round(number) for number in settings.lottery.numbers]
-    plain = [settings.baseline(), *(settings.arm(name) for name in settings.arms), *rounds]
-    runs = {run.arm: methods.product(run).run for run in plain}
+    runs = {run.arm: methods.product(run).run for run in (*arms, *rounds)}
     there = [arm for arm, run in runs.items() if is_result(read(RECORDS / f"{arm}.json"), run, settings.data.name)]
     metrics.check(settings.claims, settings.rule)
     made = register(settings.claims, settings.rule, runs, there, [*committed(), *entries(read(PATH))])

@@ -50,7 +50,7 @@ def train_and_write(
     data = prepared.load(PREPARED, device, ("train", *eval_splits))
     before = {name: artifact.read(MODELS / block_name(name, run.block)) for name in parents}
     inputs = {
-        "code": source_digest(run.method),
+        "code": source_digest(run.method, run.model.name),
         "run": run.model_dump(mode="json"),
         "data": data.digest,
         "augment": data.augment,

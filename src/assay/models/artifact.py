@@ -59,12 +59,7 @@ class Cost(Record):
 
     def __add__(self, other: Cost) -> Cost:
         """Both together."""
-        return Cost(
-            train_samples=self.train_samples + other.train_samples,
-            forward_samples=self.forward_samples + other.forward_samples,
-            optimizer_steps=self.optimizer_steps + other.optimizer_steps,
-            tuning_samples=self.tuning_samples + other.tuning_samples,
-        )
+        return Cost(**{name: getattr(self, name) + getattr(other, name) for name in Cost.model_fields})
 
 
 class Variant(Record):
@@ -233,39 +228,32 @@ def check(artifact: Artifact, where: str) -> None:
         AssayError: a variant has no weights, weights belong to no variant or sweep, or a tensor does not begin with
             (seeds, members).
     """
-    seeds, variants, sweeps = len(artifact.manifest.seeds), artifact.manifest.variants, artifact.manifest.sweeps
+    manifest, weights = artifact.manifest, artifact.weights
+    variants, seeds = manifest.variants, len(manifest.seeds)
     known = {*variants, *(f"{name}{MASKS}" for name in variants)}
-    known |= {f"{sweep}{suffix}" for sweep in sweeps for suffix in (POINTS, BUFFERS)}
-    for name in artifact.weights:
+    known |= {f"{sweep}{suffix}" for sweep in manifest.sweeps for suffix in (POINTS, BUFFERS)}
+    for name in weights:
         if name not in known:
             raise AssayError(f"{where}: {name}: its variant is not in the manifest ({', '.join(variants)})")
-    for name, variant in variants.items():
-        state = artifact.weights.get(name)
+    counts = [(name, variant.members, "members") for name, variant in variants.items()]
+    for name in variants:
+        state = weights.get(name)
         if not state:
             raise AssayError(f"{where}: the variant {name!r} of the manifest has no weights")
-        for key, tensor in state.items():
-            if tuple(tensor.shape[:2]) != (seeds, variant.members):
-                expected = f"({seeds} seeds, {variant.members} members, ...)"
-                raise AssayError(f"{where}: {name}/{key} has shape {tuple(tensor.shape)}; the manifest says {expected}")
-        for key, mask in artifact.weights.get(f"{name}{MASKS}", {}).items():
+        for key, mask in weights.get(f"{name}{MASKS}", {}).items():
             if key not in state or mask.shape != state[key].shape:
                 shape = tuple(state[key].shape) if key in state else "no such parameter"
                 raise AssayError(f"{where}: {name}{MASKS}/{key} has shape {tuple(mask.shape)}; the model has {shape}")
-    for name, sweep in sweeps.items():
-        _check_sweep(artifact, name, sweep, where)
-
-
-def _check_sweep(artifact: Artifact, name: str, sweep: Sweep, where: str) -> None:
-    seeds, factors = len(artifact.manifest.seeds), {len(row) for row in sweep.coefficients}
-    combined = artifact.weights.get(sweep.tensors)
-    if not combined or len(factors) != 1 or len(sweep.coefficients) != len(sweep.at):
-        raise AssayError(f"{where}: the sweep {name!r} of the manifest lacks networks, or a row of factors a point")
-    groups = ((sweep.tensors, next(iter(factors))), (f"{name}{BUFFERS}", len(sweep.at)))
-    for group, count in groups:
-        for key, tensor in artifact.weights.get(group, {}).items():
+    for name, sweep in manifest.sweeps.items():
+        factors = {len(row) for row in sweep.coefficients}
+        if not weights.get(sweep.tensors) or len(factors) != 1 or len(sweep.coefficients) != len(sweep.at):
+            raise AssayError(f"{where}: the sweep {name!r} of the manifest lacks networks, or a row of factors a point")
+        counts += [(sweep.tensors, *factors, f"factors of {name!r}"), (f"{name}{BUFFERS}", len(sweep.at), "points")]
+    for group, count, what in counts:
+        for key, tensor in weights.get(group, {}).items():
             if tuple(tensor.shape[:2]) != (seeds, count):
-                expected = f"({seeds}, {count}, ...)"
-                raise AssayError(f"{where}: {group}/{key} has shape {tuple(tensor.shape)}; {name!r} says {expected}")
+                found, expected = tuple(tensor.shape), f"({seeds} seeds, {count} {what}, ...)"
+                raise AssayError(f"{where}: {group}/{key} has shape {found}; the manifest says {expected}")
 
 
 def state_dict(artifact: Artifact, variant: str, seed: int, member: int = 0) -> dict[str, Tensor]:
