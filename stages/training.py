@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import torch
 
-from assay import methods
+from assay import methods, models
 from assay.core import config, files, runtime
 from assay.core.config.blocks import block_name, stages_of
 from assay.data.sets import prepared
@@ -46,6 +46,7 @@ def train_and_write(
             before hours of training and not after), the data is missing, or the training diverged.
     """
     methods.check(config.load())
+    models.verify(run.arm, run.model.name)
     device = runtime.set_up()
     data = prepared.load(PREPARED, device, ("train", *eval_splits))
     before = {name: artifact.read(MODELS / block_name(name, run.block)) for name in parents}

@@ -28,12 +28,7 @@ if TYPE_CHECKING:
 # IDX (the MNIST files): two zero bytes, a type code, the number of dimensions, each dimension as a big-endian uint32
 _IDX_TYPES: dict[int, np.dtype[Any]] = {0x08: np.dtype(">u1"), 0x0C: np.dtype(">i4")}
 _CIFAR_SHAPE, _STL10_SHAPE = (3, 32, 32), (3, 96, 96)
-_PICKLED = {
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-}
+_PICKLED = {"numpy.ndarray", "numpy.dtype", "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"}
 
 
 def idx_header(shape: Sequence[int], code: int = 0x08) -> bytes:
@@ -87,7 +82,7 @@ class _ArraysOnly(pickle.Unpickler):
     """Loads arrays, numbers, text and their containers, and nothing that runs code."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _PICKLED:
+        if f"{module}.{name}" not in _PICKLED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch of images needs")
         return super().find_class(module, name)
 
@@ -124,11 +119,6 @@ def read_stl10_images(path: Path) -> UInt8[np.ndarray, "n 3 96 96"]:
     return np.ascontiguousarray(planes.transpose(0, 1, 3, 2))
 
 
-def read_stl10_labels(path: Path) -> Int64[np.ndarray, " n"]:
-    """Read labels from STL-10's binary layout, which counts them from 1; here they begin with 0."""
-    return np.fromfile(path, dtype=np.uint8).astype(np.int64) - 1
-
-
 def check_labels(path: Path, labels: Int64[np.ndarray, " n"], classes: int) -> Int64[np.ndarray, " n"]:
     """Return the labels if they all lie in 0 to `classes` - 1.
 
@@ -158,8 +148,7 @@ def _records(path: Path, size: int) -> UInt8[np.ndarray, "n size"]:
 
 
 def _pairs(images: Callable[[Path], np.ndarray], labels: Callable[[Path], np.ndarray]) -> Reader:
-    """Reads four files: images and labels for training, and for testing."""
-
+    # four files: images and labels for training, and for testing
     def read(paths: Sequence[Path], classes: int) -> tuple[Examples, Examples]:
         train, test = ((images(one), check_labels(two, labels(two), classes)) for one, two in (paths[:2], paths[2:]))
         return train, test
@@ -168,8 +157,7 @@ def _pairs(images: Callable[[Path], np.ndarray], labels: Callable[[Path], np.nda
 
 
 def _batches(batch: Callable[[Path], tuple[np.ndarray, np.ndarray]]) -> Reader:
-    """Reads files that hold images and labels each; the last is for testing."""
-
+    # files that hold images and labels each; the last is for testing
     def read(paths: Sequence[Path], classes: int) -> tuple[Examples, Examples]:
         images, labels = zip(*map(batch, paths), strict=True)
         images = [one.reshape(-1, *_CIFAR_SHAPE) for one in images]
@@ -184,5 +172,7 @@ READERS: dict[str, Reader] = {
     "idx": _pairs(lambda path: read_idx(path)[:, None], lambda path: read_idx(path).astype(np.int64)),
     "cifar10": _batches(read_cifar10),
     "cifar100": _batches(read_cifar_batch),
-    "stl10": _pairs(read_stl10_images, read_stl10_labels),
+    "stl10": _pairs(
+        read_stl10_images, lambda path: np.fromfile(path, dtype=np.uint8).astype(np.int64) - 1
+    ),  # from 1 on disk
 }

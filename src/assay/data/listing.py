@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.core import files
 from assay.core.errors import AssayError
-from assay.data import decoding, packed
+from assay.data import decoding, raw
 from assay.data.decoding import shown
 from assay.data.progress import progress
 
@@ -75,11 +75,7 @@ def scan(root: Path) -> Tree:
 
 
 def labels(root: Path) -> tuple[list[str], dict[str, list[int]]]:
-    """The classes, and for each split the label of every image, without reading the files.
-
-    Raises:
-        AssayError: as `scan`.
-    """
+    """The classes, and for each split the label of every image, without reading the files; errors as of `scan`."""
     _, names, images = _listed(root)
     return names, {split: [label for _, label in entries] for split, entries in images.items()}
 
@@ -115,11 +111,7 @@ def problems(root: Path, unreadable: dict[str, str]) -> list[str]:
 
 
 def raise_all(lines: list[str]) -> None:
-    """Raise one error with a line for each problem, if there are any; beyond MOST_NAMED they are counted.
-
-    Raises:
-        AssayError: there is a problem.
-    """
+    """Raise an `AssayError` with a line for each problem, if there are any; beyond MOST_NAMED they are counted."""
     if lines:
         more = len(lines) - MOST_NAMED
         raise AssayError("\n".join(lines[:MOST_NAMED] + [f"and {more} more like these"] * (more > 0)))
@@ -135,7 +127,6 @@ class _Walk:
         self.problems: list[str] = []
 
     def splits(self) -> dict[str, str]:
-        """The folder of each split, by the split's name; the validation split may be absent."""
         known = {name: split for split, names in SPLIT_FOLDERS.items() for name in names}
         found: dict[str, str] = {}
         for path, name, entry in self._entries(""):
@@ -147,19 +138,18 @@ class _Walk:
                     raise AssayError(f"{self.root}: {found[split]} and {name} are both a {split} split; keep one")
                 found[split] = name
         raise_all(problems(self.root, self.unreadable))
-        for split in packed.NEEDED:
+        for split in raw.NEEDED:
             if split not in found:
                 raise AssayError(f"{self.root / split}: no such folder; images belong in {self.root / split}/<class>/")
-        return {split: found[split] for split in packed.SPLITS if split in found}
+        return {split: found[split] for split in raw.SPLITS if split in found}
 
     def classes(self, split: str) -> dict[str, str]:
-        """The class folders of a split, by the class's name in NFC."""
         found: dict[str, str] = {}
-        for path, raw, entry in self._entries(split):
+        for path, given, entry in self._entries(split):
             if not self._is_folder(path, entry):
                 self._pass_over(path, "outside the class folders")
                 continue
-            name = unicodedata.normalize("NFC", raw)
+            name = unicodedata.normalize("NFC", given)
             if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
                 self.problems.append(
                     f"{shown(self.root / path)}: a class needs a name in UTF-8 without control characters; rename it"
@@ -167,7 +157,7 @@ class _Walk:
             elif name in found:
                 self.problems.append(
                     f"{self.root / split}: two folders are named {name} and differ in Unicode normalisation alone: "
-                    f"{Path(found[name]).name!a} and {raw!a}; merge them"
+                    f"{Path(found[name]).name!a} and {given!a}; merge them"
                 )
             else:
                 found[name] = path
@@ -195,11 +185,10 @@ class _Walk:
                     self._pass_over(path, reason)
 
     def no_image(self, folder: str) -> None:
-        """Note that a class has no image, with the number of files passed over in it."""
-        below = {
-            reason: sum(path.startswith(f"{folder}/") for path in paths) for reason, paths in self.passed_over.items()
-        }
-        counted = "".join(f"; {count} passed over ({reason})" for reason, count in below.items() if count)
+        below = Counter(
+            reason for reason, paths in self.passed_over.items() for path in paths if path.startswith(f"{folder}/")
+        )
+        counted = "".join(f"; {count} passed over ({reason})" for reason, count in below.items())
         self.problems.append(f"{shown(self.root / folder)}: no image in it{counted}")
 
     def _pass_over(self, path: str, reason: str) -> None:
@@ -224,7 +213,6 @@ class _Walk:
                 yield path, entry.name, entry
 
     def _is_folder(self, path: str, entry: os.DirEntry[str]) -> bool:
-        """Whether an entry is a folder, or a link to one; a link that leads nowhere is unreadable."""
         try:
             if entry.is_symlink():
                 entry.stat()

@@ -6,7 +6,7 @@ import gzip
 import shutil
 import tarfile
 import zlib
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from assay.core.errors import AssayError
@@ -14,7 +14,7 @@ from assay.data import formats
 from assay.data.progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from assay.data.sets.catalog import DataSet
@@ -50,10 +50,7 @@ def download(data_set: DataSet, folder: Path, work: Path) -> None:
     Raises:
         AssayError: an archive does not arrive, or with other bytes than torchvision expects.
     """
-    wanted = archives(data_set)
-    if not wanted:
-        raise AssayError("torchvision has no such data set to download")
-    for archive in wanted:
+    for archive in archives(data_set):
         fetch(archive, work)
     unpack(data_set, work, folder)
 
@@ -133,17 +130,18 @@ def unpack(data_set: DataSet, source: Path, folder: Path) -> None:
             extract(path, {name: name for name in data_set.files}, folder)
 
 
-def gunzip(archive: Path, path: Path) -> None:
-    """Decompress a gzip file to `path`.
-
-    Raises:
-        AssayError: it is damaged.
-    """
+@contextmanager
+def _whole(archive: Path) -> Iterator[None]:
     try:
-        with gzip.open(archive) as packed, path.open("wb") as out:
-            shutil.copyfileobj(packed, out)
-    except (OSError, EOFError, zlib.error) as error:
+        yield
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise AssayError(f"{archive.name}: damaged archive: {error}") from None
+
+
+def gunzip(archive: Path, path: Path) -> None:
+    """Decompress a gzip file to `path`; an `AssayError` names it where it is damaged."""
+    with _whole(archive), gzip.open(archive) as packed, path.open("wb") as out:
+        shutil.copyfileobj(packed, out)
 
 
 def extract(archive: Path, members: dict[str, str], folder: Path) -> None:
@@ -153,16 +151,13 @@ def extract(archive: Path, members: dict[str, str], folder: Path) -> None:
         AssayError: one is not in the archive, or the archive is damaged.
     """
     missing = dict(members)
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                name = member.name.rpartition("/")[2]
-                stream = tar.extractfile(member) if name in missing and member.isfile() else None
-                if stream is not None:
-                    with (folder / missing.pop(name)).open("wb") as out:
-                        shutil.copyfileobj(stream, out)
-                if not missing:
-                    return  # what follows may be gigabytes
-    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        raise AssayError(f"{archive.name}: damaged archive: {error}") from None
+    with _whole(archive), tarfile.open(archive) as tar:
+        for member in tar:
+            name = member.name.rpartition("/")[2]
+            stream = tar.extractfile(member) if name in missing and member.isfile() else None
+            if stream is not None:
+                with (folder / missing.pop(name)).open("wb") as out:
+                    shutil.copyfileobj(stream, out)
+            if not missing:
+                return  # what follows may be gigabytes
     raise AssayError(f"{archive.name}: lacks {', '.join(missing)}")

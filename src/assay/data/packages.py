@@ -108,11 +108,7 @@ CLIENTS: dict[str, Callable[[str, DataSet, Path, Path], None]] = {
 
 
 def _run(command: Sequence[str], work: Path) -> None:
-    """Run a program in `work` to its end, with progress.
-
-    Raises:
-        AssayError: it is not installed, fails or takes too long; the line holds what it said.
-    """
+    """Run a program in `work` to its end, with progress; an `AssayError` holds what it said where it fails."""
     if shutil.which(command[0]) is None:
         raise AssayError(f"{command[0]} is not installed")
     log, deadline = work / "output.txt", time.monotonic() + SECONDS_FOR_A_PACKAGE

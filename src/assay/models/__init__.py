@@ -79,6 +79,21 @@ def digests(runs: Iterable[Run]) -> dict[str, str]:
     return {run.arm: files.file_digest(source(run.model.name, run.place("model"))) for run in runs}
 
 
+def verify(arm: str, name: str) -> None:
+    """Check that the file of an arm's network is the one that `register` took the digest of.
+
+    A round (`round-<n>`) has the baseline's network. Without the file of digests, as outside DVC, nothing is checked.
+
+    Raises:
+        AssayError: the file was edited since, so that DVC would record a digest of other code than what runs.
+    """
+    if not Path(DIGESTS).is_file():
+        return
+    known = files.read_json(Path(DIGESTS))["networks"]
+    if files.file_digest(source(name)) != known.get(arm, known["baseline"]):
+        raise AssayError(f"{source(name)}: edited since the stage register ran; run `dvc repro` again")
+
+
 def build(name: str, images: Images, **arguments: Any) -> nn.Module:
     """A network with fresh weights, drawn from torch's global generator.
 

@@ -58,7 +58,6 @@ class Cost(Record):
     tuning_samples: int | float = 0
 
     def __add__(self, other: Cost) -> Cost:
-        """Both together."""
         return Cost(**{name: getattr(self, name) + getattr(other, name) for name in Cost.model_fields})
 
 
@@ -182,11 +181,7 @@ def write(folder: Path, artifact: Artifact) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest alone.
-
-    Raises:
-        AssayError: it is missing, damaged, or has no digest.
-    """
+    """Read the manifest alone; an `AssayError` says that it is missing, damaged, or has no digest."""
     path, again = folder / MANIFEST, errors.again(folder)
     manifest = parsing.read(Manifest, path, "`dvc repro` trains it, `dvc pull` fetches it", again)
     manifest.verify(path, again)
@@ -194,11 +189,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def verified(folder: Path) -> Manifest:
-    """Read the manifest and compare the file of weights with its digest; no weights are loaded.
-
-    Raises:
-        AssayError: a file is missing or damaged.
-    """
+    """Read the manifest and compare the file of weights with its digest; errors as of `read`."""
     manifest, path = read_manifest(folder), folder / WEIGHTS
     if not path.is_file():
         raise AssayError(f"{path}: not found; {errors.again(folder)}")
@@ -264,12 +255,7 @@ def state_dict(artifact: Artifact, variant: str, seed: int, member: int = 0) -> 
 def mixed(artifact: Artifact, sweep: str, coefficients: Sequence[float]) -> dict[str, Tensor]:
     """The parameters `(S, *shape)` of the networks that these factors make of what a sweep combines.
 
-    They need not be those of one of its points. The buffers are left out, since they are no linear function of it.
-
-    Args:
-        artifact: the trained networks.
-        sweep: a name from the manifest.
-        coefficients: the factor of each network that is combined.
+    `coefficients` need not be those of one of its points. The buffers are no linear function of them, and are left out.
     """
     combined = artifact.weights[artifact.manifest.sweeps[sweep].tensors]
     buffers = artifact.weights.get(f"{sweep}{BUFFERS}", {})

@@ -165,10 +165,10 @@ def _images(stage: Any, results_count: bool) -> list[reasons.Reason]:
         return []
     (out,) = stage.outs
     if results_count:
-        from assay.data import watched  # with NumPy, which a plan needs for nothing else
+        from assay.data import folder  # with NumPy, which a plan needs for nothing else
 
         with redirect_stdout(sys.stderr):  # its warnings are no part of the plan
-            changed = watched.stale("folder", Path(stage.repo.root_dir)) is not None
+            changed = folder.stale("folder", Path(stage.repo.root_dir)) is not None
     else:
         changed = reasons.altered(out)
     return [reasons.Reason("images", out.def_path)] if changed else []

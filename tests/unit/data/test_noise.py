@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from assay.data.sets.noise import noisy
-from assay.engine.context import Task
+from assay.engine.context import TrainContext
 
 LABELS = torch.arange(10).repeat(1000)
 
@@ -34,8 +34,8 @@ def test_seeds_differ_and_repeat():
 
 
 def test_each_copy_learns_its_own_noise_alone_and_in_company(make_run, data):
-    together = Task(make_run(label_noise=0.5), data).labels
-    alone = Task(make_run(label_noise=0.5, seeds=(1,)), data).labels
+    together = TrainContext(make_run(label_noise=0.5), data).labels
+    alone = TrainContext(make_run(label_noise=0.5, seeds=(1,)), data).labels
     assert together.shape == (3, len(data.train.labels))
     assert torch.equal(together[1], alone[0])
-    assert torch.equal(Task(make_run(), data).labels, data.train.labels)
+    assert torch.equal(TrainContext(make_run(), data).labels, data.train.labels)

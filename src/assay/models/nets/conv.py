@@ -1,5 +1,6 @@
 """Small convolutional networks of papers: Conv-2, -4 and -6 (arXiv 1803.03635), `trajectory_cnn` (2306.13442)."""
 
+from functools import partial
 from itertools import pairwise
 
 from torch import nn
@@ -16,23 +17,12 @@ MODELS = {
 CHANNELS = (64, 128, 256)
 
 
-def conv_2(images: Images) -> nn.Module:
-    """One block of two 3×3 convolutions and a max pool, then 256-256-classes; 4,300,992 weights on CIFAR-10."""
-    return _conv(images, blocks=1)
+def _conv(blocks: int, images: Images) -> nn.Module:
+    """Blocks of two 3×3 convolutions and a max pool, then 256-256-classes: (n, c, h, w) to logits (n, classes).
 
-
-def conv_4(images: Images) -> nn.Module:
-    """Two blocks of two 3×3 convolutions and a max pool, then 256-256-classes; 2,425,024 weights on CIFAR-10."""
-    return _conv(images, blocks=2)
-
-
-def conv_6(images: Images) -> nn.Module:
-    """Three blocks of two 3×3 convolutions and a max pool, then 256-256-classes; 2,261,184 weights on CIFAR-10."""
-    return _conv(images, blocks=3)
-
-
-def _conv(images: Images, blocks: int) -> nn.Module:
-    """(n, c, h, w) to logits (n, classes). Gaussian Glorot weights, zero biases."""
+    4,300,992 weights on CIFAR-10 with one block, 2,425,024 with two, 2,261,184 with three. Gaussian Glorot weights,
+    zero biases.
+    """
     convolutions: dict[str, nn.Module] = {}
     for number, (before, after) in enumerate(pairwise([images.channels, *CHANNELS[:blocks]]), start=1):
         convolutions[f"block_{number}"] = chain(
@@ -48,6 +38,9 @@ def _conv(images: Images, blocks: int) -> nn.Module:
     features = CHANNELS[blocks - 1] * (images.height // shrunk) * (images.width // shrunk)
     classifier = dense(features, [256, 256], images.classes)
     return initialise(chain({**convolutions, "flatten": nn.Flatten(), **classifier}), glorot)
+
+
+conv_2, conv_4, conv_6 = (partial(_conv, blocks) for blocks in (1, 2, 3))
 
 
 def trajectory_cnn(images: Images) -> nn.Module:

@@ -11,13 +11,7 @@ from assay.models.nets import Width, chain, he, initialise
 
 MODELS = {"vgg": "Simonyan and Zisserman 2015, arXiv 1409.1556"}
 EXAMPLES = {
-    "vgg": [
-        {"depth": 11},
-        {"depth": 13},
-        {"depth": 16},
-        {"depth": 19},
-        {"widths": [[32], [64]], "batch_norm": False},
-    ]
+    "vgg": [{"depth": 11}, {"depth": 13}, {"depth": 16}, {"depth": 19}, {"widths": [[32], [64]], "batch_norm": False}]
 }
 CHANNELS = (64, 128, 256, 512, 512)
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
