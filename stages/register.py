@@ -30,13 +30,13 @@ def main() -> None:
     """
     settings = config.read("seeds", "data", "model", "train", "arms", "lottery", "claims", "rule")
     arms = [settings.baseline(), *(settings.arm(name) for name in settings.arms)]
-    files.write_json(Path(models.DIGESTS), {"networks": models.digests(arms)})
     rounds = [settings.round(number) for number in settings.lottery.numbers]
     runs = {run.arm: methods.product(run).run for run in (*arms, *rounds)}
     there = [arm for arm, run in runs.items() if is_result(read(RECORDS / f"{arm}.json"), run, settings.data.name)]
     metrics.check(settings.claims, settings.rule)
     made = register(settings.claims, settings.rule, runs, there, [*committed(), *entries(read(PATH))])
     files.write_json(PATH, made.model_dump(mode="json"))
+    files.write_json(Path(models.DIGESTS), {"networks": models.digests(arms)})
 
 
 def read(path: Path) -> Any:

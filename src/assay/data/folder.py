@@ -99,8 +99,8 @@ def obtain(data: Data, target: Path, work: Path) -> bool:
         check_validation(data, counts["train"])
         return False
     tree = scan(root)
-    raw.check_validation(data, {split: len(entries) for split, entries in tree.images.items()}, str(root))
-    check_validation(data, len(tree.images["train"]))
+    raw.check_validation(data, tree.counts, str(root))
+    check_validation(data, tree.counts["train"])
     if not tree.unreadable:
         raw.check_digest(data, tree.digest, str(root))
     fresh = True
@@ -133,7 +133,7 @@ def pack(tree: Tree, data: Data, out: Path) -> list[str]:
     notes: defaultdict[str, list[str]] = defaultdict(list)
     flat: set[str] = set()
     looks: defaultdict[tuple[str, int], set[int]] = defaultdict(set)  # hashes of pixels, by split and label
-    with progress("packing images", sum(map(len, tree.images.values())), "images") as advance:
+    with progress("packing images", sum(tree.counts.values()), "images") as advance:
         for split, entries in tree.images.items():
             images_file, labels_file = (out / name for name in raw.file_names(split))
             with images_file.open("wb") as stream:
@@ -161,7 +161,7 @@ def pack(tree: Tree, data: Data, out: Path) -> list[str]:
         class_names=list(tree.class_names),
         side=side,
         digest=tree.digest,
-        counts={split: len(entries) for split, entries in tree.images.items()},
+        counts=tree.counts,
         files={path.name: files.file_digest(path) for path in sorted(out.iterdir())},
     )
     files.write_json(out / raw.RECORD, record.model_dump())
@@ -205,7 +205,7 @@ def copies(tree: Tree) -> list[str]:
 
 def _constant(tree: Tree, flat: set[str], looks: dict[tuple[str, int], set[int]]) -> list[str]:
     """What is of a single colour, or always the same: the data set, classes of a split, or images."""
-    every = sum(map(len, tree.images.values()))
+    every = sum(tree.counts.values())
     if len(set().union(*looks.values())) == 1:
         return [f"all {every} images are the same at this side"]
     if len(flat) == every:

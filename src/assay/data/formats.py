@@ -42,11 +42,7 @@ def write_idx(path: Path, values: UInt8[np.ndarray, ...]) -> None:
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read an IDX file: an array of the shape in its header, uint8 or int64.
-
-    Raises:
-        AssayError: it is not an IDX file, or shorter or longer than its header says.
-    """
+    """Read an IDX file: an array of the shape in its header, uint8 or int64; an `AssayError` names one that is none."""
     with path.open("rb") as stream:
         start = stream.read(4)
         dtype = _IDX_TYPES.get(start[2]) if len(start) == 4 and start[:2] == b"\0\0" else None
@@ -69,11 +65,7 @@ def write_cifar10(path: Path, images: UInt8[np.ndarray, "n 3072"], labels: Seque
 
 
 def read_cifar10(path: Path) -> tuple[UInt8[np.ndarray, "n 3 32 32"], Int64[np.ndarray, " n"]]:
-    """Read images and labels from CIFAR-10's binary layout (Krizhevsky 2009).
-
-    Raises:
-        AssayError: the file does not hold a whole number of records.
-    """
+    """Read images and labels from CIFAR-10's binary layout (Krizhevsky 2009)."""
     records = _records(path, 1 + math.prod(_CIFAR_SHAPE))
     return np.ascontiguousarray(records[:, 1:]).reshape(-1, *_CIFAR_SHAPE), records[:, 0].astype(np.int64)
 
@@ -110,11 +102,7 @@ def read_cifar_batch(path: Path) -> tuple[UInt8[np.ndarray, "n 3072"], Int64[np.
 
 
 def read_stl10_images(path: Path) -> UInt8[np.ndarray, "n 3 96 96"]:
-    """Read images from STL-10's binary layout (Coates, Lee and Ng 2011), which stores each plane column by column.
-
-    Raises:
-        AssayError: the file does not hold a whole number of images.
-    """
+    """Read images from STL-10's binary layout (Coates, Lee and Ng 2011), which stores each plane column by column."""
     planes = _records(path, math.prod(_STL10_SHAPE)).reshape(-1, *_STL10_SHAPE)
     return np.ascontiguousarray(planes.transpose(0, 1, 3, 2))
 

@@ -98,12 +98,11 @@ class _Bar(ExitStack):
 
 
 def _reason(error: BaseException) -> str:
-    """The status of a server's answer, or the first cause: requests and urllib3 wrap it several times."""
     response = getattr(error, "response", None)
     if response is not None:
         response.close()
         return f"{response.status_code} {response.reason}"
-    while error.__context__ is not None:
+    while error.__context__ is not None:  # requests and urllib3 wrap the cause several times
         error = error.__context__
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
@@ -145,7 +144,7 @@ def gunzip(archive: Path, path: Path) -> None:
 
 
 def extract(archive: Path, members: dict[str, str], folder: Path) -> None:
-    """Copy single files out of a tar archive: from those named `members`' keys (their last part) to its values.
+    """Copy files out of a tar archive, by the last part of their names: from `members`' keys to its values in `folder`.
 
     Raises:
         AssayError: one is not in the archive, or the archive is damaged.

@@ -7,7 +7,7 @@ The user's images are a record, and IDX files of images `(n, 3, side, side)` and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
@@ -81,10 +81,8 @@ def read(folder: Path, data: Data) -> Raw:
     """
     if data.name not in DATA_SETS:
         record = verify_packed(folder, data)
-        splits: dict[str, Any] = {
-            split: tuple(formats.read_idx(folder / name) for name in file_names(split)) for split in record.splits
-        }
-        return Raw(class_names=tuple(record.class_names), **splits)  # of the digests in their record, as written
+        splits = {split: _read_packed(folder, split, record) for split in record.splits}
+        return Raw(class_names=tuple(record.class_names), **splits)
     data_set = DATA_SETS[data.name]
     try:
         verify(folder, data_set)
@@ -167,3 +165,13 @@ def check_validation(data: Data, counts: Mapping[str, int], where: str) -> None:
 def file_names(split: str) -> tuple[str, str]:
     """The packed files of a split's images and labels."""
     return f"{split}-images-idx4-ubyte", f"{split}-labels-idx1-int"
+
+
+def _read_packed(folder: Path, split: str, record: Record) -> Examples:
+    paths = [folder / name for name in file_names(split)]
+    images, labels = map(formats.read_idx, paths)
+    count = record.counts.get(split)
+    for path, values, shape in zip(paths, (images, labels), ((3, record.side, record.side), ()), strict=True):
+        if values.shape != (count, *shape):
+            raise AssayError(f"{path}: shape {values.shape}; {RECORD} says {(count, *shape)}; {AGAIN}")
+    return images, formats.check_labels(paths[1], labels, len(record.class_names))
