@@ -239,7 +239,10 @@ def check(artifact: Artifact, where: str) -> None:
         factors = {len(row) for row in sweep.coefficients}
         if not weights.get(sweep.tensors) or len(factors) != 1 or len(sweep.coefficients) != len(sweep.at):
             raise AssayError(f"{where}: the sweep {name!r} of the manifest lacks networks, or a row of factors a point")
-        counts += [(sweep.tensors, *factors, f"factors of {name!r}"), (f"{name}{BUFFERS}", len(sweep.at), "points")]
+        counts += [
+            (sweep.tensors, factors.pop(), f"factors of {name!r}"),
+            (f"{name}{BUFFERS}", len(sweep.at), "points"),
+        ]
     for group, count, what in counts:
         for key, tensor in weights.get(group, {}).items():
             if tuple(tensor.shape[:2]) != (seeds, count):

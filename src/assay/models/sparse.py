@@ -55,15 +55,16 @@ def read(path: Path) -> dict[str, Tensor]:
                 raise AssayError(f"{path}: not a sparse network: its metadata does not name the format {FORMAT}")
             shapes = json.loads(about[FORMAT])
             stored = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118 (not a dict)
-        state = {}
+        state: dict[str, Tensor] = {}
         for name, shape in shapes.items():
-            state[name] = stored.get(f"dense/{name}")
-            if state[name] is None:
-                values, bitmap = stored[f"values/{name}"], stored[f"bitmap/{name}"]
-                left = np.unpackbits(bitmap.numpy(), count=prod(shape)).astype(bool)
-                state[name] = values.new_zeros(left.size)
-                state[name][torch.from_numpy(left)] = values
-                state[name] = state[name].reshape(shape)
+            if f"dense/{name}" in stored:
+                state[name] = stored[f"dense/{name}"]
+                continue
+            values, bitmap = stored[f"values/{name}"], stored[f"bitmap/{name}"]
+            left = np.unpackbits(bitmap.numpy(), count=prod(shape)).astype(bool)
+            flat = values.new_zeros(left.size)
+            flat[torch.from_numpy(left)] = values
+            state[name] = flat.reshape(shape)
     except FileNotFoundError:
         raise AssayError(f"{path}: not found; `python -m assay.cli.export --sparse` writes such files") from None
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
