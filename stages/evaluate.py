@@ -36,6 +36,7 @@ def main(name: str) -> None:
             f"models/{name}: trained on data {manifest.data_digest[:12]}, but {PREPARED} holds {data.digest[:12]}; "
             "run `dvc repro` to train it anew"
         )
+    models.verify(manifest.arm, manifest.model.name)
     network = models.build(manifest.model.name, Images(**manifest.images), **manifest.model.arguments).to(device)
     test = (network, data.test.images, data.test.labels, data.mean, data.std)
     found = {variant: predict.of_variant(trained, variant, *test) for variant in manifest.variants}

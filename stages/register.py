@@ -1,4 +1,7 @@
-"""Check params.yaml; write down in metrics/plan.json what is claimed and how it is decided, before anything trains."""
+"""Check params.yaml; write down in metrics/plan.json what is claimed and how it is decided, before anything trains.
+
+And in metrics/networks.json the digest of the source of each arm's network, on which its training depends.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay import methods
+from assay import methods, models
 from assay.analysis.registration import PATH, Registration, is_result, register
 from assay.core import config, files
 from assay.core.errors import start
@@ -37,6 +40,9 @@ def main() -> None:
     there = [arm for arm, run in runs.items() if is_result(read(RECORDS / f"{arm}.json"), run, params.data.name)]
     made = register(params.claims, params.rule, runs, there, list(registered()))
     files.write_json(PATH, made.model_dump(mode="json"))
+    arms = [params.run(name) for name in (config.BASELINE, *params.arms)]
+    files.write_json(Path(models.DIGESTS), {"networks": models.digests(arms)})
+    files.write_json(Path(models.DIGESTS), {"networks": models.digests(arms)})
 
 
 def read(path: Path) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from assay.core import files
 from assay.core.errors import start
-from assay.data import watched
+from assay.data import folder
 
 
 def main(name: str) -> None:
@@ -18,9 +18,9 @@ def main(name: str) -> None:
     Raises:
         AssayError: the images are not laid out as they should be, or `ASSAY_DATA_DIR` names no folder.
     """
-    text = watched.stale(name)
+    text = folder.stale(name)
     if text is not None:
-        files.write_text(Path(watched.RECORD), text)
+        files.write_text(Path(folder.RECORD), text)
 
 
 if __name__ == "__main__":

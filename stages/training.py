@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psutil
 import torch
 
-from assay import methods
+from assay import methods, models
 from assay.core import files, runtime
 from assay.core.config.blocks import block_name, stages_of
 from assay.data.sets import prepared
@@ -33,11 +33,12 @@ def train_and_write(run: Run) -> None:
         AssayError: an option does not fit, data or a parent is missing, or the training diverged.
     """
     training = methods.resolve(run)
+    models.verify(run.arm, run.model.name)
     device = runtime.set_up()
     data = prepared.load(PREPARED, device, ("train", *run.eval_splits))
     parents = {name: artifact.read(MODELS / block_name(name, run.block)) for name in run.parents}
     inputs = {
-        "code": source_digest(run.method),
+        "code": source_digest(run.method, run.model.name),
         "run": run.model_dump(mode="json"),
         "data": data.digest,
         "augment": data.augment,

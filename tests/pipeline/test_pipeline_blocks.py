@@ -9,6 +9,7 @@ import pytest
 from clone import PARAMS, Clone
 
 STAND_IN = """\
+import json
 import sys
 from pathlib import Path
 from ruamel.yaml import YAML
@@ -29,9 +30,13 @@ if stage in ("train", "baseline", "prune"):
 elif stage == "evaluate":
     write(f"data/predictions/{name}.safetensors", Path(f"models/{name}/manifest.json").read_text())
     write(f"metrics/evaluate/{name}.json", "{}")
+elif stage == "register":
+    arms = YAML(typ="safe").load(Path("params.yaml"))["arms"]
+    write("metrics/plan.json", "{}")
+    write("metrics/networks.json", json.dumps({"networks": dict.fromkeys(["baseline", *arms], "")}))
 else:
     for path in {
-        "register": ["metrics/plan.json"], "scan": ["data/own.json"], "download": ["data/raw/a"],
+        "scan": ["data/own.json"], "download": ["data/raw/a"],
         "prepare": [f"data/prepared/{one}" for one in
                     ("meta.json", "train.safetensors", "validation.safetensors", "test.safetensors")],
         "compare": ["metrics/summary.csv", "metrics/claims.json", "metrics/report/index.html",

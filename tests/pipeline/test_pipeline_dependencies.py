@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from assay import methods
+from assay import methods, models
 from assay.core import config
 from assay.core.config.parsing import parse
 from assay.engine.checkpoint import SOURCES
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 MORE = {"baseline_more": "more_baseline", "train_more": "more", "prune_more": "more_rounds"}
 SEARCH = {"assay": ROOT / "src", "stages": ROOT}
-PRINTS_A_TABLE = {"src/assay/models/__main__.py", "src/assay/models/table.py"}  # of docs/models.md, for people
+PRINTS_A_TABLE = {"src/assay/models/__main__.py"}  # of docs/models.md, for people
 FINDS_THE_LIBRARY = ROOT / "stages/__init__.py"  # what it finds is under the deps itself
 
 
@@ -65,6 +65,8 @@ def imports_of(file: Path) -> set[Path]:
     """The files of ours that a file imports by itself, packages' own files included."""
     visitor = Imports()
     visitor.visit(ast.parse(file.read_text()))
+    if file == models.NETS.with_name("__init__.py"):  # it imports networks by name, and what they share with them
+        visitor.names.add("assay.models.nets")
     parts = [name.split(".") for name in visitor.names]
     return {found for name in parts for i in range(len(name)) if (found := module_file(".".join(name[: i + 1])))}
 
@@ -165,7 +167,31 @@ def test_a_checkpoint_is_of_the_source_that_a_training_depends_on():
         deps = [path for path in deps_of(name, ("sgd",)) if path.is_relative_to(library)]
         files = {file for path in deps for file in ([path] if path.is_file() else path.rglob("*.py"))}
         shared = {file for file in files if file.parent.parent != library / "methods"}
-        assert shared == digested
+        assert shared | {library / "models/sparse.py"} == digested  # which only pruning imports
+
+
+ARM = {"train": "${key}", "evaluate": "${key}", "train_more": "${item.arm}", "evaluate_more": "${item.arm}"}
+
+
+@pytest.mark.parametrize("name", [name for name in STAGES if name.startswith(("baseline", "train", "prune", "eval"))])
+def test_what_builds_a_network_depends_on_the_source_of_its_arms_network_alone(name):
+    """A stage cannot name the file, since an arm may inherit its network: `register` writes its digest, by arm."""
+    found = [param[models.DIGESTS] for param in template(name)["params"] if models.DIGESTS in param]
+    assert found == [[f"networks.{ARM.get(name, 'baseline')}"]]  # a round prunes the baseline's
+    assert {models.NETS / "__init__.py"} == {file for file in deps_of(name, ()) if file.is_relative_to(models.NETS)}
+
+
+def test_register_writes_the_digests_and_depends_on_every_network():
+    assert models.DIGESTS in {name for out in template("register")["outs"] for name in out}
+    assert any(models.NETS.is_relative_to(dep) for dep in deps_of("register", ()))
+
+
+@pytest.mark.parametrize("file", sorted(models.NETS.glob("[!_]*.py")), ids=lambda file: file.stem)
+def test_a_network_rests_on_what_all_trainings_and_evaluations_depend_on(file):
+    needed = {needed for needed in closure(file) - {file} if not is_empty(needed)}
+    for name in ("baseline", "train", "prune", "evaluate"):
+        deps = deps_of(name, ("sgd",))
+        assert not [one for one in needed if not any(one.is_relative_to(dep) for dep in deps)]
 
 
 def declared(name: str) -> set[str]:
@@ -232,7 +258,7 @@ def test_a_training_is_told_what_its_stage_declares_and_nothing_else(stage, chan
 def test_a_block_depends_on_the_same_parameters_and_on_seeds_of_its_own(stage):
     more = f"{stage}_more"
     assert {param.replace("item.arm", "key") for param in declared(more)} == declared(stage) - {"seeds"}
-    (own,) = [param for param in template(more)["params"] if isinstance(param, dict)]
+    (own,) = [param for param in template(more)["params"] if "seeds.yaml" in param]
     assert own == {"seeds.yaml": [f"{MORE[more]}.${{key}}"]}
 
 

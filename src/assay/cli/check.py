@@ -12,7 +12,7 @@ import numpy as np
 
 from assay.core import config, runtime
 from assay.core.errors import AssayError, one_line_errors
-from assay.data import folder, listing, packed, preparation
+from assay.data import folder, listing, preparation, raw
 from assay.data.sets.images import Images
 from assay.methods import checks
 from assay.scoring import metrics
@@ -53,7 +53,7 @@ def own_images(data: Data) -> tuple[Images, int] | None:
     if data.side is None or not root.is_dir():
         return None
     names, labels = listing.labels(root)
-    packed.check_validation(data, {split: len(found) for split, found in labels.items()}, str(root))
+    raw.check_validation(data, {split: len(found) for split, found in labels.items()}, str(root))
     held_out = preparation.held_out(np.array(labels["train"]), data, names)
     return Images(3, data.side, data.side, len(names)), len(labels["train"]) - len(held_out)
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jaxtyping import UInt8
-    from PIL import Image
     from PIL.Image import Image as PillowImage
     from PIL.ImageFile import ImageFile
 
@@ -26,6 +25,12 @@ if TYPE_CHECKING:
 _NOT_DECODED = frozenset(("BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"))
 _ANIMATED = frozenset(("AVIF", "GIF", "PNG", "TIFF", "WEBP"))
 _ORIENTATION = 0x0112  # EXIF
+# ImageOps.exif_transpose also writes all other tags anew, and fails where one is odd
+_TURNS = dict(
+    enumerate(
+        ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90"), 2
+    )
+)
 _BITS_PER_SAMPLE = 258  # TIFF
 # Pillow's names for 12 or 16 bits a channel in a file ("BGR;16" is 16 bits a pixel)
 _DEEP = re.compile(r";1[26][BLNRS]*$")
@@ -86,7 +91,10 @@ def read_image(path: Path, side: int) -> Decoded:
     except AssayError:
         raise
     except Exception as error:  # a decoder may raise anything: struct.error, RuntimeError, MemoryError
-        said = getattr(error, "strerror", None) or _reason(error)
+        if type(error).__name__ == "UnidentifiedImageError":  # an OSError without strerror
+            said = "empty, damaged, or in a format that Pillow does not know"
+        else:
+            said = getattr(error, "strerror", None) or shown(" ".join(str(error).split())) or type(error).__name__
         raise AssayError(f"{shown(path)}: not a readable image: {said}") from None
 
 
@@ -111,11 +119,11 @@ def _decode(path: Path, side: int) -> Decoded:
             notes.append(FRAMES)
         opened.load()
         try:
-            turn = _turns().get(opened.getexif().get(_ORIENTATION, 1))
+            turn = _TURNS.get(opened.getexif().get(_ORIENTATION, 1))
         except Exception:  # EXIF data is parsed without any check: struct.error, KeyError, TypeError, ...
             turn = None
             notes.append(NO_EXIF)
-        image: PillowImage = opened if turn is None else opened.transpose(turn)
+        image: PillowImage = opened if turn is None else opened.transpose(Image.Transpose[turn])
         if image.has_transparency_data:
             layers = image.convert("RGBA")
             alpha = layers.getchannel("A")
@@ -142,23 +150,3 @@ def _deep(image: ImageFile) -> bool:
         if tile.codec_name == "SGI16" or (_DEEP.search(raw) and not raw.startswith("BGR")):
             return True
     return False
-
-
-@cache
-def _turns() -> dict[int, Image.Transpose]:
-    """How to turn an image upright, by its EXIF orientation.
-
-    ImageOps.exif_transpose also writes all other tags anew, and fails where one is odd.
-    """
-    from PIL.Image import Transpose
-
-    order = ["FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90"]
-    return {orientation: Transpose[name] for orientation, name in enumerate(order, start=2)}
-
-
-def _reason(error: Exception) -> str:
-    from PIL import UnidentifiedImageError
-
-    if isinstance(error, UnidentifiedImageError):
-        return "empty, damaged, or in a format that Pillow does not know"
-    return shown(" ".join(str(error).split())) or type(error).__name__

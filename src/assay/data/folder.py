@@ -1,7 +1,13 @@
-"""A user's own images, `train/<class>/*.png` and `test/<class>/*.png`: checked, packed into a few files, reported."""
+"""A user's own images, `train/<class>/*.png` and `test/<class>/*.png`: checked, packed into a few files, reported.
+
+data/own.json holds their digest, by which DVC sees that they changed: the stage `scan` writes it, `download` depends on
+it, and `make plan` asks whether it would change. It is in git, so that a clone without the images knows which ones
+data/raw was packed from.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter, defaultdict
 from itertools import combinations, groupby
@@ -13,8 +19,9 @@ import numpy as np
 
 from assay.core import files
 from assay.core.config import PARAMS_FILE
+from assay.core.config.sections import FOLDER
 from assay.core.errors import AssayError
-from assay.data import packed
+from assay.data import raw
 from assay.data.decoding import read_image, shown
 from assay.data.formats import idx_header
 from assay.data.listing import Tree, problems, raise_all, scan
@@ -24,6 +31,7 @@ from assay.data.sets.catalog import check_validation
 if TYPE_CHECKING:
     from assay.core.config import Data
 
+RECORD = "data/own.json"
 VARIABLE = "ASSAY_DATA_DIR"
 DEFAULT = Path("data/own")
 _EXAMPLES = 3  # named where more are counted
@@ -34,12 +42,42 @@ def root_of_images() -> Path:
     return Path(os.environ.get(VARIABLE) or DEFAULT).expanduser()
 
 
-def obtain(data: Data, raw: Path, work: Path) -> bool:
-    """Pack the user's images into `work`, unless `raw` holds them already; print what was found and done.
+def stale(name: str, root: Path = Path()) -> str | None:
+    """The text that data/own.json should hold, if it holds another one now; else None.
+
+    For a published data set the text is that of an empty object. Where `data/own` is not on this machine nothing is
+    stale: data/raw may come from the cache or the remote.
+
+    Args:
+        name: of the data set.
+        root: the repository's root.
+
+    Raises:
+        AssayError: the images are not laid out as they should be, or `ASSAY_DATA_DIR` names no folder.
+    """
+    content = {}
+    if name == FOLDER:
+        images = root / root_of_images()
+        if not images.is_dir():
+            named = os.environ.get(VARIABLE)
+            if not named:
+                return None
+            raise AssayError(
+                f"{VARIABLE}={named}: no such folder; name the one that holds your images, or unset it to go on "
+                "with what data/raw was packed from"
+            )
+        content = {"digest": scan(images).digest}
+    text = json.dumps(content, indent=2) + "\n"
+    path = root / RECORD
+    return None if path.is_file() and path.read_text(encoding="utf-8") == text else text
+
+
+def obtain(data: Data, target: Path, work: Path) -> bool:
+    """Pack the user's images into `work`, unless `target` holds them already; print what was found and done.
 
     Args:
         data: with the side to bring them to and, if given, the digest that they must have.
-        raw: data/raw.
+        target: data/raw.
         work: an empty folder, to be put in its place.
 
     Returns:
@@ -49,9 +87,9 @@ def obtain(data: Data, raw: Path, work: Path) -> bool:
         AssayError: there are no images, or something about them is wrong; the line names the file or folder.
     """
     root = root_of_images()
-    if not root.is_dir():  # go on with what `raw` holds
+    if not root.is_dir():  # go on with what `target` holds
         try:
-            counts = packed.verify(raw, data).counts
+            counts = raw.verify_packed(target, data).counts
         except AssayError as error:
             named = f"{VARIABLE}={root}" if os.environ.get(VARIABLE) else f"{VARIABLE} is not set, and {root}"
             raise AssayError(
@@ -61,15 +99,15 @@ def obtain(data: Data, raw: Path, work: Path) -> bool:
         check_validation(data, counts["train"])
         return False
     tree = scan(root)
-    packed.check_validation(data, {split: len(entries) for split, entries in tree.images.items()}, str(root))
-    check_validation(data, len(tree.images["train"]))
+    raw.check_validation(data, tree.counts, str(root))
+    check_validation(data, tree.counts["train"])
     if not tree.unreadable:
-        packed.check_digest(data, tree.digest, str(root))
+        raw.check_digest(data, tree.digest, str(root))
     fresh = True
     try:
-        fresh = packed.verify(raw, data).digest != tree.digest
+        fresh = raw.verify_packed(target, data).digest != tree.digest
     except AssayError as error:
-        if raw.is_dir():
+        if target.is_dir():
             print(f"{error}; packing again")
     found = pack(tree, data, work) if fresh else []
     pin = f"{root}: to pin these images, set data.digest: {tree.digest} in {PARAMS_FILE}"
@@ -95,9 +133,9 @@ def pack(tree: Tree, data: Data, out: Path) -> list[str]:
     notes: defaultdict[str, list[str]] = defaultdict(list)
     flat: set[str] = set()
     looks: defaultdict[tuple[str, int], set[int]] = defaultdict(set)  # hashes of pixels, by split and label
-    with progress("packing images", sum(map(len, tree.images.values())), "images") as advance:
+    with progress("packing images", sum(tree.counts.values()), "images") as advance:
         for split, entries in tree.images.items():
-            images_file, labels_file = (out / name for name in packed.file_names(split))
+            images_file, labels_file = (out / name for name in raw.file_names(split))
             with images_file.open("wb") as stream:
                 stream.write(idx_header((len(entries), 3, side, side)))
                 for path, label in entries:
@@ -119,14 +157,14 @@ def pack(tree: Tree, data: Data, out: Path) -> list[str]:
             labels = np.array([label for _, label in entries], dtype=">i4")
             labels_file.write_bytes(idx_header(labels.shape, 0x0C) + labels.tobytes())
     raise_all(wrong)
-    record = packed.Record(
+    record = raw.Record(
         class_names=list(tree.class_names),
         side=side,
         digest=tree.digest,
-        counts={split: len(entries) for split, entries in tree.images.items()},
+        counts=tree.counts,
         files={path.name: files.file_digest(path) for path in sorted(out.iterdir())},
     )
-    files.write_json(out / packed.RECORD, record.model_dump())
+    files.write_json(out / raw.RECORD, record.model_dump())
     said = [f"{tree.root}: {_images(len(paths))} {note}: {_some(paths)}" for note, paths in notes.items()]
     return said + [f"{tree.root}: warning: {line}" for line in _constant(tree, flat, looks)]
 
@@ -167,7 +205,7 @@ def copies(tree: Tree) -> list[str]:
 
 def _constant(tree: Tree, flat: set[str], looks: dict[tuple[str, int], set[int]]) -> list[str]:
     """What is of a single colour, or always the same: the data set, classes of a split, or images."""
-    every = sum(map(len, tree.images.values()))
+    every = sum(tree.counts.values())
     if len(set().union(*looks.values())) == 1:
         return [f"all {every} images are the same at this side"]
     if len(flat) == every:

@@ -28,12 +28,7 @@ if TYPE_CHECKING:
 # IDX (the MNIST files): two zero bytes, a type code, the number of dimensions, each dimension as a big-endian uint32
 _IDX_TYPES: dict[int, np.dtype[Any]] = {0x08: np.dtype(">u1"), 0x0C: np.dtype(">i4")}
 _CIFAR_SHAPE, _STL10_SHAPE = (3, 32, 32), (3, 96, 96)
-_PICKLED = {
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-}
+_PICKLED = {"numpy.ndarray", "numpy.dtype", "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"}
 
 
 def idx_header(shape: Sequence[int], code: int = 0x08) -> bytes:
@@ -47,11 +42,7 @@ def write_idx(path: Path, values: UInt8[np.ndarray, ...]) -> None:
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read an IDX file: an array of the shape in its header, uint8 or int64.
-
-    Raises:
-        AssayError: it is not an IDX file, or shorter or longer than its header says.
-    """
+    """Read an IDX file: an array of the shape in its header, uint8 or int64; an `AssayError` names one that is none."""
     with path.open("rb") as stream:
         start = stream.read(4)
         dtype = _IDX_TYPES.get(start[2]) if len(start) == 4 and start[:2] == b"\0\0" else None
@@ -74,11 +65,7 @@ def write_cifar10(path: Path, images: UInt8[np.ndarray, "n 3072"], labels: Seque
 
 
 def read_cifar10(path: Path) -> tuple[UInt8[np.ndarray, "n 3 32 32"], Int64[np.ndarray, " n"]]:
-    """Read images and labels from CIFAR-10's binary layout (Krizhevsky 2009).
-
-    Raises:
-        AssayError: the file does not hold a whole number of records.
-    """
+    """Read images and labels from CIFAR-10's binary layout (Krizhevsky 2009)."""
     records = _records(path, 1 + math.prod(_CIFAR_SHAPE))
     return np.ascontiguousarray(records[:, 1:]).reshape(-1, *_CIFAR_SHAPE), records[:, 0].astype(np.int64)
 
@@ -87,7 +74,7 @@ class _ArraysOnly(pickle.Unpickler):
     """Loads arrays, numbers, text and their containers, and nothing that runs code."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _PICKLED:
+        if f"{module}.{name}" not in _PICKLED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch of images needs")
         return super().find_class(module, name)
 
@@ -115,18 +102,9 @@ def read_cifar_batch(path: Path) -> tuple[UInt8[np.ndarray, "n 3072"], Int64[np.
 
 
 def read_stl10_images(path: Path) -> UInt8[np.ndarray, "n 3 96 96"]:
-    """Read images from STL-10's binary layout (Coates, Lee and Ng 2011), which stores each plane column by column.
-
-    Raises:
-        AssayError: the file does not hold a whole number of images.
-    """
+    """Read images from STL-10's binary layout (Coates, Lee and Ng 2011), which stores each plane column by column."""
     planes = _records(path, math.prod(_STL10_SHAPE)).reshape(-1, *_STL10_SHAPE)
     return np.ascontiguousarray(planes.transpose(0, 1, 3, 2))
-
-
-def read_stl10_labels(path: Path) -> Int64[np.ndarray, " n"]:
-    """Read labels from STL-10's binary layout, which counts them from 1; here they begin with 0."""
-    return np.fromfile(path, dtype=np.uint8).astype(np.int64) - 1
 
 
 def check_labels(path: Path, labels: Int64[np.ndarray, " n"], classes: int) -> Int64[np.ndarray, " n"]:
@@ -158,8 +136,7 @@ def _records(path: Path, size: int) -> UInt8[np.ndarray, "n size"]:
 
 
 def _pairs(images: Callable[[Path], np.ndarray], labels: Callable[[Path], np.ndarray]) -> Reader:
-    """Reads four files: images and labels for training, and for testing."""
-
+    # four files: images and labels for training, and for testing
     def read(paths: Sequence[Path], classes: int) -> tuple[Examples, Examples]:
         train, test = ((images(one), check_labels(two, labels(two), classes)) for one, two in (paths[:2], paths[2:]))
         return train, test
@@ -168,8 +145,7 @@ def _pairs(images: Callable[[Path], np.ndarray], labels: Callable[[Path], np.nda
 
 
 def _batches(batch: Callable[[Path], tuple[np.ndarray, np.ndarray]]) -> Reader:
-    """Reads files that hold images and labels each; the last is for testing."""
-
+    # files that hold images and labels each; the last is for testing
     def read(paths: Sequence[Path], classes: int) -> tuple[Examples, Examples]:
         images, labels = zip(*map(batch, paths), strict=True)
         images = [one.reshape(-1, *_CIFAR_SHAPE) for one in images]
@@ -184,5 +160,7 @@ READERS: dict[str, Reader] = {
     "idx": _pairs(lambda path: read_idx(path)[:, None], lambda path: read_idx(path).astype(np.int64)),
     "cifar10": _batches(read_cifar10),
     "cifar100": _batches(read_cifar_batch),
-    "stl10": _pairs(read_stl10_images, read_stl10_labels),
+    "stl10": _pairs(
+        read_stl10_images, lambda path: np.fromfile(path, dtype=np.uint8).astype(np.int64) - 1
+    ),  # from 1 on disk
 }

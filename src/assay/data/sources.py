@@ -111,11 +111,7 @@ def _copy(data_set: DataSet, source: Path, target: Path, *, link: bool = False) 
 
 
 def _from_user(data_set: DataSet, filled: Path, scratch: Path) -> None:  # noqa: ARG001 (one signature for all)
-    """Copy the raw files, or unpack the official archives, from the folder that the user names.
-
-    Raises:
-        AssayError: none is named, or it lacks files.
-    """
+    """Copy the raw files, or unpack the official archives, from the folder that the user names."""
     if not os.environ.get(own.VARIABLE):
         raise AssayError("not set")
     source = Path(os.environ[own.VARIABLE]).expanduser()

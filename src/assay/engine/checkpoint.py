@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 import assay
+from assay import models
 from assay.core import files, runtime
 
 ROOT = Path(".assay/scratch")
@@ -28,9 +29,10 @@ STATE, CURVES = "checkpoint.pt", "curves.csv"
 DIGEST_BYTES = 32
 SOURCES = (
     *("__init__.py", "methods/__init__.py", "methods/_tuning.py"),
-    *("core/**/*.py", "data/sets/**/*.py", "engine/**/*.py", "models/**/*.py"),
+    *("core/**/*.py", "data/sets/**/*.py", "engine/**/*.py"),
+    *("models/[!_]*.py", "models/__init__.py", "models/nets/__init__.py"),
 )
-"""What trainings import of the library; a test compares it with dvc.yaml."""
+"""What all trainings import of the library; a test compares it with dvc.yaml."""
 UNUSABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, EOFError, pickle.UnpicklingError)
 """What reading or restoring a checkpoint raises when its content is not that of the training."""
 
@@ -125,12 +127,14 @@ class Scratch:
         files.write_text(self.folder / CURVES, csv)
 
 
-def source_digest(method: str, root: Path = Path(assay.__file__).parent) -> str:
+def source_digest(method: str, model: str, root: Path = Path(assay.__file__).parent) -> str:
     """A digest of the source that a training imports: what dvc.yaml names under the `deps` of its stage.
 
     Args:
         method: of the training; other methods are left out, as is all that reads results.
+        model: its network's name; the files of others are left out.
         root: the folder of the library.
     """
-    found = [file for name in (*SOURCES, f"methods/{method}/**/*.py") for file in root.glob(name)]
+    own = (f"methods/{method}/**/*.py", f"models/nets/{models.source(model).name}")
+    found = [file for name in (*SOURCES, *own) for file in root.glob(name)]
     return files.content_digest({str(file.relative_to(root)): files.file_digest(file) for file in found})

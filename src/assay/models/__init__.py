@@ -1,22 +1,254 @@
-"""Networks by name, each fitted to the channels, size and classes of the images.
+"""Networks by name, each fitted to the channels, size and classes of the images; what to count and to prune in them.
 
 `torch.manual_seed(s)` followed by `build(...)` gives weights that depend on `s` and on the call's arguments alone.
-A family is a file here and a line in `registry.py`; `docs/models.md` lists them all.
+A network is a function in a file of `nets/`, which is imported when the network is asked for. A training depends on
+the file of its own network: `digests` is what DVC compares.
 """
 
-from assay.models.fit import check, smallest_side
-from assay.models.flops import operations
-from assay.models.registry import blueprint, build, names
-from assay.models.weights import Kind, parameter_count, weight_names
+from __future__ import annotations
 
-__all__ = [
-    "Kind",
-    "blueprint",
-    "build",
-    "check",
-    "names",
-    "operations",
-    "parameter_count",
-    "smallest_side",
-    "weight_names",
-]
+import ast
+import importlib
+import inspect
+import warnings
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from pydantic import create_model
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from assay.core import files
+from assay.core.config import Section
+from assay.core.config.parsing import parse, suggestion
+from assay.core.errors import AssayError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from assay.core.config import Run
+    from assay.data.sets.images import Images
+
+Kind = Literal["conv", "linear", "output", "shortcut"]
+NETS = Path(__file__).parent / "nets"
+DIGESTS = "metrics/networks.json"
+"""What the stage `register` writes: `digests` of all arms. Stages that train have their arm's among their params."""
+LARGEST_SIDE = 1024
+_SHORTCUTS = {"shortcut", "downsample"}  # what this package and torchvision call a residual network's projections
+_PREFIX = "params.yaml: model"
+
+
+@cache
+def literals(name: str) -> dict[str, dict[str, Any]]:
+    """The literal mappings of this name (`MODELS`, `EXAMPLES`) in the files of `nets/`, by file; none is imported."""
+    return {
+        path.stem: ast.literal_eval(node.value)
+        for path in sorted(NETS.glob("[!_]*.py"))
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name
+    }
+
+
+def names() -> list[str]:
+    """Every model there is, in the order of docs/models.md."""
+    return [name for models in literals("MODELS").values() for name in models]
+
+
+def source(name: str, prefix: str = _PREFIX) -> Path:
+    """The file of a network.
+
+    Raises:
+        AssayError: there is no such model; the line names the key, under `prefix`.
+    """
+    for stem, models in literals("MODELS").items():
+        if name in models:
+            return NETS / f"{stem}.py"
+    raise AssayError(f"{prefix}.name: unknown model {name!r}; {suggestion(name, names())}")
+
+
+def digests(runs: Iterable[Run]) -> dict[str, str]:
+    """The SHA-256 of the file of each arm's network, by arm.
+
+    Raises:
+        AssayError: there is no such model.
+    """
+    return {run.arm: files.file_digest(source(run.model.name, run.place("model"))) for run in runs}
+
+
+def verify(arm: str, name: str) -> None:
+    """Check that the file of an arm's network is the one that `register` took the digest of.
+
+    A round (`round-<n>`) has the baseline's network. Without the file of digests, as outside DVC, nothing is checked.
+
+    Raises:
+        AssayError: the file was edited since, so that DVC would record a digest of other code than what runs.
+    """
+    if not Path(DIGESTS).is_file():
+        return
+    known = files.read_json(Path(DIGESTS))["networks"]
+    if files.file_digest(source(name)) != known.get(arm, known["baseline"]):
+        raise AssayError(f"{source(name)}: edited since the stage register ran; run `dvc repro` again")
+
+
+def build(name: str, images: Images, **arguments: Any) -> nn.Module:
+    """A network with fresh weights, drawn from torch's global generator.
+
+    Whether the images are large enough is not tested here; `check` does that, without the cost of the weights.
+
+    Args:
+        name: one of `names()`.
+        images: the channels, size and classes to build for.
+        arguments: what the network takes.
+
+    Returns:
+        A module from normalised images (n, c, h, w) to logits (n, classes).
+
+    Raises:
+        AssayError: there is no such model, or an argument is unknown, missing or of another type.
+    """
+    return _build(name, images, arguments, prefix="model")
+
+
+def blueprint(name: str, images: Images, arguments: dict[str, Any]) -> nn.Module:
+    """A network to look at: its names, shapes and layers. The global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        return build(name, images, **arguments)
+
+
+def _build(name: str, images: Images, arguments: dict[str, Any], prefix: str) -> nn.Module:
+    module = importlib.import_module(f"{__name__}.nets.{source(name, prefix).stem}")
+    function = getattr(module, name)
+    parameters = inspect.signature(function, eval_str=True).parameters.values()
+    fields: dict[str, Any] = {
+        parameter.name: (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
+        for parameter in parameters
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    where, _, key = prefix.partition(": ")
+    kind = create_model(name, __base__=Section, **fields)
+    section = parse(kind, arguments, where, key and f"{key}.", also_allowed=["name"])
+    try:
+        return function(images, **dict(section))  # type: ignore[no-any-return]
+    except AssayError as error:
+        raise AssayError(f"{prefix}.{error}") from None
+
+
+def check(name: str, images: Images, arguments: dict[str, Any], prefix: str = _PREFIX) -> None:
+    """Build a model and run it on two such images, before anything is trained.
+
+    Not on the meta device, where PyTorch imports its compiler: a second in every stage.
+
+    Args:
+        name: one of `names()`.
+        images: what the network is to be built for.
+        arguments: what the network takes.
+        prefix: the file and the key under which the model stands in it.
+
+    Raises:
+        AssayError: there is no such model; an argument is unknown, missing or of another type; or the images are too
+            small for the network.
+    """
+    try:
+        _run(name, images, arguments, prefix, "cpu")
+    except RuntimeError as error:
+        side = smallest_side(name, images, arguments, prefix)
+        needs = f"sides of {side} pixels or more" if side else f"sides of more than {LARGEST_SIDE} pixels"
+        shape = "×".join(map(str, images.shape))
+        line = f"{name} needs {needs}, the images are {shape} (channels×height×width); choose another model"
+        raise AssayError(f"{prefix}.name: {line}") from error
+
+
+def smallest_side(name: str, images: Images, arguments: dict[str, Any], prefix: str = _PREFIX) -> int | None:
+    """The side, in pixels, of the smallest square images that fit; None where even `LARGEST_SIDE` is too small.
+
+    `images` gives the channels and classes; its height and width do not matter. Otherwise as `check`.
+    """
+
+    def fits(side: int) -> bool:
+        try:
+            _run(name, replace(images, height=side, width=side), arguments, prefix, "meta")
+        except RuntimeError:
+            return False
+        return True
+
+    enough = 1
+    while not fits(enough):
+        if enough >= LARGEST_SIDE:
+            return None
+        enough *= 2
+    too_small = enough // 2
+    while enough - too_small > 1:
+        middle = (too_small + enough) // 2
+        too_small, enough = (too_small, middle) if fits(middle) else (middle, enough)
+    return enough
+
+
+def _run(name: str, images: Images, arguments: dict[str, Any], prefix: str, device: str) -> None:
+    """Raises RuntimeError where a layer is left with nothing to work on; the meta device holds shapes and no data."""
+    with torch.random.fork_rng(devices=[]), torch.device(device), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of layers without inputs, which the forward pass reports better
+        _build(name, images, arguments, prefix).eval()(torch.zeros(2, *images.shape))
+
+
+def parameter_count(network: nn.Module) -> int:
+    """All trainable numbers: weights, biases, batch norm's scales and shifts; not its running statistics."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def weight_names(network: nn.Module) -> dict[str, Kind]:
+    """The prunable tensors, by the names they have in `state_dict`, in the order of the modules, each with its kind.
+
+    They are the weights of linear layers and convolutions, never a bias or a batch norm. `output` is the last linear
+    layer, `shortcut` a projection that stands beside a residual block: the two that papers on pruning treat apart
+    (Frankle and Carbin, arXiv 1803.03635, figure 2).
+    """
+    kinds: dict[str, Kind] = {}
+    last = ""
+    for name, module in network.named_modules():
+        parts = [*filter(None, name.split("."))]
+        weight = ".".join([*parts, "weight"])
+        if isinstance(module, nn.Linear):
+            kinds[weight], last = "linear", weight
+        elif isinstance(module, nn.Conv2d):
+            kinds[weight] = "conv" if _SHORTCUTS.isdisjoint(parts) else "shortcut"
+    return {**kinds, last: "output"} if last else kinds
+
+
+def operations(name: str, images: Images, arguments: dict[str, Any]) -> tuple[int, int]:
+    """Floating-point operations for one image: of a forward pass, and of a forward and a backward pass.
+
+    Matrix products and convolutions are counted, two operations a multiplication; element-wise work is not. The
+    backward pass is a little less than twice the forward one, since no gradient is taken for the pixels.
+    """
+    network = blueprint(name, images, arguments).eval()  # batch norm has no statistics of a single image
+    with _Counter() as counter:
+        output = network(torch.zeros(1, *images.shape)).sum()
+        forward = counter.total
+        torch.autograd.grad(output, list(network.parameters()), allow_unused=True)
+    return forward, counter.total
+
+
+class _Counter(TorchDispatchMode):
+    """PyTorch's own counts of the operations that pass.
+
+    Its `FlopCounterMode` also asks of each operation that has no count whether it is made of others, for which it
+    imports the compiler: a second in every stage. `test_models_flops` compares the two.
+    """
+
+    total = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # to skip the compiler, PyTorch imports it
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        count = flop_registry.get(func.overloadpacket)
+        self.total += count(*args, **(kwargs or {}), out_val=result) if count else 0
+        return result

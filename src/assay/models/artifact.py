@@ -58,13 +58,7 @@ class Cost(Record):
     tuning_samples: int | float = 0
 
     def __add__(self, other: Cost) -> Cost:
-        """Both together."""
-        return Cost(
-            train_samples=self.train_samples + other.train_samples,
-            forward_samples=self.forward_samples + other.forward_samples,
-            optimizer_steps=self.optimizer_steps + other.optimizer_steps,
-            tuning_samples=self.tuning_samples + other.tuning_samples,
-        )
+        return Cost(**{name: getattr(self, name) + getattr(other, name) for name in Cost.model_fields})
 
 
 class Variant(Record):
@@ -187,11 +181,7 @@ def write(folder: Path, artifact: Artifact) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest alone.
-
-    Raises:
-        AssayError: it is missing, damaged, or has no digest.
-    """
+    """Read the manifest alone; an `AssayError` says that it is missing, damaged, or has no digest."""
     path, again = folder / MANIFEST, errors.again(folder)
     manifest = parsing.read(Manifest, path, "`dvc repro` trains it, `dvc pull` fetches it", again)
     manifest.verify(path, again)
@@ -199,11 +189,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def verified(folder: Path) -> Manifest:
-    """Read the manifest and compare the file of weights with its digest; no weights are loaded.
-
-    Raises:
-        AssayError: a file is missing or damaged.
-    """
+    """Read the manifest and compare the file of weights with its digest; errors as of `read`."""
     manifest, path = read_manifest(folder), folder / WEIGHTS
     if not path.is_file():
         raise AssayError(f"{path}: not found; {errors.again(folder)}")
@@ -233,39 +219,35 @@ def check(artifact: Artifact, where: str) -> None:
         AssayError: a variant has no weights, weights belong to no variant or sweep, or a tensor does not begin with
             (seeds, members).
     """
-    seeds, variants, sweeps = len(artifact.manifest.seeds), artifact.manifest.variants, artifact.manifest.sweeps
+    manifest, weights = artifact.manifest, artifact.weights
+    variants, seeds = manifest.variants, len(manifest.seeds)
     known = {*variants, *(f"{name}{MASKS}" for name in variants)}
-    known |= {f"{sweep}{suffix}" for sweep in sweeps for suffix in (POINTS, BUFFERS)}
-    for name in artifact.weights:
+    known |= {f"{sweep}{suffix}" for sweep in manifest.sweeps for suffix in (POINTS, BUFFERS)}
+    for name in weights:
         if name not in known:
             raise AssayError(f"{where}: {name}: its variant is not in the manifest ({', '.join(variants)})")
-    for name, variant in variants.items():
-        state = artifact.weights.get(name)
+    counts = [(name, variant.members, "members") for name, variant in variants.items()]
+    for name in variants:
+        state = weights.get(name)
         if not state:
             raise AssayError(f"{where}: the variant {name!r} of the manifest has no weights")
-        for key, tensor in state.items():
-            if tuple(tensor.shape[:2]) != (seeds, variant.members):
-                expected = f"({seeds} seeds, {variant.members} members, ...)"
-                raise AssayError(f"{where}: {name}/{key} has shape {tuple(tensor.shape)}; the manifest says {expected}")
-        for key, mask in artifact.weights.get(f"{name}{MASKS}", {}).items():
+        for key, mask in weights.get(f"{name}{MASKS}", {}).items():
             if key not in state or mask.shape != state[key].shape:
                 shape = tuple(state[key].shape) if key in state else "no such parameter"
                 raise AssayError(f"{where}: {name}{MASKS}/{key} has shape {tuple(mask.shape)}; the model has {shape}")
-    for name, sweep in sweeps.items():
-        _check_sweep(artifact, name, sweep, where)
-
-
-def _check_sweep(artifact: Artifact, name: str, sweep: Sweep, where: str) -> None:
-    seeds, factors = len(artifact.manifest.seeds), {len(row) for row in sweep.coefficients}
-    combined = artifact.weights.get(sweep.tensors)
-    if not combined or len(factors) != 1 or len(sweep.coefficients) != len(sweep.at):
-        raise AssayError(f"{where}: the sweep {name!r} of the manifest lacks networks, or a row of factors a point")
-    groups = ((sweep.tensors, next(iter(factors))), (f"{name}{BUFFERS}", len(sweep.at)))
-    for group, count in groups:
-        for key, tensor in artifact.weights.get(group, {}).items():
+    for name, sweep in manifest.sweeps.items():
+        factors = {len(row) for row in sweep.coefficients}
+        if not weights.get(sweep.tensors) or len(factors) != 1 or len(sweep.coefficients) != len(sweep.at):
+            raise AssayError(f"{where}: the sweep {name!r} of the manifest lacks networks, or a row of factors a point")
+        counts += [
+            (sweep.tensors, factors.pop(), f"factors of {name!r}"),
+            (f"{name}{BUFFERS}", len(sweep.at), "points"),
+        ]
+    for group, count, what in counts:
+        for key, tensor in weights.get(group, {}).items():
             if tuple(tensor.shape[:2]) != (seeds, count):
-                expected = f"({seeds}, {count}, ...)"
-                raise AssayError(f"{where}: {group}/{key} has shape {tuple(tensor.shape)}; {name!r} says {expected}")
+                found, expected = tuple(tensor.shape), f"({seeds} seeds, {count} {what}, ...)"
+                raise AssayError(f"{where}: {group}/{key} has shape {found}; the manifest says {expected}")
 
 
 def state_dict(artifact: Artifact, variant: str, seed: int, member: int = 0) -> dict[str, Tensor]:
@@ -276,12 +258,7 @@ def state_dict(artifact: Artifact, variant: str, seed: int, member: int = 0) -> 
 def mixed(artifact: Artifact, sweep: str, coefficients: Sequence[float]) -> dict[str, Tensor]:
     """The parameters `(S, *shape)` of the networks that these factors make of what a sweep combines.
 
-    They need not be those of one of its points. The buffers are left out, since they are no linear function of it.
-
-    Args:
-        artifact: the trained networks.
-        sweep: a name from the manifest.
-        coefficients: the factor of each network that is combined.
+    `coefficients` need not be those of one of its points. The buffers are no linear function of them, and are left out.
     """
     combined = artifact.weights[artifact.manifest.sweeps[sweep].tensors]
     buffers = artifact.weights.get(f"{sweep}{BUFFERS}", {})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,10 +36,6 @@ def write(path: Path, state: Mapping[str, Tensor]) -> None:
 
     Nothing is rounded: what `read` gives back is equal bit for bit, but for the sign that a zero may bear, as what is
     pruned by a product with a mask does.
-
-    Args:
-        path: the file.
-        state: parameters and buffers by name, as `load_state_dict` takes them.
     """
     content = encoded(state)
     with files.replacing(path) as temporary:
@@ -57,11 +54,22 @@ def read(path: Path) -> dict[str, Tensor]:
             if FORMAT not in about:
                 raise AssayError(f"{path}: not a sparse network: its metadata does not name the format {FORMAT}")
             shapes = json.loads(about[FORMAT])
-            return {name: _decoded(stream, name, shape) for name, shape in shapes.items()}
+            stored = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118 (not a dict)
+        state: dict[str, Tensor] = {}
+        for name, shape in shapes.items():
+            if f"dense/{name}" in stored:
+                state[name] = stored[f"dense/{name}"]
+                continue
+            values, bitmap = stored[f"values/{name}"], stored[f"bitmap/{name}"]
+            left = np.unpackbits(bitmap.numpy(), count=prod(shape)).astype(bool)
+            flat = values.new_zeros(left.size)
+            flat[torch.from_numpy(left)] = values
+            state[name] = flat.reshape(shape)
     except FileNotFoundError:
         raise AssayError(f"{path}: not found; `python -m assay.cli.export --sparse` writes such files") from None
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise AssayError(f"{path}: damaged ({error}); export it again") from None
+    return state
 
 
 def encoded(state: Mapping[str, Tensor]) -> bytes:
@@ -94,11 +102,7 @@ def sparse_network(network: nn.Module) -> nn.Module:
 
 
 class SparseLinear(nn.Module):
-    """A linear layer whose weight is a CSR matrix: products with zeros are skipped.
-
-    Args:
-        dense: the layer to stand in for.
-    """
+    """Stands in for a linear layer, with its weight as a CSR matrix: products with zeros are skipped."""
 
     weight: Tensor
 
@@ -116,15 +120,3 @@ class SparseLinear(nn.Module):
         else:
             outputs = (self.weight @ inputs.mT).mT
         return outputs if self.bias is None else outputs + self.bias
-
-
-def _decoded(stream: safe_open, name: str, shape: list[int]) -> Tensor:
-    if f"dense/{name}" in stream.keys():  # noqa: SIM118 (not a dict)
-        dense: Tensor = stream.get_tensor(f"dense/{name}")
-        return dense
-    values, bitmap = stream.get_tensor(f"values/{name}"), stream.get_tensor(f"bitmap/{name}")
-    count = int(np.prod(shape))
-    left = torch.from_numpy(np.unpackbits(bitmap.numpy(), count=count).astype(bool))
-    flat = torch.zeros(count, dtype=values.dtype)
-    flat[left] = values
-    return flat.reshape(shape)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TIMINGS = "metrics/timings/"
 SCAN = "scan"  # the stage that takes the digest of the user's own images
+REGISTER = "register"  # the stage that takes the digests of the arms' networks
 
 
 class Cost(NamedTuple):
@@ -152,6 +153,8 @@ def _steps(
         found = find(stage, {path: digest for path, (_, digest) in written.items()})
         digests = found.digests if found else {}
         written |= {out.def_path: (stage.addressing, digests.get(out.def_path)) for out in stage.outs}
+        if stage.addressing == REGISTER:
+            _foresee(stages, written)
         steps.append(Step(stage.addressing, tuple(why), found.source if found else None, None))
     return steps
 
@@ -162,13 +165,27 @@ def _images(stage: Any, results_count: bool) -> list[reasons.Reason]:
         return []
     (out,) = stage.outs
     if results_count:
-        from assay.data import watched  # with NumPy, which a plan needs for nothing else
+        from assay.data import folder  # with NumPy, which a plan needs for nothing else
 
         with redirect_stdout(sys.stderr):  # its warnings are no part of the plan
-            changed = watched.stale("folder", Path(stage.repo.root_dir)) is not None
+            changed = folder.stale("folder", Path(stage.repo.root_dir)) is not None
     else:
         changed = reasons.altered(out)
     return [reasons.Reason("images", out.def_path)] if changed else []
+
+
+def _foresee(stages: Sequence[Any], written: dict[str, tuple[str, str | None]]) -> None:
+    """Give stages the digests of networks that `register` is going to write, as the parameters that they will read."""
+    from assay import models  # with PyTorch, which only a plan that runs something needs
+    from assay.core import config
+
+    if written.pop(models.DIGESTS, None) is None:
+        return
+    params = config.load(Path(stages[0].repo.root_dir) / config.PARAMS_FILE)
+    digests = {f"networks.{arm}": digest for arm, digest in models.digests(params.runs()).items()}
+    for dep in (dep for stage in stages for dep in stage.deps if dep.def_path == models.DIGESTS):
+        known = {key: digests[key] for key in dep.params if key in digests}
+        dep.read_params = lambda known=known, **_: known
 
 
 def _upstream(stage: Any, written: Mapping[str, tuple[str, str | None]]) -> list[str]:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from assay.core.config import Data
 from assay.core.errors import AssayError
-from assay.data import folder, packed, raw, sources
+from assay.data import folder, raw, sources
 
 DATA = Data(name="folder", validation=0, side=8)
 
@@ -100,7 +100,7 @@ def test_another_size_is_packed_again(tree, tmp_path):
 
 def test_the_digest_must_match_where_one_is_given(tree, tmp_path, capsys):
     obtain(tmp_path)
-    digest = packed.verify(tmp_path / "data/raw", DATA).digest
+    digest = raw.verify_packed(tmp_path / "data/raw", DATA).digest
     assert f"data.digest: {digest}" in capsys.readouterr().out
     pinned = DATA.model_copy(update={"digest": digest})
     obtain(tmp_path, pinned)
@@ -109,7 +109,7 @@ def test_the_digest_must_match_where_one_is_given(tree, tmp_path, capsys):
         AssayError, match=rf"data/own: the images' digest is \w+; params.yaml asks for data.digest: {digest}"
     ):
         obtain(tmp_path, pinned)
-    assert packed.verify(tmp_path / "data/raw", pinned).digest == digest  # as before
+    assert raw.verify_packed(tmp_path / "data/raw", pinned).digest == digest  # as before
 
 
 def test_the_digest_knows_where_an_image_lies(tree):

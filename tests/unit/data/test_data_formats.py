@@ -75,7 +75,8 @@ def test_stl10_turns_columns_into_rows_and_counts_labels_from_zero(tmp_path):
     stored = tiny.random_bytes(3, 3, 96, 96)
     images = formats.read_stl10_images(tmp_path / "train_X.bin")
     assert images[2, 1, 10, 20] == stored[2, 1, 20, 10]
-    assert formats.read_stl10_labels(tmp_path / "train_y.bin").tolist() == [0, 1, 2]
+    paths = [tmp_path / f"{name}.bin" for name in ("train_X", "train_y", "test_X", "test_y")]
+    assert formats.READERS["stl10"](paths, 10)[0][1].tolist() == [0, 1, 2]
 
 
 def test_labels_out_of_range_are_refused_with_the_files_name(tmp_path):

@@ -63,16 +63,19 @@ def test_other_inputs_and_other_threads_start_anew(tmp_path):
         ("methods/_tuning.py", True),
         ("engine/loop.py", True),
         ("engine/stack/layers.py", True),
-        ("models/mlp.py", True),
+        ("models/__init__.py", True),
+        ("models/nets/__init__.py", True),
+        ("models/nets/mlp.py", True),
+        ("models/nets/vgg.py", False),  # of another network
     ],
 )
 def test_other_code_starts_anew_where_the_training_imports_it(tmp_path, file, matters):
     source = tmp_path / "assay"
     shutil.copytree(Path(checkpoint.assay.__file__).parent, source)
-    before = source_digest("subspace", source)
+    before = source_digest("subspace", "linear", source)
     with (source / file).open("a") as stream:
         stream.write("\n")
-    assert (source_digest("subspace", source) != before) == matters
+    assert (source_digest("subspace", "linear", source) != before) == matters
 
 
 def test_scratch_of_the_same_stage_with_other_inputs_is_cleared(tmp_path):

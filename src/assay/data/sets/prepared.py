@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 META = "meta.json"
+_FILES = {split: f"{split}.safetensors" for split in SPLITS}
 _SHARED = ("name", "images", "class_names", "mean", "std", "augment", "digest")  # by meta.json and Prepared
 
 
@@ -94,11 +95,11 @@ def write(folder: Path, data: Prepared) -> str:
         splits: dict[str, Split] = {name: getattr(data, name) for name in SPLITS}
         for name, split in splits.items():
             tensors = {"images": split.images.cpu().contiguous(), "labels": split.labels.cpu().contiguous()}
-            save_file(tensors, temporary / _file(name))
+            save_file(tensors, temporary / _FILES[name])
         meta = Meta(
             **{name: getattr(data, name) for name in _SHARED},
             counts={name: len(split.labels) for name, split in splits.items()},
-            files={_file(name): files.file_digest(temporary / _file(name)) for name in SPLITS},
+            files={name: files.file_digest(temporary / name) for name in _FILES.values()},
         )
         meta = meta.model_copy(update={"digest": meta.content_digest()})
         files.write_json(temporary / META, meta.model_dump(mode="json"))
@@ -117,12 +118,9 @@ def load(folder: Path, device: torch.device, splits: Collection[str] = SPLITS) -
         raise AssayError(f"{path}: altered: it does not have the digest that it names; {again(folder)}")
     content: dict[str, Any] = {name: getattr(meta, name) for name in _SHARED}
     for name in SPLITS:
-        content[name] = _load(folder / _file(name), meta, device) if name in splits else _empty(meta)
+        empty = Split(torch.empty((0, *meta.images.shape), dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
+        content[name] = _load(folder / _FILES[name], meta, device) if name in splits else empty
     return Prepared(**content)
-
-
-def _file(split: str) -> str:
-    return f"{split}.safetensors"
 
 
 def _load(path: Path, meta: Meta, device: torch.device) -> Split:
@@ -131,8 +129,3 @@ def _load(path: Path, meta: Meta, device: torch.device) -> Split:
     if files.file_digest(path) != meta.files.get(path.name):
         raise AssayError(f"{path}: damaged or altered: not the SHA-256 in {META}; {again(path.parent)}")
     return Split(**load_file(path, device=str(device)))
-
-
-def _empty(meta: Meta) -> Split:
-    images = torch.empty((0, *meta.images.shape), dtype=torch.uint8)
-    return Split(images, torch.empty(0, dtype=torch.int64))

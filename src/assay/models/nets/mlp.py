@@ -1,4 +1,4 @@
-"""Fully connected networks."""
+"""Fully connected networks, from softmax regression (one layer, a convex problem) on."""
 
 from math import prod
 from typing import Annotated
@@ -7,9 +7,19 @@ from pydantic import Field
 from torch import nn
 
 from assay.data.sets.images import Images
-from assay.models.layers import chain, dense, glorot, he, initialise
+from assay.models.nets import Width, chain, dense, glorot, he, initialise
 
-Width = Annotated[int, Field(ge=1, le=65_536)]
+MODELS = {
+    "linear": "softmax regression",
+    "mlp": "He et al. 2015, arXiv 1502.01852 (initialisation)",
+    "lenet_300_100": "Frankle and Carbin 2019, arXiv 1803.03635",
+}
+EXAMPLES = {"mlp": [{"hidden": [32]}]}
+
+
+def linear(images: Images) -> nn.Module:
+    """Every pixel to every class: (n, c, h, w) to logits (n, classes). Gaussian Glorot weights, zero biases."""
+    return _dense(images, [])
 
 
 def mlp(
@@ -37,4 +47,8 @@ def lenet_300_100(images: Images) -> nn.Module:
 
     (n, c, h, w) to logits (n, classes); 266,200 weights on MNIST.
     """
-    return initialise(chain({"flatten": nn.Flatten(), **dense(prod(images.shape), [300, 100], images.classes)}), glorot)
+    return _dense(images, [300, 100])
+
+
+def _dense(images: Images, widths: list[int]) -> nn.Module:
+    return initialise(chain({"flatten": nn.Flatten(), **dense(prod(images.shape), widths, images.classes)}), glorot)

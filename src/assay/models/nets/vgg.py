@@ -7,9 +7,12 @@ from torch import nn
 
 from assay.core.errors import AssayError
 from assay.data.sets.images import Images
-from assay.models.layers import chain, he, initialise
-from assay.models.mlp import Width
+from assay.models.nets import Width, chain, he, initialise
 
+MODELS = {"vgg": "Simonyan and Zisserman 2015, arXiv 1409.1556"}
+EXAMPLES = {
+    "vgg": [{"depth": 11}, {"depth": 13}, {"depth": 16}, {"depth": 19}, {"widths": [[32], [64]], "batch_norm": False}]
+}
 CHANNELS = (64, 128, 256, 512, 512)
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 Block = Annotated[list[Width], Field(min_length=1)]

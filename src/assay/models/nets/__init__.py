@@ -1,11 +1,17 @@
-"""The few pieces that the families share: named chains of layers, and ways to draw the first weights."""
+"""The networks, one file for each family, and here the pieces that they share.
+
+A file of this folder names its networks in `MODELS`, a literal, each with where it was published; a network is the
+function of that name. `docs/adding-a-model.md` says what else it may hold. A file imports no other file of the folder,
+so that a training depends on this one and on its own network's.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+from pydantic import Field
 from torch import nn
 
 if TYPE_CHECKING:
@@ -14,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 N = TypeVar("N", bound=nn.Module)
+Width = Annotated[int, Field(ge=1, le=65_536)]
 
 
 def chain(layers: dict[str, nn.Module]) -> nn.Sequential:

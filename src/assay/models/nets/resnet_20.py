@@ -4,8 +4,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from assay.data.sets.images import Images
-from assay.models.layers import chain, he, initialise
+from assay.models.nets import chain, he, initialise
 
+MODELS = {"resnet_20": "He et al. 2016, arXiv 1512.03385"}
 WIDTHS = (16, 32, 64)
 BLOCKS_PER_STAGE = 3
 

@@ -1,0 +1,68 @@
+"""Networks of torchvision, from scratch, with a first layer that suits the images at hand.
+
+Torchvision's are made for photographs of 224 pixels: their first layers discard three quarters or more of the
+positions. On images of up to `SMALL` pixels a side, the first convolution keeps them all here (stride 1; in a ResNet
+it is also 3×3 instead of 7×7, and the max pool after it is left out, as is common for CIFAR). Everything else,
+initialisation, dropout and stochastic depth included, is torchvision's own.
+
+With `resize: 128` a network resizes its images itself, to squares of that side, and is built for them: the data stays
+as it is, and one data set serves networks that need different sizes.
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from assay.data.sets.images import Images
+
+MODELS = {
+    "resnet18": "He et al. 2016, arXiv 1512.03385",
+    "resnet50": "He et al. 2016, arXiv 1512.03385",
+    "efficientnet_b4": "Tan and Le 2019, arXiv 1905.11946",
+    "efficientnet_v2_s": "Tan and Le 2021, arXiv 2104.00298",
+    "mobilenet_v3_small": "Howard et al. 2019, arXiv 1905.02244",
+}
+SMALL = 64
+
+
+def _network(name: str, images: Images, *, resize: Annotated[int, Field(ge=1, le=1024)] | None = None) -> nn.Module:
+    """(n, c, h, w) to logits (n, classes)."""
+    from torchvision import models  # takes a second or more; other networks do without
+
+    if resize is not None:
+        images = replace(images, height=resize, width=resize)
+    is_small = max(images.height, images.width) <= SMALL
+    network = models.get_model(name, weights=None, num_classes=images.classes)
+    if name.startswith("resnet"):
+        size, stride = (3, 1) if is_small else (7, 2)
+        network.conv1 = _first(network.conv1, images.channels, size, stride)
+        if is_small:
+            network.maxpool = nn.Identity()
+    else:
+        stem = network.features[0]
+        stem[0] = _first(stem[0], images.channels, 3, 1 if is_small else 2)
+    if resize is not None:
+        network.register_forward_pre_hook(partial(_resize, resize))  # a wrapping module would rename all parameters
+    return network  # type: ignore[no-any-return]
+
+
+resnet18 = partial(_network, "resnet18")
+resnet50 = partial(_network, "resnet50")
+efficientnet_b4 = partial(_network, "efficientnet_b4")
+efficientnet_v2_s = partial(_network, "efficientnet_v2_s")
+mobilenet_v3_small = partial(_network, "mobilenet_v3_small")
+
+
+def _first(replaced: nn.Conv2d, channels: int, kernel_size: int, stride: int) -> nn.Conv2d:
+    """A first convolution for these channels, drawn as torchvision draws all convolutions of these networks."""
+    conv = nn.Conv2d(channels, replaced.out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return conv
+
+
+def _resize(side: int, network: nn.Module, inputs: tuple[Tensor]) -> Tensor:  # noqa: ARG001
+    return F.interpolate(inputs[0], size=(side, side), mode="bilinear", antialias=True)
