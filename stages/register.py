@@ -16,7 +16,7 @@ from assay.core import config, files
 from assay.core.errors import one_line_errors
 from assay.scoring import metrics
 
-RECORDS = Path("metrics/evaluate")
+RECORDS, TIMINGS = Path("metrics/evaluate"), Path("metrics/timings.json")
 
 
 def main() -> None:
@@ -29,7 +29,10 @@ def main() -> None:
     rounds = [settings.round(number) for number in settings.lottery.numbers]
     plain = [settings.baseline(), *(settings.arm(name) for name in settings.arms), *rounds]
     runs = {run.arm: methods.product(run).run for run in plain}
-    there = [arm for arm, run in runs.items() if is_result(read(RECORDS / f"{arm}.json"), run, settings.data.name)]
+    data, trained = settings.data.name, read(TIMINGS)
+    there = [arm for arm, run in runs.items() if is_result(read(RECORDS / f"{arm}.json"), run, data)]
+    # a fresh clone has no evaluations, but git holds which trainings the last comparison saw
+    there += [run.arm for run in plain if is_trained(trained, run.arm, run.digest(data))]
     metrics.check(settings.claims, settings.rule)
     made = register(settings.claims, settings.rule, runs, there, [*committed(), *entries(read(PATH))])
     files.write_json(PATH, made.model_dump(mode="json"))
@@ -40,6 +43,12 @@ def read(path: Path) -> Any:
     with suppress(OSError, ValueError):
         return files.read_json(path)
     return None
+
+
+def is_trained(timings: Any, arm: str, digest: str) -> bool:
+    """Whether metrics/timings.json lists a training of an arm with this digest."""
+    timing = timings.get(arm) if isinstance(timings, dict) else None
+    return isinstance(timing, dict) and timing.get("run") == digest
 
 
 def committed() -> list[Entry]:

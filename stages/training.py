@@ -33,8 +33,8 @@ def train_and_write(
 ) -> None:
     """Train and write `models/<name>/`, `metrics/curves/<name>.csv` and `metrics/timings/<name>.json`.
 
-    Only the last varies from run to run; no stage but `track` reads it. It also records the machine (device, processor,
-    CPU instructions that PyTorch uses, threads, version of PyTorch), because the last bits of the weights depend on it.
+    Only the last varies from run to run. It also records the machine (device, processor, CPU instructions that PyTorch
+    uses, threads, version of PyTorch), because the last bits of the weights depend on it.
 
     Args:
         run: what to train.
