@@ -6,19 +6,24 @@ import argparse
 import sys
 from pathlib import Path
 
-from assay.analysis import archives, claims, curves, registration
+from assay.analysis import archives, claims, curves, registration, seeds
 from assay.core import config, files
 from assay.core.config import BASELINE
 from assay.core.errors import one_line_errors
+from assay.core.plain import read_json
 from assay.pipeline import leftovers
 from assay.report import data_sets, plots, report, summary
 from assay.scoring import record
 
 ROOT = Path()
+METRICS, TIMINGS = Path("metrics/metrics.json"), Path("metrics/timings")
 
 
 def main(fail_on: str | None = None) -> int:
-    """Write metrics/summary.csv, metrics/claims.json, metrics/plots/ and metrics/report/; gives the exit code.
+    """Write the report, metrics/plots/ and the tables that git keeps; gives the exit code.
+
+    The tables are metrics.json, seeds.csv, summary.csv, claims.json and timings.json, all under `metrics/`. Each has a
+    line for an arm, a variant, a seed or a number, so that a changed result is a changed line.
 
     Args:
         fail_on: the verdict of any claim that makes it 1.
@@ -37,7 +42,9 @@ def main(fail_on: str | None = None) -> int:
     decided = [one.model_copy(update=late) if one.id in registered.marked else one for one in decided]
     rows = summary.rows(evaluations)
     files.write_text(ROOT / summary.PATH, summary.csv_text(rows))
-    files.write_json(ROOT / claims.PATH, [claim.model_dump(mode="json") for claim in decided])
+    files.write_text(ROOT / seeds.PATH, seeds.text(evaluations, settings.claims))
+    files.write_json(ROOT / METRICS, {arm: record.shown(one.record) for arm, one in evaluations.items()}, depth=1)
+    files.write_json(ROOT / claims.PATH, [claim.model_dump(mode="json") for claim in decided], depth=2)
     plots.write(ROOT, rows, trained)
     sparsity = report.read_sparsity(ROOT, evaluations[BASELINE].record)
     archived = data_sets.table(decided, evaluations[BASELINE].record, kept)
@@ -46,6 +53,9 @@ def main(fail_on: str | None = None) -> int:
     )
     report.write(ROOT, content)
     leftovers.remove(ROOT, arms)  # at the end: where params.yaml names what never ran, nothing is deleted
+    again = "delete it and run `dvc repro`"
+    timed = {path.stem: read_json(path, again, again) for path in sorted((ROOT / TIMINGS).glob("*.json"))}
+    files.write_json(ROOT / TIMINGS.with_suffix(".json"), timed, depth=1)
     failed = [claim.id for claim in decided if claim.verdict == fail_on]
     for name in failed:
         print(f"{fail_on}: {name}", file=sys.stderr)

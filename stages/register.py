@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from assay.analysis.registration import Entry
 
-RECORDS = Path("metrics/evaluate")
+RECORDS, TIMINGS = Path("metrics/evaluate"), Path("metrics/timings.json")
 
 
 def main() -> None:
@@ -37,11 +37,13 @@ def main() -> None:
     metrics.check(params.claims, params.rule)
     checks.check(params)
     runs = {run.arm: methods.resolve(run).run for run in params.runs()}
-    there = [arm for arm, run in runs.items() if is_result(read(RECORDS / f"{arm}.json"), run, params.data.name)]
+    data, trained = params.data.name, read(TIMINGS)
+    there = [arm for arm, run in runs.items() if is_result(read(RECORDS / f"{arm}.json"), run, data)]
+    # a fresh clone has no evaluations, but git holds which trainings the last comparison saw
+    there += [run.arm for run in params.runs() if is_trained(trained, run.arm, run.digest(data))]
     made = register(params.claims, params.rule, runs, there, list(registered()))
     files.write_json(PATH, made.model_dump(mode="json"))
     arms = [params.run(name) for name in (config.BASELINE, *params.arms)]
-    files.write_json(Path(models.DIGESTS), {"networks": models.digests(arms)})
     files.write_json(Path(models.DIGESTS), {"networks": models.digests(arms)})
 
 
@@ -50,6 +52,12 @@ def read(path: Path) -> Any:
     with suppress(OSError, ValueError):
         return files.read_json(path)
     return None
+
+
+def is_trained(timings: Any, arm: str, digest: str) -> bool:
+    """Whether metrics/timings.json lists a training of an arm with this digest."""
+    timing = timings.get(arm) if isinstance(timings, dict) else None
+    return isinstance(timing, dict) and timing.get("run") == digest
 
 
 def registered() -> Iterator[Entry]:

@@ -25,9 +25,9 @@ PREPARED, MODELS = Path("data/prepared"), Path("models")
 def train_and_write(run: Run) -> None:
     """Train and write `models/<name>/`, `metrics/curves/<name>.csv` and `metrics/timings/<name>.json`.
 
-    Only the timings vary from run to run; no stage but `track` reads them. They say for what work the seconds were
-    taken (`assay.cli.costing` estimates those of other trainings from them), and on which machine: the last bits of
-    the weights depend on its processor's instructions, number of threads and version of PyTorch.
+    Only the timings vary from run to run. They say for what work the seconds were taken (`assay.cli.costing` estimates
+    those of other trainings from them), and on which machine: the last bits of the weights depend on its processor's
+    instructions, number of threads and version of PyTorch.
 
     Raises:
         AssayError: an option does not fit, data or a parent is missing, or the training diverged.

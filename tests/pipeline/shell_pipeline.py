@@ -39,8 +39,7 @@ stages:
         echo '{"seconds":7.5}' > metrics/timings/${key}.json
       params: [seeds, "arms.${key}"]
       deps: [data/prepared/sorted.txt, code.txt]
-      outs: ["models/${key}"]
-      metrics: ["metrics/timings/${key}.json": {cache: false}]
+      outs: ["models/${key}", "metrics/timings/${key}.json"]
   evaluate:
     foreach: ${arms}
     do:
@@ -48,8 +47,7 @@ stages:
         mkdir -p data/predictions metrics/evaluate; md5sum < models/${key}/weights > data/predictions/${key};
         wc -c < models/${key}/weights > metrics/evaluate/${key}.json
       deps: ["models/${key}"]
-      outs: ["data/predictions/${key}"]
-      metrics: ["metrics/evaluate/${key}.json": {cache: false}]
+      outs: ["data/predictions/${key}", "metrics/evaluate/${key}.json"]
   compare:
     cmd: cat data/predictions/* > metrics/summary.csv
     params: [arms]
@@ -103,7 +101,9 @@ def create(folder: Path, remote: str, *settings: str, **environment: str) -> tup
     tiny.run("git", "init", "-q", "-b", "main")
     for name, text in {"params.yaml": PARAMS, "dvc.yaml": PIPELINE, "raw.txt": "2\n1\n", "code.txt": "x\n"}.items():
         (work / name).write_text(text)
-    (work / ".gitignore").write_text("/models/\n/data/*\n!/data/own.json\n/metrics/mlflow.json\n/.assay/\n")
+    (work / ".gitignore").write_text(
+        "/models/\n/data/*\n!/data/own.json\n/metrics/*/\n/metrics/mlflow.json\n/.assay/\n"
+    )
     (work / "data").mkdir()
     (work / "data/own.json").write_text("{}\n")
     tiny.run("dvc", "init", "-q")

@@ -15,6 +15,11 @@ import time
 import pytest
 from clone import PARAMS, STAGES, Clone, Workspace, ran
 
+KEPT = {  # in git
+    *(f"metrics/{name}" for name in ("claims.json", "metrics.json", "plan.json", "seeds.csv", "summary.csv")),
+    *("metrics/timings.json", "metrics/report/advice.md", "metrics/report/claims.svg", "metrics/report/report.md"),
+}
+
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> Clone:
@@ -49,14 +54,16 @@ def test_from_nothing_everything_runs(clone):
         assert last["train_samples"] == (80 if name == "long" else 60) * 32
     (claim,) = json.loads((clone.folder / "metrics/claims.json").read_text())
     shown = json.loads(clone.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
-    arms = ("baseline", "cyclic", "long", "round-1", "round-2")
-    assert set(shown) == {f"metrics/evaluate/{arm}.json" for arm in arms}
-    assert {tuple(one["data"]) for one in shown.values()} == {
-        ("test_accuracy", "test_nll", "test_ece", "training_cost")
-    }
+    assert set(shown) == {"metrics/metrics.json"}
+    by_arm = shown["metrics/metrics.json"]["data"]
+    assert list(by_arm) == ["baseline", "cyclic", "long", "round-1", "round-2"]
+    assert {tuple(one) for one in by_arm.values()} == {("test_accuracy", "test_nll", "test_ece", "training_cost")}
     fields = {"id", "paper", "statement", "metric", "arm", "against", "difference", "interval", "verdict"}
     assert fields | {"differs_from_paper"} <= claim.keys()
     assert (clone.folder / "metrics/report/index.html").exists()
+    kept = {path.relative_to(clone.folder).as_posix() for path in (clone.folder / "metrics").rglob("*")}
+    assert not [name for name in kept if name.endswith(".gitignore")]
+    assert set(clone.run("git", "ls-files", "--others", "--exclude-standard", "metrics").stdout.split()) == KEPT
     rows = (clone.folder / "metrics/summary.csv").read_text().splitlines()[1:]
     assert {row.split(",")[0] for row in rows} == {"baseline", "cyclic", "long", "round-1", "round-2"}
     assert not (clone.folder / ".assay/scratch").exists() or not any((clone.folder / ".assay/scratch").iterdir())
@@ -139,7 +146,9 @@ def test_from_a_clone_with_the_cache_nothing_trains_and_a_new_database_is_filled
     assert clone.repro() == []
     other = Clone(tmp_path)
     shutil.copy2(clone.folder / "dvc.lock", tmp_path)  # what git would bring
-    shutil.copytree(clone.folder / "metrics", tmp_path / "metrics", ignore=shutil.ignore_patterns("mlflow.json"))
+    for name in KEPT:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(clone.folder / name, tmp_path / name)
     other.run("dvc", "config", "cache.dir", str(clone.folder / ".dvc/cache"))
     assert in_order(other.repro()) == {"track"}
     assert runs_in_mlflow(other) == [run for run in runs_in_mlflow(other) if run[1] == "active"]

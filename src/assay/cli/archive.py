@@ -18,6 +18,7 @@ from assay.analysis import archives, claims
 from assay.core import config, files
 from assay.core.config.parsing import LONGEST_NAME
 from assay.core.errors import AssayError, one_line_errors
+from assay.core.plain import read_json
 from assay.pipeline import plan
 from assay.pipeline.reasons import Reason
 from assay.report import report, summary, verdicts
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from assay.pipeline.plan import Plan
 
 NAME = re.compile(rf"[A-Za-z][A-Za-z0-9_]{{0,{LONGEST_NAME - 1}}}")
-SEEDS, TIMINGS, README = Path("seeds.yaml"), Path("metrics/timings"), "README.md"
+SEEDS, TIMINGS, README = Path("seeds.yaml"), Path("metrics/timings.json"), "README.md"
 FACTS = ("device", "processor", "instructions", "threads", "torch")
 CODE = ("src", "stages", "dvc.yaml")
 OF_THE_COMMIT = ("commit", "date", "changed_since")  # the same run, archived later, differs in these alone
@@ -92,9 +93,12 @@ def write(root: Path, folder: Path, name: str, note: str) -> None:
     for path in (config.PARAMS_FILE, SEEDS, claims.PATH, summary.PATH):
         if path != SEEDS or (root / path).exists():
             shutil.copyfile(root / path, folder / path.name)
-    for path in sorted((root / record.RECORDS).glob("*.json")):
-        shutil.copyfile(path, folder / "evaluate" / path.name)
     run = _run(root, note)
+    for name in run["training_seconds_by_arm"]:
+        path = root / record.RECORDS / f"{name}.json"
+        if not path.is_file():
+            raise AssayError(f"{path}: not found; `dvc pull` fetches it, `dvc repro` writes it")
+        shutil.copyfile(path, folder / "evaluate" / path.name)
     files.write_json(folder / archives.RUN, run)
     decided = archives.claims_of(root / claims.PATH)
     values = {
@@ -109,7 +113,7 @@ def write(root: Path, folder: Path, name: str, note: str) -> None:
 def _run(root: Path, note: str) -> dict[str, Any]:
     """What run.json holds: settings in short, code, machine, and seconds of training by arm."""
     params = config.load(root / config.PARAMS_FILE)
-    timings = {path.stem: files.read_json(path) for path in sorted((root / TIMINGS).glob("*.json"))}
+    timings = read_json(root / TIMINGS, "`make repro` writes it", "delete it and run `make repro`")
     machines = [{key: one[key] for key in FACTS if key in one} for one in timings.values()]
     seconds = {arm: one["seconds"] for arm, one in timings.items()}
     return {

@@ -9,7 +9,7 @@ from assay.cli.repro import costs
 from assay.core import config
 from assay.core.errors import one_line_errors
 from assay.pipeline import plan, values, wording
-from assay.review import base, comment, github, side
+from assay.review import base, comment, github, snapshot
 
 
 def main(name: str) -> None:
@@ -24,10 +24,10 @@ def main(name: str) -> None:
     compared = base.find(root, name)
     found = plan.make(root, costs=lambda: costs(root))
     print(f"{wording.as_text(found)}\n\n{compared.text(repr)}")
-    before, now = side.of_revision(root, compared.commit.sha), side.of_tree(root)
+    before, now = snapshot.of_revision(root, compared.commit.sha), snapshot.of_tree(root)
     text = comment.of_plan(compared, values.changes(before.params, now.params), found)
-    github.summarise(text)
-    github.put_out("stages", str(len(found.steps)))
+    github.append("GITHUB_STEP_SUMMARY", text)
+    github.append("GITHUB_OUTPUT", f"stages={len(found.steps)}")
     request = github.from_environment()
     if request and found.steps:  # with nothing to run, the comment that is there stays
         print(request.comment(comment.MARKER, text))

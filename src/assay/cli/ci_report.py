@@ -10,7 +10,7 @@ from pathlib import Path
 from assay.core import files
 from assay.core.errors import one_line_errors
 from assay.pipeline import dag, dvc, plan
-from assay.review import base, changes, comment, github, links, side
+from assay.review import base, comment, github, snapshot
 
 COMMENT = Path(".assay/ci/report.md")
 
@@ -25,24 +25,22 @@ def main(name: str) -> int:
     found = base.find(root, name)
     print(found.text(repr))
     request = github.from_environment()
-    pages = links.Files(request, dag.git(root, "rev-parse", "HEAD").strip())
+    head = dag.git(root, "rev-parse", "HEAD").strip()
     results = comment.Results(
-        branch=side.of_tree(root),
-        base=side.of_revision(root, found.commit.sha),
+        branch=snapshot.of_tree(root),
+        base=snapshot.of_revision(root, found.commit.sha),
         done=dvc.read_done(root),
-        plots=pages.plots(root),
-        report=pages.link(links.REPORT),
-        tracked=links.server(os.environ.get("MLFLOW_TRACKING_URI", "")),
+        links=comment.links(request, head, os.environ.get("MLFLOW_TRACKING_URI", "")),
     )
     text = comment.of_results(found, plan.make(root, results.base.lock), results)
     files.write_text(root / COMMENT, text)
     print(text)
-    github.summarise(text)
+    github.append("GITHUB_STEP_SUMMARY", text)
     if request:
         print(request.comment(comment.MARKER, text))
-        request.status(pages.commit, not results.failed, results.headline)
+        request.status(head, not results.failed, results.headline)
     for one in results.failed:
-        print(f"regression: {one.claim.id}: {changes.describe(one)}", file=sys.stderr)
+        print(f"regression: {one.claim.id}: {one}", file=sys.stderr)
     return 1 if results.failed else 0
 
 

@@ -111,14 +111,23 @@ def of(root: Path) -> dict[str, Cost]:
 
 
 def _timed(root: Path) -> dict[str, dict[str, Any]]:
-    """What was timed, by what was trained; files of older versions, which do not say of what they are, do not count."""
-    found = {}
+    """What was timed, by what was trained: in the copy that git holds, and here since.
+
+    Files of older versions, which do not say of what they are, do not count.
+    """
+    found: dict[str, Any] = {}
+    with suppress(OSError, ValueError, TypeError):
+        found = dict(files.read_json((root / TIMINGS).with_suffix(".json")))
     for path in sorted((root / TIMINGS).glob("*.json")):
-        with suppress(ValueError, TypeError, KeyError):
-            content = dict(files.read_json(path))
-            if content["flops"] > 0 and content["seconds"] > 0 and "run" in content:
-                found[path.stem] = content
-    return found
+        with suppress(ValueError):
+            found[path.stem] = files.read_json(path)
+    return {name: one for name, one in found.items() if _is_timing(one)}
+
+
+def _is_timing(content: Any) -> bool:
+    with suppress(TypeError, KeyError):
+        return bool(content["flops"] > 0 and content["seconds"] > 0 and "run" in content)
+    return False
 
 
 def _seconds(timing: Mapping[str, Any]) -> float:

@@ -15,8 +15,8 @@ from itertools import zip_longest
 
 from assay.core.errors import AssayError, one_line_errors
 
-ACCURACY = re.compile(r"metrics/evaluate/(.+)\.json:test_accuracy")
-DROP = r"Created|.*:test_(?!accuracy$)\w+$|.*training_cost$|(src|stages|data|models|benchmarks)(/|$)|metrics/[^:]*$"
+ACCURACY = re.compile(r"(?:metrics/metrics\.json:)?(.+)\.test_accuracy")
+DROP = r"Created|.*\.test_(?!accuracy$)\w+$|.*training_cost$|(src|stages|data|models|benchmarks)(/|$)|metrics/[^:]*$"
 COMMAND = (sys.executable, "-m", "dvc", "exp", "show", "--only-changed", "--csv", "--precision", "5", "--drop", DROP)
 
 

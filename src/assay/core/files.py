@@ -71,9 +71,25 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write `content` as JSON with one key a line, atomically; NaN and infinity are errors."""
-    write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+def write_json(path: Path, content: Any, depth: int = 0) -> None:
+    """Write `content` as JSON with one key a line, atomically; NaN and infinity are errors.
+
+    With a `depth`, what lies that many levels deep is one line, so that git shows a changed entry as a changed line.
+    """
+    text = _lines(content, depth) if depth else json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
+    write_text(path, text + "\n")
+
+
+def _lines(content: Any, depth: int, margin: str = "") -> str:
+    if not depth or not content or not isinstance(content, dict | list):
+        return json.dumps(content, allow_nan=False, ensure_ascii=False)
+    inner = margin + "  "
+    entries = content.items() if isinstance(content, dict) else [(None, one) for one in content]
+    parts = [
+        inner + ("" if key is None else f"{json.dumps(key)}: ") + _lines(one, depth - 1, inner) for key, one in entries
+    ]
+    first, last = "{}" if isinstance(content, dict) else "[]"
+    return "\n".join([first, ",\n".join(parts), margin + last])
 
 
 def read_json(path: Path) -> Any:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 REPRO = ("repro", "--pull", "--allow-missing")
 MOST_TARGETS = 8  # DVC takes almost a second for each target, and five for all stages at once
+TRACK = "track"  # the stage
 DONE_FILE = ".assay/ci/done.json"
 
 
@@ -47,33 +48,22 @@ def reproduce(root: Path) -> Done:
                     _fill(repo, done, going)
                     _run(done, *REPRO)
         finally:
-            push(repo)
+            _run(Done(), "push", "--run-cache")  # what is new, so that any clone can restore it
         ran = (stage for stage in repo.index.stages if stage.addressing in done.ran)
         done.training_seconds = round(sum(plan.seconds_of(stage) or 0 for stage in ran), 1)
     return done
 
 
-def push(repo: Any) -> None:
-    """Push what is new, so that any clone can restore it.
-
-    Raises:
-        AssayError: the remote fails.
-    """
-    _run(Done(), "push", "--run-cache")
-    remote.push_metrics(repo)
-
-
 def fill(root: Path) -> None:
-    """Bring here what `compare` and `track` read; what the remote lost is computed anew.
+    """Bring here what `track` reads; what the remote lost is computed anew.
 
     Raises:
         AssayError: the remote does not answer, or a stage fails.
     """
     with dag.opened(root) as repo:
-        gathering = [stage.addressing for stage in dag.gathering(dag.in_order(repo))]
-        if remote.absent(repo, gathering):
+        if remote.absent(repo, [TRACK]):
             _connect(repo)
-            _fill(repo, Done(), gathering)
+            _fill(repo, Done(), [TRACK])
 
 
 def _fill(repo: Any, done: Done, readers: Collection[str]) -> None:
@@ -142,7 +132,7 @@ def write_done(root: Path, done: Done, seconds: float, store: str) -> None:
         seconds: in all.
         store: which MLflow store `track` wrote to, where it ran.
     """
-    tracked = {"store": store if "track" in done.ran else "", "lock": files.file_digest(root / lockfile.NAME)}
+    tracked = {"store": store if TRACK in done.ran else "", "lock": files.file_digest(root / lockfile.NAME)}
     files.write_json(root / DONE_FILE, {**asdict(done), "seconds": seconds, "tracked": tracked})
 
 

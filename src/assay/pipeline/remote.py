@@ -31,26 +31,6 @@ def _places(fs: Any, base: str) -> Sequence[str]:
     return [base] if fs.protocol in ("local", "ssh") else [base, base.partition("/")[0]]
 
 
-def push_metrics(repo: Any) -> int:
-    """Push what the run-cache's entries say of files that git holds (metrics, curves); gives how many files they are.
-
-    `dvc push --run-cache` pushes the entries, and the data that dvc.lock records, but not the copies of metrics that
-    an entry needs to be restored: without them another clone would train again.
-
-    Raises:
-        AssayError: the remote fails.
-    """
-    from dvc_data.hashfile.hash_info import HashInfo
-
-    with restore.remote_of(repo):
-        digests = {digest for entry in restore.entries(repo) for digest in entry.values()}
-        files = {HashInfo("md5", one) for one in digests if not one.endswith(".dir") and repo.cache.local.exists(one)}
-        done = repo.cloud.push(files)
-        if done.failed:
-            raise AssayError(f"DVC remote: {len(done.failed)} files of metrics could not be pushed; run this again")
-        return len(done.transferred)
-
-
 def absent(repo: Any, readers: Collection[str]) -> list[str]:
     """The stages that write what these stages read, where it is not here; in the pipeline's order, without these."""
     stages = dag.in_order(repo)

@@ -122,14 +122,6 @@ def _remote_entries(remote: Any, key: str) -> Iterator[Mapping[str, str]]:
                 yield entry
 
 
-def entries(repo: Any) -> Iterator[Mapping[str, str]]:
-    """The outputs of every entry in the local run-cache: a digest by path."""
-    for path in sorted(Path(repo.stage_cache.cache_dir).glob("*/*/*")):
-        entry = _outputs(path.read_text(encoding="utf-8"))
-        if entry:
-            yield entry
-
-
 def _outputs(text: str) -> Mapping[str, str] | None:
     """An entry's outputs, a digest by path; None where it is damaged, as DVC takes it too."""
     try:

@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.analysis import archives
-from assay.analysis.equal_loss import comparable
 from assay.core import files
 from assay.core.config import BASELINE
 from assay.core.errors import AssayError, one_line_errors
@@ -33,8 +32,7 @@ from assay.core.plain import read_json
 from assay.report import summary, tables, verdicts
 from assay.report.figure import table
 from assay.report.figures import pruning, sampling
-from assay.report.report import ADVICE, SPARSITY, templates
-from assay.scoring import record
+from assay.report.report import ADVICE, REPORT, SPARSITY, templates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,20 +84,20 @@ def _chosen(arms: str, names: Sequence[str], where: str) -> set[str]:
     return chosen
 
 
-def _summary(root: Path) -> list[summary.Row]:
-    return summary.read(root / summary.PATH)
-
-
 def advice(root: Path) -> str:
     """What to use, as `compare` wrote it beside the report.
 
     Raises:
         AssayError: it is missing.
     """
+    return _reported(root / ADVICE)
+
+
+def _reported(path: Path) -> str:
     try:
-        return (root / ADVICE).read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise AssayError(f"{root / ADVICE}: not found; `dvc repro` writes it") from None
+        raise AssayError(f"{path}: not found; `dvc repro` writes it") from None
 
 
 def speed(root: Path) -> str:
@@ -161,22 +159,16 @@ def tuning(root: Path) -> str:
 
 
 def equal_loss(root: Path) -> str:
-    """The trajectory arms at one mean loss, from metrics/evaluate/.
+    """The trajectory arms at one mean loss, as `compare` wrote them to the report.
 
     Raises:
-        AssayError: an evaluation is missing, or there are not two such arms.
+        AssayError: the report is missing, or does not hold two such arms.
     """
-    names = dict.fromkeys(row.arm for row in _summary(root))
-    found = {name: record.read_record(root, name) for name in names}
-    alike = {
-        name: one.record
-        for name, one in found.items()
-        if one.method == "trajectory" and sampling.by_mini_batches(one.parameters) and comparable(one.record)
-    }
-    if len(alike) < 2:
-        raise AssayError(f"{root / summary.PATH}: fewer than two trajectory arms, so nothing to show at equal loss")
+    found = re.search(rf"\*\*{sampling.EQUAL_LOSS}\*\*\n\n((?:\|.*\n)+)", _reported(root / REPORT))
+    if not found:
+        raise AssayError(f"{root / REPORT}: fewer than two trajectory arms, so nothing to show at equal loss")
     note = "Means over seeds, where the mean training loss of each first comes down to the highest of their least."
-    return _table(sampling.equal_loss(alike), note)
+    return f"{found[1]}\n{note}\n"
 
 
 def _written(path: Path, command: str) -> Any:

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from assay.report.tables import Table
     from assay.scoring.record import Record
 
-__all__ = ["ADVICE", "FOLDER", "SPARSITY", "Content", "templates", "write"]
-FOLDER = Path("metrics/report")
+__all__ = ["ADVICE", "FOLDER", "REPORT", "SPARSITY", "Content", "templates", "write"]
+FOLDER, FIGURES = Path("metrics/report"), "figures"
+EMPTY = '<svg xmlns="http://www.w3.org/2000/svg" height="40"><text y="24">No claim is tested.</text></svg>\n'
 ADVICE = FOLDER / "advice.md"  # README and MLflow's report run copy it
+REPORT = FOLDER / "report.md"
 SPARSITY = Path("benchmarks/sparsity.json")
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "dvc", "mlflow")
 
@@ -47,12 +49,13 @@ def write(root: Path, content: Content) -> None:
     }
     environment = templates()
     with files.replacing(root / FOLDER) as folder:
-        folder.mkdir()
-        for figure in (one for one in (picture, *drawn) if one and one.panels):
-            files.write_text(folder / f"{figure.name}.svg", figure.file())
+        (folder / FIGURES).mkdir(parents=True)
+        files.write_text(folder / f"{claims.NAME}.svg", picture.file() if picture else EMPTY)
+        for figure in (one for one in drawn if one.panels):
+            files.write_text(folder / FIGURES / f"{figure.name}.svg", figure.file())
         for template, name in (
             ("page.html.j2", "index.html"),
-            ("report.md.j2", "report.md"),
+            ("report.md.j2", REPORT.name),
             ("advice.md.j2", ADVICE.name),
         ):
             files.write_text(folder / name, environment.get_template(template).render(values))

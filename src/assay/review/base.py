@@ -24,7 +24,7 @@ class Commit:
     subject: str
 
     def text(self, quote: Callable[[str], str]) -> str:
-        """The abbreviated hash and the subject as `quote` renders it."""
+        """The abbreviated hash, and the subject as `quote` renders it."""
         return f"{self.sha[:ABBREVIATED]} {quote(self.subject or '(no subject)')}"
 
 
@@ -47,18 +47,12 @@ class Base:
     is_head: bool = False
 
     def text(self, quote: Callable[[str], str]) -> str:
-        """One sentence: the commit that is used, its subject, and how it follows from the name.
-
-        Args:
-            quote: how to render text that others wrote.
-        """
-        source = f" ({self.reference})" if self.reference not in ("", self.name) else ""
-        used = f"Compared with {self.commit.text(quote)}, "
-        if self.named.sha == self.commit.sha:
-            used += f"which is {quote(self.name)}{source}"
-        else:
-            used += f"where this branch left {quote(self.name)}{source}, which is now at {self.named.text(quote)}"
-        return f"{used}; it is HEAD, so only uncommitted changes can differ." if self.is_head else f"{used}."
+        """One sentence: the commit that is used, its subject, and how it follows from the name."""
+        name = quote(self.name) + (f" ({self.reference})" if self.reference not in ("", self.name) else "")
+        same = self.named.sha == self.commit.sha
+        how = f"which is {name}" if same else f"where this branch left {name}, which is now at {self.named.text(quote)}"
+        end = "; it is HEAD, so only uncommitted changes can differ." if self.is_head else "."
+        return f"Compared with {self.commit.text(quote)}, {how}{end}"
 
 
 def find(root: Path, name: str) -> Base:
@@ -71,37 +65,33 @@ def find(root: Path, name: str) -> Base:
         AssayError: there is no such branch or commit here, or no common commit (as in a shallow clone).
     """
     reference, sha = _resolve(root, name)
-    try:
-        common = dag.git(root, "merge-base", sha, "HEAD").split()[0]
-    except AssayError:
-        remedy = _unshallow(root) or "they have separate histories; name a base that this branch comes from"
-        raise AssayError(f"BASE={name}: no commit in common with this branch; {remedy}") from None
-    head = dag.git(root, "rev-parse", "HEAD").strip()
+    common = _try(root, "merge-base", sha, "HEAD") if sha else None
+    if not common:
+        what = "no commit in common with this branch" if sha else "no such branch or commit here"
+        remedy = "they have separate histories; name a base that this branch comes from"
+        if not sha:
+            remedy = "`git fetch origin` gets what the origin has; else name another"
+        if _try(root, "rev-parse", "--is-shallow-repository") == "true":
+            remedy = "this clone is shallow: git fetch --unshallow origin"
+        raise AssayError(f"BASE={name}: {what}; {remedy}")
+    common = common.split()[0]
+    head = _try(root, "rev-parse", "HEAD")
     return Base(name, reference, _commit(root, sha), _commit(root, common), common == head)
 
 
 def _resolve(root: Path, name: str) -> tuple[str, str]:
-    """The ref that `name` stands for (or nothing) and the commit's hash."""
+    """The ref that `name` stands for, or nothing, and the commit's hash; both empty where there is no such commit."""
     branches = [] if name == "HEAD" or re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name) else ["remotes/origin", "heads"]
     for reference in (f"refs/{kind}/{name}" for kind in branches):
         if _try(root, "show-ref", "--verify", "--quiet", "--", reference) is not None:
-            return reference, dag.git(root, "rev-parse", "--verify", f"{reference}^{{commit}}").strip()
+            return reference, _try(root, "rev-parse", "--verify", f"{reference}^{{commit}}") or ""
     found = "" if name.startswith("-") else _try(root, "rev-parse", "--verify", "--quiet", name) or ""
     sha = _try(root, "rev-parse", "--verify", "--quiet", f"{found}^{{commit}}") if found.isalnum() else None
-    if not sha:
-        remedy = _unshallow(root) or "`git fetch origin` gets what the origin has; else name another"
-        raise AssayError(f"BASE={name}: no such branch or commit here; {remedy}")
-    return _try(root, "rev-parse", "--symbolic-full-name", name) or "", sha
+    return (_try(root, "rev-parse", "--symbolic-full-name", name) or "", sha) if sha else ("", "")
 
 
 def _commit(root: Path, sha: str) -> Commit:
     return Commit(sha, dag.git(root, "log", "-1", "--no-show-signature", "--no-color", "--format=%s", sha).strip())
-
-
-def _unshallow(root: Path) -> str:
-    """What to do about a clone without its whole history; empty where this clone has it."""
-    shallow = dag.git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
-    return "this clone is shallow: git fetch --unshallow origin" if shallow else ""
 
 
 def _try(root: Path, *arguments: str) -> str | None:

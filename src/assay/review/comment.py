@@ -6,12 +6,14 @@ the last sections are cut (`markdown.fit`).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from assay.pipeline import values, wording
-from assay.review import changes, differences, machines, verdicts
+from assay.report.report import FOLDER, REPORT
+from assay.review import differences, machines, regressions
 from assay.review.markdown import Section, code, fit, row, table, text
 from assay.scoring.metrics import measured
 
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
 
     from assay.pipeline.plan import Plan
     from assay.review.base import Base
-    from assay.review.side import Side
-    from assay.review.verdicts import Moved, Regression
+    from assay.review.github import PullRequest
+    from assay.review.regressions import Moved, Regression
+    from assay.review.snapshot import Snapshot
 
 MARKER = "<!-- assay: the one comment of this pull request -->"
 FEW_VARIANTS = 12  # so many are listed whatever changed them
@@ -36,32 +39,28 @@ class Results:
         branch: one side.
         base: the other.
         done: what the last run did, as `.assay/ci/done.json` has it; None where that is not known here.
-        plots: title and link of each.
-        report: a link to the whole report; empty where there is none.
-        tracked: where the runs are tracked, without passwords; empty where they are not.
+        links: to the report and what belongs to it, in Markdown, as `links` gives them.
     """
 
-    branch: Side
-    base: Side
+    branch: Snapshot
+    base: Snapshot
     done: Mapping[str, Any] | None = None
-    plots: Sequence[tuple[str, str]] = ()
-    report: str = ""
-    tracked: str = ""
+    links: Sequence[str] = ()
 
     @cached_property
     def failed(self) -> Sequence[Regression]:
         """The claims that fail the check."""
-        return verdicts.regressions(self.branch, self.base)
+        return regressions.regressions(self.branch, self.base)
 
     @cached_property
     def moved(self) -> Sequence[Moved]:
         """The verdicts that changed."""
-        return verdicts.moved(self.branch, self.base)
+        return regressions.moved(self.branch, self.base)
 
     @property
     def headline(self) -> str:
         """What happened, in a few words."""
-        return changes.headline(self.failed, self.moved)
+        return regressions.headline(self.failed, self.moved)
 
 
 def of_plan(base: Base, parameters: Sequence[values.Change], plan: Plan) -> str:
@@ -109,7 +108,7 @@ def of_results(base: Base, plan: Plan, results: Results) -> str:
                 "\n</details>\n",
                 f"stages; `make plan` and the lock file of {code(base.name)} have the reasons.",
             ),
-            *_links(results),
+            *(Section(f"{line}\n") for line in results.links),
         ]
     )
 
@@ -131,10 +130,7 @@ def _verdicts(base: Base, results: Results) -> Iterable[Section]:
     """Regressions, the other verdicts that changed, and those that moved though nothing of their claims did."""
     if results.failed:
         names = [code(one.claim.id) for one in results.failed]
-        full = [
-            f"- **Regression of {name}**: {changes.describe(one)}\n"
-            for name, one in zip(names, results.failed, strict=True)
-        ]
+        full = [f"- **Regression of {name}**: {one}\n" for name, one in zip(names, results.failed, strict=True)]
         brief = [f"- **Regression of {name}**\n" for name in names]
         yield Section("", [(0.4, full), (1.0, brief)], rest="regressions; `make ci-report` prints them.")
     failed = {one.claim.id for one in results.failed}
@@ -144,7 +140,7 @@ def _verdicts(base: Base, results: Results) -> Iterable[Section]:
     rest = "claims; metrics/claims.json has them."
     if own:
         head = table("claim", code(base.name, 60, in_table=True), "this branch", "difference, interval")
-        yield Section(f"### Verdicts\n\n{head}", _claims(own, changes.interval), rest=rest)
+        yield Section(f"### Verdicts\n\n{head}", _claims(own, lambda one: one.interval), rest=rest)
     else:
         claims = len(results.branch.claims)
         yield Section(f"### Verdicts\n\nNo verdict changed{f' (of {claims})' if claims and not other else ''}.\n")
@@ -194,7 +190,8 @@ def _metrics(base: Base, plan: Plan, results: Results) -> Iterable[Section]:
         return
     first, others = names, []
     if len(names) > FEW_VARIANTS:
-        own = differences.with_own_cause(plan, branch.evaluations)
+        arms = dict.fromkeys(name.partition("/")[0] for name in branch.seeds)
+        own = differences.with_own_cause(plan, arms)
         comparisons = len(names) * len(measured())
         first = [
             name
@@ -202,7 +199,8 @@ def _metrics(base: Base, plan: Plan, results: Results) -> Iterable[Section]:
             if name.partition("/")[0] in own or differences.significant(branch, results.base, name, comparisons)
         ]
         others = [name for name in names if name not in first]
-    head = table("", *changes.columns(), numbers=len(changes.columns()))
+    columns = differences.columns()
+    head = table("", *columns, numbers=len(columns))
     legend = (
         f"Means over seeds; changes against {code(base.name)} are paired by seed, with Student's interval over seeds. "
         "▲ better, ▼ worse: the interval excludes 0.\n"
@@ -220,11 +218,7 @@ def _metrics(base: Base, plan: Plan, results: Results) -> Iterable[Section]:
 
 
 def _rows(results: Results, names: Sequence[str]) -> list[str]:
-    found = []
-    for name in names:
-        cells = (part for pair in changes.row(results.branch, results.base, name) for part in pair)
-        found.append(row(text(name), *cells))
-    return found
+    return [row(text(name), *differences.cells(results.branch, results.base, name)) for name in names]
 
 
 def _steps(plan: Plan) -> list[str]:
@@ -236,16 +230,25 @@ def _steps(plan: Plan) -> list[str]:
     return found
 
 
-def _links(results: Results) -> Iterable[Section]:
-    if results.plots:
-        plots = [f"![{text(title)}]({link})\n\n" for title, link in results.plots]
-        yield Section(
-            "<details><summary>Plots</summary>\n\n", [(1.0, plots)], "</details>\n", "plots; the report has them."
-        )
-    links = [f"[The whole report]({results.report})"] if results.report else []
-    links += [f"tracked in {results.tracked}"] if results.tracked else []
-    if links:
-        yield Section(f"{' · '.join(links)}\n")
+def links(request: PullRequest | None, commit: str, tracked: str) -> list[str]:
+    """The picture of all claims, then where the report, its charts and the runs are.
+
+    Args:
+        request: where the comment will stand; None gives paths instead of addresses.
+        commit: at which files are shown.
+        tracked: the URI of the tracking server; its password is left out, and a database of this machine too.
+    """
+
+    def file(name: str) -> str:
+        return request.link(f"blob/{commit}/{name}") if request else name
+
+    found = [f"[The whole report]({file(str(REPORT))})"]
+    if request and request.job:
+        found.append(f"[page and charts]({request.link(f'actions/runs/{request.job}')}#artifacts)")
+    if tracked.startswith("http"):
+        found.append(f"tracked in {re.sub('//[^@/]*@', '//', tracked)}")
+    raw = "?raw=true" if request else ""
+    return [f"![Every claim against what matters]({file(str(FOLDER / 'claims.svg'))}{raw})", " · ".join(found)]
 
 
 def _names(names: Sequence[str]) -> str:

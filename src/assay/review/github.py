@@ -1,9 +1,10 @@
-"""GitHub, as far as CI speaks to it: one comment on a pull request, and the verdict on a commit."""
+"""The pull request that CI writes to, by PyGithub: one comment, and the verdict on a commit."""
 
 from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +12,21 @@ from typing import TYPE_CHECKING, Any
 from assay.core.errors import AssayError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
 CONTEXT = "assay/claims"
 TIMEOUT_SECONDS = 30
+REMEDIES = {
+    401: "GITHUB_TOKEN is not valid, or has expired; run the job again",
+    403: "the job needs the permissions pull-requests: write and statuses: write",
+    404: "GITHUB_TOKEN cannot see this repository or pull request; check the job's permissions",
+    429: "GitHub's rate limit is used up, run the job again later",
+}
 
 
 @dataclass(frozen=True)
 class PullRequest:
-    """Where to write, as GitHub's runners tell it in the environment.
+    """A pull request, as GitHub's runners describe it in the environment.
 
     Attributes:
         api: the address of the API.
@@ -27,6 +34,7 @@ class PullRequest:
         repository: `owner/name`.
         number: of the pull request.
         token: the job's own.
+        job: the id of the workflow's run; empty where it is not known.
     """
 
     api: str
@@ -34,77 +42,55 @@ class PullRequest:
     repository: str
     number: int
     token: str
+    job: str = ""
 
     def comment(self, marker: str, body: str) -> str:
-        """Write the comment that holds `marker` anew, or make it; gives its address.
+        """Rewrite the comment that holds `marker`, or create it; gives its address.
 
         Raises:
             AssayError: GitHub refuses, or does not answer.
         """
-        found = next((one for one in self._comments() if marker in (one.get("body") or "")), None)
-        if found is None:
-            made = self._ask("POST", f"issues/{self.number}/comments", {"body": body})
-        else:
-            made = self._ask("PATCH", f"issues/comments/{found['id']}", {"body": body})
-        return str(made["html_url"])
+        with self._repository() as repository:
+            issue = repository.get_issue(self.number)
+            found = next((one for one in issue.get_comments() if marker in (one.body or "")), None)
+            if found is None:
+                return str(issue.create_comment(body).html_url)
+            found.edit(body)
+            return str(found.html_url)
 
     def status(self, commit: str, passed: bool, description: str) -> None:
-        """Put the verdict on a commit: that of a bot starts no workflow, so nothing else would check it.
+        """Put the verdict on a commit: a bot's commit starts no workflow, so nothing else checks it.
 
         Raises:
             AssayError: as `comment`.
         """
-        state = "success" if passed else "failure"
-        content = {"state": state, "context": CONTEXT, "description": description[:140]}
-        self._ask("POST", f"statuses/{commit}", content)
+        with self._repository() as repository:
+            state = "success" if passed else "failure"
+            repository.get_commit(commit).create_status(state, description=description[:140], context=CONTEXT)
 
-    def _comments(self) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = []
-        page = 1
-        while True:
-            part = self._ask("GET", f"issues/{self.number}/comments?per_page=100&page={page}")
-            found += part
-            if len(part) < 100:
-                return found
-            page += 1
+    def link(self, path: str) -> str:
+        """The address of a page of the repository."""
+        return f"{self.pages}/{self.repository}/{path}"
 
-    def _ask(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> Any:
-        import requests
+    @contextmanager
+    def _repository(self) -> Iterator[Any]:
+        """The repository, loaded when something of it is asked for; errors become one line."""
+        from github import Auth, Github, GithubException, RateLimitExceededException
 
-        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/vnd.github+json"}
+        hub = Github(
+            auth=Auth.Token(self.token), base_url=self.api, timeout=TIMEOUT_SECONDS, retry=None, per_page=100, lazy=True
+        )
         try:
-            answer = requests.request(
-                method,
-                f"{self.api}/repos/{self.repository}/{path}",
-                headers=headers,
-                json=content,
-                timeout=TIMEOUT_SECONDS,
-            )
-        except requests.RequestException as error:
+            yield hub.get_repo(self.repository)
+        except GithubException as error:
+            limited = isinstance(error, RateLimitExceededException)
+            remedy = REMEDIES.get(429 if limited else error.status, "GitHub did not do it; run the job again")
+            message = " ".join((error.message or "").split())
+            raise AssayError(f"{self.api}: {error.status} {message or type(error).__name__}; {remedy}") from None
+        except Exception as error:  # of the network, or whatever a body leads to that is no answer of GitHub's
             raise AssayError(f"{self.api}: {type(error).__name__}; GitHub does not answer, run the job again") from None
-        try:
-            said = answer.json()
-        except ValueError:
-            said = None
-        if answer.ok and said is not None:
-            return said
-        message = " ".join(str(said.get("message", "")).split()) if isinstance(said, dict) else ""
-        reason = f"{answer.reason}: {message}" if message else answer.reason
-        raise AssayError(f"{self.api}: {method} {path}: {answer.status_code} {reason}; {_remedy(answer)}")
-
-
-def _remedy(answer: Any) -> str:
-    """What to do about an answer that refuses the request."""
-    limited = answer.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in answer.headers
-    if answer.status_code == 429 or (answer.status_code == 403 and limited):
-        seconds = answer.headers.get("retry-after")
-        wait = f"in {seconds} s" if seconds else "within an hour"
-        return f"GitHub's rate limit is used up, run the job again {wait}"
-    return {
-        401: "GITHUB_TOKEN is not valid, or has expired; run the job again",
-        403: "the job needs the permissions pull-requests: write and statuses: write",
-        404: "GITHUB_TOKEN cannot see this repository or pull request; check the job's permissions",
-    }.get(answer.status_code, "GitHub did not do it; run the job again")
+        finally:
+            hub.close()
 
 
 def from_environment() -> PullRequest | None:
@@ -121,20 +107,18 @@ def from_environment() -> PullRequest | None:
         repository=os.environ["GITHUB_REPOSITORY"],
         number=int(number),
         token=token,
+        job=os.environ.get("GITHUB_RUN_ID", ""),
     )
 
 
-def summarise(text: str) -> None:
-    """Show Markdown on the page of the workflow's run; outside of GitHub's runners, do nothing."""
-    path = os.environ.get("GITHUB_STEP_SUMMARY")
-    if path:
-        with Path(path).open("a", encoding="utf-8") as stream:
-            stream.write(text + "\n")
+def append(variable: str, text: str) -> None:
+    """Append a line to the file that an environment variable of GitHub's runners names; elsewhere do nothing.
 
-
-def put_out(name: str, value: str) -> None:
-    """Hand a value to later jobs; outside of GitHub's runners, do nothing."""
-    path = os.environ.get("GITHUB_OUTPUT")
-    if path:
+    Args:
+        variable: `GITHUB_STEP_SUMMARY` (Markdown on the page of the run) or `GITHUB_OUTPUT` (`name=value`, for later
+            jobs).
+        text: the line.
+    """
+    if path := os.environ.get(variable):
         with Path(path).open("a", encoding="utf-8") as stream:
-            stream.write(f"{name}={value}\n")
+            stream.write(f"{text}\n")

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 from assay.review import differences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from assay.review.side import Side
+    from assay.review.snapshot import Snapshot
 
 FACTS = ("device", "processor", "instructions", "threads", "torch")
 ON_GPU = ("device", "torch")  # the processor computes nothing there that the weights depend on
 MOST_ARMS, MOST_CHANGES = 8, 4
 
 
-def elsewhere(branch: Side, base: Side, quote: Callable[[str], str]) -> str:
-    """One sentence for each kind of change of the machine, all in one line; empty where there is none.
+def elsewhere(branch: Snapshot, base: Snapshot, quote: Callable[[str], str]) -> str:
+    """One line that names the arms for each kind of change of the machine; empty where there is none.
 
     Only arms whose results differ count, and only facts that both sides know: older timings lack some.
 
@@ -25,13 +25,11 @@ def elsewhere(branch: Side, base: Side, quote: Callable[[str], str]) -> str:
         branch: one side.
         base: the other.
         quote: how to render names.
-
-    Raises:
-        AssayError: a file of timings is not JSON.
     """
     found: dict[str, list[str]] = {}
     for arm in dict.fromkeys(name.partition("/")[0] for name in differences.changed(branch, base)):
-        change = _change(base.timings(arm), branch.timings(arm), quote)
+        old, new = (side.timings.get(arm) for side in (base, branch))
+        change = _change(old, new, quote) if isinstance(old, dict) and isinstance(new, dict) else ""
         if change:
             found.setdefault(change, []).append(arm)
     if not found:
@@ -45,7 +43,7 @@ def elsewhere(branch: Side, base: Side, quote: Callable[[str], str]) -> str:
     )
 
 
-def _change(old: Mapping[str, Any], new: Mapping[str, Any], quote: Callable[[str], str]) -> str:
+def _change(old: dict[str, Any], new: dict[str, Any], quote: Callable[[str], str]) -> str:
     """`threads 1 → 2`, for all facts that differ."""
     on_gpu = all(side.get("device", "cpu") != "cpu" for side in (old, new))
     facts = [fact for fact in (ON_GPU if on_gpu else FACTS) if old.get(fact) and new.get(fact)]

@@ -240,7 +240,7 @@ def read_record(root: Path, name: str) -> Record:
         AssayError: it is missing or not what it should be.
     """
     path = root / RECORDS / f"{name}.json"
-    record = parsing.read(Record, path, "`dvc repro` writes it", again(path))
+    record = parsing.read(Record, path, "`dvc pull` fetches it, `dvc repro` writes it", again(path))
     record.verify(path, again(path))
     return record
 

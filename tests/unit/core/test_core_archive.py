@@ -32,6 +32,7 @@ CLAIM = {
     "verdict": "reproduced",
 }  # fmt: skip
 MACHINE = {"device": "cpu", "processor": "P", "threads": 2, "torch": "9"}
+SECONDS = {"baseline": 2.5, "a-1": 1.0}
 NAMES = {
     "README.md",
     "claims.json",
@@ -52,8 +53,7 @@ def run(tmp_path, monkeypatch):
         "metrics/summary.csv": SUMMARY,
         "metrics/evaluate/baseline.json": "{}",
         "metrics/evaluate/a-1.json": "{}",
-        "metrics/timings/baseline.json": json.dumps({"seconds": 2.5, "start_up_seconds": 3.0, **MACHINE}),
-        "metrics/timings/a-1.json": json.dumps({"seconds": 1.0, "start_up_seconds": 3.0, **MACHINE}),
+        "metrics/timings.json": json.dumps({name: {"seconds": time, **MACHINE} for name, time in SECONDS.items()}),
         "src/code.py": "",
         "models/baseline/weights.safetensors": "large",
     }.items():
@@ -110,7 +110,7 @@ def test_the_same_run_is_the_same_bytes_also_after_a_later_commit(run, capsys):
     assert "holds this run already" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("path", ["params.yaml", "metrics/evaluate/a-1.json", "metrics/timings/baseline.json"])
+@pytest.mark.parametrize("path", ["params.yaml", "metrics/evaluate/a-1.json", "metrics/timings.json"])
 def test_another_run_of_the_name_stays_unless_force_replaces_it(run, path):
     archive.main("first")
     before = kept(run.root)

@@ -10,7 +10,7 @@ from assay.analysis import curves
 from assay.core.errors import AssayError
 from assay.pipeline import dvc, lockfile
 from assay.report import report
-from assay.review import side
+from assay.review import snapshot
 from assay.tracking import content
 
 DENSE = SimpleNamespace(model=SimpleNamespace(name="mlp"), data_digest="d")
@@ -20,8 +20,9 @@ READERS = {
     report.SPARSITY: lambda root: report.read_sparsity(root, DENSE),
     dvc.DONE_FILE: dvc.read_done,
     lockfile.NAME: lockfile.read,
-    "metrics/claims.json": side.of_tree,
-    "metrics/evaluate/line.json": side.of_tree,
+    "metrics/claims.json": snapshot.of_tree,
+    "metrics/seeds.csv": snapshot.of_tree,
+    "metrics/timings.json": snapshot.of_tree,
 }
 CONTENT = {
     "zeros": bytes(600),

@@ -3,7 +3,7 @@
 from assay.cli import experiments
 
 SHOWN = """\
-Experiment,rev,typ,metrics/evaluate/cyclic.json:test_accuracy,metrics/evaluate/long.json:test_accuracy,arms.long.seeds
+Experiment,rev,typ,cyclic.test_accuracy,long.test_accuracy,arms.long.seeds
 ,workspace,baseline,0.81,0.84,"[0, 1]"
 ,main,baseline,0.81,0.84,"[0, 1]"
 two,903bd1e,branch_commit,0.82,0.84,"[0, 1]"

@@ -138,7 +138,7 @@ def test_the_markdown_twin_has_whole_tables(folder):
 
 
 def test_charts_are_svg_with_a_title_and_a_dark_side(folder):
-    charts = list((folder / "metrics/report").glob("*.svg"))
+    charts = list((folder / "metrics/report").rglob("*.svg"))
     assert {path.stem for path in charts} >= {"equal_cost", "differences", "calibration", "members", "learning_curves"}
     for path in charts:
         root = ET.parse(path).getroot()
@@ -149,7 +149,7 @@ def test_charts_are_svg_with_a_title_and_a_dark_side(folder):
         assert not re.search(r"(fill|stroke)=", text), "a colour that dark ground does not change"
         for used in set(re.findall(r'class="([^"]+)"', text)):
             assert all(f".{name}" in style for name in used.split() if name != "plot"), used
-    text = (folder / "metrics/report/differences.svg").read_text()
+    text = (folder / "metrics/report/figures/differences.svg").read_text()
     assert all(label in text for label in ("cyclic", "line/ensemble", "difference to the baseline, points"))
 
 

@@ -51,7 +51,9 @@ def test_noise_joins_what_differs_in_noise_alone(content):
 
 def test_the_whole_report_of_all_kinds_is_written(content, site):
     report.write(site.root, content)
-    assert {path.suffix for path in (site.root / "metrics/report").iterdir()} == {".svg", ".html", ".md"}
+    names = {path.name for path in (site.root / "metrics/report").iterdir()}
+    assert names == {"index.html", "report.md", "advice.md", "claims.svg", "figures"}
+    assert {path.suffix for path in (site.root / "metrics/report/figures").iterdir()} == {".svg"}
 
 
 def row(name: str, accuracy: float, train: float, infer: float) -> summary.Row:

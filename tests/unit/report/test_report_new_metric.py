@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from report_site import TEN, Site
 
+from assay.analysis import seeds
 from assay.core.config.claim import Claim, Rule
 from assay.core.config.parsing import parse
 from assay.core.errors import AssayError
 from assay.report import summary, tables
-from assay.review import changes, differences, side
-from assay.scoring import metrics
+from assay.review import differences
+from assay.review.snapshot import Snapshot
+from assay.scoring import metrics, record
 from assay.scoring.metrics import METRICS, Metric
 from assay.tracking.content import metrics_of
 from assay.tracking.records import Evaluation
@@ -74,11 +76,15 @@ def test_it_is_in_every_list(tmp_path, monkeypatch):
 
 
 def test_ci_compares_it_in_its_own_direction(tmp_path):
-    branch, base = (side.of_tree(site(tmp_path / name, skill).root) for name, skill in (("new", 2.5), ("old", 1.5)))
+    def snapshot(name: str, skill: float) -> Snapshot:
+        evaluations = record.read_all(site(tmp_path / name, skill).root, ["good"])
+        return Snapshot({}, {}, seeds.parse(seeds.text(evaluations, []), name))
+
+    branch, base = snapshot("new", 2.5), snapshot("old", 1.5)
     found = differences.between(branch, base, "good/last", "doubt")
     assert (found.difference < 0, found.direction) == (True, 1)
-    assert "Doubt, %" in changes.columns()
-    assert len(changes.row(branch, base, "good/last")) == len(changes.columns()) / 2
+    assert "Doubt, %" in differences.columns()
+    assert len(differences.cells(branch, base, "good/last")) == len(differences.columns())
 
 
 def test_it_is_computed_from_the_counts_by_class():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from assay.core.errors import AssayError
-from assay.review import base, markdown, side
+from assay.review import base, markdown, snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,19 +155,19 @@ def test_a_subject_is_only_text(repository):
     assert "'(no subject)'" in base.find(repository.folder, "HEAD").text(repr)
 
 
-def test_a_side_is_read_beside_its_own_params_where_the_repository_is_a_folder_of_another(repository):
+def test_a_snapshot_is_read_beside_its_own_params_where_the_repository_is_a_folder_of_another(repository):
     inner = repository.folder / "inner"
     inner.mkdir()
     (repository.folder / "params.yaml").write_text("which: outer\n")
     (inner / "params.yaml").write_text("which: inner\n")
     repository.git("add", "-A")
     repository.commit("both")
-    assert side.of_revision(inner, "HEAD").params == {"which": "inner"}
+    assert snapshot.of_revision(inner, "HEAD").params == {"which": "inner"}
 
 
 @pytest.mark.parametrize("text", ["a: 2026-13-45", "a: [", "a: " + 2000 * "["])
 def test_a_params_yaml_of_the_base_that_is_no_yaml_is_one_line(tmp_path, text):
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(AssayError, match=r"params\.yaml: not valid YAML: .+") as caught:
-        side.of_tree(tmp_path)
+        snapshot.of_tree(tmp_path)
     assert "\n" not in str(caught.value)

@@ -15,7 +15,7 @@ from assay.review import comment, markdown
 from assay.review.base import Base, Commit
 
 if TYPE_CHECKING:
-    from assay.review.side import Side
+    from assay.review.snapshot import Snapshot
 
 ONE = Commit("1" * 40, "the base's `subject`")
 BASE = Base("main", "refs/remotes/origin/main", ONE, ONE)
@@ -53,7 +53,9 @@ def tables(text: str) -> list[str]:
 def test_the_comment_holds_everything_a_reviewer_asks_for():
     done = {"ran": ["train@line", "compare"], "restored": ["evaluate@a"], "seconds": 63.2, "training_seconds": 40.1}
     text = comment.of_results(
-        BASE, PLAN, results(done=done, plots=[("Accuracy", "a.svg")], report="report.md", tracked="http://ui")
+        BASE,
+        PLAN,
+        results(done=done, links=["![Accuracy](a.svg)", "[The whole report](report.md) · tracked in http://ui"]),
     )
     assert text.startswith(comment.MARKER)
     assert "## ✗ 1 claim regressed" in text
@@ -116,7 +118,7 @@ def many(arms: int, claims: int, statement: str = "It helps. ", **moved) -> comm
     """Sides of which every arm and every verdict differs, all for the worse."""
     names = [f"an_arm_with_a_long_name_{number}" for number in range(arms)]
 
-    def one(level: float, verdict: str) -> Side:
+    def one(level: float, verdict: str) -> Snapshot:
         found = [evaluation(name, accuracy=[level, level + 0.01, level + 0.02]) for name in names]
         asked = [claim(verdict, f"a-claim-with-a-long-name-{n}", f"{names[n % arms]}/last") for n in range(claims)]
         asked = [one.model_copy(update={"statement": statement * 50, "difference": 0.5, **moved}) for one in asked]
@@ -148,9 +150,8 @@ def test_a_comment_is_never_longer_than_github_takes():
 @pytest.mark.parametrize("statement", ["It helps. ", "Größer − 🎉 | `x` <details> **b** "])
 def test_verdicts_and_regressions_come_before_the_bulk(arms, statement):
     """200 arms and 300 claims with long statements: every regression and every changed verdict is still there."""
-    plots = [(f"Chart {number}", f"https://github.com/{'x' * 90}/{number}.svg") for number in range(20)]
     found = many(arms, 300, statement)
-    found = comment.Results(found.branch, found.base, plots=plots, report="report.md")
+    found = comment.Results(found.branch, found.base, links=["[The whole report](report.md)"])
     text = comment.of_results(BASE, steps_of(arms), found)
     whole(text)
     assert len(found.failed) == 300
@@ -182,7 +183,7 @@ def test_one_arm_changed_and_the_rest_is_folded():
     shared = Reason("file", "src/assay/engine")
     names = [f"arm{number}" for number in range(57)]
 
-    def one(shift: float) -> Side:
+    def one(shift: float) -> Snapshot:
         return side(
             *(
                 evaluation(name, accuracy=[0.5, 0.6, 0.7], nll=[1.0 + shift * sign for sign in (1, -1, 1)])
@@ -191,7 +192,8 @@ def test_one_arm_changed_and_the_rest_is_folded():
         )
 
     branch, base = one(1e-7), one(0.0)
-    branch.evaluations["arm7"].variants["last"]["nll"] = [3.0, 3.01, 2.99]
+    for row, nll in zip(branch.seeds["arm7/last"].numbers.values(), [3.0, 3.01, 2.99], strict=True):
+        row["nll"] = nll
     steps = tuple(Step(f"train@{name}", (shared,), None, None) for name in names)
     own = Step("train@arm3", (shared, Reason("parameter", "arms.arm3.delta", "1", "2")), None, None)
     plan = Plan((*steps[:3], own, *steps[4:]), (), {}, (), True)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from test_review_comment import BASE, PLAN, results
 from test_review_comparison import evaluation
 
 from assay.review import comment, machines
-from assay.review.side import Side
+from assay.review.snapshot import Snapshot
 
 EPYC = {"device": "cpu", "processor": "AMD EPYC", "instructions": "AVX2", "threads": 1, "torch": "2.14.1+cpu"}
 H100 = {**EPYC, "device": "NVIDIA H100"}
 
 
-def trained(level: float, **timings) -> Side:
-    found = [evaluation(name, accuracy=[level] * 3) for name in timings]
-    contents = {f"metrics/timings/{name}.json": json.dumps(one) for name, one in timings.items()}
-    return Side({}, {}, {one.arm: one for one in found}, text=contents.get)
+def trained(level: float, **timings) -> Snapshot:
+    return Snapshot({}, {}, dict(evaluation(name, accuracy=[level] * 3) for name in timings), timings)
 
 
 @pytest.mark.parametrize(

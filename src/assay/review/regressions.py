@@ -13,11 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from assay.report import numbers
 from assay.review import differences
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from assay.review.differences import Difference
-    from assay.review.side import Claim, Side
+    from assay.review.snapshot import Claim, Snapshot
 
 WORSE = {"reproduced": ("negligible", "refuted"), "negligible": ("refuted",), "undecided": ("refuted",)}
 DEFINITION = frozenset({"metric", "asks", "more_is_better", "margin", "at_most", "at_least", "arm", "against"})
@@ -39,6 +42,17 @@ class Moved:
     new: str | None
     because: str = ""
 
+    @property
+    def interval(self) -> str:
+        """The difference or ratio that the verdict rests on, with its interval."""
+        claim = self.claim
+        if not self.new or claim.difference is None:
+            return ""
+        if claim.asks != "ratio":
+            return differences.signed(claim.metric, claim.difference, claim.interval)
+        ends = f" [{numbers.span(*claim.interval, 3)}]" if claim.interval else ""
+        return f"{numbers.fixed(claim.difference, 3)}{ends}"
+
 
 @dataclass(frozen=True)
 class Regression:
@@ -48,8 +62,24 @@ class Regression:
     was: str | None
     difference: Difference | None
 
+    def __str__(self) -> str:
+        parts = [f"its verdict moved from {self.was} to {self.claim.verdict}"] if self.was else []
+        if self.difference:
+            parts.append(f"{self.claim.metric} of {self.claim.arm} is worse by {self.difference.change}")
+        return "; ".join(parts)
 
-def moved(branch: Side, base: Side) -> list[Moved]:
+
+def headline(failed: Sequence[Regression], moved: Sequence[Moved]) -> str:
+    """`1 claim regressed`, or that none did and how many verdicts changed."""
+    if failed:
+        return f"{len(failed)} claim{'' if len(failed) == 1 else 's'} regressed"
+    own = sum(not one.because for one in moved)
+    changed = f"{own} verdict{'' if own == 1 else 's'} changed" if own else "no verdict changed"
+    others = f", {len(moved) - own} moved without a change of their arms" if len(moved) > own else ""
+    return f"No claim regressed; {changed}{others}"
+
+
+def moved(branch: Snapshot, base: Snapshot) -> list[Moved]:
     """The claims whose verdict differs, in the base's order, then those that are new."""
     found = []
     for name, claim in {**base.claims, **branch.claims}.items():
@@ -61,7 +91,7 @@ def moved(branch: Side, base: Side) -> list[Moved]:
     return found
 
 
-def _because(branch: Side, base: Side, name: str) -> str:
+def _because(branch: Snapshot, base: Snapshot, name: str) -> str:
     rules = [side.params.get("rule") if isinstance(side.params, dict) else None for side in (branch, base)]
     if rules[0] != rules[1]:
         return "`rule` of params.yaml changed"
@@ -69,7 +99,7 @@ def _because(branch: Side, base: Side, name: str) -> str:
     return f"seeds: {old} → {new}" if old != new else "the code that decides it changed"
 
 
-def touched(branch: Side, base: Side, claim: Claim) -> bool:
+def touched(branch: Snapshot, base: Snapshot, claim: Claim) -> bool:
     """Whether a claim's results on either side, or its own definition, are not those of the base.
 
     A claim that only one side has is touched. Keys that only newer code writes are no change of a definition, and
@@ -88,7 +118,7 @@ def touched(branch: Side, base: Side, claim: Claim) -> bool:
     )
 
 
-def regressions(branch: Side, base: Side) -> list[Regression]:
+def regressions(branch: Snapshot, base: Snapshot) -> list[Regression]:
     """The claims that fail the check; one that the base does not have, or does not test, cannot."""
     altered = set(differences.changed(branch, base))
     known = [claim for claim in branch.claims.values() if claim.id in base.claims]

@@ -1,0 +1,99 @@
+"""`metrics/seeds.csv`: a row for each arm, variant and seed, with every number that a claim can be about.
+
+Git holds it, so branches are compared by what two commits say, without evaluations or predictions.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from assay.analysis.measures import Side, values
+from assay.core.config.claim import RECORD
+from assay.core.errors import AssayError
+from assay.core.plain import csv_of
+from assay.scoring.metrics import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from assay.core.config.claim import Claim
+    from assay.scoring.record import Evaluation
+
+PATH = Path("metrics/seeds.csv")
+KEYS = ("arm", "variant", "seed", "data")
+DIGITS = 12  # of the data's digest
+DECIMALS = 6
+
+
+class Seeds(NamedTuple):
+    """The results of a variant.
+
+    Attributes:
+        data: the first `DIGITS` digits of the data's digest.
+        numbers: by seed, then by metric; None where there is no such number.
+    """
+
+    data: str
+    numbers: dict[int, dict[str, float | None]]
+
+    def of(self, metric: str) -> dict[int, float]:
+        """A metric by seed; empty unless each seed has it."""
+        found = {seed: row.get(metric) for seed, row in self.numbers.items()}
+        return {seed: value for seed, value in found.items() if value is not None} if None not in found.values() else {}
+
+
+def text(evaluations: Mapping[str, Evaluation], claims: Iterable[Claim]) -> str:
+    """The file's text: all of `METRICS`, and what claims name of a method's record.
+
+    Args:
+        evaluations: by arm.
+        claims: of params.yaml.
+    """
+    recorded = sorted({str(claim.metric) for claim in claims if str(claim.metric).startswith(RECORD)})
+    metrics = [*METRICS, *recorded]
+    return csv_of([*KEYS, *metrics], (row for one in evaluations.values() for row in _rows(one, metrics)))
+
+
+def parse(content: str, where: str) -> dict[str, Seeds]:
+    """The results in the text of a file, by `<arm>/<variant>`.
+
+    Raises:
+        AssayError: it is not such a table.
+    """
+    found: dict[str, Seeds] = {}
+    try:
+        for line in csv.DictReader(io.StringIO(content), strict=True):
+            arm, variant, seed, data = (line.pop(key) for key in KEYS)
+            own = found.setdefault(f"{arm}/{variant}", Seeds(data, {}))
+            own.numbers[int(seed)] = {metric: float(cell) if cell else None for metric, cell in line.items()}
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
+        raise AssayError(f"{where}: not a table of seeds ({error!r}); delete it and run `dvc repro compare`") from None
+    if content and not found:
+        raise AssayError(f"{where}: not a table of seeds; delete it and run `dvc repro compare`")
+    return found
+
+
+def _rows(evaluation: Evaluation, metrics: Iterable[str]) -> Iterator[list[str]]:
+    record = evaluation.record
+    for variant in record.variants:
+        side = Side(record, variant, evaluation.predictions[variant], "")
+        columns = [_column(side, metric) for metric in metrics]
+        for i, seed in enumerate(record.seeds):
+            yield [record.arm, variant, str(seed), record.data_digest[:DIGITS], *(column[i] for column in columns)]
+
+
+def _column(side: Side, metric: str) -> list[str]:
+    """A number as text for each seed; empty where a variant has no such number."""
+    try:
+        found = values(metric, side)
+    except AssayError:
+        return [""] * len(side.record.seeds)
+    return ["" if math.isnan(value) else _cell(value) for value in found]
+
+
+def _cell(value: float) -> str:
+    return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".")
