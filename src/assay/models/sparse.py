@@ -59,7 +59,7 @@ def read(path: Path) -> dict[str, Tensor]:
             shapes = json.loads(about[FORMAT])
             return {name: _decoded(stream, name, shape) for name, shape in shapes.items()}
     except FileNotFoundError:
-        raise AssayError(f"{path}: not found; `python -m assay.cli.export --sparse` writes such files") from None
+        raise AssayError(f"{path}: not found; `assay export --sparse` writes such files") from None
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise AssayError(f"{path}: damaged ({error}); export it again") from None
 

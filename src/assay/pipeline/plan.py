@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.core import files
-from assay.pipeline import dag, lockfile, reasons, restore
+from assay.pipeline import dag, reasons, restore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -94,8 +94,8 @@ def make(
         AssayError: a file of the pipeline cannot be read, or the remote cannot be reached.
     """
     with dag.opened(where) if isinstance(where, Path) else nullcontext(where) as repo:
-        entries = lockfile.read(Path(repo.root_dir)) if since is None else since
         stages = dag.in_order(repo)
+        entries = dag.recorded(stages) if since is None else since
         for stage in stages:
             _fill(stage, entries.get(stage.addressing))
         with restore.remote_of(repo) if ask_remote else nullcontext() as remote:
@@ -138,11 +138,11 @@ def _steps(
     find: Callable[[Any, Mapping[str, str | None]], restore.Restored | None],
     results_count: bool,
 ) -> list[Step]:
-    made = dag.producers(stages)
+    made, digests = dag.producers(stages), dict[str, Any]()
     written: dict[str, tuple[str, str | None]] = {}  # path: the stage that will write it, the digest it will have
     steps = []
     for stage in stages:
-        why = reasons.own(stage, entries.get(stage.addressing), made, results_count)
+        why = reasons.own(stage, entries.get(stage.addressing), made, digests, results_count)
         why += _images(stage, results_count)
         before = _upstream(stage, written)
         why = [one for one in why if one.kind != "file" or not _touches(one.what, written)]  # said by what follows
@@ -150,8 +150,8 @@ def _steps(
         if not why:
             continue
         found = find(stage, {path: digest for path, (_, digest) in written.items()})
-        digests = found.digests if found else {}
-        written |= {out.def_path: (stage.addressing, digests.get(out.def_path)) for out in stage.outs}
+        restored = found.digests if found else {}
+        written |= {out.def_path: (stage.addressing, restored.get(out.def_path)) for out in stage.outs}
         steps.append(Step(stage.addressing, tuple(why), found.source if found else None, None))
     return steps
 
