@@ -42,9 +42,9 @@ def quick() -> Iterator[None]:
             known[path] = (state, load(path, fs, **options))
         return known[path][1]
 
-    def read_keys(path: str, fs: Any, keys: Sequence[str] | None = None, flatten: bool = False, **options: Any) -> Any:
+    def read_keys(fs: Any, path: str, keys: Sequence[str] | None = None, flatten: bool = False, **options: Any) -> Any:
         if not (keys and flatten) or any(set(key) & set(PATTERNS) for key in keys):
-            return read(path, fs, keys, flatten, **options)
+            return read(fs, path, keys, flatten, **options)
         content = load_once(path, fs, **options)
         return {key: value for key in keys if (value := _at(content, key)) is not MISSING}
 
