@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from assay.core import config, files
+from assay.core import files
 from assay.pipeline import dvc, side_by_side, wording  # fmt: skip
 from assay.pipeline import plan as plans
 from assay.pipeline.dag import lock_at
@@ -65,6 +65,7 @@ def check() -> None:
 def costs(root: Path) -> dict[str, plans.Cost]:
     """What the training of each stage takes here; it loads PyTorch, so it is asked for once something has to run."""
     from assay.cli.costing import Costing
+    from assay.core import config
 
     return Costing(root, config.load(root / config.PARAMS_FILE)).by_stage()
 
@@ -75,6 +76,8 @@ def plan(since: str | None, ask_remote: bool, as_json: bool) -> None:
     Raises:
         AssayError: params.yaml is wrong, a file of the pipeline cannot be read, or there is no such revision.
     """
+    from assay.core import config
+
     config.load()
     root = Path.cwd()
     found = plans.make(root, None if since is None else lock_at(root, since), ask_remote, lambda: costs(root))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from assay.core import files, runtime
 from assay.core.errors import AssayError
 from assay.core.plain import yaml_of
-from assay.pipeline import dag, lockfile, plan, warm, wording
+from assay.pipeline import dag, lockfile, plan, quick_dvc, warm, wording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -31,6 +31,7 @@ REGISTER = "register"  # writes down what will be claimed, before anything train
 FIRST = (REGISTER, "scan", "download", "prepare")  # every arm comes after them
 DVC = ("python", "-m", "assay.pipeline.quick_dvc", "--wait-for-lock", "repro")
 REASON = re.compile(r"error: ", re.IGNORECASE)
+ENTRY = re.compile(r"^  \S", re.MULTILINE)  # where a stage's entry begins in dvc.lock
 ADVICE = re.compile(r"To track the changes|\tgit add|To enable auto staging|\tdvc config|Use `dvc push`|Updating lock")
 
 
@@ -179,6 +180,9 @@ def _is_whole(text: str) -> bool:
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
     from voluptuous import Invalid
 
+    begins = [found.start() for found in ENTRY.finditer(text)]
+    if text.startswith(quick_dvc.HEAD) and begins:  # it is written from its start: only the last entry may be cut
+        text = quick_dvc.HEAD + text[begins[-1] :]
     try:
         COMPILED_LOCKFILE_SCHEMA(yaml_of(text, lockfile.NAME))
     except (AssayError, Invalid):
