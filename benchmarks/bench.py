@@ -23,8 +23,16 @@ from ruamel.yaml import YAML
 from assay.core import config, files, runtime
 from assay.core.errors import AssayError, one_line_errors
 from benchmarks import idle, sampler
-from benchmarks.engine import BATCH, PREPARED, ROUNDS, ratios, seconds_a_step, stack_step, summarise
-from benchmarks.plain import step_operations
+from benchmarks.engine import (
+    BATCH,
+    PREPARED,
+    ROUNDS,
+    ratios,
+    seconds_a_step,
+    stack_step,
+    step_operations,
+    summarise,
+)  # fmt: skip
 
 RESULTS = Path("benchmarks/results.json")
 PROCESSES, LINE_ROUNDS = 5, 25

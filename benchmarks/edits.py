@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assay.core import files
 from assay.core.errors import AssayError, one_line_errors
 from assay.pipeline import dag, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 RESULTS, PAGE = Path("benchmarks/edits.json"), Path("docs/usage.md")
 MARKS = ("<!-- edits:begin -->", "<!-- edits:end -->")
@@ -60,11 +63,16 @@ def edits(root: Path) -> list[dict[str, Any]]:
             above = {str(path) for path in (file.resolve(), *file.resolve().parents)}
             first = [stage for stage in stages if any(dep.fs_path in above for dep in stage.deps)]
             later = {one for stage in first for one in nx.descendants(graph, stage)} - set(first)
-            own, after = ([one.addressing for one in stages if one in some] for some in (first, later))
-            took, more = (round(sum(seconds[name] for name in some)) for some in (own, after))
+            own, after = (kinds(one for one in stages if one in some) for some in (first, later))
+            took, more = (round(sum(seconds[one.addressing] for one in some)) for some in (first, later))
             row = {"stages": own, "after": after, "seconds": took, "seconds_at_most": took + more}
             rows.append({"room": room, "file": str(file.relative_to(root)), **row})
     return rows
+
+
+def kinds(stages: Iterable[Any]) -> dict[str, int]:
+    """How many stages there are of each kind: those of all arms are one."""
+    return dict(Counter(stage.addressing.partition("@")[0] for stage in stages))
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -72,8 +80,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     head = "| room | file | stages that rerun | seconds of training | if they write other bytes |"
     lines = [head, "|---|---|---|---:|---:|"]
     for row in rows:
-        kinds = Counter(name.partition("@")[0] for name in row["stages"])
-        shown = ", ".join(f"`{kind}`" + (f" × {count}" if count > 1 else "") for kind, count in kinds.items()) or "none"
+        shown = ", ".join(f"`{kind}`" + f" × {n}" * (n > 1) for kind, n in row["stages"].items()) or "none"
         seconds = f"{row['seconds']:,} | {row['seconds_at_most']:,}"
         lines.append(f"| {row['room']} | `{row['file']}` | {shown} | {seconds} |")
     return "\n".join(lines)
