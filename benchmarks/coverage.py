@@ -45,7 +45,7 @@ REPRODUCED, REFUTED, NEGLIGIBLE = (OUTCOMES.index(one) for one in ("reproduced",
 class Scenario:
     """How seeds are distributed: of each arm's, or where `alone` of one arm's, its rival being normal.
 
-    `of_examples` is the share of the test examples in the variance at ten seeds, `failing` the chance that a seed fails.
+    `of_examples` is the share of test examples in the variance at ten seeds, `failing` the chance that a seed fails.
     """
 
     name: str
@@ -243,17 +243,15 @@ def main() -> None:
         key = f"networks of 98 %, {MANY:,} test examples, truth {times:g} δ: decided, % of claims"
         bound, without = both(networks, np.full(CLAIMS, times * MATTERS), MANY, FEW_FILES)
         bounds[key] = float((bound.outcome > 0).mean()), float((without.outcome > 0).mean())
+    powers = {
+        f"truth {truth:g} δ ({what}), SD {100 * spread:.2f} points": (spread, truth * MATTERS)
+        for truth, what in ((1.5, "reproduced"), (0.0, "decided"))
+        for spread in SPREADS
+    }
     found: dict[str, Any] = {
         "errors": [{"scenario": one.name, "wrong": errors(one)} for one in SCENARIOS],
         "answers": [{"scenario": key, "with": shares[0], "without": shares[1]} for key, shares in bounds.items()],
-        "power": [
-            {
-                "scenario": f"truth {truth:g} δ ({what}), SD {100 * spread:.2f} points",
-                "decided": power(spread, truth * MATTERS),
-            }
-            for truth, what in ((1.5, "reproduced"), (0.0, "decided"))
-            for spread in SPREADS
-        ],
+        "power": [{"scenario": name, "decided": power(*case)} for name, case in powers.items()],
         "forecasts": forecasts(),
     }
     files.write_json(RESULTS, found)

@@ -247,13 +247,13 @@ def main() -> None:
     cases = run(chosen.count, chosen.first)
     escapes = [found for found in cases if found[3] not in (READ, REFUSED)]
     table = Table("ending", "files", READ, REFUSED, "escaped")
-    counts = Counter((ending, found if found in (READ, REFUSED) else "escaped") for _, ending, _, found in cases)
-    for ending in [*sorted({ending for ending, _ in counts}), None]:
-        own = [
-            sum(n for (its, found), n in counts.items() if found == column and ending in (its, None))
-            for column in (READ, REFUSED, "escaped")
-        ]
-        table.add_row(ending or "all", str(sum(own)), *map(str, own))
+    counts = Counter((ending, found) for _, ending, _, found in cases)
+    for name in [*sorted({ending for ending, _ in counts}), "all"]:
+        files, read, refused = (
+            sum(n for (ending, found), n in counts.items() if name in (ending, "all") and kind in (found, ""))
+            for kind in ("", READ, REFUSED)
+        )
+        table.add_row(name, *map(str, (files, read, refused, files - read - refused)))
     Console().print(table)
     for number, ending, damage, found in escapes:
         print(f"{number} ({ending}, {damage}): {found}")
