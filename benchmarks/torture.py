@@ -20,7 +20,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
@@ -29,7 +29,10 @@ from assay.core.config import SEEDS_FILE
 from assay.core.config.blocks import NO_BLOCKS
 from assay.core.errors import AssayError, one_line_errors
 
-PARAMS = {
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PARAMS: Mapping[str, Any] = {
     "seeds": [0, 1],
     "data": {"name": "digits", "validation": 200},
     "model": {"name": "mlp", "hidden": [16]},
@@ -53,7 +56,7 @@ PARAMS = {
     ],
 }  # fmt: skip
 COMMAND = (sys.executable, "-m", "assay.cli", "repro")
-SETTINGS = {"ASSAY_THREADS": "1", "ASSAY_JOBS": "2", "ASSAY_CHECKPOINT_SECONDS": "0.02"}
+SETTINGS: dict[str, Any] = {"ASSAY_THREADS": "1", "ASSAY_JOBS": "2", "ASSAY_CHECKPOINT_SECONDS": "0.02"}
 STATE = (
     *("data/raw", "data/.raw.kept", "data/prepared", "data/predictions", "models", "metrics", ".assay"),
     *(".dvc/cache", ".dvc/tmp", "dvc.lock", "mlflow.db", "mlartifacts"),
@@ -91,7 +94,7 @@ class Clone:
         environment: variables that its commands have beside this process's, MLflow's and git's excepted.
     """
 
-    def __init__(self, source: Path, folder: Path, params: dict[str, Any] = PARAMS, **environment: str) -> None:
+    def __init__(self, source: Path, folder: Path, params: Mapping[str, Any] = PARAMS, **environment: str) -> None:
         self.folder, self.log = folder, folder.with_suffix(".log")
         listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
         names = subprocess.run(listed, cwd=source, capture_output=True, check=True, text=True).stdout

@@ -18,23 +18,16 @@ if TYPE_CHECKING:
     Argument = tuple[tuple[str, ...], dict[str, Any]]
 
 ROOT = Path("dvc.yaml")  # stands in the root of a repository, where commands run
-VERDICTS = ("reproduced", "refuted", "negligible", "undecided")
+VERDICTS = ("reproduced", "refuted", "negligible", "undecided", "by construction", "not tested here")
 
 
 class Command(NamedTuple):
-    """A subcommand.
+    """A subcommand."""
 
-    Attributes:
-        target: `module:function`; its return value is the exit code, None is 0.
-        help: one line.
-        arguments: what argparse adds; by their names the function takes them.
-        anywhere: whether it also runs outside a repository.
-    """
-
-    target: str
+    target: str  # module:function, which takes the arguments by name; what it returns is the exit code
     help: str
     arguments: tuple[Argument, ...] = ()
-    anywhere: bool = False
+    anywhere: bool = False  # whether it also runs outside a repository
 
 
 def _argument(*names: str, **options: Any) -> Argument:

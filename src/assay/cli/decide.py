@@ -91,27 +91,16 @@ def _plan(found: list[Open], blocks: Blocks) -> str:
 
 @dataclass(frozen=True)
 class Open:
-    """An undecided claim, and what more seeds of its arms would take.
-
-    Attributes:
-        record: as it stands.
-        arms: the arms that it compares.
-        have: the seeds that its arms have in common.
-        look: the next number of seeds at which it may be decided; None after the last, or where none can be added.
-        target: the number at which its forecast says that it is decided, else the last.
-        seconds: of training up to the next look.
-        seconds_to_target: likewise up to the target.
-        obstacle: why no seeds can be added; empty if they can.
-    """
+    """An undecided claim, and what more seeds of its arms would take."""
 
     record: ClaimRecord
     arms: Sequence[str]
-    have: int
-    look: int | None
-    target: int | None
-    seconds: float = 0.0
+    have: int  # the seeds that its arms have in common
+    look: int | None  # the next number of seeds at which it may be decided; None after the last, or with an obstacle
+    target: int | None  # the number at which its forecast says that it is decided, else the last
+    seconds: float = 0.0  # of training up to the next look
     seconds_to_target: float = 0.0
-    obstacle: str = ""
+    obstacle: str = ""  # why no seeds can be added
 
     @property
     def order(self) -> tuple[bool, float]:

@@ -34,40 +34,24 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True)
 class Step:
-    """A stage that DVC would not skip.
-
-    Attributes:
-        stage: its name.
-        reasons: why, at least one.
-        restored: `cache` or `remote` where its outputs come from there and it does not run; else None.
-        cost: of its training; None where that is unknown, or it does not train.
-    """
+    """A stage that DVC would not skip."""
 
     stage: str
-    reasons: tuple[Reason, ...]
-    restored: restore.Source | None
-    cost: Cost | None
+    reasons: tuple[Reason, ...]  # at least one
+    restored: restore.Source | None  # where its outputs come from, so that it does not run
+    cost: Cost | None  # of its training; None where that is unknown, or it does not train
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What `dvc repro --pull --allow-missing` would do.
+    """What `dvc repro --pull --allow-missing` would do."""
 
-    Attributes:
-        steps: the stages that it would not skip, in the order in which it takes them.
-        unchanged: those that it skips.
-        missing: of these, the ones whose data is not here, and whether the local cache has it (`cache`) or not (None).
-        removed: stages that dvc.lock knows and dvc.yaml no longer has.
-        remote: whether a default remote is configured.
-        anew: seconds of the trainings whose data is neither here nor in the local cache; None where unknown.
-    """
-
-    steps: tuple[Step, ...]
-    unchanged: tuple[str, ...]
-    missing: Mapping[str, restore.Source | None]
-    removed: tuple[str, ...]
-    remote: bool
-    anew: float | None = None
+    steps: tuple[Step, ...]  # the stages that it would not skip, in the order in which it takes them
+    unchanged: tuple[str, ...]  # those that it skips
+    missing: Mapping[str, restore.Source | None]  # of these, those without data here; whether the local cache has it
+    removed: tuple[str, ...]  # stages that dvc.lock knows and dvc.yaml no longer has
+    remote: bool  # whether a default remote is configured
+    anew: float | None = None  # seconds of the trainings whose data is neither here nor in the local cache
 
     @property
     def running(self) -> tuple[Step, ...]:

@@ -51,19 +51,11 @@ def _shown(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Reason:
-    """One thing that makes a stage stale.
-
-    Attributes:
-        kind: the stage is new, its command changed, a parameter, a file it reads, the user's own images, a stage before
-            it, or a file it wrote.
-        what: the parameter, file or stage; of the images the file with their digest.
-        old: a parameter's value when the stage ran last; else empty.
-        new: its value now; else empty.
-    """
+    """One thing that makes a stage stale: `upstream` is a stage before it, `output` a file that it wrote itself."""
 
     kind: Literal["new", "command", "parameter", "file", "images", "upstream", "output"]
-    what: str
-    old: str = ""
+    what: str  # the parameter, file or stage; of the user's own images the file with their digest
+    old: str = ""  # a parameter's value when the stage ran last
     new: str = ""
 
     def __str__(self) -> str:
