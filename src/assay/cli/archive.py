@@ -33,13 +33,7 @@ UNSEEN = (Reason("file", str(archives.FOLDER)),)  # of `compare`: an archived ru
 
 
 def main(name: str, note: str = "", force: bool = False, root: Path = Path()) -> None:
-    """Archive the run whose results are in `metrics/`.
-
-    Args:
-        name: of the folder under `results/`.
-        note: what was shortened or differs from the preset, for readers.
-        force: replace a folder of this name that holds another run.
-        root: of the repository.
+    """Archive the run whose results are in `metrics/` as `results/<name>/`; `force` replaces another run there.
 
     Raises:
         AssayError: the name is unusable or taken, or the run is not finished.

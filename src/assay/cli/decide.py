@@ -31,11 +31,7 @@ AT_ONCE = 0.5  # of the time left: what is begun together, so that estimates tha
 
 
 def main(minutes: float, dry: bool) -> None:
-    """Run the pipeline, then take looks until each claim is decided or the time is over; with `dry`, say what would be.
-
-    Args:
-        minutes: for further seeds, once the pipeline is up to date.
-        dry: print the plan alone, and change nothing.
+    """Run the pipeline, then take looks until each claim is decided or the time is over; `dry` prints the plan alone.
 
     Raises:
         AssayError: a file is wrong, or a stage fails.

@@ -48,10 +48,7 @@ def read(name: str, folder: Path = FOLDER) -> str:
 def overlaid(params: str, preset: str, where: str) -> str:
     """The text of params.yaml with the preset's sections in the places of its own; a section it lacks comes last.
 
-    Args:
-        params: the text of params.yaml.
-        preset: the text of the preset.
-        where: the preset's file, for messages.
+    `where` names the preset's file in messages.
 
     Raises:
         AssayError: a text is no YAML, the result is not a valid params.yaml, or the preset says in part only what is
