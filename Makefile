@@ -32,44 +32,43 @@ $(STAMP): requirements.lock pyproject.toml
 
 .PHONY: check
 check: $(STAMP)  ## Check params.yaml: one line for each thing wrong
-	python -m assay.cli.check
+	assay check
 
 .PHONY: preset
 preset: $(STAMP)  ## Rewrite params.yaml by a preset (make preset NAME=...); without a name, list them
-	@python -m assay.cli.preset "$(NAME)"
+	@assay preset "$(NAME)"
 
 .PHONY: repro
-repro: check  ## Run the pipeline: whatever a change touched, and nothing else
-	@python -m assay.cli.repro
-	python -m stages.track
+repro: $(STAMP)  ## Run the pipeline: whatever a change touched, and nothing else
+	@assay repro
 
 .PHONY: plan
 plan: $(STAMP)  ## Say which stages a change reruns, why, and how long they take; runs nothing
-	@python -m assay.cli.plan
+	@assay plan
 
 .PHONY: archive
 archive: $(STAMP)  ## Keep a finished run in results/NAME (NOTE="what was shortened", FORCE=1 replaces another)
-	@python -m assay.cli.archive "$(NAME)" --note "$${NOTE:-}" $(if $(FORCE),--force)
+	@assay archive "$(NAME)" --note "$${NOTE:-}" $(if $(FORCE),--force)
 
 .PHONY: decide
 decide: $(STAMP)  ## Train more seeds where claims are undecided (MINUTES=60; DRY=1 prints the plan alone)
-	@python -m assay.cli.decide --minutes "$(MINUTES)" $(if $(filter-out 0,$(DRY)),--dry)
+	@assay decide --minutes "$(MINUTES)" $(if $(filter-out 0,$(DRY)),--dry)
 
 .PHONY: experiments
 experiments: $(STAMP)  ## Compare what `dvc exp run` made: the numbers and parameters that differ
-	@python -m assay.cli.experiments
+	@assay experiments
 
 .PHONY: track
 track: $(STAMP)  ## Write what the stages left to MLflow (again: only what it lacks)
-	python -m stages.track
+	assay track
 
 .PHONY: follow
 follow: $(STAMP)  ## Stream the curves of a running training to MLflow
-	python -m stages.track --follow
+	assay follow
 
 .PHONY: ui
 ui: $(STAMP)  ## Open the MLflow UI on what was tracked, at http://127.0.0.1:5000 (or PORT=...)
-	@python -m assay.cli.ui
+	@assay ui
 
 .PHONY: lint
 lint: $(STAMP)  ## Run the checks that run no code
@@ -81,7 +80,7 @@ lint: $(STAMP)  ## Run the checks that run no code
 
 .PHONY: report
 report: $(STAMP)  ## Write the report anew from what was evaluated, and open it
-	python -m stages.compare
+	assay report
 	python -m webbrowser -t "file://$(CURDIR)/metrics/report/index.html" || true
 	echo "metrics/report/index.html"
 
@@ -120,20 +119,20 @@ BASE ?= main
 
 .PHONY: ci-plan
 ci-plan: $(STAMP)  ## CI: which stages the branch reruns, on the pull request; needs no data
-	python -m assay.cli.ci_plan --base "$(BASE)"
+	assay ci-plan --base "$(BASE)"
 
 .PHONY: ci-repro
 ci-repro: $(STAMP)  ## CI: run those stages, take all else from the DVC remote, push what is new
-	python -m assay.cli.ci_repro
+	assay ci-repro
 
 .PHONY: ci-commit
 ci-commit: $(STAMP)  ## CI: commit dvc.lock and the metrics to BRANCH
-	python -m assay.cli.ci_commit --branch "$(BRANCH)"
+	assay ci-commit --branch "$(BRANCH)"
 
 .PHONY: ci-report
 ci-report: $(STAMP)  ## CI: track in MLflow, compare with BASE (main), fail where a claim regressed
-	python -m assay.cli.ci_track
-	python -m assay.cli.ci_report --base "$(BASE)"
+	assay ci-track
+	assay ci-report --base "$(BASE)"
 
 .PHONY: clean
 clean:  ## Remove caches and scratch, but no result

@@ -23,8 +23,16 @@ from ruamel.yaml import YAML
 from assay.core import config, files, runtime
 from assay.core.errors import AssayError, one_line_errors
 from benchmarks import idle, sampler
-from benchmarks.engine import BATCH, PREPARED, ROUNDS, ratios, seconds_a_step, stack_step, summarise
-from benchmarks.plain import step_operations
+from benchmarks.engine import (
+    BATCH,
+    PREPARED,
+    ROUNDS,
+    ratios,
+    seconds_a_step,
+    stack_step,
+    step_operations,
+    summarise,
+)  # fmt: skip
 
 RESULTS = Path("benchmarks/results.json")
 PROCESSES, LINE_ROUNDS = 5, 25
@@ -67,17 +75,11 @@ def measure_line() -> dict[str, float]:
     return found
 
 
-def measure_sampler() -> dict[str, float]:
-    """Part (b''): forward samples a second of trajectory sampling, and their share of the ceiling."""
-    found = sampler.measure()
-    return {f"trajectory, {name}": value for name, value in found.items()}
-
-
 def measure_pipeline() -> dict[str, float]:
     """Part (c): a `dvc repro` that has nothing to do, and the seconds before a stage's first step."""
     stages, seconds = idle.measure(Path.cwd())
     with tempfile.TemporaryDirectory() as folder:
-        few_stages, few_seconds = idle.measure(idle.small_pipeline(Path(folder)))
+        few_stages, few_seconds = idle.measure_small(Path.cwd(), Path(folder))
     return {
         "stages": stages,
         "seconds of an idle dvc repro": round(seconds, 2),
@@ -134,7 +136,7 @@ def main() -> None:
         "machine": {"processor": name, "device": device.type, "threads": runtime.threads()},
         "pipeline": measure_pipeline(),  # first: it says if there is nothing yet to measure
         "engine": measure_engine(),
-        "methods": {**measure_line(), **measure_sampler()},
+        "methods": measure_line() | {f"trajectory, {name}": value for name, value in sampler.measure().items()},
     }
     show(results)
     place = RESULTS if device.type == "cpu" else RESULTS.with_stem(f"{RESULTS.stem}-{device.type}")

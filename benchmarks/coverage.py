@@ -23,7 +23,7 @@ from assay.core import files
 from assay.core.config.claim import Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from assay.analysis.rule import Decision
     from assay.scoring.predictions import Array
@@ -43,14 +43,9 @@ REPRODUCED, REFUTED, NEGLIGIBLE = (OUTCOMES.index(one) for one in ("reproduced",
 
 @dataclass(frozen=True)
 class Scenario:
-    """How seeds are distributed, and the share of the test examples in the variance at ten seeds.
+    """How seeds are distributed: of each arm's, or where `alone` of one arm's, its rival being normal.
 
-    Attributes:
-        name: as the table has it.
-        seeds: the distribution of each arm's seeds.
-        of_examples: the share.
-        failing: the chance that a seed of the arm, and not of its rival, fails.
-        alone: whether only the arm is so distributed, its rival being normal.
+    `of_examples` is the share of test examples in the variance at ten seeds, `failing` the chance that a seed fails.
     """
 
     name: str
@@ -173,21 +168,19 @@ def answered(make: Callable[..., Array], truth: Array, examples: int, count: int
     return Evidence(LOOKS, Moments(*np.stack(parts, 1).astype(np.float64)), few)
 
 
+def both(make: Callable[..., Array], truth: Array, examples: int, count: int) -> tuple[Decision, Decision]:
+    """What is decided of such files; then without the bound on answers that differ."""
+    seen = answered(make, truth, examples, count)
+    zero, matters = np.zeros(CLAIMS), np.full(CLAIMS, MATTERS)
+    bound, without = (rules.decide(one, zero, matters, LEVELS) for one in (seen, seen._replace(answers=None)))
+    return bound, without
+
+
 def answer_errors(make: Callable[..., Array], examples: int, count: int) -> tuple[float, float]:
     """The share of files with a wrong verdict; then without the bound on answers that differ."""
     at_edge = np.arange(CLAIMS) % 2 > 0
-    seen = answered(make, np.where(at_edge, 0.0, MATTERS), examples, count)
-    zero, matters = np.zeros(CLAIMS), np.full(CLAIMS, MATTERS)
-    bound, without = (rules.decide(one, zero, matters, LEVELS) for one in (seen, seen._replace(answers=None)))
+    bound, without = both(make, np.where(at_edge, 0.0, MATTERS), examples, count)
     return wrong(bound, at_edge), wrong(without, at_edge)
-
-
-def answer_power(truth: float, examples: int, count: int) -> tuple[float, float]:
-    """The share of claims on networks that are decided; then without the bound on answers that differ."""
-    seen = answered(networks, np.full(CLAIMS, truth), examples, count)
-    zero, matters = np.zeros(CLAIMS), np.full(CLAIMS, MATTERS)
-    bound, without = (rules.decide(one, zero, matters, LEVELS) for one in (seen, seen._replace(answers=None)))
-    return float((bound.outcome > 0).mean()), float((without.outcome > 0).mean())
 
 
 def power(spread: float, truth: float, count: int = FILES) -> list[float]:
@@ -223,54 +216,44 @@ def forecasts(count: int = FILES) -> list[dict[str, Any]]:
 
 def markdown(found: dict[str, Any]) -> str:
     """The results as docs/evaluation.md shows them."""
+
+    def row(name: str, values: Iterable[float], digits: int = 1, times: int = 100) -> str:
+        return f"| {name} | {' | '.join(f'{times * value:.{digits}f}' for value in values)} |"
+
+    told = found["forecasts"]
     lines = ["| any wrong verdict, % of files | truths at a | truths at δ | of either kind |", "|---|---:|---:|---:|"]
-    lines += [f"| {one['scenario']} | {' | '.join(map(_percent, one['wrong'].values()))} |" for one in found["errors"]]
+    lines += [row(one["scenario"], one["wrong"].values()) for one in found["errors"]]
     lines += ["", "| the bound on answers that differ | with it | without it |", "|---|---:|---:|"]
-    lines += [
-        f"| {one['scenario']} | {_percent(one['with'])} | {_percent(one['without'])} |" for one in found["answers"]
-    ]
-    heads = [f"{size} seeds" for size in LOOKS]
-    lines += ["", f"| decided, % of claims | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
-    lines += [
-        f"| {one['scenario']} | {' | '.join(f'{100 * x:.0f}' for x in one['decided'])} |" for one in found["power"]
-    ]
-    told, came = (" | ".join(f"{one[key]:.2f}" for one in found["forecasts"]) for key in ("told", "came"))
-    lines += [
-        "",
-        f"| chance forecast | {told} |",
-        f"|---|{'---:|' * len(found['forecasts'])}",
-        f"| came out | {came} |",
-    ]
-    return "\n".join(lines)
-
-
-def _pair(row: dict[str, Any], shares: tuple[float, float]) -> dict[str, Any]:
-    return row | {"with": shares[0], "without": shares[1]}
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
+    lines += [row(one["scenario"], (one["with"], one["without"])) for one in found["answers"]]
+    heads = " | ".join(f"{size} seeds" for size in LOOKS)
+    lines += ["", f"| decided, % of claims | {heads} |", f"|---|{'---:|' * len(LOOKS)}"]
+    lines += [row(one["scenario"], one["decided"], digits=0) for one in found["power"]]
+    lines += ["", row("chance forecast", (one["told"] for one in told), 2, 1), f"|---|{'---:|' * len(told)}"]
+    return "\n".join([*lines, row("came out", (one["came"] for one in told), 2, 1)])
 
 
 def main() -> None:
     """Simulate, write, print."""
-    found: dict[str, Any] = {
-        "errors": [{"scenario": one.name, "wrong": errors(one)} for one in SCENARIOS],
-        "answers": [],
-        "power": [],
-        "forecasts": forecasts(),
-    }
+    bounds: dict[str, tuple[float, float]] = {}
     for name, make in {"networks of 98 %": networks, "all seeds agree on what differs": rare}.items():
         for examples in TEST_SETS:
-            row = {"scenario": f"{name}, {examples:,} test examples: any wrong verdict, % of files"}
-            found["answers"].append(_pair(row, answer_errors(make, examples, FILES // 5)))
+            key = f"{name}, {examples:,} test examples: any wrong verdict, % of files"
+            bounds[key] = answer_errors(make, examples, FILES // 5)
     for times in (0.0, 0.5, 1.5):
-        row = {"scenario": f"networks of 98 %, {MANY:,} test examples, truth {times:g} δ: decided, % of claims"}
-        found["answers"].append(_pair(row, answer_power(times * MATTERS, MANY, FEW_FILES)))
-    for truth, what in ((1.5, "reproduced"), (0.0, "decided")):
-        for spread in SPREADS:
-            name = f"truth {truth:g} δ ({what}), SD {100 * spread:.2f} points"
-            found["power"].append({"scenario": name, "decided": power(spread, truth * MATTERS)})
+        key = f"networks of 98 %, {MANY:,} test examples, truth {times:g} δ: decided, % of claims"
+        bound, without = both(networks, np.full(CLAIMS, times * MATTERS), MANY, FEW_FILES)
+        bounds[key] = float((bound.outcome > 0).mean()), float((without.outcome > 0).mean())
+    powers = {
+        f"truth {truth:g} δ ({what}), SD {100 * spread:.2f} points": (spread, truth * MATTERS)
+        for truth, what in ((1.5, "reproduced"), (0.0, "decided"))
+        for spread in SPREADS
+    }
+    found: dict[str, Any] = {
+        "errors": [{"scenario": one.name, "wrong": errors(one)} for one in SCENARIOS],
+        "answers": [{"scenario": key, "with": shares[0], "without": shares[1]} for key, shares in bounds.items()],
+        "power": [{"scenario": name, "decided": power(*case)} for name, case in powers.items()],
+        "forecasts": forecasts(),
+    }
     files.write_json(RESULTS, found)
     print(markdown(found))
 

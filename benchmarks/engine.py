@@ -11,23 +11,92 @@ import statistics
 import sys
 import tempfile
 import time
-from itertools import chain
+from itertools import chain, cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
 
 from assay import methods
 from assay.core import config, runtime
 from assay.core.errors import one_line_errors
 from assay.data.sets import prepared
 from assay.engine.context import TrainContext
-from benchmarks.plain import PlainLoop, finish, matrix_product_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from assay.engine.step_rule import StepRule
+
 ROUNDS, COPIES, BATCH = 5, (1, 5, 10), 60
 PLAIN = "plain loop"
 PREPARED, RAW = Path("data/prepared"), Path("data/raw")
+
+
+def lenet() -> nn.Module:
+    """LeNet-300-100 as a plain module."""
+    layers = [nn.Flatten(), nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, 10)]
+    return nn.Sequential(*layers)
+
+
+def plain_step(root: Path, workers: int, device: torch.device) -> Callable[[], None]:
+    """A step of the reference, one network as most people train it: torchvision's MNIST, a DataLoader, Adam.
+
+    Args:
+        root: a folder in which the data set is laid out as torchvision wants it.
+        workers: of the DataLoader.
+        device: where the network is.
+    """
+    from torchvision import datasets, transforms
+
+    place = root / "MNIST" / "raw"
+    if not place.exists():
+        place.parent.mkdir(parents=True)
+        place.symlink_to(RAW.resolve(), target_is_directory=True)
+    to_input = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))])
+    data = datasets.MNIST(root, train=True, transform=to_input)
+    loader = DataLoader(data, batch_size=BATCH, shuffle=True, num_workers=workers)
+    batches = chain.from_iterable(cycle([loader]))  # an epoch after another, each shuffled anew
+    network = lenet().to(device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1.2e-3)
+
+    def step() -> None:
+        images, labels = (tensor.to(device) for tensor in next(batches))
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(images), labels).backward()
+        optimizer.step()
+
+    return step
+
+
+def step_operations(batch_size: int) -> int:
+    """Floating-point operations of one forward and one backward pass, by PyTorch's own counter."""
+    network = lenet()
+    counter = FlopCounterMode(display=False)
+    with counter:
+        network(torch.zeros(batch_size, 1, 28, 28)).sum().backward()
+    return counter.get_total_flops()
+
+
+def matrix_product_rate(device: torch.device, repeats: int = 3) -> float:
+    """Floating-point operations a second of a device's large matrix product in float32, the mean of a few."""
+    size = 2048 if device.type == "cpu" else 8192
+    left, right = (torch.randn(size, size, device=device) for _ in range(2))
+    finish()
+    start = time.perf_counter()
+    for _ in range(repeats):
+        left @ right
+    finish()
+    return repeats * 2 * size**3 / (time.perf_counter() - start)
+
+
+def finish() -> None:
+    """Wait until a GPU has done what it was given: it works on while Python goes ahead."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def seconds_a_step(step: Callable[[], object], steps: int) -> float:
@@ -45,12 +114,19 @@ def stack_step(copies: int, **changes: object) -> Callable[[], object]:
 
     `changes` to the baseline's run make it another method's, or another network's.
     """
-    baseline = config.load().run(config.BASELINE)
-    run = baseline.model_copy(update={"seeds": tuple(range(copies)), **changes})
-    data = prepared.load(PREPARED, runtime.set_up(), ("train", "validation"))
-    update = methods.make_update(TrainContext(run, data))
+    run = config.load().run(config.BASELINE)
+    update = update_of(run.model_copy(update={"seeds": tuple(range(copies)), **changes}))
     counter = iter(range(sys.maxsize))
     return lambda: update.step(next(counter))
+
+
+def update_of(run: config.Run) -> StepRule:
+    """A training at its start, on the prepared data.
+
+    Raises:
+        AssayError: an option of the run is wrong, or the data is missing.
+    """
+    return methods.make_update(TrainContext(run, prepared.load(PREPARED, runtime.set_up(), ("train", "validation"))))
 
 
 def measure(rounds: int = ROUNDS) -> dict[str, dict[str, list[float]]]:
@@ -63,8 +139,8 @@ def measure(rounds: int = ROUNDS) -> dict[str, dict[str, list[float]]]:
     device = runtime.set_up()
     with tempfile.TemporaryDirectory() as root:
         contenders = {
-            PLAIN: (PlainLoop(RAW, Path(root), BATCH, 0, device).step, 20, 1),
-            f"{PLAIN}, 2 workers": (PlainLoop(RAW, Path(root), BATCH, 2, device).step, 20, 1),
+            PLAIN: (plain_step(Path(root), 0, device), 20, 1),
+            f"{PLAIN}, 2 workers": (plain_step(Path(root), 2, device), 20, 1),
             **{f"stack of {copies}": (stack_step(copies), 200 // copies, copies) for copies in COPIES},
         }
         for step, steps, _ in contenders.values():

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,8 @@ from assay.core.errors import AssayError
 from assay.data import decoding
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-
+    Random = np.random.Generator
+    Originals = list[tuple[str, bytes]]  # ending, content
     Case = tuple[int, str, str, str]  # number, ending, damage, outcome
 
 SIDE = 16
@@ -68,7 +69,8 @@ _FORMATS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
 )
 
 
-def seeds() -> list[tuple[str, bytes]]:
+@cache
+def seeds() -> Originals:
     """Whole images to be damaged: their ending and bytes, with EXIF data, palettes, transparency and several frames."""
     grid = np.indices((24, 24, 3)).sum(axis=0)
     picture = Image.fromarray((grid * 5 % 256).astype(np.uint8))
@@ -100,7 +102,7 @@ def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
     return image
 
 
-def _hand_made() -> list[tuple[str, bytes]]:
+def _hand_made() -> Originals:
     """Formats that Pillow reads and does not write."""
     pixels = bytes(range(192))
     psd = b"8BPS\0\1" + bytes(6) + b"\0\3" + b"\0\0\0\x08" * 2 + b"\0\x08\0\3" + bytes(14) + pixels
@@ -112,7 +114,7 @@ def _hand_made() -> list[tuple[str, bytes]]:
     return [("psd", psd), ("ras", sun), ("fits", fits), ("xpm", xpm), ("ppm", plain)]
 
 
-def damaged(number: int, originals: list[tuple[str, bytes]]) -> tuple[str, str, bytes]:
+def damaged(number: int, originals: Originals) -> tuple[str, str, bytes]:
     """The damaged file of a number: its ending, what was done to it, and its bytes."""
     random = np.random.default_rng(number)
     ending, whole = originals[number % len(originals)]
@@ -127,47 +129,51 @@ def damaged(number: int, originals: list[tuple[str, bytes]]) -> tuple[str, str, 
     return ending, done[0], bytes(content)
 
 
-def _flip(content: bytearray, random: np.random.Generator, _: list[tuple[str, bytes]]) -> bytearray:
+def _place(content: bytearray, random: Random) -> int:
+    return int(random.integers(0, len(content)))
+
+
+def _flip(content: bytearray, random: Random, _: Originals) -> bytearray:
     for place in random.integers(0, 8 * len(content), int(random.integers(1, 9))):
         content[place // 8] ^= 1 << int(place) % 8
     return content
 
 
-def _header(content: bytearray, random: np.random.Generator, _: list[tuple[str, bytes]]) -> bytearray:
+def _header(content: bytearray, random: Random, _: Originals) -> bytearray:
     for place in random.integers(0, min(len(content), 96), int(random.integers(1, 5))):
         content[place] = int(random.choice((0, 1, 2, 16, 127, 128, 255, int(random.integers(256)))))
     return content
 
 
-def _cut(content: bytearray, random: np.random.Generator, _: list[tuple[str, bytes]]) -> bytearray:
-    return content[: int(random.integers(0, len(content)))]
+def _cut(content: bytearray, random: Random, _: Originals) -> bytearray:
+    return content[: _place(content, random)]
 
 
-def _drop(content: bytearray, random: np.random.Generator, _: list[tuple[str, bytes]]) -> bytearray:
-    start = int(random.integers(0, len(content)))
+def _drop(content: bytearray, random: Random, _: Originals) -> bytearray:
+    start = _place(content, random)
     return content[:start] + content[start + int(random.integers(1, 64)) :]
 
 
-def _zero(content: bytearray, random: np.random.Generator, _: list[tuple[str, bytes]]) -> bytearray:
-    start = int(random.integers(0, len(content)))
+def _zero(content: bytearray, random: Random, _: Originals) -> bytearray:
+    start = _place(content, random)
     length = min(int(random.integers(1, 600)), len(content) - start)
     return content[:start] + bytes(length) + content[start + length :]
 
 
-def _repeat(content: bytearray, random: np.random.Generator, _: list[tuple[str, bytes]]) -> bytearray:
-    start, place = (int(random.integers(0, len(content))) for _ in range(2))
+def _repeat(content: bytearray, random: Random, _: Originals) -> bytearray:
+    start, place = (_place(content, random) for _ in range(2))
     return content[:place] + content[start : start + int(random.integers(1, 200))] + content[place:]
 
 
-def _splice(content: bytearray, random: np.random.Generator, originals: list[tuple[str, bytes]]) -> bytearray:
+def _splice(content: bytearray, random: Random, originals: Originals) -> bytearray:
     other = originals[int(random.integers(len(originals)))][1]
-    return content[: int(random.integers(0, len(content)))] + other[int(random.integers(0, len(other))) :]
+    return content[: _place(content, random)] + other[int(random.integers(0, len(other))) :]
 
 
-def _integer(content: bytearray, random: np.random.Generator, _: list[tuple[str, bytes]]) -> bytearray:
+def _integer(content: bytearray, random: Random, _: Originals) -> bytearray:
     size = int(random.choice((2, 4)))
     value: int = int(random.choice((0, 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1))) % 256**size
-    start = int(random.integers(0, len(content)))
+    start = _place(content, random)
     written = value.to_bytes(size, "big" if random.random() < 0.5 else "little")
     return content[:start] + written + content[start + size :]
 
@@ -198,7 +204,7 @@ def outcome(path: Path) -> str:
     return READ if fits else f"an array {pixels.dtype} {pixels.shape}"
 
 
-def case(number: int, originals: list[tuple[str, bytes]], folder: Path) -> Case:
+def case(number: int, originals: Originals, folder: Path) -> Case:
     """Damage one file, read it, and say what became of it."""
     ending, damage, content = damaged(number, originals)
     path = folder / (f"image.{ending}" if ending else "image")
@@ -208,48 +214,28 @@ def case(number: int, originals: list[tuple[str, bytes]], folder: Path) -> Case:
     return number, ending or "none", damage, found
 
 
-def _work(numbers: range, folder: Path, results: Connection) -> None:
-    originals = seeds()
+def _start() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff prints what it finds
-    for number in numbers:
-        results.send(number)
-        results.send(case(number, originals, folder))
+    seeds()
+
+
+def _case(number: int, folder: Path) -> Case:
+    return case(number, seeds(), folder)
 
 
 def run(count: int, first: int = 0) -> list[Case]:
     """Read `count` damaged files in another process; that it dies or hangs is an escape, and a new one goes on."""
-    context = multiprocessing.get_context("spawn")
     done: list[Case] = []
     while len(done) < count:
-        receiver, sender = context.Pipe(duplex=False)
-        with tempfile.TemporaryDirectory() as folder:
-            numbers = range(first + len(done), first + count)
-            process = context.Process(target=_work, args=(numbers, Path(folder), sender))
-            process.start()
-            sender.close()
-            ended = _collect(receiver, done)
-            process.kill()
-            process.join()
-            receiver.close()
-        if ended:
-            done.append((first + len(done), "?", "?", ended))
-        elif len(done) < count:
-            raise RuntimeError("the process that reads the images ended before it began")
+        with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Pool(1, _start) as pool:
+            pool.apply(os.getpid)  # it has loaded its modules
+            for number in range(first + len(done), first + count):
+                try:
+                    done.append(pool.apply_async(_case, (number, Path(folder))).get(SECONDS_AN_IMAGE))
+                except multiprocessing.TimeoutError:
+                    done.append((number, "?", "?", f"the process died, or was not done after {SECONDS_AN_IMAGE} s"))
+                    break
     return done
-
-
-def _collect(receiver: Connection, done: list[Case]) -> str | None:
-    """Receive results until the process ends; how it ended, where that was within a file."""
-    begun = False
-    try:
-        while receiver.poll(SECONDS_AN_IMAGE + 60 * (not begun)):  # a new process loads its modules first
-            received = receiver.recv()
-            begun = isinstance(received, int)
-            if not begun:
-                done.append(received)
-    except EOFError:
-        return "the process died" if begun else None
-    return f"not done after {SECONDS_AN_IMAGE} s"
 
 
 def main() -> None:
@@ -261,13 +247,13 @@ def main() -> None:
     cases = run(chosen.count, chosen.first)
     escapes = [found for found in cases if found[3] not in (READ, REFUSED)]
     table = Table("ending", "files", READ, REFUSED, "escaped")
-    counts = Counter((ending, found if found in (READ, REFUSED) else "escaped") for _, ending, _, found in cases)
-    for ending in [*sorted({ending for ending, _ in counts}), None]:
-        own = [
-            sum(n for (its, found), n in counts.items() if found == column and ending in (its, None))
-            for column in (READ, REFUSED, "escaped")
-        ]
-        table.add_row(ending or "all", str(sum(own)), *map(str, own))
+    counts = Counter((ending, found) for _, ending, _, found in cases)
+    for name in [*sorted({ending for ending, _ in counts}), "all"]:
+        files, read, refused = (
+            sum(n for (ending, found), n in counts.items() if name in (ending, "all") and kind in (found, ""))
+            for kind in ("", READ, REFUSED)
+        )
+        table.add_row(name, *map(str, (files, read, refused, files - read - refused)))
     Console().print(table)
     for number, ending, damage, found in escapes:
         print(f"{number} ({ending}, {damage}): {found}")

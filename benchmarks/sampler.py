@@ -9,19 +9,15 @@ import statistics
 import sys
 import time
 from itertools import count
-from pathlib import Path
 
 from rich.console import Console
 
-from assay import methods, models
+from assay import models
 from assay.core import config, runtime
 from assay.core.errors import AssayError, one_line_errors
-from assay.data.sets import prepared
-from assay.engine.context import TrainContext
 from assay.methods.trajectory.chain import TrajectoryUpdate
-from benchmarks.plain import finish, matrix_product_rate
+from benchmarks.engine import finish, matrix_product_rate, update_of
 
-PREPARED = Path("data/prepared")
 ARM, WARM_UP, SWEEPS, ROUNDS = "trajectory", 20, 4, 10
 
 
@@ -41,9 +37,7 @@ def measure(arm: str = ARM, sweeps: int = SWEEPS, rounds: int = ROUNDS) -> dict[
         AssayError: the arm is of another method.
     """
     device = runtime.set_up()
-    run = config.load().run(arm)
-    data = prepared.load(PREPARED, device, ("train", "validation"))
-    update = methods.make_update(TrainContext(run, data))
+    update = update_of(config.load().run(arm))
     if not isinstance(update, TrajectoryUpdate):
         raise AssayError(f"arms.{arm}: not an arm of the method trajectory")
     numbers = count()

@@ -1,8 +1,8 @@
 """`make torture`: kill the pipeline at random moments, start it again, and compare with an undisturbed run.
 
-In a temporary clone of the working tree with small parameters, the commands of `make repro` run once undisturbed, then
+In a temporary clone of the working tree with small parameters, the command `assay repro` runs once undisturbed, then
 in passes. A pass starts from nothing: no outputs, no caches, no database. The whole process group gets SIGKILL after a
-random time, the commands are started again, and so on until they end. Then outputs, dvc.lock and MLflow's runs must be
+random time, the command is started again, and so on until it ends. Then outputs, dvc.lock and MLflow's runs must be
 those of the undisturbed run, byte for byte except for timings and what is derived from them.
 """
 
@@ -20,7 +20,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
@@ -29,20 +29,14 @@ from assay.core.config import SEEDS_FILE
 from assay.core.config.blocks import NO_BLOCKS
 from assay.core.errors import AssayError, one_line_errors
 
-ADAM = {"name": "adam", "lr": 0.01}
-CLAIM = {
-    "id": "a",
-    "paper": "none",
-    "statement": "Equal.",
-    "metric": "accuracy",
-    "verdict": "not_worse",
-    "margin": 0.02,
-}
-PARAMS = {
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PARAMS: Mapping[str, Any] = {
     "seeds": [0, 1],
     "data": {"name": "digits", "validation": 200},
     "model": {"name": "mlp", "hidden": [16]},
-    "train": {"steps": 120, "batch_size": 32, "optimizer": ADAM, "evaluate_every": 40},
+    "train": {"steps": 120, "batch_size": 32, "optimizer": {"name": "adam", "lr": 0.01}, "evaluate_every": 40},
     "arms": {
         "hard": {"method": "hard_batches", "delta": 0.5},
         "line": {"method": "subspace", "shape": "line", "beta": 1.0},
@@ -54,9 +48,15 @@ PARAMS = {
         "rounds": {"1": {"after": "baseline"}, "2": {"after": "round-1"}},
         "controls": [2],
     },
-    "claims": [{**CLAIM, "arm": "hard", "against": "baseline"}],
-}
-COMMANDS = ("assay.cli.check", "assay.cli.repro", "stages.track")  # those of `make repro`
+    "claims": [
+        {
+            "id": "a", "paper": "none", "statement": "Equal.", "arm": "hard", "against": "baseline",
+            "metric": "accuracy", "verdict": "not_worse", "margin": 0.02,
+        }
+    ],
+}  # fmt: skip
+COMMAND = (sys.executable, "-m", "assay.cli", "repro")
+SETTINGS: dict[str, Any] = {"ASSAY_THREADS": "1", "ASSAY_JOBS": "2", "ASSAY_CHECKPOINT_SECONDS": "0.02"}
 STATE = (
     *("data/raw", "data/.raw.kept", "data/prepared", "data/predictions", "models", "metrics", ".assay"),
     *(".dvc/cache", ".dvc/tmp", "dvc.lock", "mlflow.db", "mlartifacts"),
@@ -90,9 +90,11 @@ class Clone:
     Args:
         source: the repository.
         folder: where the copy goes.
+        params: its params.yaml.
+        environment: variables that its commands have beside this process's, MLflow's and git's excepted.
     """
 
-    def __init__(self, source: Path, folder: Path) -> None:
+    def __init__(self, source: Path, folder: Path, params: Mapping[str, Any] = PARAMS, **environment: str) -> None:
         self.folder, self.log = folder, folder.with_suffix(".log")
         listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
         names = subprocess.run(listed, cwd=source, capture_output=True, check=True, text=True).stdout
@@ -100,7 +102,7 @@ class Clone:
             if not name.startswith(("metrics/", "dvc.lock")) and (source / name).exists():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source / name, folder / name)
-        files.write_json(folder / "params.yaml", PARAMS)
+        files.write_json(folder / "params.yaml", params)
         files.write_text(folder / SEEDS_FILE, NO_BLOCKS.text())
         subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "GIT_"))}
@@ -109,10 +111,8 @@ class Clone:
             "PYTHONPATH": os.pathsep.join([str(folder / "src"), str(folder)]),
             "DVC_NO_ANALYTICS": "1",
             "ASSAY_DEVICE": "cpu",
-            "ASSAY_THREADS": "1",
-            "ASSAY_JOBS": "2",
-            "ASSAY_CHECKPOINT_SECONDS": "0.02",
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+            **environment,
         }
 
     def reset(self) -> None:
@@ -126,12 +126,10 @@ class Clone:
 
     def run(self, seconds: float | None = None) -> int | None:
         """Run the pipeline; its exit code, or None where it was killed after `seconds`."""
-        script = " && ".join(f"{sys.executable} -m {module}" for module in COMMANDS)
         with self.log.open("w") as log:
             process = subprocess.Popen(
-                ["/bin/sh", "-c", script], cwd=self.folder, env=self.environment, stdout=log, stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
+                COMMAND, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
             try:
                 return process.wait(seconds)
             except subprocess.TimeoutExpired:
@@ -159,22 +157,21 @@ class Clone:
         noted = files.read_json(self.folder / "metrics/mlflow.json")
         keys = {one["name"]: one["key"] for one in [*noted["runs"].values(), noted["report"]]}
         with sqlite3.connect(self.folder / "mlflow.db") as database:
-            runs = database.execute("select run_uuid, name, status from runs where lifecycle_stage = 'active'")
-            for run, name, status in runs.fetchall():
-                own = {"run_uuid": run}
-                metrics = "select key, step, value from metrics where run_uuid = :run_uuid and key != 'seconds'"
-                tag = "select value from tags where run_uuid = :run_uuid and key = 'assay.key'"
+
+            def rows(query: str, run: str) -> list[Any]:
+                return sorted(map(list, database.execute(query, [run])), key=str)
+
+            active = "select run_uuid, name, status from runs where lifecycle_stage = 'active'"
+            for run, name, status in database.execute(active).fetchall():
+                folder = self.folder / "mlartifacts" / run
+                tags = rows("select value from tags where run_uuid = ? and key = 'assay.key'", run)
+                metrics = "select key, step, value from metrics where run_uuid = ? and key != 'seconds'"
                 about = {
                     "status": status,
-                    "key as noted": [keys.get(name)] == [row[0] for row in database.execute(tag, own)],
-                    "metrics": sorted(map(list, database.execute(metrics, own)), key=str),
-                    "parameters": sorted(
-                        map(list, database.execute("select key, value from params where run_uuid = :run_uuid", own))
-                    ),
-                    "artifacts": sorted(
-                        str(path.relative_to(self.folder / "mlartifacts" / run))
-                        for path in (self.folder / "mlartifacts" / run).rglob("*")
-                    ),
+                    "key as noted": tags == [[keys.get(name)]],
+                    "metrics": rows(metrics, run),
+                    "parameters": rows("select key, value from params where run_uuid = ?", run),
+                    "artifacts": sorted(str(path.relative_to(folder)) for path in folder.rglob("*")),
                 }
                 found.setdefault(f"MLflow run: {name}", []).append(about)
         command = [sys.executable, "-c", MODELS]
@@ -265,7 +262,7 @@ def main() -> int:
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="assay-torture-"))
     try:
-        found = campaign(Clone(Path.cwd(), folder / "clone"), given.kills, given.seed, given.minutes)
+        found = campaign(Clone(Path.cwd(), folder / "clone", **SETTINGS), given.kills, given.seed, given.minutes)
     except KeyboardInterrupt:
         shutil.rmtree(folder)
         raise

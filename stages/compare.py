@@ -42,7 +42,7 @@ def main(fail_on: str | None = None) -> int:
     decided = [one.model_copy(update=late) if one.id in registered.marked else one for one in decided]
     rows = summary.rows(evaluations)
     files.write_text(ROOT / summary.PATH, summary.csv_text(rows))
-    files.write_text(ROOT / seeds.PATH, seeds.text(evaluations, settings.claims))
+    files.write_text(ROOT / seeds.PATH, seeds.text(evaluations, params.claims))
     files.write_json(ROOT / METRICS, {arm: record.shown(one.record) for arm, one in evaluations.items()}, depth=1)
     files.write_json(ROOT / claims.PATH, [claim.model_dump(mode="json") for claim in decided], depth=2)
     plots.write(ROOT, rows, trained)

@@ -59,6 +59,14 @@ stages:
     outs: [metrics/mlflow.json: {cache: false, persist: true}]
 """
 FILL = "from pathlib import Path; from assay.pipeline import dvc; dvc.reproduce(Path.cwd())"
+SIDE_BY_SIDE = """
+from pathlib import Path
+from assay.core.errors import one_line_errors
+from assay.cli.repro import costs
+from assay.pipeline import side_by_side
+with one_line_errors():
+    side_by_side.reproduce(Path.cwd(), lambda: costs(Path.cwd()))
+"""
 STAGES = ["prepare", "train@a", "train@b", "evaluate@a", "evaluate@b", "compare", "track"]
 
 
@@ -77,8 +85,12 @@ class Tiny(Workspace):
         assert old in text
         path.write_text(text.replace(old, new))
 
+    def side_by_side(self, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        """What `assay repro` does, without the check and without MLflow."""
+        return self.run("python", "-c", SIDE_BY_SIDE, check=check, ASSAY_DEVICE="cpu", **environment)
+
     def ci_repro(self, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.run("python", "-m", "assay.cli.ci_repro", check=check)
+        return self.run("assay", "ci-repro", check=check)
 
     def repro(self) -> list[str]:
         """Run what CI runs; gives the stages that ran."""

@@ -58,8 +58,8 @@ def test_a_stage_stops_before_anything_runs(clone, command, wrong):
 
 def test_checking_says_the_same_without_running_anything(clone):
     clone.write({**PARAMS, "model": {"name": "lenet"}})
-    done = clone.run("python", "-m", "assay.cli.check", check=False)
+    done = clone.run("assay", "check", check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "model.name: unknown model 'lenet'; did you mean lenet_300_100?" in done.stderr
     clone.write(PARAMS)
-    assert "5 runs, 10 networks" in clone.run("python", "-m", "assay.cli.check").stdout
+    assert "5 runs, 10 networks" in clone.run("assay", "check").stdout

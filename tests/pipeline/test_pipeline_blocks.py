@@ -123,8 +123,9 @@ def test_a_block_of_the_baseline_reruns_the_chains_that_start_from_it(clone):
 
 
 def test_blocks_side_by_side_are_sets_of_their_own(clone):
-    code = "from pathlib import Path; from assay.pipeline import side_by_side as s, plan; root = Path.cwd();"
-    code += "print(sorted(map(sorted, s.units(root, [n for n in plan.make(root).unchanged if '_more@' in n]))))"
+    code = "from pathlib import Path; from assay.pipeline import dag, side_by_side as s, plan\n"
+    code += "with dag.opened(Path.cwd()) as repo:\n"
+    code += "    print(sorted(map(sorted, s.units(repo, [n for n in plan.make(repo).unchanged if '_more@' in n]))))"
     found = clone.run("python", "-c", code).stdout
     assert "['evaluate_more@hard-2', 'train_more@hard-2']" in found
     assert found.count("baseline_more@baseline-1") == 2  # its training and its evaluation, in the chain's own set

@@ -1,4 +1,4 @@
-"""What `python -m assay.cli.check` passes, DVC resolves into the stages asked for; what it refuses is one line.
+"""What `assay check` passes, DVC resolves into the stages asked for; what it refuses is one line.
 
 DVC resolves dvc.yaml in this process, and reads each parameter that a stage depends on as it would before running it.
 """

@@ -222,7 +222,7 @@ def test_a_second_run_executes_nothing_and_commits_nothing(branch, hub):
     assert branch.job("plan") == []
     assert output_of(branch) == "stages=0"
     assert EXPERIMENT["jobs"]["repro"]["if"] == "needs.plan.outputs.stages != '0'"  # so GitHub stops here; go on anyway
-    assert branch.run("python", "-m", "assay.cli.ci_commit", "--branch", "experiment").stdout.startswith("Nothing")
+    assert branch.run("assay", "ci-commit", "--branch", "experiment").stdout.startswith("Nothing")
     assert branch.run("git", "rev-parse", "HEAD").stdout == head
     assert len(hub.comments) == 2
 
@@ -233,7 +233,7 @@ def test_a_third_clone_reproduces_without_training(branch, origin):
     third.run("dvc", "pull", "--allow-missing", "train", "evaluate")
     assert third.bytes_of("models/long") == branch.bytes_of("models/long")
     assert third.bytes_of("data/predictions")["data/predictions/long.safetensors"]
-    assert json.loads(third.run("python", "-m", "assay.cli.plan", "--json").stdout)["steps"] == []
+    assert json.loads(third.run("assay", "plan", "--json").stdout)["steps"] == []
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)

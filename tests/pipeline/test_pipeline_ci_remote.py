@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-CI_REPRO = "python -m assay.cli.ci_repro"
+CI_REPRO = "assay ci-repro"
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def two_branches(filled, tmp_path_factory) -> list[Tiny]:
         clone.shell("git commit -qam change && git push -q origin HEAD")
     running = [
         subprocess.Popen(
-            ["bash", "-c", f"{CI_REPRO} && python -m assay.cli.ci_commit --branch {clone.folder.name}"],
+            ["bash", "-c", f"{CI_REPRO} && assay ci-commit --branch {clone.folder.name}"],
             cwd=clone.folder,
             env=clone.environment,
             stdout=subprocess.DEVNULL,
@@ -122,7 +122,7 @@ def test_a_branch_that_moved_on_is_left_alone(filled, tmp_path):
         clone.run("git", "checkout", "-qb", "moving")
     (slow.folder / "metrics/summary.csv").write_text("new\n")
     quick.shell("git commit -q --allow-empty -m meanwhile && git push -q origin HEAD")
-    done = slow.run("python", "-m", "assay.cli.ci_commit", "--branch", "moving", check=False)
+    done = slow.run("assay", "ci-commit", "--branch", "moving", check=False)
     assert done.returncode == 2
     assert "error: branch moving has moved on since this run began" in done.stderr
     assert (
@@ -149,7 +149,7 @@ def test_a_conflict_in_the_lock_is_solved_by_dropping_it(filled, two_branches, t
     for arm, steps in (("a", b"31"), ("b", b"32")):
         assert steps in (merging.folder / f"models/{arm}/weights").read_bytes()
     assert merging.run("git", "status", "--porcelain", "--untracked-files=no").stdout == ""
-    assert json.loads(merging.run("python", "-m", "assay.cli.plan", "--json").stdout)["steps"] == []
+    assert json.loads(merging.run("assay", "plan", "--json").stdout)["steps"] == []
 
 
 def _overwrite(path: Path, content: bytes) -> None:

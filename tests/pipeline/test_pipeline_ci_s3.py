@@ -49,7 +49,7 @@ def test_what_one_clone_computed_another_restores_over_s3_even_without_the_lock(
     first, origin = filled
     second = shell_pipeline.clone(origin, tmp_path / "second", **KEYS)
     (second.folder / "dvc.lock").unlink()
-    assert "prepare  restored from the remote" in second.run("python", "-m", "assay.cli.plan", "--remote").stdout
+    assert "prepare  restored from the remote" in second.run("assay", "plan", "--remote").stdout
     assert second.repro() == ["compare", "track"]
     for path in ("dvc.lock", "models/a/weights", "data/predictions/b", "metrics/summary.csv"):
         assert (second.folder / path).read_bytes() == (first.folder / path).read_bytes()

@@ -105,10 +105,10 @@ def test_so_does_the_pipeline_whose_own_files_a_full_disk_cuts_short(clone):
     whole = clone.bytes_of("models") | clone.bytes_of("metrics/evaluate")
     for room in (0, 200_000):
         with clone.full(room) as run:
-            done = run("-m", "assay.cli.repro", ASSAY_JOBS="2")
+            done = run("-m", "assay.cli", "repro", ASSAY_JOBS="2")
             assert done.returncode == 2
             assert "Traceback" not in done.stderr + done.stdout
-    clone.run("python", "-m", "assay.cli.repro", ASSAY_JOBS="2")
+    clone.run("assay", "repro", ASSAY_JOBS="2")
     assert clone.bytes_of("models") | clone.bytes_of("metrics/evaluate") == whole
 
 
@@ -180,7 +180,7 @@ def test_what_a_kill_leaves_of_dvcs_own_files_is_repaired(tiny, damage):
     before = lockfile.read(tiny.folder)
     damage(tiny)
     tiny.shell("rm -r models/a")
-    done = tiny.run("python", "-m", "assay.cli.repro", ASSAY_JOBS="1", ASSAY_DEVICE="cpu")
+    done = tiny.side_by_side(ASSAY_JOBS="1")
     assert ran(done.stdout) == []
     assert lockfile.read(tiny.folder) == before
     assert (tiny.folder / "models/a").exists()

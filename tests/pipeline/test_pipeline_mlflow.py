@@ -76,11 +76,11 @@ def test_a_port_that_cannot_be_used_is_one_line(clone):
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         port = str(listener.getsockname()[1])
-        taken = clone.run("python", "-m", "assay.cli.ui", check=False, PORT=port)
+        taken = clone.run("assay", "ui", check=False, PORT=port)
     assert (taken.returncode, taken.stdout) == (2, "")
     assert taken.stderr.startswith(f"error: PORT={port}: another program listens at this port; choose another")
     assert taken.stderr.count("\n") == 1
-    wrong = clone.run("python", "-m", "assay.cli.ui", check=False, PORT="web")
+    wrong = clone.run("assay", "ui", check=False, PORT="web")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     assert "http://127.0.0.1:5123/#/" in clone.run("python", "-m", "stages.track", PORT="5123").stdout
 

@@ -38,7 +38,7 @@ def meta(clone: Clone) -> dict:
 
 
 def reasons(clone: Clone) -> dict[str, list[str]]:
-    found = json.loads(clone.run("python", "-m", "assay.cli.plan", "--json").stdout)
+    found = json.loads(clone.run("assay", "plan", "--json").stdout)
     return {step["stage"]: [reason["text"] for reason in step["reasons"]] for step in found["steps"]}
 
 
@@ -60,7 +60,7 @@ def test_with_the_same_images_only_the_scan_runs_and_there_is_nothing_to_do(clon
     lock = clone.bytes_of("dvc.lock")
     assert clone.repro() == ["scan"]
     assert clone.bytes_of("dvc.lock") == lock
-    assert "Nothing to do: all 3 stages are up to date" in clone.run("python", "-m", "assay.cli.plan").stdout
+    assert "Nothing to do: all 3 stages are up to date" in clone.run("assay", "plan").stdout
 
 
 def test_a_deleted_and_a_replaced_image_are_seen(clone):

@@ -1,4 +1,4 @@
-"""`python -m assay.cli.plan`: what a change reruns and why, without the data; compared with what DVC then does."""
+"""`assay plan`: what a change reruns and why, without the data; compared with what DVC then does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def fresh(filled, tmp_path) -> Tiny:
 
 
 def plan(clone: Tiny, *arguments: str) -> dict:
-    return json.loads(clone.run("python", "-m", "assay.cli.plan", "--json", *arguments).stdout)
+    return json.loads(clone.run("assay", "plan", "--json", *arguments).stdout)
 
 
 def reasons(found: dict) -> dict[str, list[str]]:
@@ -32,7 +32,7 @@ def test_in_a_fresh_clone_nothing_reruns_and_the_data_is_elsewhere(fresh):
     assert sorted(found["unchanged"]) == sorted(shell_pipeline.STAGES)
     assert set(found["missing"].values()) == {None}
     assert set(found["missing"]) == {"prepare", "train@a", "train@b", "evaluate@a", "evaluate@b"}
-    text = fresh.run("python", "-m", "assay.cli.plan").stdout
+    text = fresh.run("assay", "plan").stdout
     assert "All 7 stages have results, but the data of 5 is not here" in text
     assert "`dvc pull` fetches them" in text
 
@@ -47,7 +47,7 @@ def test_a_parameter_reruns_its_arm_and_what_follows_and_dvc_does_the_same(fresh
         "track": ["train@a reruns", "compare reruns"],
     }
     assert [step["measured"] for step in found["steps"]] == [False, None, None, None]  # 7.5 s were for 10 steps
-    text = fresh.run("python", "-m", "assay.cli.plan").stdout
+    text = fresh.run("assay", "plan").stdout
     assert "4 of 7 stages run; what trains takes about 0 s, an estimate" in text
     assert not fresh.run("git", "status", "--porcelain", "--ignored", "--", "data", "models").stdout  # it ran nothing
     assert fresh.repro() == ["train@a", "evaluate@a", "compare", "track"]
@@ -73,7 +73,7 @@ def test_a_removed_arm_is_named(fresh):
     found = plan(fresh)
     assert found["removed"] == ["train@b", "evaluate@b"]
     assert "compare" in reasons(found)
-    assert "no longer in dvc.yaml: train@b, evaluate@b" in fresh.run("python", "-m", "assay.cli.plan").stdout
+    assert "no longer in dvc.yaml: train@b, evaluate@b" in fresh.run("assay", "plan").stdout
 
 
 def test_an_altered_metric_is_seen_and_a_missing_one_is_not_taken_for_a_change(fresh):
@@ -94,7 +94,7 @@ def test_what_was_computed_before_is_restored_from_the_cache_or_from_the_remote(
     fresh.repro()
     fresh.run("git", "checkout", "-q", "--", "dvc.lock", "metrics")
     assert restored(fresh) == {"train@a": "cache", "evaluate@a": "cache", "compare": None, "track": None}
-    assert "2 of 7 stages run, 2 are restored" in fresh.run("python", "-m", "assay.cli.plan").stdout
+    assert "2 of 7 stages run, 2 are restored" in fresh.run("assay", "plan").stdout
     other = shell_pipeline.clone(filled[1], tmp_path / "other")
     other.change("params.yaml", "steps: 10", "steps: 12")
     assert set(restored(other).values()) == {None}  # nobody asked the remote
@@ -120,17 +120,17 @@ def test_what_was_computed_before_is_restored_from_the_cache_or_from_the_remote(
 )
 def test_a_damaged_file_is_one_line(fresh, file, text, line):
     (fresh.folder / file).write_text(text)
-    done = fresh.run("python", "-m", "assay.cli.plan", check=False)
+    done = fresh.run("assay", "plan", check=False)
     assert done.returncode == 2
     assert line in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(fresh):
-    done = fresh.shell("python -m assay.cli.plan | true")
+    done = fresh.shell("assay plan | true")
     assert done.stderr == ""
 
 
 def test_an_unknown_revision_is_one_line(fresh):
-    done = fresh.run("python", "-m", "assay.cli.plan", "--since", "nowhere", check=False)
+    done = fresh.run("assay", "plan", "--since", "nowhere", check=False)
     assert (done.returncode, done.stderr) == (2, "error: no git revision 'nowhere' here; fetch it, or name another\n")

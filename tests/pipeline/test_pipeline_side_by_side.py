@@ -10,7 +10,7 @@ from shell_pipeline import STAGES, Tiny
 
 from assay.core import runtime
 from assay.core.errors import AssayError
-from assay.pipeline import side_by_side
+from assay.pipeline import dag, side_by_side
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def tiny(filled, tmp_path):
 
 
 def repro(tiny, jobs: str, check: bool = True):
-    return tiny.run("python", "-m", "assay.cli.repro", check=check, ASSAY_JOBS=jobs, ASSAY_DEVICE="cpu")
+    return tiny.side_by_side(check=check, ASSAY_JOBS=jobs)
 
 
 def wait_for_each_other(tiny) -> None:
@@ -42,9 +42,9 @@ def change_everything(tiny) -> None:
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # of a library of DVC's
 def test_units_share_nothing_and_leave_out_what_all_rest_on_or_what_gathers(tiny, monkeypatch):
     monkeypatch.chdir(tiny.folder)
-    found = side_by_side.units(tiny.folder, STAGES)
-    assert found == [["train@a", "evaluate@a"], ["train@b", "evaluate@b"]]
-    assert side_by_side.units(tiny.folder, ["train@b", "compare"]) == [["train@b"]]
+    with dag.opened(tiny.folder) as repo:
+        assert side_by_side.units(repo, STAGES) == [["train@a", "evaluate@a"], ["train@b", "evaluate@b"]]
+        assert side_by_side.units(repo, ["train@b", "compare"]) == [["train@b"]]
 
 
 def test_two_arms_run_at_the_same_time_each_on_its_share_of_the_threads(tiny):

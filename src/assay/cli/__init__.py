@@ -1,1 +1,163 @@
-"""The commands that people and CI type, one file each."""
+"""`assay COMMAND`: everything that a person or CI types. Only the chosen command's module is imported."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from assay.core.errors import AssayError, one_line_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Argument = tuple[tuple[str, ...], dict[str, Any]]
+
+ROOT = Path("dvc.yaml")  # stands in the root of a repository, where commands run
+VERDICTS = ("reproduced", "refuted", "negligible", "undecided", "by construction", "not tested here")
+
+
+class Command(NamedTuple):
+    """A subcommand."""
+
+    target: str  # module:function, which takes the arguments by name; what it returns is the exit code
+    help: str
+    arguments: tuple[Argument, ...] = ()
+    anywhere: bool = False  # whether it also runs outside a repository
+
+
+def _argument(*names: str, **options: Any) -> Argument:
+    return names, options
+
+
+def _flag(name: str, text: str, **options: Any) -> Argument:
+    return (name,), {"action": "store_true", "help": text, **options}
+
+
+def _number(least: float, above: bool = False) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = float(text)
+        if not (value > least if above else value >= least):
+            raise argparse.ArgumentTypeError(f"must be {f'above {least:g}' if above else f'{least:g} or more'}")
+        return value
+
+    return number
+
+
+_BASE = _argument("--base", default="main", help="branch or commit to compare with (%(default)s)")
+
+COMMANDS = {
+    "check": Command("assay.cli.check:main", "check params.yaml: one line for each thing wrong"),
+    "plan": Command(
+        "assay.cli.repro:plan",
+        "say which stages a change reruns, why, and how long they take; runs nothing, needs no data",
+        (
+            _argument("--since", metavar="REVISION", help="compare with the results of this git revision"),
+            _flag("--remote", "also ask the default remote what it can restore", dest="ask_remote"),
+            _flag("--json", "print JSON", dest="as_json"),
+        ),
+    ),
+    "repro": Command("assay.cli.repro:main", "run whatever a change touched, arms side by side, and track it"),
+    "decide": Command(
+        "assay.cli.decide:main",
+        "train more seeds where claims are undecided, as long as the time lasts; can be stopped and started at will",
+        (
+            _argument("--minutes", type=_number(0), default=60.0, help="for further seeds (%(default)s)"),
+            _flag("--dry", "print the plan alone"),
+        ),
+    ),
+    "preset": Command(
+        "assay.cli.preset:main",
+        "rewrite params.yaml by a preset; without a name, list the presets",
+        (_argument("name", nargs="?", help="of a file in presets/, without .yaml"),),
+    ),
+    "archive": Command(
+        "assay.cli.archive:main",
+        "keep a finished run in results/NAME/, in small files that belong in git",
+        (
+            _argument("name", help="of the folder; a claim that names it as its preset takes its verdict from there"),
+            _argument("--note", default="", help="what was shortened, for readers"),
+            _flag("--force", "replace another run of this name"),
+        ),
+    ),
+    "export": Command(
+        "assay.cli.export:main",
+        "write a trained network as a plain state dict, for `load_state_dict` of what assay.models.build returns",
+        (
+            _argument("model", type=Path, metavar="MODEL_DIR", help="a folder such as models/line"),
+            _argument("--variant", help="a variant (default: the first), or with --alpha a line or curve"),
+            _argument("--alpha", type=float, help="where on the line or curve, from 0 to 1"),
+            _argument("--seed", type=int, help="whose network (default: the first seed's)"),
+            _argument("--member", type=int, default=0, help="which member of a variant, from 0 (%(default)s)"),
+            _argument("--out", type=Path, required=True, help="the file to write: .safetensors, .pt or .pth"),
+            _argument("--data", type=Path, default=Path("data/prepared"), help="for batch norm (%(default)s)"),
+            _flag("--sparse", "leave zeros out; `assay.models.sparse.read` reads such a file"),
+        ),
+        anywhere=True,
+    ),
+    "experiments": Command("assay.cli.show:experiments", "compare what `dvc exp run` made: what differs"),
+    "track": Command("stages.track:main", "write to MLflow what it lacks of the results"),
+    "follow": Command(
+        "stages.track:stream",
+        "stream the curves of running trainings to MLflow",
+        (
+            _argument("--interval", type=_number(0, above=True), default=2.0, help="seconds a look (%(default)s)"),
+            _argument("--grace", type=_number(0), default=60.0, help="seconds to wait for a training (%(default)s)"),
+        ),
+    ),
+    "ui": Command("assay.cli.show:ui", "open MLflow on what was tracked, at the port that PORT names"),
+    "report": Command(
+        "stages.compare:main",
+        "write the report anew from what was evaluated",
+        (_argument("--fail-on", choices=VERDICTS, help="exit with code 1 when a claim has this verdict"),),
+    ),
+    "readme": Command(
+        "assay.report.readme:main",
+        "copy the figures of the results into README.md and docs/",
+        (_flag("--check", "change nothing; exit with code 1 when one is out of date"),),
+    ),
+    "models": Command("assay.cli.show:models", "print the table of docs/models.md", anywhere=True),
+    "ci-plan": Command("assay.cli.ci:plan", "CI: comment which stages the branch reruns; needs no data", (_BASE,)),
+    "ci-repro": Command("assay.cli.ci:repro", "CI: run those stages, take all else from the DVC remote, push"),
+    "ci-commit": Command(
+        "assay.cli.ci:commit",
+        "CI: commit dvc.lock and the metrics",
+        (_argument("--branch", required=True, help="the branch to push to"),),
+    ),
+    "ci-track": Command("assay.cli.ci:track", "CI: write to MLflow what it lacks"),
+    "ci-report": Command("assay.cli.ci:report", "CI: comment what changed; 1 where a claim regressed", (_BASE,)),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a subcommand and exit with its code."""
+    parser = argparse.ArgumentParser("assay", description="Test what papers on training image classifiers promise.")
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
+    for name, command in COMMANDS.items():
+        own = commands.add_parser(name, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}.")
+        for names, options in command.arguments:
+            own.add_argument(*names, **options)
+    given = vars(parser.parse_args(arguments))
+    name = given.pop("command")
+    with one_line_errors():
+        if not (COMMANDS[name].anywhere or ROOT.is_file()):
+            raise AssayError(f"{Path.cwd()}: no {ROOT} here; run `assay {name}` in the root of the repository")
+        _use_library_of_folder()
+        gc.set_threshold(100_000, 50, 100)  # DVC's index is a million objects, none of them garbage
+        module, _, function = COMMANDS[name].target.partition(":")
+        sys.exit(getattr(import_module(module), function)(**given))
+
+
+def _use_library_of_folder() -> None:
+    """Have the stages and the library of this folder run, also where the environment is that of another clone."""
+    own = Path("src/assay").resolve()
+    if (own / "cli").is_dir() and not own.samefile(Path(__file__).parents[1]):
+        path = os.pathsep.join([str(own.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+        command = [sys.executable, "-m", "assay.cli", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, "PYTHONPATH": path})  # noqa: S606 (no shell is wanted)
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # a console script does not have it; `stages` lies there

@@ -1,4 +1,4 @@
-"""`python -m assay.cli.archive NAME`: keep a finished run in `results/NAME/`, in small files that belong in git.
+"""`assay archive NAME`: keep a finished run in `results/NAME/`, in small files that belong in git.
 
 The folder holds params.yaml (and seeds.yaml), claims.json, summary.csv, evaluate/, run.json (commit, machine, seconds)
 and a README.md. Models and predictions are not kept. `assay.analysis.archives` reads it.
@@ -6,20 +6,17 @@ and a README.md. Models and predictions are not kept. `assay.analysis.archives` 
 
 from __future__ import annotations
 
-import argparse
-import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.analysis import archives, claims
 from assay.core import config, files
 from assay.core.config.parsing import LONGEST_NAME
-from assay.core.errors import AssayError, one_line_errors
+from assay.core.errors import AssayError
 from assay.core.plain import read_json
-from assay.pipeline import plan
+from assay.pipeline import dag, plan
 from assay.pipeline.reasons import Reason
 from assay.report import report, summary, verdicts
 from assay.scoring import record
@@ -37,13 +34,7 @@ UNSEEN = (Reason("file", str(archives.FOLDER)),)  # of `compare`: an archived ru
 
 
 def main(name: str, note: str = "", force: bool = False, root: Path = Path()) -> None:
-    """Archive the run whose results are in `metrics/`.
-
-    Args:
-        name: of the folder under `results/`.
-        note: what was shortened or differs from the preset, for readers.
-        force: replace a folder of this name that holds another run.
-        root: of the repository.
+    """Archive the run whose results are in `metrics/` as `results/<name>/`; `force` replaces another run there.
 
     Raises:
         AssayError: the name is unusable or taken, or the run is not finished.
@@ -132,31 +123,16 @@ def _run(root: Path, note: str) -> dict[str, Any]:
 
 
 def _git(root: Path, *command: str) -> str:
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    done = subprocess.run(["git", *command], cwd=root, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise AssayError(f"git {command[0]}: {done.stderr.strip().splitlines()[-1]}; an archive names the commit")
-    return done.stdout.rstrip("\n")
+    try:
+        return dag.git(root, *command).rstrip("\n")
+    except AssayError as error:
+        raise AssayError(f"{error}; an archive names the commit") from None
 
 
 def _content(folder: Path) -> dict[str, Any]:
     """All files by name; of run.json and its README what does not depend on the commit."""
-    found: dict[str, Any] = {
-        str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
-    }
-    found.pop(README, None)  # follows from the others
+    kept = (path for path in folder.rglob("*") if path.is_file() and path.name != README)  # it follows from the others
+    found: dict[str, Any] = {str(path.relative_to(folder)): path.read_bytes() for path in kept}
     run = files.read_json(folder / archives.RUN) if (folder / archives.RUN).exists() else {}
     found[archives.RUN] = {key: value for key, value in run.items() if key not in OF_THE_COMMIT}
     return found
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Keep a finished run in results/NAME/.")
-    parser.add_argument(
-        "name", help="of the folder; one that a claim of params.yaml names as its preset gives its verdict"
-    )
-    parser.add_argument("--note", default="", help="what was shortened, for readers")
-    parser.add_argument("--force", action="store_true", help="replace another run of this name")
-    with one_line_errors():
-        arguments = parser.parse_args()
-        main(arguments.name, arguments.note, arguments.force)

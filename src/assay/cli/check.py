@@ -1,4 +1,4 @@
-"""`python -m assay.cli.check`: check params.yaml and seeds.yaml, with one line for each thing wrong.
+"""`assay check`: params.yaml and seeds.yaml, with one line for each thing wrong.
 
 What it passes runs: DVC resolves the stages, each of them accepts its parameters, and every claim can be decided.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from assay.core import config, runtime
-from assay.core.errors import AssayError, one_line_errors
+from assay.core.errors import AssayError
 from assay.data import folder, listing, preparation, raw
 from assay.data.sets.images import Images
 from assay.methods import checks
@@ -29,6 +29,15 @@ def main() -> None:
     Raises:
         AssayError: something is wrong.
     """
+    print(passed()[0])
+
+
+def passed() -> tuple[str, bool]:
+    """What `main` says, and whether it holds as long as the files and the code: own images may change without them.
+
+    Raises:
+        AssayError: something is wrong.
+    """
     params = config.load()
     needed = PIPELINE.is_file() and str(config.SEEDS_FILE) in PIPELINE.read_text(encoding="utf-8")
     if needed and not config.SEEDS_FILE.is_file():
@@ -38,7 +47,8 @@ def main() -> None:
     runtime.check()
     runs = [*params.runs(), *config.block_runs(params)]
     networks = sum(len(run.seeds) for run in runs)
-    print(f"{config.PARAMS_FILE}: fine; {params.data.name}, {len(runs)} runs, {networks} networks")
+    said = f"{config.PARAMS_FILE}: fine; {params.data.name}, {len(runs)} runs, {networks} networks"
+    return said, params.data.side is None
 
 
 def own_images(data: Data) -> tuple[Images, int] | None:
@@ -56,8 +66,3 @@ def own_images(data: Data) -> tuple[Images, int] | None:
     raw.check_validation(data, {split: len(found) for split, found in labels.items()}, str(root))
     held_out = preparation.held_out(np.array(labels["train"]), data, names)
     return Images(3, data.side, data.side, len(names)), len(labels["train"]) - len(held_out)
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        main()

@@ -51,7 +51,7 @@ class Costing:
         digest, device = run.digest(self._params.data.name), runtime.device_name()
         own = self._timed.get(run.name)
         if own and (own["run"], own["seeds"]) == (digest, len(run.seeds)) and _is_here(own, device):
-            return Cost(_seconds(own), measured=True)
+            return Cost(own["seconds"] + own.get("start_up_seconds", 0.0), measured=True)
         of_sample = self._flops_per_sample(run)
         if of_sample is None:
             return None
@@ -101,15 +101,6 @@ class Costing:
         return self._product
 
 
-def of(root: Path) -> dict[str, Cost]:
-    """The cost of every training stage of the repository at `root`.
-
-    Raises:
-        AssayError: params.yaml or seeds.yaml is wrong.
-    """
-    return Costing(root, config.load(root / config.PARAMS_FILE)).by_stage()
-
-
 def _timed(root: Path) -> dict[str, dict[str, Any]]:
     """What was timed, by what was trained: in the copy that git holds, and here since.
 
@@ -128,10 +119,6 @@ def _is_timing(content: Any) -> bool:
     with suppress(TypeError, KeyError):
         return bool(content["flops"] > 0 and content["seconds"] > 0 and "run" in content)
     return False
-
-
-def _seconds(timing: Mapping[str, Any]) -> float:
-    return float(timing["seconds"]) + float(timing.get("start_up_seconds", 0))
 
 
 def _is_here(timing: Mapping[str, Any], device: str) -> bool:

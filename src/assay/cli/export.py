@@ -1,4 +1,4 @@
-"""`python -m assay.cli.export MODEL_DIR --variant line --alpha 0.3 --out FILE`: a network as a plain state dict.
+"""`assay export MODEL_DIR --variant line --alpha 0.3 --out FILE`: a network as a plain state dict.
 
 The file loads with `load_state_dict` into what `assay.models.build` returns: `torch.load` reads a `.pt`,
 `safetensors.torch.load_file` a `.safetensors`. What is exported is a member of a variant, or with `--alpha` the network
@@ -7,7 +7,6 @@ at any place on a line or curve that the arm trained.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +16,13 @@ from safetensors.torch import save_file
 from assay import models
 from assay.core import files
 from assay.core.config.parsing import suggestion
-from assay.core.errors import AssayError, one_line_errors
+from assay.core.errors import AssayError
 from assay.data.sets import prepared
 from assay.data.sets.images import Images
 from assay.engine import batch_norm
 from assay.methods.subspace import geometry
-from assay.models import artifact, sparse
+from assay.models import artifact
+from assay.models import sparse as sparse_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 PREPARED = Path("data/prepared")
 
 
-def member(trained: Artifact, variant: str, seed: int, number: int = 0) -> dict[str, Tensor]:
+def state_of(trained: Artifact, variant: str, seed: int, number: int = 0) -> dict[str, Tensor]:
     """The state dict of one network of a variant.
 
     Args:
@@ -131,28 +131,26 @@ def _buffers(
     return {name: tensor[0] for name, tensor in found.items()}
 
 
-def main() -> None:
-    """Read a model, write one of its networks."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, metavar="MODEL_DIR", help="a folder such as models/line")
-    parser.add_argument("--variant", help="a variant (default: the first), or with --alpha a line or curve")
-    parser.add_argument("--alpha", type=float, help="where on the line or curve, from 0 to 1")
-    parser.add_argument("--seed", type=int, help="whose network (default: the first seed's)")
-    parser.add_argument("--member", type=int, default=0, help="which member of a variant, from 0 (%(default)s)")
-    parser.add_argument("--out", type=Path, required=True, help="the file to write: .safetensors, .pt or .pth")
-    parser.add_argument("--data", type=Path, default=PREPARED, help="the prepared data, for batch norm (%(default)s)")
-    parser.add_argument("--sparse", action="store_true", help="leave zeros out; read it by `assay.models.sparse.read`")
-    given = parser.parse_args()
-    trained = artifact.read(given.model)
-    seed = trained.manifest.seeds[0] if given.seed is None else given.seed
-    if given.alpha is None:
-        state = member(trained, given.variant or next(iter(trained.manifest.variants)), seed, given.member)
+def main(
+    model: Path,
+    out: Path,
+    variant: str | None = None,
+    alpha: float | None = None,
+    seed: int | None = None,
+    member: int = 0,
+    data: Path = PREPARED,
+    sparse: bool = False,
+) -> None:
+    """Read a model, write one of its networks; `seed` and `variant` are by default its first.
+
+    Raises:
+        AssayError: as `state_of`, `at` and `write`.
+    """
+    trained = artifact.read(model)
+    whose = trained.manifest.seeds[0] if seed is None else seed
+    if alpha is None:
+        state = state_of(trained, variant or next(iter(trained.manifest.variants)), whose, member)
     else:
-        state = at(trained, given.variant or next(iter(trained.manifest.sweeps), ""), given.alpha, seed, given.data)
-    (sparse.write if given.sparse else write)(given.out, state)
-    print(f"{given.out}: {sum(tensor.numel() for tensor in state.values())} numbers in {len(state)} tensors")
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        main()
+        state = at(trained, variant or next(iter(trained.manifest.sweeps), ""), alpha, whose, data)
+    (sparse_files.write if sparse else write)(out, state)
+    print(f"{out}: {sum(tensor.numel() for tensor in state.values())} numbers in {len(state)} tensors")

@@ -1,4 +1,4 @@
-"""`python -m assay.cli.preset NAME`: put a preset's sections in the place of params.yaml's own.
+"""`assay preset NAME`: put a preset's sections in the place of params.yaml's own.
 
 A preset is a file presets/NAME.yaml with some of the top-level keys of params.yaml. Each replaces that section as a
 whole, comments included; every other line of params.yaml stays as it is. The result is checked before it is written.
@@ -7,18 +7,16 @@ What is trained and what is claimed of it (`EXPERIMENT`) are replaced together, 
 
 from __future__ import annotations
 
-import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from ruamel.yaml import YAML
 
 from assay.cli.costing import Costing
 from assay.core import config, files
 from assay.core.config import SEEDS_FILE
 from assay.core.config.blocks import NO_BLOCKS
 from assay.core.config.parsing import parse, suggestion
-from assay.core.errors import AssayError, one_line_errors
+from assay.core.errors import AssayError
 from assay.core.plain import text_of, yaml_of
 from assay.methods import checks
 from assay.pipeline.wording import duration
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path("presets")
 EXPERIMENT = ("arms", "lottery", "claims")
+KEY = re.compile(r"(?:^#.*\n)*(?P<line>^(?P<key>[^\s#{\[-][^:\n]*):)", re.MULTILINE)  # with the comments right above it
 
 
 def names(folder: Path = FOLDER) -> list[str]:
@@ -49,10 +48,7 @@ def read(name: str, folder: Path = FOLDER) -> str:
 def overlaid(params: str, preset: str, where: str) -> str:
     """The text of params.yaml with the preset's sections in the places of its own; a section it lacks comes last.
 
-    Args:
-        params: the text of params.yaml.
-        preset: the text of the preset.
-        where: the preset's file, for messages.
+    `where` names the preset's file in messages.
 
     Raises:
         AssayError: a text is no YAML, the result is not a valid params.yaml, or the preset says in part only what is
@@ -63,9 +59,8 @@ def overlaid(params: str, preset: str, where: str) -> str:
     if 0 < len(missing) < len(EXPERIMENT):
         together = ", ".join(EXPERIMENT)
         raise AssayError(f"{where}: {missing[0]}: missing; a preset replaces {together} together, or none of them")
-    own, others = _sections(params), _sections(preset)
-    blocks = [others.get(key, own[key]) for key in own] + [others[key] for key in others if key not in own]
-    text = _head(params) + "".join(block if block.endswith("\n") else f"{block}\n" for block in blocks)
+    blocks = _sections(params) | {key: block for key, block in _sections(preset).items() if key}
+    text = "".join(block if block.endswith("\n") or not block else f"{block}\n" for block in blocks.values())
     if not _is(text, {**old, **new}):
         raise AssayError(f"{where}: each top-level key must begin a line of its own, there and in {config.PARAMS_FILE}")
     try:
@@ -103,37 +98,21 @@ def _is(text: str, content: dict[str, Any]) -> bool:
 
 
 def _sections(text: str) -> dict[str, str]:
-    """The lines of each top-level key, comments right above it included; the first key's are the head of the file."""
-    lines = text.splitlines(keepends=True)
-    keys = [(key.value, key.start_mark.line) for key, _ in YAML().compose(text).value]
-    starts = [keys[0][1], *(_first_comment(lines, line) for _, line in keys[1:])]
-    return {
-        key: "".join(lines[start:end]) for (key, _), start, end in zip(keys, starts, [*starts[1:], None], strict=True)
-    }
-
-
-def _head(text: str) -> str:
-    """What stands above the first key."""
-    first, _ = YAML().compose(text).value[0]
-    return "".join(text.splitlines(keepends=True)[: first.start_mark.line])
-
-
-def _first_comment(lines: list[str], line: int) -> int:
-    """The first of the comment lines that stand right above a line, or the line itself."""
-    while lines[line - 1].startswith("#"):
-        line -= 1
-    return line
+    """The lines of each top-level key, with the comments right above it; under "" what stands above the first key."""
+    found = list(KEY.finditer(text))
+    starts = [*(one.start() if number else one.start("line") for number, one in enumerate(found)), len(text)]
+    sections = {"": text[: starts[0]]}
+    for one, start, end in zip(found, starts[:-1], starts[1:], strict=True):
+        sections[one["key"].strip("'\"")] = text[start:end]
+    return sections
 
 
 def cost(params: config.Params) -> str:
     """What all trainings of a params.yaml take here, one after the other; unknown for own images not prepared yet."""
     found = Costing(Path(), params).by_stage(params.runs())
-    known = len(found) == len(params.runs())
-    return (
-        f"about {duration(sum(cost.seconds for cost in found.values()))} of training here"
-        if known
-        else "an unknown time"
-    )
+    if len(found) < len(params.runs()):
+        return "an unknown time"
+    return f"about {duration(sum(cost.seconds for cost in found.values()))} of training here"
 
 
 def listing() -> Iterator[str]:
@@ -150,7 +129,7 @@ def listing() -> Iterator[str]:
 
 def main(name: str | None) -> None:
     """Apply a preset, or list them all."""
-    if name is None:
+    if not name:
         print("Presets, and what they take (apply one with: make preset NAME=...):")
         for line in listing():
             print(line, flush=True)
@@ -158,10 +137,3 @@ def main(name: str | None) -> None:
     apply(name)
     print(f"{config.PARAMS_FILE}: rewritten by {FOLDER / name}.yaml; git diff shows how, git checkout undoes it")
     print(f"It takes {cost(config.load())}; `make plan` shows each stage")
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Rewrite params.yaml by a preset; without a name, list the presets.")
-    parser.add_argument("name", nargs="?", help="of a file in presets/, without .yaml")
-    with one_line_errors():
-        main(parser.parse_args().name or None)

@@ -66,7 +66,7 @@ def read(path: Path) -> dict[str, Tensor]:
             flat[torch.from_numpy(left)] = values
             state[name] = flat.reshape(shape)
     except FileNotFoundError:
-        raise AssayError(f"{path}: not found; `python -m assay.cli.export --sparse` writes such files") from None
+        raise AssayError(f"{path}: not found; `assay export --sparse` writes such files") from None
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise AssayError(f"{path}: damaged ({error}); export it again") from None
     return state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,11 @@ def in_order(repo: Any) -> list[Any]:
     return list(nx.lexicographical_topological_sort(graph, key=lambda stage: place[stage.addressing]))
 
 
+def recorded(stages: Sequence[Any]) -> dict[str, Any]:
+    """The entries of dvc.lock by stage, as DVC has read them; none where there is no such file."""
+    return dict(stages[0].dvcfile.lockfile_contents.get("stages", {})) if stages else {}
+
+
 def gathering(stages: Sequence[Any]) -> list[Any]:
     """The stages that read a whole folder into which several stages write: `compare` and `track`.
 
@@ -57,8 +63,9 @@ def git(root: Path, *arguments: str) -> str:
     Raises:
         AssayError: it fails; the line holds git's own reason.
     """
+    command, environment = ["git", *arguments], {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     done = subprocess.run(
-        ["git", *arguments], cwd=root, capture_output=True, encoding="utf-8", errors="replace", check=False
+        command, cwd=root, env=environment, capture_output=True, encoding="utf-8", errors="replace", check=False
     )
     if done.returncode:
         reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"

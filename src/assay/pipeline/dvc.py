@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 REPRO = ("repro", "--pull", "--allow-missing")
 MOST_TARGETS = 8  # DVC takes almost a second for each target, and five for all stages at once
 TRACK = "track"  # the stage
-DONE_FILE = ".assay/ci/done.json"
+DONE_FILE, TRACKED_FILE = ".assay/ci/done.json", ".assay/ci/tracked.json"
 
 
 @dataclass
@@ -132,21 +133,27 @@ def write_done(root: Path, done: Done, seconds: float, store: str) -> None:
         seconds: in all.
         store: which MLflow store `track` wrote to, where it ran.
     """
-    tracked = {"store": store if TRACK in done.ran else "", "lock": files.file_digest(root / lockfile.NAME)}
-    files.write_json(root / DONE_FILE, {**asdict(done), "seconds": seconds, "tracked": tracked})
+    files.write_json(root / DONE_FILE, {**asdict(done), "seconds": seconds})
+    if TRACK in done.ran:
+        write_tracked(root, store)
+
+
+def write_tracked(root: Path, store: str) -> None:
+    """Keep that this store has what dvc.lock records now."""
+    files.write_json(root / TRACKED_FILE, {"store": store, "lock": files.file_digest(root / lockfile.NAME)})
 
 
 def is_tracked(root: Path, store: str) -> bool:
-    """Whether the last run's `track` wrote to this very store what dvc.lock records now.
+    """Whether `track` wrote to this very store what dvc.lock records now.
 
     Args:
         root: the repository's root.
         store: which one; empty where it is not there.
     """
-    tracked = (read_done(root) or {}).get("tracked", {})
-    if not store or tracked.get("store") != store:
-        return False
-    return bool(tracked["lock"] == files.file_digest(root / lockfile.NAME))
+    with suppress(OSError, ValueError):
+        lock = files.file_digest(root / lockfile.NAME)
+        return bool(store and files.read_json(root / TRACKED_FILE) == {"store": store, "lock": lock})
+    return False
 
 
 def read_done(root: Path) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.core import files
-from assay.pipeline import dag, lockfile, reasons, restore
+from assay.pipeline import dag, reasons, restore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,40 +35,24 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True)
 class Step:
-    """A stage that DVC would not skip.
-
-    Attributes:
-        stage: its name.
-        reasons: why, at least one.
-        restored: `cache` or `remote` where its outputs come from there and it does not run; else None.
-        cost: of its training; None where that is unknown, or it does not train.
-    """
+    """A stage that DVC would not skip."""
 
     stage: str
-    reasons: tuple[Reason, ...]
-    restored: restore.Source | None
-    cost: Cost | None
+    reasons: tuple[Reason, ...]  # at least one
+    restored: restore.Source | None  # where its outputs come from, so that it does not run
+    cost: Cost | None  # of its training; None where that is unknown, or it does not train
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What `dvc repro --pull --allow-missing` would do.
+    """What `dvc repro --pull --allow-missing` would do."""
 
-    Attributes:
-        steps: the stages that it would not skip, in the order in which it takes them.
-        unchanged: those that it skips.
-        missing: of these, the ones whose data is not here, and whether the local cache has it (`cache`) or not (None).
-        removed: stages that dvc.lock knows and dvc.yaml no longer has.
-        remote: whether a default remote is configured.
-        anew: seconds of the trainings whose data is neither here nor in the local cache; None where unknown.
-    """
-
-    steps: tuple[Step, ...]
-    unchanged: tuple[str, ...]
-    missing: Mapping[str, restore.Source | None]
-    removed: tuple[str, ...]
-    remote: bool
-    anew: float | None = None
+    steps: tuple[Step, ...]  # the stages that it would not skip, in the order in which it takes them
+    unchanged: tuple[str, ...]  # those that it skips
+    missing: Mapping[str, restore.Source | None]  # of these, those without data here; whether the local cache has it
+    removed: tuple[str, ...]  # stages that dvc.lock knows and dvc.yaml no longer has
+    remote: bool  # whether a default remote is configured
+    anew: float | None = None  # seconds of the trainings whose data is neither here nor in the local cache
 
     @property
     def running(self) -> tuple[Step, ...]:
@@ -95,8 +79,8 @@ def make(
         AssayError: a file of the pipeline cannot be read, or the remote cannot be reached.
     """
     with dag.opened(where) if isinstance(where, Path) else nullcontext(where) as repo:
-        entries = lockfile.read(Path(repo.root_dir)) if since is None else since
         stages = dag.in_order(repo)
+        entries = dag.recorded(stages) if since is None else since
         for stage in stages:
             _fill(stage, entries.get(stage.addressing))
         with restore.remote_of(repo) if ask_remote else nullcontext() as remote:
@@ -139,11 +123,11 @@ def _steps(
     find: Callable[[Any, Mapping[str, str | None]], restore.Restored | None],
     results_count: bool,
 ) -> list[Step]:
-    made = dag.producers(stages)
+    made, digests = dag.producers(stages), dict[str, Any]()
     written: dict[str, tuple[str, str | None]] = {}  # path: the stage that will write it, the digest it will have
     steps = []
     for stage in stages:
-        why = reasons.own(stage, entries.get(stage.addressing), made, results_count)
+        why = reasons.own(stage, entries.get(stage.addressing), made, digests, results_count)
         why += _images(stage, results_count)
         before = _upstream(stage, written)
         why = [one for one in why if one.kind != "file" or not _touches(one.what, written)]  # said by what follows
@@ -151,8 +135,8 @@ def _steps(
         if not why:
             continue
         found = find(stage, {path: digest for path, (_, digest) in written.items()})
-        digests = found.digests if found else {}
-        written |= {out.def_path: (stage.addressing, digests.get(out.def_path)) for out in stage.outs}
+        restored = found.digests if found else {}
+        written |= {out.def_path: (stage.addressing, restored.get(out.def_path)) for out in stage.outs}
         if stage.addressing == REGISTER:
             _foresee(stages, written)
         steps.append(Step(stage.addressing, tuple(why), found.source if found else None, None))

@@ -1,6 +1,6 @@
-"""`python -m assay.pipeline.quick_dvc`: DVC's command line without two habits that take minutes in a long pipeline.
+"""`python -m assay.pipeline.quick_dvc`: DVC's command line without habits that take minutes in a long pipeline.
 
-DVC parses params.yaml anew for each stage that depends on a part of it; and after each stage it parses all of dvc.lock
+For each stage DVC parses params.yaml anew, and walks all of it for each key; after each stage it parses all of dvc.lock
 with its comments and writes it all, five seconds for the default's, while no other stage may write. Here the former is
 parsed once, and again when it was changed, and in the latter the stage's own entry is replaced. dvc.lock ends with the
 same bytes.
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 HEAD = "schema: '2.0'\nstages:\n"
+PATTERNS, MISSING = "*?[", object()
 NEXT = re.compile(r"^ {0,2}[^ \n]", re.MULTILINE)  # where a stage's entry ends
 
 
@@ -29,7 +30,7 @@ def quick() -> Iterator[None]:
     from dvc.dependency import param
     from dvc.dvcfile import Lockfile
 
-    load, dump = param.load_path, Lockfile.dump_stages
+    load, read, dump = param.load_path, param.read_param_file, Lockfile.dump_stages
     known: dict[str, tuple[Any, Any]] = {}
 
     def load_once(path: str, fs: Any, **options: Any) -> Any:
@@ -41,15 +42,30 @@ def quick() -> Iterator[None]:
             known[path] = (state, load(path, fs, **options))
         return known[path][1]
 
+    def read_keys(fs: Any, path: str, keys: Sequence[str] | None = None, flatten: bool = False, **options: Any) -> Any:
+        if not (keys and flatten) or any(set(key) & set(PATTERNS) for key in keys):
+            return read(fs, path, keys, flatten, **options)
+        content = load_once(path, fs, **options)
+        return {key: value for key in keys if (value := _at(content, key)) is not MISSING}
+
     def dump_entries(lockfile: Any, stages: Sequence[Any], **options: Any) -> None:
         if not _dump_entries(lockfile, stages, **options):
             dump(lockfile, stages, **options)
 
-    param.load_path, Lockfile.dump_stages = load_once, dump_entries
+    param.load_path, param.read_param_file, Lockfile.dump_stages = load_once, read_keys, dump_entries
     try:
         yield
     finally:
-        param.load_path, Lockfile.dump_stages = load, dump
+        param.load_path, param.read_param_file, Lockfile.dump_stages = load, read, dump
+
+
+def _at(content: Any, key: str) -> Any:
+    """The value under `a.b`; MISSING where there is none."""
+    for part in key.split("."):
+        if not isinstance(content, dict) or part not in content:
+            return MISSING
+        content = content[part]
+    return content
 
 
 def _dump_entries(lockfile: Any, stages: Sequence[Any], **options: Any) -> bool:

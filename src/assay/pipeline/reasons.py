@@ -6,37 +6,63 @@ fresh clone no data is there at all, and every result still stands.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from assay.pipeline import values
+from assay.core.plain import flat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A parameter that differs: its name and its values as text, `absent` where a side lacks it."""
+
+    name: str
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.old} → {self.new}"
+
+
+def changes(old: Any, new: Any) -> list[Change]:
+    """What differs between two states of params.yaml, or of a part of it; a value of another type differs.
+
+    Entries of lists are told apart by their `id` where they have one (claims), and else the list is one value (seeds).
+    """
+    before, after = ({name: _shown(value) for name, value in flat(side, ids=True)} for side in (old, new))
+    both = ((name, before.get(name, ABSENT), after.get(name, ABSENT)) for name in dict.fromkeys((*before, *after)))
+    return [Change(*one) for one in both if one[1] != one[2]]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except ValueError:
+            return value or '""'
+    return json.dumps(value, ensure_ascii=False, default=str)
+
 
 @dataclass(frozen=True)
 class Reason:
-    """One thing that makes a stage stale.
-
-    Attributes:
-        kind: what it is: the stage is new, its command changed, a parameter, a file it reads, the user's own images, a
-            stage before it, or a file it wrote.
-        what: the parameter, file or stage; of the images the file with their digest.
-        old: a parameter's value when the stage ran last; else empty.
-        new: its value now; else empty.
-    """
+    """One thing that makes a stage stale: `upstream` is a stage before it, `output` a file that it wrote itself."""
 
     kind: Literal["new", "command", "parameter", "file", "images", "upstream", "output"]
-    what: str
-    old: str = ""
+    what: str  # the parameter, file or stage; of the user's own images the file with their digest
+    old: str = ""  # a parameter's value when the stage ran last
     new: str = ""
 
     def __str__(self) -> str:
         return {
             "new": "it never ran",
             "command": f"its command is now `{self.what}`",
-            "parameter": str(values.Change(self.what, self.old, self.new)),
+            "parameter": str(Change(self.what, self.old, self.new)),
             "file": f"{self.what} changed",
             "images": f"your images are not those of {self.what}",
             "upstream": f"{self.what} reruns",
@@ -48,6 +74,7 @@ def own(
     stage: Any,
     entry: Mapping[str, Any] | None,
     made: Mapping[str, Sequence[tuple[Any, Any]]],
+    digests: dict[str, Any],
     results_count: bool = True,
 ) -> list[Reason]:
     """Why a stage is stale by itself, whatever the stages before it do.
@@ -56,6 +83,7 @@ def own(
         stage: as DVC resolves it, its dependencies filled from `entry`.
         entry: of dvc.lock; None where there is none.
         made: the outputs behind each dependency, as `dag.producers` gives them.
+        digests: of what was looked at, by path; filled here, since many stages depend on the same folders.
         results_count: whether a file that a stage wrote, and that is another one now, is a reason.
     """
     if entry is None:
@@ -65,18 +93,20 @@ def own(
         found.append(Reason("command", stage.cmd))
     for dep in stage.deps:
         if hasattr(dep, "read_params"):
-            differs = values.changes(dep.hash_info.value or {}, dep.read_params())
+            differs = changes(dep.hash_info.value or {}, dep.read_params())
             found += [Reason("parameter", one.name, one.old, one.new) for one in differs]
-        elif (results_count or not made[dep.fs_path]) and _differs(dep, made[dep.fs_path]):
+        elif (results_count or not made[dep.fs_path]) and _differs(dep, made[dep.fs_path], digests):
             found.append(Reason("file", dep.def_path))
     return found + [Reason("output", out.def_path) for out in stage.outs if results_count and altered(out)]
 
 
-def _differs(dep: Any, made: Sequence[tuple[Any, Any]]) -> bool:
-    state = dep.workspace_status().get(str(dep))
-    if not made or state is None:
-        return state is not None
-    if state == "deleted":  # not here; where the stage before it wrote this very path, what is recorded of both decides
+def _differs(dep: Any, made: Sequence[tuple[Any, Any]], digests: dict[str, Any]) -> bool:
+    if dep.fs_path not in digests:
+        digests[dep.fs_path] = dep.get_hash() if dep.exists else None
+    now = digests[dep.fs_path]
+    if not made or now == dep.hash_info:
+        return bool(now != dep.hash_info)
+    if now is None:  # not here; where the stage before it wrote this very path, what is recorded of both decides
         return any(out.fs_path == dep.fs_path and out.hash_info != dep.hash_info for out, _ in made)
     holds_others = any(out.fs_path.startswith(f"{dep.fs_path}/") for out, _ in made)
     return not holds_others or all(out.exists for out, _ in made)  # a folder with holes says nothing

@@ -23,12 +23,7 @@ Source = Literal["cache", "remote"]
 
 @dataclass(frozen=True)
 class Restored:
-    """A stage that need not run.
-
-    Attributes:
-        source: where its outputs are: in the local cache, or in the remote alone.
-        digests: of what comes out, by path.
-    """
+    """A stage that need not run: where its outputs are, in the local cache or in the remote alone; a digest by path."""
 
     source: Source
     digests: Mapping[str, str]

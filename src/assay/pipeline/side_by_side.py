@@ -11,12 +11,14 @@ import os
 import re
 import subprocess
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from threading import Event, Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from assay.core import runtime
+from assay.core import files, runtime
 from assay.core.errors import AssayError
-from assay.pipeline import dag, plan, recovery, warm, wording
+from assay.core.plain import yaml_of
+from assay.pipeline import dag, lockfile, plan, quick_dvc, warm, wording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -29,6 +31,7 @@ REGISTER = "register"  # writes down what will be claimed, before anything train
 FIRST = (REGISTER, "scan", "download", "prepare")  # every arm comes after them
 DVC = ("python", "-m", "assay.pipeline.quick_dvc", "--wait-for-lock", "repro")
 REASON = re.compile(r"error: ", re.IGNORECASE)
+ENTRY = re.compile(r"^  \S", re.MULTILINE)  # where a stage's entry begins in dvc.lock
 ADVICE = re.compile(r"To track the changes|\tgit add|To enable auto staging|\tdvc config|Use `dvc push`|Updating lock")
 
 
@@ -61,58 +64,49 @@ def reproduce(root: Path, costs: Callable[[], Mapping[str, Cost]] = dict) -> Non
         costs: gives what each stage's training takes, for the order and for the time left that is printed.
 
     Raises:
-        AssayError: a number of jobs or threads is none, or a stage failed. Those that ran beside it were finished, and
-            none was begun after it.
+        AssayError: `ASSAY_JOBS` or `ASSAY_THREADS` is no number, or a stage failed. Those that ran beside it were
+            finished, and none was begun after it.
     """
-    recovery.recover(root)
-    seconds = _ahead(root, costs)
-    if not seconds:
-        print("Nothing to do: all stages are up to date.")
+    recover(root)
+    with dag.opened(root) as repo:
+        found = plan.make(repo, costs=costs)
+        # those that DVC would not skip: the plan's, and those that stand but whose data is not here (a fresh clone)
+        restored = {step.stage: step.restored for step in found.steps} | dict(found.missing)
+        parts = units(repo, restored)
+    print(f"{wording.headline(found)}.", flush=True)
+    if not restored:
         return
-    with warm.started():
-        _bring(root, seconds)
-
-
-def _bring(root: Path, seconds: Mapping[str, float]) -> None:
-    at_a_time = jobs() if len(seconds) > 1 and most_jobs() > 1 else 1  # asking for a GPU loads PyTorch: two seconds
-    parts = sorted(units(root, seconds), key=lambda part: -sum(seconds[name] for name in part))
-    beside = at_a_time > 1 and len(parts) > 1
-    targets = [*(["prepare"] if beside else []), *([REGISTER] if REGISTER in seconds else [])]
-    if targets:
-        _check(" and ".join(targets), subprocess.run([*DVC, *targets], cwd=root, check=False).returncode)
-    if beside:
-        _run(root, parts, seconds, min(at_a_time, len(parts)), max(1, runtime.threads() // at_a_time))
-    _check("the pipeline", subprocess.run(DVC, cwd=root, check=False).returncode)
-
-
-def _ahead(root: Path, costs: Callable[[], Mapping[str, Cost]]) -> dict[str, float]:
-    """The stages that DVC would not skip, and the seconds that their training takes: 0 if unknown, or restored.
-
-    They are the plan's, and those that stand but whose data is not here: in a fresh clone all, though dvc.lock knows
-    what they wrote.
-    """
-    found = plan.make(root, costs=costs)
-    if not found.steps and not found.missing:
-        return {}
     known = costs()
-    restored = {step.stage: step.restored for step in found.steps} | dict(found.missing)
-    return {name: 0.0 if source or name not in known else known[name].seconds for name, source in restored.items()}
+    seconds = {name: 0.0 if source or name not in known else known[name].seconds for name, source in restored.items()}
+    at_a_time = jobs() if len(seconds) > 1 and most_jobs() > 1 else 1  # asking for a GPU loads PyTorch: two seconds
+    beside = at_a_time > 1 and len(parts) > 1
+    with warm.started():
+        targets = [*(["prepare"] if beside else []), *([REGISTER] if REGISTER in seconds else [])]
+        if targets:
+            _check(" and ".join(targets), subprocess.run([*DVC, *targets], cwd=root, check=False).returncode)
+        if beside:
+            parts.sort(key=lambda part: -sum(seconds[name] for name in part))
+            _run(root, parts, seconds, min(at_a_time, len(parts)), max(1, runtime.threads() // at_a_time))
+        _check("the pipeline", subprocess.run(DVC, cwd=root, check=False).returncode)
 
 
-def units(root: Path, names: Collection[str]) -> list[list[str]]:
+def units(repo: Any, names: Collection[str]) -> list[list[str]]:
     """Of the stages named, those that may run side by side, in sets of which none reads what another writes.
 
     Left out are the stages that all the others rest on, and those that gather what all the others wrote. Each set is in
     the order in which its stages run.
+
+    Args:
+        repo: DVC's, open.
+        names: of stages.
     """
     import networkx as nx
 
-    with dag.opened(root) as repo:
-        stages = dag.in_order(repo)
-        apart = {*FIRST, *(stage.addressing for stage in dag.gathering(stages))}
-        beside = [stage for stage in stages if stage.addressing in names and stage.addressing not in apart]
-        sets = nx.weakly_connected_components(repo.index.graph.subgraph(beside))
-        return [[stage.addressing for stage in beside if stage in part] for part in sets]
+    stages = dag.in_order(repo)
+    apart = {*FIRST, *(stage.addressing for stage in dag.gathering(stages))}
+    beside = [stage for stage in stages if stage.addressing in names and stage.addressing not in apart]
+    sets = nx.weakly_connected_components(repo.index.graph.subgraph(beside))
+    return [[stage.addressing for stage in beside if stage in part] for part in sets]
 
 
 def _run(root: Path, parts: Sequence[Sequence[str]], seconds: Mapping[str, float], jobs: int, threads: int) -> None:
@@ -140,7 +134,8 @@ def _run(root: Path, parts: Sequence[Sequence[str]], seconds: Mapping[str, float
         with printing:
             del left[number]
             ahead = sum(seconds[name] for some in left.values() for name in some) / jobs
-            print(f"{part[0]}: done; {len(left)} of {len(parts)} left{_about(ahead)}", flush=True)
+            about = f", at most about {wording.duration(ahead)}" if ahead else ""
+            print(f"{part[0]}: done; {len(left)} of {len(parts)} left{about}", flush=True)
 
     with ThreadPoolExecutor(jobs) as pool:
         running = [pool.submit(work, number) for number in range(len(parts))]
@@ -152,10 +147,72 @@ def _run(root: Path, parts: Sequence[Sequence[str]], seconds: Mapping[str, float
         future.result()
 
 
-def _about(seconds: float) -> str:
-    return f", at most about {wording.duration(seconds)}" if seconds else ""
-
-
 def _check(what: str, code: int) -> None:
     if code:
         raise AssayError(f"{what}: dvc repro failed with exit code {code}; its own lines above say why")
+
+
+def recover(root: Path) -> None:
+    """Make DVC's own files readable again, with a line for what is lost by it; nothing is done if they are.
+
+    DVC rewrites dvc.lock and `.dvc/tmp/rwlock`, its list of running commands, in place. Where a kill or a full disk
+    cuts that short, every later command of DVC refuses to run.
+    """
+    _drop_dead_commands(root / ".dvc/tmp/rwlock")
+    path = root / lockfile.NAME
+    if not path.is_file() or _is_whole(path.read_bytes().decode(errors="replace")):
+        return
+    committed = ""
+    with suppress(AssayError):
+        committed = dag.git(root, "show", f"HEAD:{lockfile.NAME}")
+    if committed:
+        files.write_text(path, committed)
+    else:
+        path.unlink()
+    taken = "that of the last commit takes its place" if committed else "it is removed"
+    print(f"{lockfile.NAME}: cut short, as by a kill; {taken}, and DVC restores from its cache what was computed since")
+
+
+def _is_whole(text: str) -> bool:
+    """Whether this is a dvc.lock that DVC reads, or one with a merge's conflicts, which a person must solve."""
+    if "<<<<<<<" in text:
+        return True
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
+    begins = [found.start() for found in ENTRY.finditer(text)]
+    if text.startswith(quick_dvc.HEAD) and begins:  # it is written from its start: only the last entry may be cut
+        text = quick_dvc.HEAD + text[begins[-1] :]
+    try:
+        COMPILED_LOCKFILE_SCHEMA(yaml_of(text, lockfile.NAME))
+    except (AssayError, Invalid):
+        return False
+    return text.endswith("\n")
+
+
+def _drop_dead_commands(path: Path) -> None:
+    """Remove the list of running commands if it is damaged or none of them runs: their numbers may belong to others."""
+    if not path.is_file() or not _is_stale(path):
+        return
+    from dvc.lock import make_lock
+
+    with make_lock(f"{path}.lock", tmp_dir=str(path.parent), wait=True):
+        if _is_stale(path):
+            path.unlink()
+
+
+def _is_stale(path: Path) -> bool:
+    import psutil
+
+    def is_dvc(pid: int) -> bool:
+        with suppress(psutil.Error):
+            return any("dvc" in word for word in psutil.Process(pid).cmdline())
+        return False
+
+    try:
+        content = files.read_json(path)
+        writers, readers = content.get("write", {}).values(), content.get("read", {}).values()
+        pids = [int(one["pid"]) for one in [*writers, *(one for some in readers for one in some)]]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return True
+    return bool(pids) and not any(map(is_dvc, pids))

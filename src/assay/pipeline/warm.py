@@ -1,7 +1,7 @@
-"""`python` and `dvc` that begin with PyTorch and DVC imported: forks of a process in which these lie ready.
+"""`python`, `dvc` and `assay` that begin with PyTorch and DVC imported: forks of a process in which these lie ready.
 
 A run of the default starts some 140 interpreters, one for each stage and each `dvc repro`, and each would spend three
-seconds on the same imports. Here the two commands are scripts, first on the `PATH`, that hand their arguments,
+seconds on the same imports. Here the commands are scripts, first on the `PATH`, that hand their arguments,
 environment, folder and standard streams to a server; its fork does the rest, as an interpreter would. Nothing of ours
 is imported ahead: a stage reads the code as it is when it begins.
 """
@@ -59,7 +59,7 @@ os._exit(code[0] if code else 128 + signal.SIGKILL)
 
 @contextmanager
 def commands(*more: str) -> Iterator[Path]:
-    """A folder with the two commands, whose server ends with this context, or with this process.
+    """A folder with the commands, whose server ends with this context, or with this process.
 
     Args:
         more: what else to import ahead.
@@ -70,7 +70,7 @@ def commands(*more: str) -> Iterator[Path]:
     from assay.core.errors import AssayError  # the server, which is this file too, has nothing of ours
 
     folder = Path(tempfile.mkdtemp(prefix="assay-"))  # a socket's path has to be short, and nobody else's to open
-    for name, prefix in (("python", []), ("dvc", ["-m", "dvc"])):
+    for name, prefix in (("python", []), ("dvc", ["-m", "dvc"]), ("assay", ["-m", "assay.cli"])):
         script = SCRIPT.format(python=sys.executable, prefix=prefix, address=folder / "server", length=LENGTH)
         (folder / name).write_text(script, encoding="utf-8")
         (folder / name).chmod(0o755)

@@ -1,4 +1,4 @@
-"""The figures in README.md, docs/ and the method cards: `python -m assay.report.readme` copies them.
+"""The figures in README.md, docs/ and the method cards: `assay readme` copies them.
 
 Text between marks is generated, all else is left as it is:
 
@@ -225,7 +225,7 @@ def main(check: bool, root: Path = Path()) -> int:
     stale = [path for path, text in renewed.items() if text != path.read_text(encoding="utf-8")]
     for path in stale:
         if check:
-            print(f"{path}: its figures are out of date; run `python -m assay.report.readme`", file=sys.stderr)
+            print(f"{path}: its figures are out of date; run `assay readme`", file=sys.stderr)
         else:
             files.write_text(path, renewed[path])
     return int(check and bool(stale))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from assay.pipeline import values, wording
+from assay.pipeline import reasons, wording
 from assay.report.report import FOLDER, REPORT
 from assay.review import differences, machines, regressions
 from assay.review.markdown import Section, code, fit, row, table, text
@@ -63,7 +63,7 @@ class Results:
         return regressions.headline(self.failed, self.moved)
 
 
-def of_plan(base: Base, parameters: Sequence[values.Change], plan: Plan) -> str:
+def of_plan(base: Base, parameters: Sequence[reasons.Change], plan: Plan) -> str:
     """The comment before anything ran.
 
     Args:
@@ -99,7 +99,7 @@ def of_results(base: Base, plan: Plan, results: Results) -> str:
         [
             Section(f"{head}\n{machine}\n" if machine else head),
             *_verdicts(base, results),
-            _parameters(base, values.changes(results.base.params, results.branch.params), share=0.3),
+            _parameters(base, reasons.changes(results.base.params, results.branch.params), share=0.3),
             *_metrics(base, plan, results),
             Section(f"### What ran\n\n{ran(results.done)}\n"),
             Section(
@@ -171,7 +171,7 @@ def _claims(moved: Sequence[Moved], last: Any) -> list[tuple[float, list[str]]]:
     return [(0.5, rows(400)), (0.5, rows(100)), (1.0, rows(0))]
 
 
-def _parameters(base: Base, parameters: Sequence[values.Change], share: float) -> Section:
+def _parameters(base: Base, parameters: Sequence[reasons.Change], share: float) -> Section:
     if not parameters:
         return Section(f"No parameter differs from {code(base.name)}.\n")
     rows = [row(code(one.name, in_table=True), text(one.old, 160), text(one.new, 160)) for one in parameters]

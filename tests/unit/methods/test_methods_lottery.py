@@ -351,17 +351,16 @@ def test_warm_up_and_batches_are_those_of_the_dense_training(chain, monkeypatch)
     assert all(torch.equal(kept[name], tensor) for name, tensor in dense.items())
 
 
-def test_a_ticket_is_exported_as_a_file_that_shrinks(chain, tmp_path, monkeypatch):
+def test_a_ticket_is_exported_as_a_file_that_shrinks(chain, tmp_path):
     from assay.cli import export
     from assay.models import sparse
 
     result = chain(model=Model(name="mlp", hidden=[64, 32]), prune_fraction=0.6).round(2)
     artifact.write(tmp_path / "round-2", result)
     sizes = []
-    for flags in ([], ["--sparse"]):
-        out = tmp_path / f"net{len(flags)}.safetensors"
-        monkeypatch.setattr("sys.argv", ["export", str(tmp_path / "round-2"), "--out", str(out), *flags])
-        export.main()
+    for is_sparse in (False, True):
+        out = tmp_path / f"net{is_sparse:d}.safetensors"
+        export.main(tmp_path / "round-2", out, sparse=is_sparse)
         sizes.append(out.stat().st_size)
     assert sizes[1] < sizes[0] / 2
     for name, tensor in sparse.read(tmp_path / "net1.safetensors").items():

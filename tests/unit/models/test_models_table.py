@@ -1,4 +1,4 @@
-"""The table of docs/models.md is what `python -m assay.models` prints."""
+"""The table of docs/models.md is what `assay models` prints."""
 
 import runpy
 from pathlib import Path

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.pipeline import values, wording
+from assay.pipeline import reasons, wording
 from assay.pipeline.plan import Cost, Plan, Step
 from assay.pipeline.reasons import Reason
 
@@ -36,7 +36,7 @@ PARAMS = {
     ],
 )
 def test_what_differs_is_named_with_both_values(change, lines):
-    assert [str(one) for one in values.changes(PARAMS, {**PARAMS, **change})] == lines
+    assert [str(one) for one in reasons.changes(PARAMS, {**PARAMS, **change})] == lines
 
 
 leaves = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
@@ -45,7 +45,7 @@ trees = st.recursive(leaves, lambda inner: st.dictionaries(st.text("ab", min_siz
 
 @given(trees, trees)
 def test_there_are_changes_where_the_sides_differ_and_nowhere_else(left, right):
-    assert bool(values.changes(left, right)) == (json.dumps(left, sort_keys=True) != json.dumps(right, sort_keys=True))
+    assert bool(reasons.changes(left, right)) == (json.dumps(left, sort_keys=True) != json.dumps(right, sort_keys=True))
 
 
 def make_plan(*steps: Step, **rest) -> Plan:

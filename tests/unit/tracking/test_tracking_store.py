@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from assay.cli import ui
+from assay.cli import show
 from assay.core.errors import AssayError
 from assay.tracking.store import identity, opened
 
@@ -95,7 +95,7 @@ def test_the_ui_opens_the_database_with_its_artifacts_at_the_port_that_was_asked
     monkeypatch.chdir(root)
     monkeypatch.setenv("PORT", str(free_port))
     monkeypatch.setattr("os.execve", lambda *arguments: started.append(arguments))
-    ui.main()  # there are no results here, which is no reason not to show what was tracked before
+    show.ui()  # there are no results here, which is no reason not to show what was tracked before
     ((_, command, environment),) = started
     assert command[-4:] == ["--port", str(free_port), "--artifacts-destination", str(root / "mlartifacts")]
     assert environment["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{root}/mlflow.db"

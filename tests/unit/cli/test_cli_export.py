@@ -1,16 +1,14 @@
-"""`python -m assay.cli.export`: any trained network as a plain state dict, with the logits it has in its stack."""
+"""`assay export`: any trained network as a plain state dict, with the logits it has in its stack."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from assay import methods, models
-from assay.cli import export
+from assay import cli, methods, models
 from assay.core.config import Model
 from assay.data.sets import prepared
 from assay.data.sets.augment import normalise
@@ -40,10 +38,11 @@ def folder(make_run, tmp_path):
     return make
 
 
-def run_export(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["export", *map(str, arguments)])
-    with export.one_line_errors():
-        export.main()
+def run_export(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["export", *map(str, arguments)])
+    if ended.value.code:
+        raise ended.value
 
 
 def logits(state, data, model):
@@ -59,11 +58,11 @@ def logits(state, data, model):
     ids=["line", "line with batch norm", "curve with batch norm"],
 )
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.37, 1.0])
-def test_any_alpha_gives_the_logits_of_the_stack(folder, monkeypatch, capsys, model, shape, suffix, alpha):
+def test_any_alpha_gives_the_logits_of_the_stack(folder, capsys, model, shape, suffix, alpha):
     root, data = folder(model, shape=shape)
     out = root / f"out.{suffix}"
     where = ("--variant", shape, "--alpha", alpha, "--seed", 5, "--data", root / "data")
-    run_export(monkeypatch, root / "line", *where, "--out", out)
+    run_export(root / "line", *where, "--out", out)
     assert "numbers in" in capsys.readouterr().out
     state = load_file(out) if suffix == "safetensors" else torch.load(out, weights_only=True)
     stored = artifact.read(root / "line")
@@ -78,23 +77,23 @@ def test_any_alpha_gives_the_logits_of_the_stack(folder, monkeypatch, capsys, mo
     torch.testing.assert_close(logits(state, data, model), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_member_of_a_variant_is_exported_as_it_is_stored(folder, monkeypatch):
+def test_a_member_of_a_variant_is_exported_as_it_is_stored(folder):
     root, _ = folder()
     stored = artifact.read(root / "line")
     for arguments, variant, seed, member in (
         ((), "midpoint", 0, 0),
         (("--variant", "ensemble", "--seed", 5, "--member", 1), "ensemble", 1, 1),
     ):
-        run_export(monkeypatch, root / "line", *arguments, "--out", root / "out.safetensors")
+        run_export(root / "line", *arguments, "--out", root / "out.safetensors")
         found = load_file(root / "out.safetensors")
         assert found.keys() == stored.weights[variant].keys()
         assert all(torch.equal(tensor, stored.weights[variant][name][seed, member]) for name, tensor in found.items())
 
 
-def test_a_torch_file_holds_one_network_and_not_its_stack(folder, monkeypatch):
+def test_a_torch_file_holds_one_network_and_not_its_stack(folder):
     root, _ = folder(Model(name="mlp", hidden=[64]))
-    run_export(monkeypatch, root / "line", "--out", root / "out.pt")
-    run_export(monkeypatch, root / "line", "--out", root / "out.safetensors")
+    run_export(root / "line", "--out", root / "out.pt")
+    run_export(root / "line", "--out", root / "out.safetensors")
     assert (root / "out.pt").stat().st_size < (root / "out.safetensors").stat().st_size + 4000
 
 
@@ -114,17 +113,17 @@ def test_a_torch_file_holds_one_network_and_not_its_stack(folder, monkeypatch):
         (("--member", -1), "--member: midpoint has members 0 to 0, not -1"),
     ],
 )
-def test_bad_arguments_are_refused_by_name(folder, monkeypatch, capsys, arguments, said):
+def test_bad_arguments_are_refused_by_name(folder, capsys, arguments, said):
     root, _ = folder()
     with pytest.raises(SystemExit):
-        run_export(monkeypatch, root / "line", *arguments, "--out", root / "out.pt")
+        run_export(root / "line", *arguments, "--out", root / "out.pt")
     error = capsys.readouterr().err
     assert error.startswith(f"error: {said}")
     assert error.count("\n") == 1
     assert not (root / "out.pt").exists()
 
 
-def test_other_data_or_another_format_is_refused(folder, monkeypatch, capsys):
+def test_other_data_or_another_format_is_refused(folder, capsys):
     root, _ = folder(CNN)
     prepared.write(root / "other", make_data(examples=48))
     for arguments, said in (
@@ -133,6 +132,6 @@ def test_other_data_or_another_format_is_refused(folder, monkeypatch, capsys):
         (("--out", root / "out.onnx"), f"--out: {root}/out.onnx: unknown suffix '.onnx'"),
     ):
         with pytest.raises(SystemExit):
-            run_export(monkeypatch, root / "line", *arguments)
+            run_export(root / "line", *arguments)
         assert capsys.readouterr().err.startswith(f"error: {said}")
     assert not (root / "out.pt").exists()

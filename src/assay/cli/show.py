@@ -1,27 +1,36 @@
-"""Open MLflow's UI on what was tracked: `python -m assay.cli.ui`, at the port that PORT names."""
+"""Show results in another program: `assay ui`, MLflow on what was tracked; `assay experiments`, DVC's experiments."""
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import os
+import re
 import socket
+import subprocess
 import sys
+from itertools import zip_longest
 from pathlib import Path
 
-from assay.core.errors import AssayError, one_line_errors
+from assay.core.errors import AssayError
 from assay.tracking import location, view
-from assay.tracking.store import opened
-from stages import track
 
 QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+ACCURACY = re.compile(r"(?:metrics/metrics\.json:)?(.+)\.test_accuracy")
+DROP = r"Created|.*\.test_(?!accuracy$)\w+$|.*training_cost$|(src|stages|data|models|benchmarks)(/|$)|metrics/[^:]*$"
+COMMAND = (sys.executable, "-m", "dvc", "exp", "show", "--only-changed", "--csv", "--precision", "5", "--drop", DROP)
 
 
-def main() -> None:
+def ui() -> None:
     """Track what is new, then become MLflow's server; where the runs are on a server already, say where.
 
     Raises:
         AssayError: the store cannot be opened, or the port cannot be used.
     """
+    from assay.tracking.store import opened
+    from stages import track
+
     with opened(Path.cwd()) as store:
         port = None if store.is_server else usable_port()
     try:
@@ -59,6 +68,33 @@ def usable_port() -> int:
     return int(asked)
 
 
-if __name__ == "__main__":
-    with one_line_errors():
-        main()
+def experiments() -> None:
+    """Compare what `dvc exp run` made, in a table that fits a screen.
+
+    Raises:
+        AssayError: DVC cannot list the experiments.
+    """
+    done = subprocess.run(COMMAND, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise AssayError(f"dvc exp show failed: {' '.join(done.stderr.split())}")
+    print(table(done.stdout))
+
+
+def table(text: str) -> str:
+    """What `dvc exp show --csv` printed, turned round: a column for each experiment, a line for each value.
+
+    `dvc exp show` has a column for every number and every dependency of every arm.
+    """
+    names, *rows = csv.reader(io.StringIO(text))
+    lines = [["", *(row[0] or row[1] for row in rows)]]  # an experiment's name, or the revision it began with
+    for place, name in enumerate(names[3:], 3):
+        lines.append([ACCURACY.sub(r"\1: test accuracy", name), *(row[place] for row in rows)])
+    widths = [max(map(len, column)) for column in zip_longest(*lines, fillvalue="")]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def models() -> None:
+    """Print the table of docs/models.md."""
+    from assay.models.__main__ import markdown
+
+    print(markdown())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from assay.analysis.claims import ClaimRecord, Forecast
-from assay.cli.deciding import Deciding, decided, table
+from assay.cli.decide import Deciding, decided, table
 from assay.core import config
 from assay.core.config.blocks import NO_BLOCKS
 from assay.core.config.parsing import parse
@@ -61,11 +61,14 @@ DECIDING = Deciding(PARAMS, cost, jobs=2)
 
 
 def choose(records, left: float, blocks=NO_BLOCKS):
-    found = DECIDING.open(records, blocks)
-    together, taken = DECIDING.chosen(found, blocks, left)
-    return {name: together.seeds[name] for name in together.seeds.keys() - blocks.seeds.keys()}, [
-        one.record.id for one in taken
-    ]
+    chosen, taken = DECIDING.chosen(DECIDING.open(records, blocks), blocks, left)
+    new = {name: chosen.seeds[name] for name in chosen.seeds.keys() - blocks.seeds.keys()}
+    return new, [one.record.id for one in taken]
+
+
+def together(records, blocks):
+    """seeds.yaml after the next look."""
+    return DECIDING.chosen(DECIDING.open(records, blocks), blocks, 1e6)[0]
 
 
 def test_a_look_takes_the_blocks_that_both_sides_lack():
@@ -88,16 +91,14 @@ def test_the_next_look_follows_what_is_there_and_the_last_is_the_end():
     for expected in (range(110, 120), range(120, 140)):
         blocks, _ = choose([record("cheap", seeds=40)], 1e6, two)
         assert set(blocks.values()) == {tuple(expected)}
-        (one,) = DECIDING.open([record("cheap", seeds=40)], two)
-        two = one.blocks
+        two = together([record("cheap", seeds=40)], two)
     (one,) = DECIDING.open([record("cheap")], two)
     assert (one.look, one.have) == (None, 40)
     assert choose([record("cheap")], 1e6, two) == ({}, [])
 
 
 def test_a_side_that_is_ahead_waits_for_the_other():
-    (one,) = DECIDING.open([record("cheap")], NO_BLOCKS)
-    blocks, _ = choose([record("pair")], 1e6, one.blocks)
+    blocks, _ = choose([record("pair")], 1e6, together([record("cheap")], NO_BLOCKS))
     assert set(blocks) == {"dear-1"}
 
 

@@ -1,6 +1,6 @@
 """The table of experiments: as narrow as what differs, whatever the length of DVC's names."""
 
-from assay.cli import experiments
+from assay.cli import show
 
 SHOWN = """\
 Experiment,rev,typ,cyclic.test_accuracy,long.test_accuracy,arms.long.seeds
@@ -12,7 +12,7 @@ one,c4e3e5b,branch_base,,0.85,[0]
 
 
 def test_experiments_stand_side_by_side_and_values_below_each_other():
-    assert experiments.table(SHOWN).splitlines() == [
+    assert show.table(SHOWN).splitlines() == [
         "                       workspace  main    two     one",
         "cyclic: test accuracy  0.81       0.81    0.82",
         "long: test accuracy    0.84       0.84    0.84    0.85",

@@ -171,6 +171,6 @@ def test_what_another_archive_or_tracking_makes_stale_is_no_reason(run):
 
 def test_without_a_commit_it_says_so(run):
     (run.root / ".git/HEAD").write_text("ref: refs/heads/none\n")
-    with pytest.raises(AssayError, match=r"git rev-parse: .*an archive names the commit"):
+    with pytest.raises(AssayError, match=r"git rev-parse HEAD: .*an archive names the commit"):
         archive.main("first")
     assert not kept(run.root)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 MOST_BYTES = 1_000_000
 BINARY = {".safetensors", ".pt", ".pt2", ".npz", ".npy", ".gz", ".db"}
 
