@@ -17,18 +17,15 @@ from assay.analysis.statistics import CONFIDENCE
 from assay.core import files
 from assay.core.config import BASELINE
 from assay.core.errors import AssayError
-from assay.report import advice, classes, figures, svg, tables, verdicts
+from assay.report import advice, classes, figures, tables, vega, verdicts
 from assay.report.candidates import candidates
+from assay.report.charts import CONFIG, style_sheet
 from assay.report.content import Content, groups
-from assay.report.figures import claims
 from assay.scoring.metrics import ECE_BINS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from jinja2 import Environment
 
-    from assay.report.figure import Figure
     from assay.report.tables import Table
     from assay.scoring.record import Record
 
@@ -41,15 +38,18 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "dvc", "mlflow")
 
 def write(root: Path, content: Content) -> None:
     """Write the folder, whole or not at all."""
-    drawn, picture = figures.make(content), claims.figure(content)
-    values = _values(content, drawn) | {
-        "picture": picture,
-        "narrow": claims.Picture(claims.tested(content), narrow=True),
+    drawn = figures.make(content)
+    values = _values(content) | {
+        "picture": next((figure for figure in drawn if figure.name == "claims"), None),
+        "figures": [figure for figure in drawn if figure.name != "claims"],
+        "chart_style": style_sheet(),
+        "chart_config": CONFIG,
+        "vega": vega.script(),
     }
     environment = templates()
     with files.replacing(root / FOLDER) as folder:
         folder.mkdir()
-        for figure in (one for one in (picture, *drawn) if one and one.panels):
+        for figure in (one for one in drawn if one.charts):
             files.write_text(folder / f"{figure.name}.svg", figure.file())
         for template, name in (
             ("page.html.j2", "index.html"),
@@ -108,7 +108,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _values(content: Content, drawn: Sequence[Figure]) -> dict[str, Any]:
+def _values(content: Content) -> dict[str, Any]:
     """The names that the templates know."""
     records = {name: evaluation.record for name, evaluation in content.evaluations.items()}
     baseline = records[BASELINE]
@@ -129,7 +129,6 @@ def _values(content: Content, drawn: Sequence[Figure]) -> dict[str, Any]:
         "meanings": verdicts.meanings(content.claims),
         "results": _grouped(content, tables.results(content.rows)),
         "costs": _grouped(content, tables.costs(content.rows)),
-        "figures": drawn,
         "arms": len([name for name in records if name != BASELINE and not name.startswith("round-")]),
         "rounds": len([name for name in records if name.startswith("round-")]),
         "parameters": [
@@ -139,7 +138,6 @@ def _values(content: Content, drawn: Sequence[Figure]) -> dict[str, Any]:
         "versions": versions(),
         "bins": ECE_BINS,
         "confidence": round(100 * CONFIDENCE),
-        "chart_style": svg.style_sheet(),
     }
 
 
