@@ -144,12 +144,12 @@ class Scale:
         return inside if len(inside) > 1 else []
 
 
-def legend(names: Sequence[str], room: int = 300, **more: Any) -> Any:
+def legend(names: Sequence[str], room: int = 310, **more: Any) -> Any:
     """A legend above the chart, in as many columns as have room; None for fewer than two names."""
     import altair as alt
 
     def width(columns: int) -> float:
-        return sum(26 + CHARACTER * max(map(len, names[i::columns])) for i in range(columns))
+        return sum(24 + 5.9 * max(map(len, names[i::columns])) for i in range(columns))
 
     columns = next((n for n in range(len(names), 1, -1) if width(n) <= room), 1)
     look = {"orient": "top", "columns": columns, "symbolOpacity": 1, **more}
@@ -172,8 +172,7 @@ def finished(layers: Sequence[Any], rows: Sequence[Spec], key: Any, **look: Any)
         layers = [*layers[:-1], layers[-1].add_params(alt.selection_point(name="pick", fields=["name"], bind="legend"))]
     # put together here, since Altair's own layering and data copy everything many times
     parts = [layer.to_dict(validate=False) for layer in layers]
-    empty = {"name": "empty"}  # what Altair has for no data
-    own = [
-        {key: value for key, value in part.items() if key not in ("$schema", "config") and value != empty} for part in parts
-    ]
+    empty = {"values": [{}]}  # what Altair has for no data
+    left_out = ("$schema", "config")
+    own = [{key: one for key, one in part.items() if key not in left_out and one != empty} for part in parts]
     return {"layer": own, "data": {"values": list(rows)}, **look}

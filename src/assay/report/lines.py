@@ -111,9 +111,8 @@ def lines(
         layers.append(marks.encode(here, shape=shaped, tooltip=alt.Tooltip("tip:N"), **coloured))
     if any("dx" in point for point in points):
         place = {name: alt.expr(f"datum.{name}") for name in ("dx", "dy", "align")}
-        texts = base.transform_filter("datum.align").mark_text(
-            color=charts.INK, baseline="alphabetic", **place, **charts.HALO
-        )
+        look = {"color": charts.INK, "baseline": "alphabetic", **place, **charts.HALO}
+        texts = base.transform_filter("datum.align").mark_text(**look)
         layers.append(texts.encode(here, text=alt.Text("label:N")))
     layers = layers or [base.mark_point().encode(here)]
     return finished(layers, points, key, title={"text": title, "subtitle": notes}, width=width, height=height)

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 def make(content: Content) -> list[Figure]:
     """All figures that there is data for, in a reader's order."""
-    import altair
+    import altair as alt
     from altair.utils.schemapi import debug_mode
 
-    altair.data_transformers.consolidate_datasets = False  # a chart is whole on its own
+    alt.data_transformers.consolidate_datasets = False  # a chart is whole on its own
     modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
     modules.sort(key=lambda module: getattr(module, "ORDER", math.inf))
     with debug_mode(False):  # checking each part against Vega-Lite's schema takes most of the time

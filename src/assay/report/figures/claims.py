@@ -96,20 +96,12 @@ def picture(claims: Sequence[ClaimRecord], narrow: bool = False) -> Spec:
         layers.append(tip.encode(at("y"), alt.XValue(0 if end < 0 else "width"), **coloured))
     bare = of("datum.name && !isValid(datum.low)").mark_text(text="no interval", color=charts.MUTED, fontSize=12)
     layers.append(bare.encode(at("y"), alt.XDatum(0)))
-    for field, edge, look in (
-        (
-            "text",
-            0,
-            {"color": charts.INK, "align": "left"} if narrow else {"color": charts.INK, "align": "right", "dx": -12},
-        ),
-        ("told", "width", {"align": "right"} if narrow else {"align": "left", "dx": 9}),
+    for field, edge, (align, dx), ink in (
+        ("text", 0, ("left", 0) if narrow else ("right", -12), {"color": alt.ColorValue(charts.INK)}),
+        ("told", "width", ("right", 0) if narrow else ("left", 9), coloured),
     ):
-        words = (
-            of(f"datum.{field}")
-            .mark_text(**charts.HALO, **look)
-            .encode(at("words"), alt.XValue(edge), text=alt.Text(f"{field}:N"))
-        )
-        layers.append(words.encode(**coloured) if field == "told" else words)
+        words = of(f"datum.{field}").mark_text(align=align, dx=dx, **charts.HALO)
+        layers.append(words.encode(at("words"), alt.XValue(edge), text=alt.Text(f"{field}:N"), **ink))
     heads = of("datum.head").mark_text(align="left", color=charts.INK, fontSize=13, fontWeight="bold")
     layers.append(heads.encode(at("y"), alt.XValue(-left), text=alt.Text("head:N")))
     marks = of("isValid(datum.estimate)").mark_point(filled=True, size=60, stroke=charts.GROUND, strokeWidth=1)

@@ -104,7 +104,7 @@ def _chart(content: Content, rows: Sequence[Row], cost: str) -> Spec:
             look = {"colour": colour % 8, "line": "", "marks": True, "labels": labels}
             series.append(Series(group.title, *points(own), tips, **look))  # type: ignore[arg-type]
     least, most = min(row.accuracy for row in rows), max(row.accuracy for row in rows)
-    ends = max(least - 0.1 * (most - least), 1 - FARTHEST * (1 - most)), 1 - 0.9 * (1 - most)
+    ends = max(least - 0.1 * (most - least), 1 - FARTHEST * (1 - most)), 1 - 0.75 * (1 - most)
     y = Axis("test accuracy, %", "accuracy", ends=ends if least < most else None)
     return lines(f"{title}, {unit}", Axis(axis, "log"), y, series, height=230)
 
