@@ -133,7 +133,7 @@ class Scale:
         """Round values of a logarithmic scale; none where it spans too little for two."""
         decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         inside: list[float] = []
-        for subs in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        for subs in ((1, 1.5, 2, 2.5, 3, 4, 5, 7), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
             found = (float(f"{sub}e{decade}") for decade in decades for sub in subs)
             inside = [value for value in found if self.low <= value <= self.high]
             if len(inside) <= most:

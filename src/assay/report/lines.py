@@ -106,7 +106,7 @@ def lines(
         tips = of(told).mark_point(size=220, opacity=0, filled=True, color=charts.MUTED).properties(name="tips")
         layers.append(tips.encode(here, tooltip=alt.Tooltip("tip:N")))
     if marked:
-        shaped = named(alt.Shape, [charts.SHAPES[one.colour] for one in series])
+        shaped = named(alt.Shape, [charts.SHAPES[one.colour] if one in marked else "stroke" for one in series])
         marks = of(marked).mark_point(size=60, filled=True, stroke=charts.GROUND, strokeWidth=1)
         layers.append(marks.encode(here, shape=shaped, tooltip=alt.Tooltip("tip:N"), **coloured))
     if any("dx" in point for point in points):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 from assay.core import files
@@ -11,6 +13,7 @@ from assay.core import files
 INSTALLED = Path(sys.prefix, "vega.js")  # `make install` writes it, and `.dvc/page.html` loads it
 
 
+@cache
 def script() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script that defines `vegaEmbed`, safe inside a page.
 
@@ -18,7 +21,7 @@ def script() -> str:
     """
     import vl_convert
 
-    first = f"// of vl-convert {vl_convert.__version__}\n"
+    first = f"// of vl-convert {metadata.version('vl-convert-python')}\n"
     if INSTALLED.exists() and (known := INSTALLED.read_text(encoding="utf-8")).startswith(first):
         return known
     found = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # a snippet is optional

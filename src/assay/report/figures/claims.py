@@ -102,7 +102,9 @@ def picture(claims: Sequence[ClaimRecord], narrow: bool = False) -> Spec:
     ):
         words = of(f"datum.{field}").mark_text(align=align, dx=dx, **charts.HALO)
         layers.append(words.encode(at("words"), alt.XValue(edge), text=alt.Text(f"{field}:N"), **ink))
-    heads = of("datum.head").mark_text(align="left", color=charts.INK, fontSize=13, fontWeight="bold")
+    heads = of("datum.head").mark_text(
+        align="left", color=charts.INK, fontWeight="bold", **(charts.HALO | {"fontSize": 13})
+    )
     layers.append(heads.encode(at("y"), alt.XValue(-left), text=alt.Text("head:N")))
     marks = of("isValid(datum.estimate)").mark_point(filled=True, size=60, stroke=charts.GROUND, strokeWidth=1)
     shaped = named(alt.Shape, [charts.SHAPES[shape] for _, shape in shapes.values()])
