@@ -172,7 +172,7 @@ def finished(layers: Sequence[Any], rows: Sequence[Spec], key: Any, **look: Any)
         layers = [*layers[:-1], layers[-1].add_params(alt.selection_point(name="pick", fields=["name"], bind="legend"))]
     # put together here, since Altair's own layering and data copy everything many times
     parts = [layer.to_dict(validate=False) for layer in layers]
-    empty = {"values": [{}]}  # what Altair has for no data
+    empty: Spec = {"values": [{}]}  # what Altair has for no data
     left_out = ("$schema", "config")
     own = [{key: one for key, one in part.items() if key not in left_out and one != empty} for part in parts]
     return {"layer": own, "data": {"values": list(rows)}, **look}

@@ -72,7 +72,9 @@ def lines(
     notes = [y.label] if y.label else []
     notes += [f"{lost} {'point is' if lost == 1 else 'points are'} not a finite number"] if lost else []
 
-    key = legend([one.name for one in series if one.named]) if keyed else None
+    marked = [one for one in series if one.marks or len(kept[one.name]) == 1]
+    symbols = {} if marked else {"symbolType": "stroke", "symbolSize": 200, "symbolStrokeWidth": 2}
+    key = legend([one.name for one in series if one.named], **symbols) if keyed else None
     base = alt.Chart().encode(across.channel(alt.X, "x"))
     here = along.channel(alt.Y, "y", grid=True)
     ends = {"y": along.channel(alt.Y, "low", grid=True), "y2": alt.Y2("high")}
@@ -91,7 +93,6 @@ def lines(
 
     banded = [one for one in series if one.low and one.line and len(kept[one.name]) > 1]
     barred = [one for one in series if one.low and one not in banded]
-    marked = [one for one in series if one.marks or len(kept[one.name]) == 1]
     told = [one for one in series if one.tips and one not in marked]
     layers = []
     if banded:
