@@ -79,8 +79,8 @@ def span_cell(values: Sequence[float], scale: float = 1, places: int = 2) -> Cel
     return Cell(shown, numbers.span(scale * min(values), scale * max(values), places) if len(values) > 1 else "")
 
 
-def table(heading: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[str, Sequence[Cell | str]]]) -> Table:
+def table(heading: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[str, Sequence[object]]]) -> Table:
     """A table: what its first column holds, then the heading and the note of every other."""
     names, notes = zip(*columns, strict=True)
-    cells = [(name, tuple(Cell(one) if isinstance(one, str) else one for one in own)) for name, own in rows]
+    cells = [(name, tuple(one if isinstance(one, Cell) else Cell(str(one)) for one in own)) for name, own in rows]
     return Table((heading, *names), ("", *notes), tuple(cells))

@@ -73,7 +73,7 @@ def lines(
     notes += [f"{lost} {'point is' if lost == 1 else 'points are'} not a finite number"] if lost else []
 
     marked = [one for one in series if one.marks or len(kept[one.name]) == 1]
-    symbols = {} if marked else {"symbolType": "stroke", "symbolSize": 200, "symbolStrokeWidth": 2}
+    symbols: Spec = {} if marked else {"symbolType": "stroke", "symbolSize": 200, "symbolStrokeWidth": 2}
     key = legend([one.name for one in series if one.named], **symbols) if keyed else None
     base = alt.Chart().encode(across.channel(alt.X, "x"))
     here = along.channel(alt.Y, "y", grid=True)

@@ -47,19 +47,16 @@ def _chart(content: Content, title: str, rows: Sequence[Row]) -> Spec:
 
     baseline = content.record(BASELINE)
     reference = dict(zip(baseline.seeds, next(iter(baseline.variants.values())).accuracy, strict=True))
-    points = []
+    points: list[Spec] = []
     for row in rows:
-        name, own = (
-            label(content.rows, row),
-            zip(content.record(row.arm).seeds, content.variant(row).accuracy, strict=True),
-        )
+        name = label(content.rows, row)
+        own = zip(content.record(row.arm).seeds, content.variant(row).accuracy, strict=True)
         points += [{"name": name, "seed": value - reference[seed]} for seed, value in own if seed in reference]
         ends = {"value": row.difference, "low": row.difference_low, "high": row.difference_high}
         known = {key: value for key, value in ends.items() if value is not None and math.isfinite(value)}
         interval = f" {numbers.interval(100 * known['low'], 100 * known['high'], 2)}" if len(known) == 3 else ""
-        points.append(
-            {"name": name, "tip": f"{name}: {numbers.signed(100 * (row.difference or 0), 2)}{interval}"} | known
-        )
+        tip = f"{name}: {numbers.signed(100 * (row.difference or 0), 2)}{interval}"
+        points.append({"name": name, "tip": tip, **known})
     places = ("seed", "value", "low", "high")
     values = [100 * point[key] for point in points for key in places if key in point]
     scale = Axis("difference to the baseline, points").scale([0.0, *values])

@@ -66,7 +66,7 @@ def thinned(rows: Sequence[Row], most: int) -> list[Row]:
 
 
 def _chart(content: Content, title: str, rows: Sequence[Row]) -> Spec:
-    series = []
+    series: list[Series] = []
     for row in rows:
         name = label(content.rows, row)
         bins = [(sure, right, count) for count, sure, right in content.variant(row).reliability if count >= FEWEST]

@@ -117,7 +117,7 @@ def _line(claim: ClaimRecord, y: int, words: int) -> Spec:
     """What a claim's line is drawn from; without an interval, its words."""
     text = claim.id if len(claim.id) <= MOST_CHARACTERS else f"{claim.id[: MOST_CHARACTERS - 1]}…"
     told = f"{verdicts.MARKS[claim.verdict]} {claim.verdict}"
-    line = {"name": claim.verdict, "y": y, "words": words, "text": text, "told": told}
+    line: Spec = {"name": claim.verdict, "y": y, "words": words, "text": text, "told": told}
     at = standing(claim)
     if at is None:
         return line

@@ -90,7 +90,7 @@ def _chart(content: Content, rows: Sequence[Row], cost: str) -> Spec:
         return [getattr(row, cost) for row in some], [row.accuracy for row in some]
 
     title, unit, axis = COSTS[cost]
-    best = front(rows, lambda row: getattr(row, cost))  # type: ignore[no-any-return]
+    best = front(rows, lambda row: getattr(row, cost))
     series = [Series("not beaten", *points(best), colour=0, line="step-after", named=False)]
     for colour, group in enumerate(groups(content.rows, content.claims)):
         own = [row for row in rows if row.arm in group.arms]
