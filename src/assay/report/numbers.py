@@ -7,7 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
@@ -74,3 +74,18 @@ def count(value: float | None) -> str:
 def plain(value: float) -> str:
     """As short as it can be said: `1`, `0.512`, `2.5`."""
     return f"{value:.4g}" if math.isfinite(value) else not_finite(value)
+
+
+def short(value: float) -> str:
+    """`1500000` as `1.5M`."""
+    if not math.isfinite(value):
+        return not_finite(value)
+    for size, letter in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size and (size > 1e3 or abs(value) >= 1e4):
+            return f"{value / size:.4g}{letter}"
+    return f"{value:.6g}".replace("-", MINUS)
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean; each value is divided first, so that the sum of finite values is finite."""
+    return math.fsum(value / len(values) for value in values)

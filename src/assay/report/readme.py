@@ -18,9 +18,9 @@ each closed by its own end, as `<!-- results:end -->`. They come from committed 
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import re
 import sys
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,14 @@ README, OTHERS = Path("README.md"), ("docs/*.md", "docs/methods/*.md")
 METRICS = summary.PATH.parent
 BENCHMARK = Path("benchmarks/results.json")
 TUNING = Path("docs/results/trajectory-tuning.json")
+TUNED = (  # key, heading, unit, factor, format
+    ("mean_loss", "Mean loss", "nats", 1, ".3f"),
+    ("acceptance", "Acceptance", "", 1, ".2f"),
+    ("batch_a_test", "n̄", "examples a test", 1, ".0f"),
+    ("sigma", "σ", "", 1, ".4f"),
+    ("members", "Members", "%", 100, ".2f"),
+    ("ensemble", "Ensemble", "%", 100, ".2f"),
+)
 
 
 def results(folder: Path, arms: str | None, where: str) -> str:
@@ -58,17 +66,17 @@ def results(folder: Path, arms: str | None, where: str) -> str:
     rows, decided = summary.read(folder / summary.PATH.name), archives.claims_of(folder / archives.CLAIMS)
     names = list(dict.fromkeys(row.arm for row in rows))
     if arms is None:
-        shown, costly = [next(row for row in rows if row.arm == name) for name in names], False
+        shown = [next(row for row in rows if row.arm == name) for name in names]
     else:
         chosen = _chosen(arms, names, where)
-        shown, costly = [row for row in rows if row.arm in chosen], True
+        shown = [row for row in rows if row.arm in chosen]
         decided = [claim for claim in decided if claim.arm.partition("/")[0] in chosen - {BASELINE}]
     values = {
-        "meanings": [] if costly else verdicts.meanings(decided),
+        "meanings": [] if arms else verdicts.meanings(decided),
         "headline": verdicts.headline(decided),
         "topics": verdicts.topics(decided, rows),
         "results": tables.results(shown),
-        "costs": tables.costs(shown) if costly else None,
+        "costs": tables.costs(shown) if arms else None,
         "majority": summary.no_better_than_majority(shown),
     }
     return templates().get_template("results.md.j2").render(values)
@@ -77,19 +85,18 @@ def results(folder: Path, arms: str | None, where: str) -> str:
 def _chosen(arms: str, names: Sequence[str], where: str) -> set[str]:
     chosen: set[str] = set()
     for pattern in arms.split(","):
-        found = [name for name in names if fnmatchcase(name, pattern)]
+        found = fnmatch.filter(names, pattern)
         if not found:
             raise AssayError(f"{where}: arms={pattern}: no such arm in {summary.PATH}; there are {', '.join(names)}")
         chosen.update(found)
     return chosen
 
 
-def advice(root: Path) -> str:
-    """What to use, as `compare` wrote it beside the report.
+# each of these gives a block of its kind; AssayError names the file that is missing and what writes it
 
-    Raises:
-        AssayError: it is missing.
-    """
+
+def advice(root: Path) -> str:
+    """What to use, as `compare` wrote it beside the report."""
     return _reported(root / ADVICE)
 
 
@@ -101,34 +108,22 @@ def _reported(path: Path) -> str:
 
 
 def speed(root: Path) -> str:
-    """The benchmark's figures as a Markdown table, from benchmarks/results.json.
-
-    Raises:
-        AssayError: it is missing.
-    """
+    """The benchmark's figures as a Markdown table."""
     return templates().get_template("speed.md.j2").render(_written(root / BENCHMARK, "make bench"))
 
 
 def step_cost(root: Path) -> str:
-    """How much longer a step of a line takes than one of the baseline, from benchmarks/results.json.
-
-    Raises:
-        AssayError: it is missing.
-    """
+    """How much longer a step of a line takes than one of the baseline."""
     content = _written(root / BENCHMARK, "make bench")
     line = "line step against a baseline step"
     found = {"LeNet-300-100": line, "ResNet-20": f"{line}, resnet_20"}
-    lines = [(name, [tables.Cell(f"{content['methods'][key]:.2f} ×")]) for name, key in found.items()]
+    lines = [(name, [f"{content['methods'][key]:.2f} ×"]) for name, key in found.items()]
     note = f"Measured by `make bench` on {content['machine']['processor']}, {content['machine']['threads']} threads."
     return _table(table("Network", [("A line's step", "against a baseline step")], lines), note)
 
 
 def sparsity(root: Path) -> str:
-    """What the sparsity of pruned networks buys, from benchmarks/sparsity.json.
-
-    Raises:
-        AssayError: it is missing.
-    """
+    """What the sparsity of pruned networks buys."""
     rounds = _written(root / SPARSITY, "make bench-sparse")
     machine = rounds[0]["machine"]
     where = f"{machine['processor']}, {machine['threads']} threads, PyTorch {machine['torch']}"
@@ -137,33 +132,18 @@ def sparsity(root: Path) -> str:
 
 
 def tuning(root: Path) -> str:
-    """What was tried before the trajectory arms were set, from docs/results/trajectory-tuning.json.
-
-    Raises:
-        AssayError: it is missing.
-    """
+    """What was tried before the trajectory arms were set."""
     content = _written(root / TUNING, "python -m benchmarks.trajectory_tuning")
-    columns = [
-        ("Mean loss", "nats"), ("Acceptance", ""), ("n̄", "examples a test"), ("σ", ""),
-        ("Members", "%"), ("Ensemble", "%"),
-    ]  # fmt: skip
-    lines = []
-    for name, row in content["tried"].items():
-        values = (
-            f"{row['mean_loss']:.3f}", f"{row['acceptance']:.2f}", f"{row['batch_a_test']:.0f}", f"{row['sigma']:.4f}",
-            f"{100 * row['members']:.2f}", f"{100 * row['ensemble']:.2f}",
-        )  # fmt: skip
-        lines.append((name, [tables.Cell(value) for value in values]))
+    lines = [
+        (name, [f"{factor * row[key]:{form}}" for key, _, _, factor, form in TUNED])
+        for name, row in content["tried"].items()
+    ]
     note = f"Accuracy is on the validation set; each line had about {content['samples']:,} forward samples."
-    return _table(table("Tried", columns, lines), note)
+    return _table(table("Tried", [(heading, unit) for _, heading, unit, _, _ in TUNED], lines), note)
 
 
 def equal_loss(root: Path) -> str:
-    """The trajectory arms at one mean loss, as `compare` wrote them to the report.
-
-    Raises:
-        AssayError: the report is missing, or does not hold two such arms.
-    """
+    """The trajectory arms at one mean loss, as `compare` wrote them to the report."""
     found = re.search(rf"\*\*{sampling.EQUAL_LOSS}\*\*\n\n((?:\|.*\n)+)", _reported(root / REPORT))
     if not found:
         raise AssayError(f"{root / REPORT}: fewer than two trajectory arms, so nothing to show at equal loss")

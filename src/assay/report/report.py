@@ -17,17 +17,14 @@ from assay.analysis.statistics import CONFIDENCE
 from assay.core import files
 from assay.core.config import BASELINE
 from assay.core.errors import AssayError
-from assay.report import advice, figures, summary, svg, tables, verdicts
+from assay.report import advice, figures, summary, tables, vega, verdicts
+from assay.report.charts import CONFIG, style_sheet
 from assay.report.content import Content, groups
-from assay.report.figures import claims
 from assay.scoring.metrics import ECE_BINS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from jinja2 import Environment
 
-    from assay.report.figure import Figure
     from assay.report.tables import Table
     from assay.scoring.record import Record
 
@@ -42,17 +39,21 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "dvc", "mlflow")
 
 def write(root: Path, content: Content) -> None:
     """Write the folder, whole or not at all."""
-    drawn, picture = figures.make(content), claims.figure(content)
-    values = _values(content, drawn) | {
-        "picture": picture,
-        "narrow": claims.Picture(claims.tested(content), narrow=True),
+    drawn = figures.make(content)
+    values = _values(content) | {
+        "picture": next((figure for figure in drawn if figure.name == "claims"), None),
+        "figures": [figure for figure in drawn if figure.name != "claims"],
+        "chart_style": style_sheet(),
+        "chart_config": CONFIG,
+        "vega": vega.script(),
     }
     environment = templates()
     with files.replacing(root / FOLDER) as folder:
         (folder / FIGURES).mkdir(parents=True)
-        files.write_text(folder / f"{claims.NAME}.svg", picture.file() if picture else EMPTY)
-        for figure in (one for one in drawn if one.panels):
-            files.write_text(folder / FIGURES / f"{figure.name}.svg", figure.file())
+        files.write_text(folder / "claims.svg", EMPTY)  # in git, and so always there
+        for figure in (one for one in drawn if one.charts):
+            place = folder if figure.name == "claims" else folder / FIGURES
+            files.write_text(place / f"{figure.name}.svg", figure.file())
         for template, name in (
             ("page.html.j2", "index.html"),
             ("report.md.j2", REPORT.name),
@@ -110,7 +111,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _values(content: Content, drawn: Sequence[Figure]) -> dict[str, Any]:
+def _values(content: Content) -> dict[str, Any]:
     """The names that the templates know."""
     records = {name: evaluation.record for name, evaluation in content.evaluations.items()}
     baseline = records[BASELINE]
@@ -131,7 +132,6 @@ def _values(content: Content, drawn: Sequence[Figure]) -> dict[str, Any]:
         "meanings": verdicts.meanings(content.claims),
         "results": _grouped(content, tables.results(content.rows)),
         "costs": _grouped(content, tables.costs(content.rows)),
-        "figures": drawn,
         "arms": len([name for name in records if name != BASELINE and not name.startswith("round-")]),
         "rounds": len([name for name in records if name.startswith("round-")]),
         "parameters": [
@@ -141,7 +141,6 @@ def _values(content: Content, drawn: Sequence[Figure]) -> dict[str, Any]:
         "versions": versions(),
         "bins": ECE_BINS,
         "confidence": round(100 * CONFIDENCE),
-        "chart_style": svg.style_sheet(),
     }
 
 

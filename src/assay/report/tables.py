@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from assay.core.config import BASELINE
 from assay.core.plain import flat
 from assay.report import numbers
-from assay.report.scales import short
+from assay.report.numbers import short
 from assay.scoring.metrics import METRICS, quality
 
 if TYPE_CHECKING:

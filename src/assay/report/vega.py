@@ -1,24 +1,34 @@
-"""Vega's JavaScript as a file, so that `dvc plots show` needs no network: `python -m assay.report.vega <file>`."""
+"""Vega's JavaScript, so that charts need no network: `python -m assay.report.vega <file>` writes it for DVC's plots."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 from assay.core import files
 
-VEGA_LITE = "5.21"  # of the version 5 that DVC's chart templates are written in
+INSTALLED = Path(sys.prefix, "vega.js")  # `make install` writes it, and `.dvc/page.html` loads it
 
 
-def main(path: Path) -> None:
-    """Write Vega, Vega-Lite and Vega-Embed as one script that defines `vegaEmbed`; `.dvc/page.html` loads it."""
+@cache
+def script() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script that defines `vegaEmbed`, safe inside a page.
+
+    It takes seconds to put together, and is read from where it is installed, unless that is of another version.
+    """
     import vl_convert
 
-    script = vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # type: ignore[call-arg]  # a snippet is optional
-    files.write_text(path, f"(() => {{\n{script}\n}})();\n")
+    first = f"// of vl-convert {metadata.version('vl-convert-python')}\n"
+    if INSTALLED.exists() and (known := INSTALLED.read_text(encoding="utf-8")).startswith(first):
+        return known
+    found = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # a snippet is optional
+    return f"{first}(() => {{\n{found}\n}})();\n".replace("</script", r"<\/script").replace("<!--", r"<\!--")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", type=Path, help="where the script goes")
-    main(parser.parse_args().path)
+    files.write_text(parser.parse_args().path, script())

@@ -68,7 +68,9 @@ def test_the_page_is_well_formed_and_fetches_nothing(page):
     assert all(target.startswith("#") for target in parsed.fetched)
     assert "@import" not in page
     assert "url(http" not in page
-    assert not re.search(r"fetch\(|XMLHttpRequest|import\(|<script [^>]*src", page)
+    assert len(page) < 3_000_000
+    own = re.sub(r'<script id="vega">.*?</script>', "", page, flags=re.DOTALL)  # can fetch, if a chart names an address
+    assert not re.search(r'fetch\(|XMLHttpRequest|import\(|<script [^>]*src|"url"', own)
 
 
 def test_the_charts_in_the_page_do_not_share_names(page):
@@ -146,9 +148,8 @@ def test_charts_are_svg_with_a_title_and_a_dark_side(folder):
         style = root.find("{http://www.w3.org/2000/svg}style").text
         assert "prefers-color-scheme:dark" in style
         text = path.read_text()
-        assert not re.search(r"(fill|stroke)=", text), "a colour that dark ground does not change"
-        for used in set(re.findall(r'class="([^"]+)"', text)):
-            assert all(f".{name}" in style for name in used.split() if name != "plot"), used
+        for what, colour in set(re.findall(r'(fill|stroke)="(#[^"]+)"', text)):
+            assert f'[{what}="{colour}"]' in style, "a colour that dark ground does not change"
     text = (folder / "metrics/report/figures/differences.svg").read_text()
     assert all(label in text for label in ("cyclic", "line/ensemble", "difference to the baseline, points"))
 
@@ -158,7 +159,7 @@ def test_every_chart_has_its_numbers_beside_it_and_under_the_pointer(folder, pag
         section = page[page.index(f'<section id="{name}">') :]
         section = section[: section.index("</section>")]
         assert "<details>" in section
-        assert section.count("<title>") >= 3
+        assert section.count('"tip":') >= 3
     assert "line/ensemble: " in page
 
 

@@ -1,8 +1,10 @@
 """Figures of methods that the small site lacks, the Pareto front by hand, and scales that show what they are given."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,8 @@ from report_site import SPARSITY, every_kind
 from ruamel.yaml import YAML
 
 from assay.analysis import claims
-from assay.report import figures, report, scales, summary
+from assay.report import figures, numbers, report, summary
+from assay.report.charts import Axis
 from assay.report.content import Content, groups
 from assay.report.figures import calibration, equal_cost
 from assay.scoring import record
@@ -29,14 +32,14 @@ def test_every_figure_is_there_and_says_its_numbers(content):
     made = {figure.name: figure for figure in figures.make(content)}
     names = "equal_cost differences calibration label_noise pruning subspaces members trajectories learning_curves"
     assert list(made) == names.split()
-    assert len(made["pruning"].panels) == 4
-    assert len(made["trajectories"].panels) == 6
+    assert len(made["pruning"].charts) == 4
+    assert len(made["trajectories"].charts) == 6
     assert made["trajectories"].notes == ["chain: it does not mix (seeds 0, 2)"]
     assert "What the sparsity buys" in made["pruning"].tables
     for figure in made.values():
-        assert figure.file().startswith('<?xml version="1.0"')
-        assert all("nan" not in drawn and "inf" not in drawn.replace("inference", "") for drawn in figure.drawn())
-    assert "line, points of it" in "".join(made["members"].drawn())
+        ET.fromstring(figure.file())
+        assert all(json.loads(spec)["width"] == "container" for spec in figure.specs())
+    assert "line, points of it" in made["members"].file()
     assert [name for name, _ in made["pruning"].tables["Rounds"].rows] == [
         "dense", "round-1 ticket", "round-2 ticket", "round-2 reinit",
     ]  # fmt: skip
@@ -124,17 +127,23 @@ values = st.lists(st.floats(1e-3, 0.9999), min_size=1, max_size=6)
 
 @given(values, st.sampled_from(["linear", "log", "accuracy"]), st.booleans())
 def test_a_scale_holds_its_values_in_their_order(values, kind, falling):
-    scale = scales.scale(values, kind, falling)
-    places = [scale.place(value) for value in sorted(values)]
+    scale = Axis("", kind, falling).scale(values)
+    places = [scale.share(scale.place(value)) for value in sorted(values)]
     assert all(-1e-9 <= place <= 1 + 1e-9 for place in places)
     assert places == sorted(places, reverse=falling)
-    ticks = scale.ticks()
-    assert len(ticks) <= 8
-    assert all(-1e-6 <= scale.place(value) <= 1 + 1e-6 for value, _ in ticks)
+
+
+def test_a_new_chart_is_one_file(content, tmp_path, monkeypatch):
+    text = "from assay.report.figure import Figure\n\n"
+    text += "def figure(content):\n    return Figure('new', 'New', '', [], {})\n"
+    (tmp_path / "a_new_chart.py").write_text(text)
+    monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "assay.report.figures.a_new_chart", raising=False)
+    assert figures.make(content)[-1].name == "new"
 
 
 def test_large_numbers_are_short():
-    assert [scales.short(value) for value in (0.5, 3000, 30000, 1.5e6, 2e9, 3.2e12)] == [
+    assert [numbers.short(value) for value in (0.5, 3000, 30000, 1.5e6, 2e9, 3.2e12)] == [
         "0.5",
         "3000",
         "30k",

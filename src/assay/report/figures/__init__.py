@@ -1,29 +1,27 @@
-"""The sections of the report that are charts: one file each; a section whose arms did not run is absent."""
+"""The report's charts: a file each, found by listing this package; one whose arms did not run is absent.
+
+A file has `figure(content) -> Figure | None`, and may have `ORDER`, its place among the sections; else it comes last.
+"""
 
 from __future__ import annotations
 
+import math
+import pkgutil
+from importlib import import_module
 from typing import TYPE_CHECKING
-
-from assay.report.figures import accuracy, calibration, equal_cost, learning, members, noise, pruning, subspace
-from assay.report.figures import sampling as sampling_
 
 if TYPE_CHECKING:
     from assay.report.content import Content
     from assay.report.figure import Figure
 
-MAKERS = (
-    equal_cost.figure,
-    accuracy.figure,
-    calibration.figure,
-    noise.figure,
-    pruning.figure,
-    subspace.figure,
-    members.figure,
-    sampling_.figure,
-    learning.figure,
-)
-
 
 def make(content: Content) -> list[Figure]:
     """All figures that there is data for, in a reader's order."""
-    return [figure for maker in MAKERS if (figure := maker(content)) is not None]
+    import altair as alt
+    from altair.utils.schemapi import debug_mode
+
+    alt.data_transformers.consolidate_datasets = False  # a chart is whole on its own
+    modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+    modules.sort(key=lambda module: getattr(module, "ORDER", math.inf))
+    with debug_mode(False):  # checking each part against Vega-Lite's schema takes most of the time
+        return [figure for module in modules if (figure := module.figure(content)) is not None]

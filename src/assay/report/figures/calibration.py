@@ -3,40 +3,42 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from assay.core.config import BASELINE
 from assay.report import numbers
+from assay.report.charts import Axis
 from assay.report.content import groups
 from assay.report.figure import Figure, table
-from assay.report.plot import Axis, Panel, Series
+from assay.report.lines import Series, lines
 from assay.report.tables import Cell, label
 from assay.scoring.metrics import ECE_BINS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from assay.report.charts import Spec
     from assay.report.content import Content
     from assay.report.summary import Row
     from assay.report.tables import Table
 
+ORDER = 3
 FEWEST = 30  # examples in a bin: below, its share says little
 MOST = 7  # lines that one chart can hold
 
 
 def figure(content: Content) -> Figure | None:
-    """A panel a group; the baseline is in each of them."""
+    """A chart a group; the baseline is in each of them."""
     clean = [row for row in content.clean() if content.variant(row).reliability]
     reference = [row for row in clean if row.arm == BASELINE][:1]
-    panels, tables, undrawn = [], {}, []
+    charts, tables, undrawn = [], {}, []
     for group in groups(content.rows, content.claims):
         own = [row for row in clean if row.arm in group.arms and row.arm != BASELINE]
         shown = [*reference, *thinned(own, MOST)]
         if own or (len(clean) == len(reference) and reference):
             tables[group.title] = _table(content, shown)
             if any(count >= FEWEST for row in shown for count, _, _ in content.variant(row).reliability):
-                panels.append(_panel(content, group.title, shown))
+                charts.append(_chart(content, group.title, shown))
             else:
                 undrawn.append(group.title)
     if not tables:
@@ -48,13 +50,13 @@ def figure(content: Content) -> Figure | None:
         f"Predictions fall into {ECE_BINS} equal bins of confidence, all seeds together; on the dashed line a network "
         "is right as often as it says. Below it, it is too sure. Bins with fewer than "
         f"{FEWEST} examples are left out of the charts.{left_out}",
-        panels,
+        charts,
         tables,
     )
 
 
 def thinned(rows: Sequence[Row], most: int) -> list[Row]:
-    """At most so many rows: the first variant of each arm, then of these every so manieth, the last among them."""
+    """At most so many rows: the first variant of each arm, then evenly spaced of these, always with the last."""
     if len(rows) <= most:
         return list(rows)
     firsts = [row for i, row in enumerate(rows) if row.arm not in {other.arm for other in rows[:i]}]
@@ -63,32 +65,29 @@ def thinned(rows: Sequence[Row], most: int) -> list[Row]:
     return [firsts[round(i * (len(firsts) - 1) / (most - 1))] for i in range(most)]
 
 
-def _panel(content: Content, title: str, rows: Sequence[Row]) -> Panel:
-    series = [Series("", [0.0, 1.0], [0.0, 1.0], colour=0, dashed=True)]
+def _chart(content: Content, title: str, rows: Sequence[Row]) -> Spec:
+    series: list[Series] = []
     for row in rows:
-        colour = 0 if row.arm == BASELINE else sum(one.arm != BASELINE for one in rows[: rows.index(row)]) + 1
         name = label(content.rows, row)
         bins = [(sure, right, count) for count, sure, right in content.variant(row).reliability if count >= FEWEST]
         tips = [
             f"{name}: {100 * right:.1f} % right at {100 * sure:.1f} % sure ({count:,})" for sure, right, count in bins
         ]
+        colour = 0 if row.arm == BASELINE else 1 + sum(one.colour > 0 for one in series)
         points = [sure for sure, _, _ in bins], [right for _, right, _ in bins]
         series.append(Series(name, *points, tips, colour=colour, marks=True))
-    low = min((value for one in series[1:] for value in (*one.x, *one.y)), default=0.0)
+    low = min((value for one in series for value in (*one.x, *one.y)), default=0.0)
     ends = min(0.9, math.floor(10 * low) / 10), 1.0
-    series[0] = replace(series[0], x=ends, y=ends)
-    return Panel(title, Axis("confidence", ends=ends), Axis("share that is right", ends=ends), series, height=290)
+    series.insert(0, Series("as sure as right", ends, ends, colour=0, dashed=True, named=False))
+    return lines(title, Axis("confidence", ends=ends), Axis("share that is right", ends=ends), series, height=220)
 
 
 def _table(content: Content, rows: Sequence[Row]) -> Table:
     bins = {label(content.rows, row): content.variant(row).reliability for row in rows}
-    columns = [(name, "% right (examples)") for name in bins]
-    lines = []
+    found = []
     for k in range(ECE_BINS):
-        own = [found[k] for found in bins.values()]
+        own = [one[k] for one in bins.values()]
         if any(count for count, _, _ in own):
-            cells = [
-                Cell(numbers.fixed(100 * right, 1), f"{count:,}") if count else Cell("") for count, _, right in own
-            ]
-            lines.append((f"{100 * k // ECE_BINS}\N{EN DASH}{100 * (k + 1) // ECE_BINS} %", cells))
-    return table("Confidence", columns, lines)
+            cells = [Cell(numbers.fixed(100 * right, 1), f"{count:,}") if count else "" for count, _, right in own]
+            found.append((f"{100 * k // ECE_BINS}\N{EN DASH}{100 * (k + 1) // ECE_BINS} %", cells))
+    return table("Confidence", [(name, "% right (examples)") for name in bins], found)

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from assay.report import numbers
+from assay.report.charts import Axis
 from assay.report.content import groups
 from assay.report.figure import Figure, table
-from assay.report.plot import Axis, Panel, Series
-from assay.report.scales import short
-from assay.report.tables import Cell, label
+from assay.report.lines import Series, lines
+from assay.report.numbers import short
+from assay.report.tables import label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from assay.report.charts import Spec
     from assay.report.content import Content
     from assay.report.summary import Row
     from assay.report.tables import Table
 
-Cost = tuple[str, str, str]
-COSTS: tuple[Cost, ...] = (
-    ("training_cost", "Training cost", "passes"),
-    ("training_flops", "Training cost", "FLOPs"),
-    ("inference_cost", "Inference cost", "passes"),
-    ("inference_flops", "Inference cost", "FLOPs"),
-)
+ORDER = 1
 FARTHEST = 8  # times the least error: what errs more stands on the chart's lower edge
-LABELLED = {
-    "training_cost": "passes of one example through one network",
-    "training_flops": "floating-point operations",
-    "inference_cost": "members × density",
-    "inference_flops": "floating-point operations an image",
+COSTS = {  # the title and the unit of each, and how its axis says it
+    "training_cost": ("Training cost", "passes", "passes of one example through one network"),
+    "training_flops": ("Training cost", "FLOPs", "floating-point operations"),
+    "inference_cost": ("Inference cost", "passes", "members × density"),
+    "inference_flops": ("Inference cost", "FLOPs", "floating-point operations an image"),
 }
 
 
@@ -40,10 +35,10 @@ def figure(content: Content) -> Figure | None:
     rows = content.clean()
     if not rows:
         return None
-    known = [cost for cost in COSTS if all(getattr(row, cost[0]) is not None for row in rows)]
+    known = [key for key in COSTS if all(getattr(row, key) is not None for row in rows)]
     one_network = len({content.record(row.arm).model.flops_per_sample for row in rows}) == 1
     if one_network:  # operations would show the same again
-        known = [cost for cost in known if cost[2] == "passes"]
+        known = [key for key in known if COSTS[key][1] == "passes"]
     return Figure(
         "equal_cost",
         "What accuracy costs",
@@ -51,7 +46,7 @@ def figure(content: Content) -> Figure | None:
         "as two forward passes; operations are those that PyTorch counts in each arm's own network. Nothing here is "
         "timed: a pruned network is counted by its weights, and may take longer than the dense one. Means over seeds; "
         f"what errs {FARTHEST} times as often as the best stands on the lower edge.",
-        [_panel(content, rows, cost) for cost in known],
+        [_chart(content, rows, key) for key in known],
         {"Not dominated first": _table(rows, known)},
     )
 
@@ -90,49 +85,41 @@ def front(rows: Sequence[Row], cost: Callable[[Row], float]) -> list[Row]:
     return chosen
 
 
-def _panel(content: Content, rows: Sequence[Row], cost: Cost) -> Panel:
-    key, title, unit = cost
+def _chart(content: Content, rows: Sequence[Row], cost: str) -> Spec:
+    def points(some: Sequence[Row]) -> tuple[list[float], list[float]]:
+        return [getattr(row, cost) for row in some], [row.accuracy for row in some]
 
-    def of(row: Row) -> float:
-        return float(getattr(row, key))
-
-    best = front(rows, of)
-    steps = [(of(row), row.accuracy) for row in best]
-    corners = [point for a, b in pairwise(steps) for point in (a, (b[0], a[1]))] + steps[-1:]
-    series = [Series("", [x for x, _ in corners], [y for _, y in corners], colour=0)] if corners else []
+    title, unit, axis = COSTS[cost]
+    best = front(rows, lambda row: getattr(row, cost))
+    series = [Series("not beaten", *points(best), colour=0, line="step-after", named=False)]
     for colour, group in enumerate(groups(content.rows, content.claims)):
         own = [row for row in rows if row.arm in group.arms]
+        names = [label(content.rows, row) for row in own]
+        tips = [
+            f"{name}: {100 * row.accuracy:.2f} %, {short(getattr(row, cost))}"
+            for name, row in zip(names, own, strict=True)
+        ]
+        labels = [name if row in best else "" for name, row in zip(names, own, strict=True)]
         if own:
-            series.append(
-                Series(
-                    group.title,
-                    [of(row) for row in own],
-                    [row.accuracy for row in own],
-                    [f"{label(content.rows, row)}: {100 * row.accuracy:.2f} %, {short(of(row))}" for row in own],
-                    colour=colour % 8,
-                    line=False,
-                    marks=True,
-                    labels=[label(content.rows, row) if row in best else "" for row in own],
-                )
-            )
-    accuracies = [row.accuracy for row in rows]
-    floor = max(min(accuracies) - 0.1 * (max(accuracies) - min(accuracies)), 1 - FARTHEST * (1 - max(accuracies)))
-    ceiling = 1 - 0.9 * (1 - max(accuracies))
-    y = Axis("test accuracy, %", "accuracy", ends=(floor, ceiling) if min(accuracies) < max(accuracies) else None)
-    return Panel(f"{title}, {unit}", Axis(LABELLED[key], "log"), y, series, height=300)
+            look = {"colour": colour % 8, "line": "", "marks": True, "labels": labels}
+            series.append(Series(group.title, *points(own), tips, **look))  # type: ignore[arg-type]
+    least, most = min(row.accuracy for row in rows), max(row.accuracy for row in rows)
+    ends = max(least - 0.1 * (most - least), 1 - FARTHEST * (1 - most)), 1 - 0.75 * (1 - most)
+    y = Axis("test accuracy, %", "accuracy", ends=ends if least < most else None)
+    return lines(f"{title}, {unit}", Axis(axis, "log"), y, series, height=230)
 
 
-def _table(rows: Sequence[Row], known: Sequence[Cost]) -> Table:
+def _table(rows: Sequence[Row], known: Sequence[str]) -> Table:
     by = dominators(rows)
     chance = [row.above_majority is False for row in rows]
     order = sorted(
         range(len(rows)), key=lambda i: (chance[i] or by[i] is not None, -rows[i].accuracy, rows[i].training_cost or 0)
     )
-    columns = [("Accuracy", "%"), *((title, unit) for _, title, unit in known), ("Beaten by", "at no more cost")]
-    lines = []
+    columns = [("Accuracy", "%"), *(COSTS[key][:2] for key in known), ("Beaten by", "at no more cost")]
+    found = []
     for i in order:
         row, other = rows[i], by[i]
-        cells = [Cell(numbers.fixed(100 * row.accuracy, 2)), *(Cell(short(getattr(row, key))) for key, _, _ in known)]
         beaten = "the largest class" if chance[i] else label(rows, other) if other else "nobody"
-        lines.append((label(rows, row), [*cells, Cell(beaten)]))
-    return table("", columns, lines)
+        costs = [short(getattr(row, key)) for key in known]
+        found.append((label(rows, row), [numbers.fixed(100 * row.accuracy, 2), *costs, beaten]))
+    return table("", columns, found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,17 +9,18 @@ import numpy as np
 from assay.analysis.curves import of_variant
 from assay.core.config import BASELINE
 from assay.report import numbers
+from assay.report.charts import Axis
 from assay.report.content import groups
-from assay.report.figure import Figure, span_cell, spread, table
-from assay.report.plot import Axis, Panel
-from assay.report.tables import Cell
+from assay.report.figure import MEANS, Figure, span_cell, table
+from assay.report.lines import lines, spread
 
 if TYPE_CHECKING:
     from assay.analysis.curves import Curve
     from assay.report.content import Content
-    from assay.report.plot import Series
+    from assay.report.lines import Series
     from assay.report.tables import Table
 
+ORDER = 9
 MOST_POINTS = 30
 
 
@@ -32,7 +32,7 @@ def figure(content: Content) -> Figure | None:
     ]
     found = {arm: of_variant(content.curves, arm, _first(content, arm)).get(split) for arm in (BASELINE, *shown)}
     reference = found[BASELINE]
-    panels = []
+    charts = []
     for arm in shown:
         series = []
         if reference is not None and arm != BASELINE:
@@ -40,15 +40,15 @@ def figure(content: Content) -> Figure | None:
         own = found[arm]
         if own is not None:
             series.append(_line(own, arm, 1))
-            panels.append(Panel(arm, Axis("step"), Axis("", "accuracy"), series, width=280, height=190))
-    if not panels:
+            size = {"width": 220, "height": 110}
+            charts.append(lines(arm, Axis("step"), Axis("", "accuracy"), series, **size, keyed=False))
+    if not charts:
         return None
     return Figure(
         "learning_curves",
         "Learning curves",
-        f"Accuracy on the {split} set, in %, while training: each arm in blue over the baseline in grey. Lines are "
-        "means over seeds, bands reach from the least seed to the greatest.",
-        panels,
+        f"Accuracy on the {split} set, in %, while training: each arm in blue over the baseline in grey. {MEANS}.",
+        charts,
         {f"On the {split} set": _table({arm: one for arm, one in found.items() if one is not None})},
         columns=3,
     )
@@ -62,22 +62,21 @@ def _line(curve: Curve, name: str, colour: int) -> Series:
     chosen = np.unique(np.linspace(0, len(curve.steps) - 1, min(MOST_POINTS, len(curve.steps))).round().astype(int))
     steps = [float(step) for step in curve.steps[chosen]]
     values = [list(map(float, curve.accuracy[:, i])) for i in chosen]
-    named = spread(name, steps, values, " %", 100, where="step", colour=colour)
-    return replace(named, name="")  # the caption says which is which
+    return spread(name, steps, values, " %", 100, where="step", colour=colour)
 
 
 def _table(curves: dict[str, Curve]) -> Table:
-    lines = []
+    found = []
     for arm, curve in curves.items():
         best = curve.loss.argmin(1)
         cells = [
-            Cell(numbers.count(float(curve.steps[-1]))),
+            numbers.count(float(curve.steps[-1])),
             span_cell(list(curve.accuracy[:, -1]), 100),
             span_cell(list(curve.loss[:, -1]), 1, 4),
             span_cell(list(curve.loss.min(1)), 1, 4),
             span_cell([float(step) for step in curve.steps[best]], 1, 0),
         ]
-        lines.append((arm, cells))
+        found.append((arm, cells))
     columns = [
         ("Steps", "in all"),
         ("Accuracy", "at the end, %"),
@@ -85,4 +84,4 @@ def _table(curves: dict[str, Curve]) -> Table:
         ("Least loss", "nats"),
         ("Least loss", "at step"),
     ]
-    return table("", columns, lines)
+    return table("", columns, found)

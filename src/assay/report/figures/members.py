@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assay.core.config import BASELINE
-from assay.report.figure import Figure, span_cell, spread, table
-from assay.report.plot import Axis, Panel
-from assay.report.scales import short
-from assay.report.tables import Cell, label
+from assay.report.charts import Axis
+from assay.report.figure import Figure, span_cell, table
+from assay.report.lines import lines, spread
+from assay.report.numbers import short
+from assay.report.tables import label
 
 if TYPE_CHECKING:
     from assay.report.content import Content
-    from assay.report.plot import Series
+    from assay.report.lines import Series
     from assay.report.summary import Row
+
+ORDER = 7
 
 
 def figure(content: Content) -> Figure | None:
@@ -23,7 +26,7 @@ def figure(content: Content) -> Figure | None:
         if row.combine != "majority_vote":
             arms = by_model.setdefault(content.record(row.arm).model.model_dump_json(), {})
             arms.setdefault(row.arm, []).append(row)
-    panels, lines = [], []
+    charts, cells = [], []
     for arms in by_model.values():
         series: list[Series] = []
         for arm, rows in arms.items():
@@ -34,10 +37,10 @@ def figure(content: Content) -> Figure | None:
             at = [row.members for row in ordered]
             colour = 0 if arm == BASELINE else 1 + sum(one.colour > 0 for one in series) % 7
             series.append(spread(arm, at, values, " %", 100, where="members", colour=colour, marks=True))
-            lines += [
+            cells += [
                 (
                     label(content.rows, row),
-                    [Cell(str(row.members)), span_cell(own, 100), Cell(short(row.training_cost or 0))],
+                    [str(row.members), span_cell(own, 100), short(row.training_cost or 0)],
                 )
                 for row, own in zip(ordered, values, strict=True)
             ]
@@ -46,22 +49,13 @@ def figure(content: Content) -> Figure | None:
                 if len(sweep.ensemble_sizes) > 1:
                     title = f"{arm}, points of it" if arm == name else f"{arm}, points of its {name}"
                     colour = 1 + sum(one.colour > 0 for one in series) % 7
-                    found = spread(
-                        title,
-                        sweep.ensemble_sizes,
-                        sweep.ensemble_accuracy,
-                        " %",
-                        100,
-                        where="members",
-                        colour=colour,
-                        dashed=True,
-                    )
-                    series.append(found)
+                    points = sweep.ensemble_sizes, sweep.ensemble_accuracy
+                    series.append(spread(title, *points, " %", 100, 2, "members", colour=colour, dashed=True))
         if any(len(one.x) > 1 for one in series):
             model = content.record(next(iter(arms))).model.name
             x, y = Axis("members", "log"), Axis("test accuracy, %", "accuracy")
-            panels.append(Panel(f"Ensembles of {model}", x, y, series))
-    if not panels:
+            charts.append(lines(f"Ensembles of {model}", x, y, series))
+    if not charts:
         return None
     columns = [("Members", "networks"), ("Accuracy", "%"), ("Training cost", "passes")]
     return Figure(
@@ -69,6 +63,6 @@ def figure(content: Content) -> Figure | None:
         "Ensembles and their members",
         "Probabilities of the members are averaged; dashed lines are ensembles of points along a subspace. Lines are "
         "means over seeds, bars and bands reach from the least seed to the greatest.",
-        panels,
-        {"Ensembles": table("", columns, lines)},
+        charts,
+        {"Ensembles": table("", columns, cells)},
     )

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from assay.report.figure import Figure, span_cell, spread, table
-from assay.report.plot import Axis, Panel
-from assay.report.tables import Cell, label
+from assay.report.charts import Axis
+from assay.report.figure import MEANS, Figure, span_cell, table
+from assay.report.lines import spreads
+from assay.report.tables import label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from assay.report.content import Content
-    from assay.report.plot import Series
     from assay.report.summary import Row
 
+ORDER = 4
 SHARE = "share of training labels replaced"
 
 
@@ -31,39 +32,30 @@ def figure(content: Content) -> Figure | None:
     if not several:
         return None
     levels = sorted({content.noise(row.arm) for row in content.rows})
-    cells = []
-    for rows in several:
-        found = _by_share(content, rows, "accuracy")
-        shown = [span_cell(found[level], 100) if level in found else Cell("") for level in levels]
-        cells.append((label(content.rows, rows[0]), shown))
-    panels = [
-        Panel(title, Axis(SHARE), axis, _lines(content, several, metric))
-        for title, axis, metric in (
-            ("Test accuracy", Axis("test accuracy, %", "accuracy"), "accuracy"),
-            ("Calibration error (ECE)", Axis("ECE, as a share"), "ece"),
-        )
+    by_name = {label(content.rows, rows[0]): rows for rows in several}
+    cells = [
+        (name, [span_cell(own[level], 100) if level in own else "" for level in levels])
+        for name, own in ((name, _by_share(content, rows, "accuracy")) for name, rows in by_name.items())
     ]
+    charts = []
+    for title, axis, metric in (
+        ("Test accuracy", Axis("test accuracy, %", "accuracy"), "accuracy"),
+        ("Calibration error (ECE)", Axis("ECE, as a share"), "ece"),
+    ):
+        shares = {name: _by_share(content, rows, metric) for name, rows in by_name.items()}
+        found = {name: (list(own), list(own.values())) for name, own in shares.items()}
+        charts.append(spreads(title, Axis(SHARE), axis, found, " %", 100, 2, "noise", first=0, marks=True))
     return Figure(
         "label_noise",
         "Robustness to label noise",
         "The same arm, trained on labels of which a share was replaced by random classes, and tested on clean ones. "
-        "Lines are means over seeds, bands reach from the least seed to the greatest.",
-        panels,
+        f"{MEANS}.",
+        [chart for chart in charts if chart],
         {"Test accuracy, %": table("", [(f"{100 * level:g} %", "of labels") for level in levels], cells)},
     )
 
 
 def _by_share(content: Content, rows: Sequence[Row], metric: str) -> dict[float, list[float]]:
     """The seeds' values at each share of noise, the least first; of several arms with the same share, the first's."""
-    return dict(
-        sorted({content.noise(row.arm): getattr(content.variant(row), metric) for row in reversed(rows)}.items())
-    )
-
-
-def _lines(content: Content, families: Sequence[Sequence[Row]], metric: str) -> list[Series]:
-    series = []
-    for i, rows in enumerate(families):
-        found = _by_share(content, rows, metric)
-        name, values = label(content.rows, rows[0]), list(found.values())
-        series.append(spread(name, list(found), values, " %", 100, where="noise", colour=i % 8, marks=True))
-    return series
+    found = {content.noise(row.arm): getattr(content.variant(row), metric) for row in reversed(rows)}
+    return dict(sorted(found.items()))

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assay.core.config import BASELINE
-from assay.report.figure import Figure, span_cell, spread, table
-from assay.report.plot import Axis, Panel
+from assay.report.charts import Axis
+from assay.report.figure import MEANS, Figure, span_cell, table
+from assay.report.lines import lines, spread
 
 if TYPE_CHECKING:
     from assay.report.content import Content
 
+ORDER = 6
+
 
 def figure(content: Content) -> Figure | None:
-    """Two panels for each arm that was swept: accuracy and loss, with the baseline's mean beside them."""
-    panels, tables = [], {}
+    """Two charts for each arm that was swept: accuracy and loss, with the baseline's mean beside them."""
+    charts, tables = [], {}
     for arm, evaluation in content.evaluations.items():
         sweeps = {name: sweep for name, sweep in evaluation.record.sweeps.items() if sweep.at}
         for name, sweep in sweeps.items():
@@ -29,19 +32,18 @@ def figure(content: Content) -> Figure | None:
                 own = spread(title, at, getattr(sweep, key), "", scale, 2 if scale == 100 else 4, sweep.axis, colour=1)
                 flat = spread("baseline", [at[0], at[-1]], [reference] * 2, "", scale, colour=0, dashed=True)
                 kind = "accuracy" if key == "accuracy" else "linear"
-                panels.append(Panel(title, Axis(where), Axis(label, kind), [flat, own], height=240))  # type: ignore[arg-type]
-            lines = [
+                charts.append(lines(title, Axis(where), Axis(label, kind), [flat, own], height=170))  # type: ignore[arg-type]
+            rows = [
                 (f"{x:g}", [span_cell(accuracy, 100), span_cell(nll, 1, 4)])
                 for x, accuracy, nll in zip(at, sweep.accuracy, sweep.nll, strict=True)
             ]
-            tables[title] = table(sweep.axis, [("Accuracy", "%"), ("NLL", "nats")], lines)
-    if not panels:
+            tables[title] = table(sweep.axis, [("Accuracy", "%"), ("NLL", "nats")], rows)
+    if not charts:
         return None
     return Figure(
         "subspaces",
         "Along the subspaces",
-        "Each position is one network. Lines are means over seeds, bands reach from the least seed to the greatest; "
-        "the dashed line is the baseline.",
-        panels,
+        f"Each position is one network. {MEANS}; the dashed line is the baseline.",
+        charts,
         tables,
     )

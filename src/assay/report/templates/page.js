@@ -1,38 +1,19 @@
-// Points say what they are under the pointer or a finger; without this script, browsers show their titles.
-const tip = document.getElementById("tip");
-for (const svg of document.querySelectorAll("svg.plot")) {
-  const points = [...svg.querySelectorAll(".hit")].map((element) => {
-    const title = element.querySelector("title");
-    const point = { element, text: title.textContent, x: +element.getAttribute("cx"), y: +element.getAttribute("cy") };
-    title.remove();
-    return point;
+// Charts are drawn as they come near the screen; all of them before printing.
+const draw = (place) => {
+  near.unobserve(place);
+  const script = place.querySelector("script");
+  if (!script) return;
+  const target = place.appendChild(document.createElement("div"));
+  vegaEmbed(target, JSON.parse(script.textContent), {
+    mode: "vega-lite", renderer: "svg", actions: false, config: CONFIG, tooltip: { theme: "assay" },
   });
-  const show = (event) => {
-    const box = svg.getBoundingClientRect();
-    const scale = svg.viewBox.baseVal.width / box.width;
-    const x = (event.clientX - box.left) * scale, y = (event.clientY - box.top) * scale;
-    let best = null, least = 28 ** 2;
-    for (const point of points) {
-      const distance = (point.x - x) ** 2 + (point.y - y) ** 2;
-      if (distance < least) [best, least] = [point, distance];
-    }
-    for (const { element } of points) element.classList.toggle("near", best !== null && element === best.element);
-    tip.style.display = best ? "block" : "none";
-    if (!best) return;
-    tip.textContent = best.text;
-    const left = box.left + best.x / scale, top = box.top + best.y / scale;
-    tip.style.left = `${Math.max(6, Math.min(left + 12, innerWidth - tip.offsetWidth - 6))}px`;
-    tip.style.top = `${Math.max(6, top - tip.offsetHeight - 10)}px`;
-  };
-  const hide = () => {
-    tip.style.display = "none";
-    for (const { element } of points) element.classList.remove("near");
-  };
-  svg.addEventListener("pointermove", show);
-  svg.addEventListener("pointerdown", show);
-  svg.addEventListener("pointerleave", hide);
-}
-addEventListener("scroll", () => { tip.style.display = "none"; }, { passive: true });
+  script.remove();
+};
+const near = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) if (isIntersecting) draw(target);
+}, { rootMargin: "800px" });
+document.querySelectorAll(".chart").forEach((place) => near.observe(place));
 addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
+  document.querySelectorAll(".chart").forEach((place) => { if (place.offsetParent) draw(place); });
 });

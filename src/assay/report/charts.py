@@ -1,0 +1,178 @@
+"""What all charts share: the palette, Vega-Lite's configuration, axes and the legend.
+
+Colours are those of a light ground; `style_sheet` replaces them where the reader prefers a dark one. Importing Altair
+takes most of a second, so only the functions that draw import it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Kind = Literal["linear", "log", "accuracy"]
+Spec = dict[str, Any]  # a chart, as Vega-Lite's JSON
+# grey for what others are compared with; then Okabe and Ito's colours, told apart by every kind of colour vision
+LIGHT = ("#6e7781", "#0072b2", "#c4520a", "#00805e", "#a8508a", "#8a6d00", "#1f2328", "#3d8fc4")
+DARK = ("#9aa5b1", "#56b4e9", "#f0904a", "#2cc295", "#e29acb", "#e6c34a", "#e6edf3", "#0072b2")
+SHAPES = ("circle", "circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right")
+INK, MUTED, RULE, GROUND = "#1f2328", "#59636e", "#d8dee4", "#ffffff"
+IN_DARK = {**dict(zip(LIGHT, DARK, strict=True)), MUTED: "#9aa5b1", RULE: "#343b44", GROUND: "#0f1419"}
+FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # the first is inside vl-convert: the same widths everywhere
+CONFIG: Spec = {
+    "background": GROUND,
+    "font": FONT,
+    "padding": 3,
+    "mark": {"aria": False},
+    "view": {"stroke": None},
+    "concat": {"spacing": 24},
+    "title": {"anchor": "start", "frame": "bounds", "color": INK, "fontSize": 13, "fontWeight": "bold", "offset": 8,
+              "subtitleColor": MUTED, "subtitleFontSize": 12, "subtitlePadding": 4},
+    "axis": {"labelColor": MUTED, "titleColor": MUTED, "gridColor": RULE, "domainColor": RULE, "tickColor": RULE,
+             "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelOverlap": "greedy"},
+    "axisY": {"domain": False, "ticks": False, "labelPadding": 6},
+    "legend": {"labelColor": MUTED, "labelFontSize": 12, "labelLimit": 280, "symbolSize": 60, "offset": 8},
+}  # fmt: skip
+HALO: Spec = {"fontSize": 12, "stroke": GROUND, "strokeWidth": 3, "strokeJoin": "round"}  # of texts over other marks
+LEAST_ERROR = 5e-5  # an accuracy of 1 has no place on a logarithmic scale of errors
+LEAST, LARGEST = 1e-100, 1e100  # what is nearer to 0 counts as 0, and what is farther as infinite
+NARROW, PAD = 1e-6, 0.06  # a spread, relative or in decades, that counts as none; the room around one
+NUMBER = "abs(datum.value) >= 1e4 ? format(datum.value, '.4~s') : format(datum.value, '.6~g')"
+PERCENT = f"datum.value <= {1.01 * LEAST_ERROR} ? '100' : format(100 * (1 - datum.value), '.6~g')"
+CHARACTER = 6.4  # pixels: a letter's typical width
+
+
+def style_sheet() -> str:
+    """CSS for charts in a page or in a file of their own: the colours of a dark ground, halos below their letters."""
+    rules = (f'svg [{what}="{own}"]{{{what}:{dark}}}' for own, dark in IN_DARK.items() for what in ("fill", "stroke"))
+    return f"svg text{{paint-order:stroke}}@media screen and (prefers-color-scheme:dark){{{''.join(rules)}}}"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis.
+
+    Attributes:
+        label: what it shows, with its unit.
+        kind: how values are spaced; `accuracy` spaces shares by the logarithm of one minus them, shown in per cent.
+        falling: whether the greatest value stands first.
+        ends: its ends; else they follow from the values.
+    """
+
+    label: str
+    kind: Kind = "linear"
+    falling: bool = False
+    ends: tuple[float, float] | None = None
+
+    def scale(self, values: Iterable[float]) -> Scale:
+        """The scale that holds the finite values with a little room; without any it goes from 0.5 to 1."""
+        least = LEAST if self.kind == "log" else -LARGEST
+        known = [value for value in self.ends or values if least <= value <= LARGEST] or [0.5, 1.0]
+        low, high = sorted(map(self.encoded, (min(known), max(known))))
+        if self.ends and low < high:
+            return Scale(self, low, high)
+        if self.kind == "linear":
+            wide = high - low > NARROW * max(abs(low), abs(high))
+            room = PAD * (high - low) if wide else 0.05 * (abs(high) or 1)
+            return Scale(self, 0.0 if low >= 0 > low - room else low - room, high + room)
+        decades = math.log10(high) - math.log10(low)
+        factor = 10 ** (PAD * decades if decades > NARROW else 0.5 if self.kind == "accuracy" else 0.05)
+        if self.kind == "accuracy":
+            return Scale(self, max(low / factor, LEAST_ERROR), min(high * factor, 1.0))
+        return Scale(self, low / factor, high * factor)
+
+    def encoded(self, value: float) -> float:
+        """The number that the chart's data hold: of an accuracy the share of errors."""
+        if self.kind == "accuracy":
+            return min(1.0, max(1 - value, LEAST_ERROR))
+        return value if abs(value) >= LEAST else 0.0
+
+
+@dataclass(frozen=True)
+class Scale:
+    """An axis with its ends, as encoded."""
+
+    axis: Axis
+    low: float
+    high: float
+
+    def place(self, value: float) -> float:
+        """The encoded value; what lies outside, infinity included, is placed at the end."""
+        return min(self.high, max(self.low, float(f"{self.axis.encoded(value):.7g}")))
+
+    def share(self, placed: float) -> float:
+        """How far from the axis's start a placed value stands: 0 to 1."""
+        ends = self.low, self.high, placed
+        low, high, own = ends if self.axis.kind == "linear" else map(math.log10, ends)
+        share = (own - low) / (high - low)
+        return 1 - share if self._reversed() else share
+
+    def channel(self, channel: Any, field: str, grid: bool = False) -> Any:
+        """An encoding: `channel` is `alt.X` or `alt.Y`."""
+        import altair as alt
+
+        kind = self.axis.kind
+        ticks = [] if kind == "linear" else self._ticks()
+        look = {
+            "grid": grid, "titleAnchor": "start" if self._reversed() else "end", "titleAlign": "right", "tickCount": 5,
+            "labelExpr": PERCENT if kind == "accuracy" else NUMBER, **({"values": ticks} if ticks else {}),
+        }  # fmt: skip
+        scale = alt.Scale(
+            type="linear" if kind == "linear" else "log", domain=[self.low, self.high], reverse=self._reversed()
+        )
+        title = self.axis.label if channel is alt.X else None  # that of y stands above the chart
+        return channel(field, type="quantitative", title=title, scale=scale, axis=alt.Axis(**look))
+
+    def _reversed(self) -> bool:
+        return self.axis.falling != (self.axis.kind == "accuracy")
+
+    def _ticks(self, most: int = 6) -> list[float]:
+        """Round values of a logarithmic scale; none where it spans too little for two."""
+        decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+        inside: list[float] = []
+        for subs in ((1, 1.5, 2, 2.5, 3, 4, 5, 7), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+            found = (float(f"{sub}e{decade}") for decade in decades for sub in subs)
+            inside = [value for value in found if self.low <= value <= self.high]
+            if len(inside) <= most:
+                break
+        inside = inside[:: math.ceil(len(inside) / most) or 1]
+        if self.axis.kind == "accuracy" and self.low <= LEAST_ERROR:
+            inside = [self.low, *(value for value in inside if value > 2 * LEAST_ERROR)]
+        return inside if len(inside) > 1 else []
+
+
+def legend(names: Sequence[str], room: int = 310, **more: Any) -> Any:
+    """A legend above the chart, in as many columns as have room; None for fewer than two names."""
+    import altair as alt
+
+    def width(columns: int) -> float:
+        return sum(24 + 5.9 * max(map(len, names[i::columns])) for i in range(columns))
+
+    columns = next((n for n in range(len(names), 1, -1) if width(n) <= room), 1)
+    look = {"orient": "top", "columns": columns, "symbolOpacity": 1, **more}
+    return alt.Legend(values=list(names), **look) if len(names) > 1 else None
+
+
+def picked(full: float, key: Any) -> Any:
+    """An opacity: full, unless another name is picked in the legend."""
+    import altair as alt
+
+    more = {} if key is None else {"condition": {"param": "pick", "value": full}}
+    return alt.OpacityValue(full if key is None else full / 6, **more)
+
+
+def finished(layers: Sequence[Any], rows: Sequence[Spec], key: Any, **look: Any) -> Spec:
+    """The layers over their data; with a legend, its names can be picked there."""
+    import altair as alt
+
+    if key is not None:
+        layers = [*layers[:-1], layers[-1].add_params(alt.selection_point(name="pick", fields=["name"], bind="legend"))]
+    # put together here, since Altair's own layering and data copy everything many times
+    parts = [layer.to_dict(validate=False) for layer in layers]
+    empty: Spec = {"values": [{}]}  # what Altair has for no data
+    left_out = ("$schema", "config")
+    own = [{key: one for key, one in part.items() if key not in left_out and one != empty} for part in parts]
+    return {"layer": own, "data": {"values": list(rows)}, **look}
