@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from assay.analysis.measures import Side, values
+from assay.analysis.looks import ClaimArm, values
 from assay.core.config.claim import RECORD
 from assay.core.errors import AssayError
 from assay.core.plain import csv_of
@@ -80,13 +80,13 @@ def parse(content: str, where: str) -> dict[str, Seeds]:
 def _rows(evaluation: Evaluation, metrics: Iterable[str]) -> Iterator[list[str]]:
     record = evaluation.record
     for variant in record.variants:
-        side = Side(record, variant, evaluation.predictions[variant], "")
+        side = ClaimArm(record, variant, evaluation.predictions[variant], "")
         columns = [_column(side, metric) for metric in metrics]
         for i, seed in enumerate(record.seeds):
             yield [record.arm, variant, str(seed), record.data_digest[:DIGITS], *(column[i] for column in columns)]
 
 
-def _column(side: Side, metric: str) -> list[str]:
+def _column(side: ClaimArm, metric: str) -> list[str]:
     """A number as text for each seed; empty where a variant has no such number."""
     try:
         found = values(metric, side)

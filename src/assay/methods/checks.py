@@ -79,7 +79,7 @@ def _check_grids(params: Params, trainings: Mapping[str, Training]) -> None:
 def _problems(claim: Claim, params: Params, trainings: Mapping[str, Training]) -> list[str]:
     """Why a claim could not be decided for want of a variant, of a number, or of a common seed.
 
-    `assay.analysis.measures` reads the numbers afterwards and refuses the same.
+    `assay.analysis.looks` reads the numbers afterwards and refuses the same.
     """
     sides: dict[str, tuple[str, str]] = {}
     for key, named in claim.arms.items():
