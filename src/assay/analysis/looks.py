@@ -129,9 +129,16 @@ def _logarithms(table: Float64[Array, "seed example"]) -> Float64[Array, "seed e
 
 
 def _table(metric: str, side: ClaimArm) -> Float64[Array, "seed example"]:
-    """The numbers of one side: of each example, or in one column those of each seed, NaN where there is None."""
-    if metric in measured():
-        return per_example(metric, side.predictions)
+    """The numbers of one side: of each example, or in one column those of each seed."""
+    return per_example(metric, side.predictions) if metric in measured() else values(metric, side)[:, None]
+
+
+def values(metric: str, side: ClaimArm) -> Float64[Array, " seed"]:
+    """The number of each seed as its record has it; NaN where that has None.
+
+    Raises:
+        AssayError: there is no such number.
+    """
     record, variant = side.record, side.record.variants[side.variant]
     if metric.startswith(RECORD):
         found = _recorded(side, metric.removeprefix(RECORD))
@@ -142,7 +149,7 @@ def _table(metric: str, side: ClaimArm) -> Float64[Array, "seed example"]:
     known = isinstance(found, list) and all(isinstance(one, int | float | None) for one in found)
     if not known or len(found) != len(record.seeds):
         raise AssayError(f"{side.key}: {side.name} has no {metric} for each seed; choose another metric")
-    return np.array(found, dtype=np.float64)[:, None]
+    return np.array(found, dtype=np.float64)
 
 
 def _recorded(side: ClaimArm, path: str) -> Any:
