@@ -39,8 +39,10 @@ else:
         "scan": ["data/own.json"], "download": ["data/raw/a"],
         "prepare": [f"data/prepared/{one}" for one in
                     ("meta.json", "train.safetensors", "validation.safetensors", "test.safetensors")],
-        "compare": ["metrics/summary.csv", "metrics/claims.json", "metrics/report/index.html",
-                    "metrics/plots/results.csv", "metrics/plots/curves.csv"],
+        "compare": [f"metrics/{one}" for one in
+                    ("metrics.json", "seeds.csv", "summary.csv", "claims.json", "timings.json", "plots/results.csv",
+                     "plots/curves.csv", "report/report.md", "report/advice.md", "report/claims.svg",
+                     "report/index.html", "report/figures/a.svg")],
         "track": ["metrics/mlflow.json"],
     }[stage]:
         write(path, "{}")

@@ -14,8 +14,9 @@ from clone import PARAMS, Clone
 from PIL import Image
 from ruamel.yaml import YAML
 
+from assay import models
 from assay.cli import check
-from assay.core import config
+from assay.core import config, files
 from assay.core.config import SEEDS_FILE, Data
 from assay.core.config.blocks import NO_BLOCKS
 from assay.core.errors import AssayError
@@ -116,6 +117,7 @@ def test_what_is_passed_dvc_resolves(root, name, monkeypatch):
     monkeypatch.chdir(root)
     check.main()
     params = config.load()
+    files.write_json(root / models.DIGESTS, {"networks": models.digests(params.runs())})  # as `register`
     arms = [f"{stage}@{arm}" for arm in params.arms for stage in ("train", "evaluate")]
     rounds = [f"{stage}@{n}" for n in params.lottery.numbers for stage in ("prune", "evaluate_round")]
     assert resolved(root) == sorted([*FIXED, *arms, *rounds])

@@ -263,9 +263,9 @@ def test_a_block_depends_on_the_same_parameters_and_on_seeds_of_its_own(stage):
 
 
 def test_the_library_reads_no_parameters_by_itself():
-    """A stage hands it the sections that it declares; only commands, which check and count, read the whole file."""
+    """A stage hands it the sections that it declares; only commands and their plan read the whole file."""
     for file in (ROOT / "src").rglob("*.py"):
-        if file.parent.name != "cli":
+        if file.parent.name != "cli" and file != ROOT / "src/assay/pipeline/plan.py":
             nodes = ast.walk(ast.parse(file.read_text()))
             assert "config.load" not in [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)], file
 

@@ -91,6 +91,14 @@ class Training:
         return keys
 
     @property
+    def evaluations(self) -> int:
+        """How often it looks at the validation set: every `evaluate_every` steps and at the end."""
+        train = self.run.train
+        begin = self.options.rewind if self.run.method == LOTTERY else 0
+        whole = train.steps // train.evaluate_every - begin // train.evaluate_every
+        return whole + (train.steps % train.evaluate_every > 0)
+
+    @property
     def samples(self) -> int:
         """How many times it shows an example to a network, at most: an estimate of its work, for all seeds.
 

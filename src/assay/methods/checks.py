@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assay.core.config import BASELINE, LOTTERY, PARAMS_FILE, split_variant
+from assay.core.config import BASELINE, PARAMS_FILE, split_variant
 from assay.core.config.claim import RECORD
 from assay.core.config.parsing import suggestion
 from assay.core.config.sections import FOLDER
@@ -114,9 +114,7 @@ def _lacking(metric: str, training: Training, variant: str, params: Params) -> s
     if metric == "best_step_accuracy" and "test" not in run.eval_splits:
         having = f"{BASELINE}, the pruning rounds and arms with label_noise"
         return f"{metric} needs the curve of the test set, which only {having} have, not {run.arm}"
-    begin = training.options.rewind if run.method == LOTTERY else 0
-    at_the_end = train.steps % train.evaluate_every > 0
-    if train.steps // train.evaluate_every - begin // train.evaluate_every + at_the_end < 2:
+    if training.evaluations < 2:
         place = run.place("evaluate_every").partition(": ")[2]
         return f"{metric} is read off the validation curve, and that of {run.arm} has one point; set {place} lower"
     labels_learned_by_heart = metric == "best_step_accuracy" and run.label_noise
