@@ -10,7 +10,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.core import files
+from assay import models
+from assay.core import config, files
 from assay.core.errors import AssayError, one_line_errors
 from assay.pipeline import dag, plan
 
@@ -35,8 +36,10 @@ ROOMS = {  # a pattern that names one file, or the first of several
         for path in sorted(Path("src/assay/methods").glob("[!_]*/__init__.py"))
     },
     "engine": "src/assay/engine/loop.py",
-    "models": "src/assay/models/registry.py",
-    "models, a new one": "src/assay/models/mlp.py",
+    "models": "src/assay/models/__init__.py",
+    "models, the networks of these arms": "src/assay/models/nets/mlp.py",
+    "models, another network": "src/assay/models/nets/vgg.py",
+    "models, a new network": "src/assay/models/nets/new.py",
     "data, a source": "src/assay/data/sources.py",
     "data, the catalogue": "src/assay/data/catalog.yaml",
     "data sets as prepared": "src/assay/data/sets/prepared.py",
@@ -55,13 +58,18 @@ def edits(root: Path) -> list[dict[str, Any]]:
     with dag.opened(root) as repo:
         stages, graph = dag.in_order(repo), repo.index.graph.reverse()
         seconds = {stage.addressing: plan.seconds_of(stage) or 0.0 for stage in stages}
-        rows = []
+        runs, rows = list(config.load().runs()), []
         for room, pattern in ROOMS.items():
-            file = next(iter(sorted(root.glob(pattern))), None)
-            if file is None:
+            file = next(iter(sorted(root.glob(pattern))), root / pattern)
+            if not file.is_file() and "new" not in room:
                 raise AssayError(f"benchmarks.edits: {room}: no file {pattern}; name another in ROOMS")
             above = {str(path) for path in (file.resolve(), *file.resolve().parents)}
-            first = [stage for stage in stages if any(dep.fs_path in above for dep in stage.deps)]
+            with_it = {f"networks.{run.arm}" for run in runs if models.source(run.model.name) == file.resolve()}
+            first = [
+                stage
+                for stage in stages
+                if any(dep.fs_path in above or with_it & set(getattr(dep, "params", ())) for dep in stage.deps)
+            ]
             later = {one for stage in first for one in nx.descendants(graph, stage)} - set(first)
             own, after = (kinds(one for one in stages if one in some) for some in (first, later))
             took, more = (round(sum(seconds[one.addressing] for one in some)) for some in (first, later))
