@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from assay.core import files
-from assay.pipeline import dvc, side_by_side, wording  # fmt: skip
+from assay.pipeline import dvc, side_by_side, wording
 from assay.pipeline import plan as plans
 from assay.pipeline.dag import lock_at
 from assay.tracking.store import identity
 
-CHECKED = Path(".assay/checked.json")
+CHECKED, TRACKED = Path(".assay/checked.json"), Path("metrics/mlflow.json")
 CHECKED_FILES = ("params.yaml", "seeds.yaml", "dvc.yaml", "src/assay/**/*.py", "src/assay/**/*.yaml")
 
 
@@ -27,15 +28,18 @@ def main() -> None:
     Raises:
         AssayError: params.yaml is wrong, a stage fails, or a number of jobs or threads is none.
     """
-    root = Path.cwd()
+    root, begin = Path.cwd(), time.time()
     check()
     side_by_side.reproduce(root, lambda: costs(root))
     if dvc.is_tracked(root, identity(root)):
         print("MLflow has it all.")
         return
-    from stages import track
+    if (
+        not (root / TRACKED).is_file() or (root / TRACKED).stat().st_mtime < begin
+    ):
+        from stages import track  # unless the stage has just run
 
-    track.main()
+        track.main()
     dvc.write_tracked(root, identity(root))
 
 
