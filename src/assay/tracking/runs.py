@@ -107,14 +107,14 @@ def search(experiment: str, tag: str, value: str, *, deleted: bool = False) -> l
     from mlflow.entities import ViewType
 
     view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
-    return mlflow.search_runs([experiment], tags.filter_of(tag, value), view, output_format="list")
+    return list(mlflow.search_runs([experiment], tags.filter_of(tag, value), view, output_format="list"))
 
 
 def models(experiment: str, which: str) -> list[Any]:
     """All logged models of an experiment of the open store that MLflow's filter `which` selects."""
     import mlflow
 
-    return mlflow.search_logged_models([experiment], which, output_format="list")
+    return list(mlflow.search_logged_models([experiment], which, output_format="list"))
 
 
 def models_of(experiment: str, run: str) -> list[Any]:
