@@ -19,7 +19,7 @@ import pytest
 from clone import PARAMS, ROOT, Clone, Workspace, ran
 from ruamel.yaml import YAML
 
-from assay.review import machines
+from assay.review import comment
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 EXPERIMENT = YAML(typ="safe").load(ROOT / ".github/workflows/experiment.yml")
@@ -185,7 +185,7 @@ def test_exactly_the_expected_stages_run_and_the_results_are_committed(branch, o
     folders = {name.rpartition("/")[0] for name in changed}
     assert folders == {"", "metrics", "metrics/report"}
     timings = json.loads((branch.folder / "metrics/timings.json").read_text())
-    assert all(timings["long"][fact] for fact in machines.FACTS)
+    assert all(timings["long"][fact] for fact in comment.FACTS)
     lines = branch.run("git", "diff", "--numstat", "HEAD~1").stdout.split("\n")
     assert sum(int(line.split()[0]) for line in lines if line) < 300  # for a change of one arm
 

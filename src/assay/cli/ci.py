@@ -125,7 +125,7 @@ def report(base: str) -> int:
         done=dvc.read_done(root),
         links=comment.links(request, head, os.environ.get("MLFLOW_TRACKING_URI", "")),
     )
-    text = comment.of_results(found, plans.make(root, results.base.lock), results)
+    text = comment.of_results(found, plans.make(root, dag.lock_at(root, found.commit.sha)), results)
     files.write_text(root / COMMENT, text)
     print(text)
     github.append("GITHUB_STEP_SUMMARY", text)

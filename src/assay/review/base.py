@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ABBREVIATED = 12
+SUBJECT = ("log", "-1", "--no-show-signature", "--no-color", "--format=%s")
 
 
 @dataclass(frozen=True)
@@ -30,20 +31,12 @@ class Commit:
 
 @dataclass(frozen=True)
 class Base:
-    """The commit that a branch is compared with, and how it was found.
+    """The commit that a branch is compared with, and how it was found."""
 
-    Attributes:
-        name: what the user gave: a branch, or anything else that git resolves to a commit.
-        reference: the full name of the ref that `name` stands for; empty where it is no ref, as with `HEAD~1`.
-        named: the commit that `name` resolves to.
-        commit: the merge base of `named` and HEAD, which is `named` itself where that is an ancestor of HEAD.
-        is_head: whether `commit` is HEAD.
-    """
-
-    name: str
-    reference: str
-    named: Commit
-    commit: Commit
+    name: str  # what the user gave: a branch, or anything else that git resolves to a commit
+    reference: str  # the full name of the ref that it stands for; empty where it is no ref, as with `HEAD~1`
+    named: Commit  # what the name resolves to
+    commit: Commit  # the merge base of `named` and HEAD, which is `named` itself where that is an ancestor of HEAD
     is_head: bool = False
 
     def text(self, quote: Callable[[str], str]) -> str:
@@ -65,38 +58,33 @@ def find(root: Path, name: str) -> Base:
         AssayError: there is no such branch or commit here, or no common commit (as in a shallow clone).
     """
     reference, sha = _resolve(root, name)
-    common = _try(root, "merge-base", sha, "HEAD") if sha else None
+    common = (_try(root, "merge-base", sha, "HEAD") if sha else "").partition("\n")[0]
     if not common:
-        what = "no commit in common with this branch" if sha else "no such branch or commit here"
-        remedy = "they have separate histories; name a base that this branch comes from"
-        if not sha:
-            remedy = "`git fetch origin` gets what the origin has; else name another"
+        what, remedy = "no such branch or commit here", "`git fetch origin` gets what the origin has; else name another"
+        if sha:
+            what = "no commit in common with this branch"
+            remedy = "they have separate histories; name a base that this branch comes from"
         if _try(root, "rev-parse", "--is-shallow-repository") == "true":
             remedy = "this clone is shallow: git fetch --unshallow origin"
         raise AssayError(f"BASE={name}: {what}; {remedy}")
-    common = common.split()[0]
-    head = _try(root, "rev-parse", "HEAD")
-    return Base(name, reference, _commit(root, sha), _commit(root, common), common == head)
+    named, commit = (Commit(one, dag.git(root, *SUBJECT, one).strip()) for one in (sha, common))
+    return Base(name, reference, named, commit, common == _try(root, "rev-parse", "HEAD"))
 
 
 def _resolve(root: Path, name: str) -> tuple[str, str]:
     """The ref that `name` stands for, or nothing, and the commit's hash; both empty where there is no such commit."""
-    branches = [] if name == "HEAD" or re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name) else ["remotes/origin", "heads"]
-    for reference in (f"refs/{kind}/{name}" for kind in branches):
-        if _try(root, "show-ref", "--verify", "--quiet", "--", reference) is not None:
-            return reference, _try(root, "rev-parse", "--verify", f"{reference}^{{commit}}") or ""
-    found = "" if name.startswith("-") else _try(root, "rev-parse", "--verify", "--quiet", name) or ""
-    sha = _try(root, "rev-parse", "--verify", "--quiet", f"{found}^{{commit}}") if found.isalnum() else None
-    return (_try(root, "rev-parse", "--symbolic-full-name", name) or "", sha) if sha else ("", "")
+    if name != "HEAD" and not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name):
+        for reference in (f"refs/remotes/origin/{name}", f"refs/heads/{name}"):
+            if sha := _try(root, "show-ref", "--verify", "--hash", "--", reference):
+                return reference, sha
+    found = "" if name.startswith("-") else _try(root, "rev-parse", "--verify", "--quiet", name)
+    sha = _try(root, "rev-parse", "--verify", "--quiet", f"{found}^{{commit}}") if found.isalnum() else ""
+    return (_try(root, "rev-parse", "--symbolic-full-name", name), sha) if sha else ("", "")
 
 
-def _commit(root: Path, sha: str) -> Commit:
-    return Commit(sha, dag.git(root, "log", "-1", "--no-show-signature", "--no-color", "--format=%s", sha).strip())
-
-
-def _try(root: Path, *arguments: str) -> str | None:
-    """What a git command prints; None where it fails."""
+def _try(root: Path, *arguments: str) -> str:
+    """What a git command prints; empty where it fails."""
     try:
         return dag.git(root, *arguments).strip()
     except AssayError:
-        return None
+        return ""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from assay.pipeline import reasons, wording
 from assay.report.report import FOLDER, REPORT
-from assay.review import differences, machines, regressions
-from assay.review.markdown import Section, code, fit, row, table, text
+from assay.review import differences
+from assay.review.markdown import Section, code, codes, fit, row, table, text
 from assay.scoring.metrics import measured
 
 if TYPE_CHECKING:
@@ -22,77 +22,53 @@ if TYPE_CHECKING:
 
     from assay.pipeline.plan import Plan
     from assay.review.base import Base
+    from assay.review.differences import Moved, Regression
     from assay.review.github import PullRequest
-    from assay.review.regressions import Moved, Regression
     from assay.review.snapshot import Snapshot
 
 MARKER = "<!-- assay: the one comment of this pull request -->"
 FEW_VARIANTS = 12  # so many are listed whatever changed them
-MOST_NAMES = 40
+MOST_STAGES, MOST_ARMS, MOST_MACHINES = 40, 8, 4  # are named
+FACTS = ("device", "processor", "instructions", "threads", "torch")  # of a machine, that weights depend on
+ON_GPU = ("device", "torch")  # the processor computes nothing there that the weights depend on
 
 
 @dataclass(frozen=True)
 class Results:
-    """What the final comment shows beyond the plan.
-
-    Attributes:
-        branch: one side.
-        base: the other.
-        done: what the last run did, as `.assay/ci/done.json` has it; None where that is not known here.
-        links: to the report and what belongs to it, in Markdown, as `links` gives them.
-    """
+    """What the final comment shows beyond the plan."""
 
     branch: Snapshot
     base: Snapshot
-    done: Mapping[str, Any] | None = None
-    links: Sequence[str] = ()
+    done: Mapping[str, Any] | None = None  # what the last run did, as `.assay/ci/done.json` has it; None: not known
+    links: Sequence[str] = ()  # to the report and what belongs to it, in Markdown, as `links` gives them
 
     @cached_property
     def failed(self) -> Sequence[Regression]:
         """The claims that fail the check."""
-        return regressions.regressions(self.branch, self.base)
+        return differences.regressions(self.branch, self.base)
 
     @cached_property
     def moved(self) -> Sequence[Moved]:
         """The verdicts that changed."""
-        return regressions.moved(self.branch, self.base)
+        return differences.moved(self.branch, self.base)
 
     @property
     def headline(self) -> str:
         """What happened, in a few words."""
-        return regressions.headline(self.failed, self.moved)
+        return differences.headline(self.failed, self.moved)
 
 
 def of_plan(base: Base, parameters: Sequence[reasons.Change], plan: Plan) -> str:
-    """The comment before anything ran.
-
-    Args:
-        base: what the branch is compared with.
-        parameters: those that differ from it.
-        plan: what will run.
-    """
-    return fit(
-        [
-            Section(f"{MARKER}\n## … {wording.headline(plan)}\n\n{base.text(code)}\n"),
-            _parameters(base, parameters, share=0.5),
-            Section(
-                f"### The plan\n\n{wording.headline(plan)}.\n\n",
-                [(1.0, _steps(plan))],
-                rest="stages; `make plan` lists them.",
-            ),
-        ]
-    )
+    """The comment before anything ran: the parameters that differ from the base, and what will run."""
+    headline = wording.headline(plan)
+    steps = Section(f"### The plan\n\n{headline}.\n\n", [(1.0, _steps(plan))], rest="stages; `make plan` lists them.")
+    head = Section(f"{MARKER}\n## … {headline}\n\n{base.text(code)}\n")
+    return fit([head, _parameters(base, parameters, share=0.5), steps])
 
 
 def of_results(base: Base, plan: Plan, results: Results) -> str:
-    """The comment when the results are there.
-
-    Args:
-        base: what the branch is compared with.
-        plan: what differs from the base's dvc.lock: why stages ran.
-        results: both sides, and what belongs beside them.
-    """
-    machine = machines.elsewhere(results.branch, results.base, code)
+    """The comment when the results are there; `plan` is what differs from the base's dvc.lock: why stages ran."""
+    machine = elsewhere(results.branch, results.base)
     mark = "✗" if results.failed else "✓"
     head = f"{MARKER}\n## {mark} {results.headline}\n\n{base.text(code)}\n"
     return fit(
@@ -119,66 +95,82 @@ def ran(done: Mapping[str, Any] | None) -> str:
         return "What ran is not known here."
     if not done["ran"] and not done["restored"]:
         return "Nothing: every result was there already."
-    parts = [_names(done["ran"]) if done["ran"] else "Nothing"]
+    found = codes(done["ran"], MOST_STAGES, "stages") or "Nothing"
     if done["restored"]:
-        parts.append(f"restored, not run: {_names(done['restored'])}")
-    training = done["training_seconds"]
-    return f"{'; '.join(parts)}. {done['seconds']:.0f} s, of which {training:.0f} s were training."
+        found += f"; restored, not run: {codes(done['restored'], MOST_STAGES, 'stages')}"
+    return f"{found}. {done['seconds']:.0f} s, of which {done['training_seconds']:.0f} s were training."
+
+
+def elsewhere(branch: Snapshot, base: Snapshot) -> str:
+    """One line that names the arms trained on another machine than the base's; empty where there is none.
+
+    Only arms whose results differ count, and only facts that both sides know: older timings lack some.
+    """
+    found: dict[str, list[str]] = {}
+    for arm in dict.fromkeys(name.partition("/")[0] for name in differences.changed(branch, base)):
+        old, new = (side.timings.get(arm) for side in (base, branch))
+        if not isinstance(old, dict) or not isinstance(new, dict):
+            continue
+        on_gpu = all(side.get("device", "cpu") != "cpu" for side in (old, new))
+        facts = [fact for fact in (ON_GPU if on_gpu else FACTS) if old.get(fact) and new.get(fact)]
+        change = [f"{one} {code(str(old[one]))} → {code(str(new[one]))}" for one in facts if old[one] != new[one]]
+        if change:
+            found.setdefault(", ".join(change), []).append(arm)
+    if not found:
+        return ""
+    parts = [f"{codes(arms, MOST_ARMS, 'arms')} ({change})" for change, arms in list(found.items())[:MOST_MACHINES]]
+    if len(found) > MOST_MACHINES:
+        parts.append(f"and arms on {len(found) - MOST_MACHINES} more kinds of machine")
+    return (
+        f"Trained on another machine than the base's: {'; '.join(parts)}. All numbers of these arms may differ a "
+        "little for that reason alone."
+    )
 
 
 def _verdicts(base: Base, results: Results) -> Iterable[Section]:
     """Regressions, the other verdicts that changed, and those that moved though nothing of their claims did."""
-    if results.failed:
-        names = [code(one.claim.id) for one in results.failed]
-        full = [f"- **Regression of {name}**: {one}\n" for name, one in zip(names, results.failed, strict=True)]
-        brief = [f"- **Regression of {name}**\n" for name in names]
+    failed = {one.claim.id: one for one in results.failed}
+    if failed:
+        full = [f"- **Regression of {code(name)}**: {one}\n" for name, one in failed.items()]
+        brief = [f"- **Regression of {code(name)}**\n" for name in failed]
         yield Section("", [(0.4, full), (1.0, brief)], rest="regressions; `make ci-report` prints them.")
-    failed = {one.claim.id for one in results.failed}
     moved = sorted(results.moved, key=lambda one: one.claim.id not in failed)
     own = [one for one in moved if not one.because]
     other = [one for one in moved if one.because]
-    rest = "claims; metrics/claims.json has them."
+    name, rest = code(base.name, 60, in_table=True), "claims; metrics/claims.json has them."
     if own:
-        head = table("claim", code(base.name, 60, in_table=True), "this branch", "difference, interval")
-        yield Section(f"### Verdicts\n\n{head}", _claims(own, lambda one: one.interval), rest=rest)
+        head = table("claim", name, "this branch", "difference, interval")
+        yield Section(f"### Verdicts\n\n{head}", _claims(own), rest=rest)
     else:
         claims = len(results.branch.claims)
         yield Section(f"### Verdicts\n\nNo verdict changed{f' (of {claims})' if claims and not other else ''}.\n")
     if other:
-        head = table("claim", code(base.name, 60, in_table=True), "this branch", "because")
-        reason = (
-            "The branch changed neither the definition of these claims nor the results of the base's seeds, so "
-            "they cannot fail the check."
+        head = (
+            "### Verdicts moved without a change of their arms\n\nThe branch changed neither the definition of these "
+            "claims nor the results of the base's seeds, so they cannot fail the check.\n\n"
         )
-        yield Section(
-            f"### Verdicts moved without a change of their arms\n\n{reason}\n\n{head}",
-            _claims(other, lambda one: one.because),
-            rest=rest,
-        )
+        yield Section(head + table("claim", name, "this branch", "because"), _claims(other), rest=rest)
 
 
-def _claims(moved: Sequence[Moved], last: Any) -> list[tuple[float, list[str]]]:
+def _claims(moved: Sequence[Moved]) -> list[tuple[float, list[str]]]:
     """The rows of verdicts that changed, with the whole statement, a part of it, or none."""
-
-    def rows(most: int) -> list[str]:
-        found = []
+    forms: list[tuple[float, list[str]]] = []
+    for share, most in ((0.5, 400), (0.5, 100), (1.0, 0)):
+        rows = []
         for one in moved:
             statement = f": {text(one.claim.statement, most)}" if most and one.claim.statement else ""
-            old, new = one.old or "— (new)", one.new or "— (removed)"
-            found.append(row(f"{code(one.claim.id, in_table=True)}{statement}", old, f"**{new}**", last(one)))
-        return found
-
-    return [(0.5, rows(400)), (0.5, rows(100)), (1.0, rows(0))]
+            name, new = code(one.claim.id, in_table=True) + statement, one.new or "— (removed)"
+            rows.append(row(name, one.old or "— (new)", f"**{new}**", one.because or one.interval))
+        forms.append((share, rows))
+    return forms
 
 
 def _parameters(base: Base, parameters: Sequence[reasons.Change], share: float) -> Section:
     if not parameters:
         return Section(f"No parameter differs from {code(base.name)}.\n")
     rows = [row(code(one.name, in_table=True), text(one.old, 160), text(one.new, 160)) for one in parameters]
-    head = table("parameter", code(base.name, 60, in_table=True), "this branch")
-    return Section(
-        f"### Parameters\n\n{head}", [(share, rows)], rest="parameters; `git diff` of params.yaml shows them."
-    )
+    head = f"### Parameters\n\n{table('parameter', code(base.name, 60, in_table=True), 'this branch')}"
+    return Section(head, [(share, rows)], rest="parameters; `git diff` of params.yaml shows them.")
 
 
 def _metrics(base: Base, plan: Plan, results: Results) -> Iterable[Section]:
@@ -193,12 +185,13 @@ def _metrics(base: Base, plan: Plan, results: Results) -> Iterable[Section]:
         arms = dict.fromkeys(name.partition("/")[0] for name in branch.seeds)
         own = differences.with_own_cause(plan, arms)
         comparisons = len(names) * len(measured())
-        first = [
+        others = [
             name
             for name in names
-            if name.partition("/")[0] in own or differences.significant(branch, results.base, name, comparisons)
+            if name.partition("/")[0] not in own
+            and not differences.significant(branch, results.base, name, comparisons)
         ]
-        others = [name for name in names if name not in first]
+        first = [name for name in names if name not in others]
     columns = differences.columns()
     head = table("", *columns, numbers=len(columns))
     legend = (
@@ -249,8 +242,3 @@ def links(request: PullRequest | None, commit: str, tracked: str) -> list[str]:
         found.append(f"tracked in {re.sub('//[^@/]*@', '//', tracked)}")
     raw = "?raw=true" if request else ""
     return [f"![Every claim against what matters]({file(str(FOLDER / 'claims.svg'))}{raw})", " · ".join(found)]
-
-
-def _names(names: Sequence[str]) -> str:
-    shown = ", ".join(code(name) for name in names[:MOST_NAMES])
-    return f"{shown} and {len(names) - MOST_NAMES} more stages" if len(names) > MOST_NAMES else shown

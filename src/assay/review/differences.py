@@ -1,7 +1,15 @@
-"""Branch minus base, for the same variant: paired by seed, with Student's t interval over seeds.
+"""Branch minus base: the metrics of each variant, the verdicts that moved, and the regressions that fail the check.
 
-The numbers by seed of both sides are in git, so every clone comes to the same answer, whatever its cache holds. The
-interval is over seeds alone, on this test set; those of the report are over seeds and test examples.
+Metrics are paired by seed, with Student's t interval over seeds. The numbers by seed of both sides are in git, so every
+clone comes to the same answer, whatever its cache holds. The interval is over seeds alone, on this test set; those of
+the report are over seeds and test examples.
+
+A claim regresses where its verdict falls (reproduced to negligible or refuted, negligible or undecided to refuted), or
+where the arm that it is about is significantly worse than it was on the base. All claims whose arm changed are tested
+at once, at 5 % together, so noise fails one branch in twenty at most (one in forty, since only the bad side counts).
+
+A verdict can also move although nothing that the claim is about did: more seeds, or another rule, decide it. Such a
+move is shown, and cannot fail the check.
 """
 
 from __future__ import annotations
@@ -13,48 +21,43 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from assay.analysis.seeds import Seeds
 from assay.analysis.statistics import CONFIDENCE, mean_of
 from assay.core.config.blocks import arm_of_block, stages_of
 from assay.report import numbers
 from assay.scoring.metrics import lookup, measured, rises
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from assay.analysis.seeds import Seeds
     from assay.pipeline.plan import Plan
-    from assay.review.snapshot import Snapshot
+    from assay.review.snapshot import Claim, Snapshot
 
 FEWEST_SEEDS = 3
 """Two equal differences of an accuracy, which moves in steps of one test example, happen by chance too often."""
 
+WORSE = {"reproduced": ("negligible", "refuted"), "negligible": ("refuted",), "undecided": ("refuted",)}
+DEFINITION = frozenset({"metric", "asks", "more_is_better", "margin", "at_most", "at_least", "arm", "against"})
+
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of one variant on the branch, and how it differs from the base.
-
-    Attributes:
-        metric: its name.
-        mean: over the branch's seeds.
-        difference: mean paired difference over the common seeds; None where there is none.
-        interval: of that difference; None where it cannot be had.
-        reason: why; else empty.
-        more_is_better: the direction in which the metric improves; None without an interval.
-    """
+    """A metric of one variant on the branch, and how it differs from the base."""
 
     metric: str
-    mean: float
-    difference: float | None = None
-    interval: tuple[float, float] | None = None
-    reason: str = ""
-    more_is_better: bool | None = None
+    mean: float  # over the branch's seeds
+    difference: float | None = None  # the mean paired difference over the common seeds; None where there is none
+    interval: tuple[float, float] | None = None  # of that difference; None where it cannot be had
+    reason: str = ""  # why it cannot; else empty
+    more_is_better: bool | None = None  # the direction in which the metric improves; None without an interval
 
     @property
     def direction(self) -> int:
         """1 where it is significantly better, -1 where worse, else 0."""
-        if self.interval is None or self.interval[0] <= 0 <= self.interval[1]:
+        low, high = self.interval or (0, 0)
+        if low <= 0 <= high:
             return 0
-        return 1 if (self.interval[0] > 0) == self.more_is_better else -1
+        return 1 if (low > 0) == self.more_is_better else -1
 
     @property
     def change(self) -> str:
@@ -72,28 +75,21 @@ def changed(branch: Snapshot, base: Snapshot) -> list[str]:
     return sorted(names, key=lambda name: not name.startswith("baseline/"))
 
 
-def altered(branch: Snapshot, base: Snapshot, name: str) -> bool:
-    """Whether anything that a claim can read of a variant differs from the base."""
+def altered(branch: Snapshot, base: Snapshot, name: str, may_add_seeds: bool = False) -> bool:
+    """Whether anything that a claim can read of a variant differs from the base.
+
+    A column that only newer code writes changes no result. With `may_add_seeds`, seeds beside those of the base, which
+    gave the same, change none either.
+    """
     ours, theirs = branch.seeds.get(name), base.seeds.get(name)
     if ours is None or theirs is None:
         return ours is not theirs
-    return ours.data != theirs.data or ours.numbers.keys() != theirs.numbers.keys() or not _agree(ours, theirs)
-
-
-def seeds_added(branch: Snapshot, base: Snapshot, name: str) -> bool:
-    """Whether a variant differs from the base by further seeds alone, and those of the base gave the same."""
-    ours, theirs = branch.seeds.get(name), base.seeds.get(name)
-    if ours is None or theirs is None or ours.data != theirs.data:
-        return False
-    return theirs.numbers.keys() < ours.numbers.keys() and _agree(ours, theirs)
-
-
-def _agree(ours: Seeds, theirs: Seeds) -> bool:
-    """Whether the seeds of the base have equal numbers; a column that only newer code writes changes no result."""
-    return all(
-        row[metric] == ours.numbers[seed][metric]
-        for seed, row in theirs.numbers.items()
-        for metric in row.keys() & ours.numbers[seed].keys()
+    new, old = ours.numbers, theirs.numbers
+    same_seeds = new.keys() >= old.keys() if may_add_seeds else new.keys() == old.keys()
+    return (
+        ours.data != theirs.data
+        or not same_seeds
+        or any(row[one] != new[seed][one] for seed, row in old.items() for one in row.keys() & new[seed].keys())
     )
 
 
@@ -120,22 +116,14 @@ def with_own_cause(plan: Plan, arms: Iterable[str]) -> set[str]:
     anyway = {arm for arm, _, reason in why if reason in common}
     found: dict[str, str] = {}  # by stage
     for arm, stage, (kind, what) in why:  # stages come after those that they depend on
-        if kind == "upstream":
-            own = what in found
-        else:
-            own = (kind, what) not in common and (kind in ("parameter", "new") or arm not in anyway)
-        if own:
+        own = (kind, what) not in common and (kind in ("parameter", "new") or arm not in anyway)
+        if (kind == "upstream" and what in found) or (kind != "upstream" and own):
             found[stage] = arm
     return set(found.values())
 
 
 def between(
-    branch: Snapshot,
-    base: Snapshot,
-    name: str,
-    metric: str,
-    comparisons: int = 1,
-    more_is_better: bool | None = None,
+    branch: Snapshot, base: Snapshot, name: str, metric: str, comparisons: int = 1, more_is_better: bool | None = None
 ) -> Difference | None:
     """The difference of one variant in one metric; None where a seed of the branch lacks the number.
 
@@ -148,17 +136,13 @@ def between(
             noise makes one of them all exclude 0 at most once in twenty times (Bonferroni).
         more_is_better: the direction in which the metric improves; None: as the table of metrics says.
     """
-    ours, theirs = branch.seeds.get(name), base.seeds.get(name)
-    new = ours.of(metric) if ours else {}
-    if ours is None or not new:
+    ours, theirs = (side.seeds.get(name, Seeds("", {})) for side in (branch, base))
+    new, old = ours.of(metric), theirs.of(metric)
+    if not new:
         return None
-    old = theirs.of(metric) if theirs else {}
-    mean = fmean(new.values())
-    if theirs is None or not old:
-        return Difference(metric, mean, reason="new")
-    if ours.data != theirs.data:
-        return Difference(metric, mean, reason="other data")
-    common = tuple(seed for seed in new if seed in old)
+    mean, common = fmean(new.values()), tuple(seed for seed in new if seed in old)
+    if not old or ours.data != theirs.data:
+        return Difference(metric, mean, reason="other data" if old else "new")
     if not common:
         return Difference(metric, mean, reason="no common seed")
     found = mean_of(np.array([[new[seed] - old[seed]] for seed in common]), common)
@@ -186,10 +170,8 @@ def cells(branch: Snapshot, base: Snapshot, name: str) -> list[str]:
     found = []
     for metric in measured():
         one = between(branch, base, name, metric)
-        if one is None:
-            found += [numbers.MISSING, ""]
-        else:
-            found += [numbers.fixed(lookup(metric).scale * one.mean, _places(metric, one.interval)), one.change]
+        mean = numbers.fixed(lookup(metric).scale * one.mean, _places(metric, one.interval)) if one else numbers.MISSING
+        found += [mean, one.change if one else ""]
     return found
 
 
@@ -203,3 +185,101 @@ def signed(metric: str, difference: float, interval: tuple[float, float] | None)
 def _places(metric: str, interval: tuple[float, float] | None) -> int:
     known = lookup(metric)
     return numbers.decimals([known.scale * (interval[1] - interval[0]) / 2] if interval else [], known.decimals)
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A claim whose verdict is another one than on the base; None as a verdict stands for no such claim."""
+
+    claim: Claim  # the branch's, or the base's where the branch has it no more
+    old: str | None
+    new: str | None
+    because: str = ""  # why it moved, if the branch changed nothing that the claim is about; else empty
+
+    @property
+    def interval(self) -> str:
+        """The difference or ratio that the verdict rests on, with its interval."""
+        claim = self.claim
+        if not self.new or claim.difference is None:
+            return ""
+        if claim.asks != "ratio":
+            return signed(claim.metric, claim.difference, claim.interval)
+        ends = f" [{numbers.span(*claim.interval, 3)}]" if claim.interval else ""
+        return f"{numbers.fixed(claim.difference, 3)}{ends}"
+
+
+@dataclass(frozen=True)
+class Regression:
+    """A claim that fails the check: by its verdict, or by the difference of its arm; either may be None."""
+
+    claim: Claim
+    was: str | None
+    difference: Difference | None
+
+    def __str__(self) -> str:
+        parts = [f"its verdict moved from {self.was} to {self.claim.verdict}"] if self.was else []
+        if self.difference:
+            parts.append(f"{self.claim.metric} of {self.claim.arm} is worse by {self.difference.change}")
+        return "; ".join(parts)
+
+
+def headline(failed: Sequence[Regression], moved: Sequence[Moved]) -> str:
+    """`1 claim regressed`, or that none did and how many verdicts changed."""
+    if failed:
+        return f"{len(failed)} claim{'' if len(failed) == 1 else 's'} regressed"
+    own = sum(not one.because for one in moved)
+    changed = f"{own} verdict{'' if own == 1 else 's'} changed" if own else "no verdict changed"
+    others = f", {len(moved) - own} moved without a change of their arms" if len(moved) > own else ""
+    return f"No claim regressed; {changed}{others}"
+
+
+def moved(branch: Snapshot, base: Snapshot) -> list[Moved]:
+    """The claims whose verdict differs, in the base's order, then those that are new."""
+    new_rule, old_rule = (side.params.get("rule") if isinstance(side.params, dict) else None for side in (branch, base))
+    found = []
+    for name, claim in {**base.claims, **branch.claims}.items():
+        new, old = (side.claims.get(name) for side in (branch, base))
+        if new and old and new.verdict == old.verdict:
+            continue
+        because = ""
+        if new and old and not touched(branch, base, claim):
+            because = "the code that decides it changed"
+            if new_rule != old_rule:
+                because = "`rule` of params.yaml changed"
+            elif new.seeds != old.seeds:
+                because = f"seeds: {old.seeds} → {new.seeds}"
+        found.append(Moved(claim, old.verdict if old else None, new.verdict if new else None, because))
+    return found
+
+
+def touched(branch: Snapshot, base: Snapshot, claim: Claim) -> bool:
+    """Whether a claim's results on either side, or its own definition, are not those of the base.
+
+    A claim that only one side has is touched. Keys that only newer code writes are no change of a definition, and
+    seeds that were added to those of the base, whose results stand, are no change of a result.
+    """
+    old, new = (side.claims.get(claim.id) for side in (base, branch))
+    if old is None or new is None:
+        return True
+    fields = DEFINITION & old.model_fields_set & new.model_fields_set
+    if any(getattr(old, field) != getattr(new, field) for field in fields):
+        return True
+    arms = (new.arm, new.against)
+    return any(altered(branch, base, name, may_add_seeds=True) for name in arms if name)
+
+
+def regressions(branch: Snapshot, base: Snapshot) -> list[Regression]:
+    """The claims that fail the check; one that the base does not have, or does not test, cannot."""
+    differ = set(changed(branch, base))
+    known = [claim for claim in branch.claims.values() if claim.id in base.claims]
+    tested = sum(claim.arm in differ for claim in known)
+    found = []
+    for claim in known:
+        was, worse = base.claims[claim.id].verdict, None
+        fell = claim.verdict in WORSE.get(was, ()) and touched(branch, base, claim)
+        if claim.arm in differ:
+            worse = between(branch, base, claim.arm, claim.metric, tested, claim.more_is_better)
+        worse = worse if worse and worse.direction < 0 else None
+        if fell or worse:
+            found.append(Regression(claim, was if fell else None, worse))
+    return found

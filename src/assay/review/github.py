@@ -26,23 +26,14 @@ REMEDIES = {
 
 @dataclass(frozen=True)
 class PullRequest:
-    """A pull request, as GitHub's runners describe it in the environment.
+    """A pull request, as GitHub's runners describe it in the environment."""
 
-    Attributes:
-        api: the address of the API.
-        pages: the address of the pages.
-        repository: `owner/name`.
-        number: of the pull request.
-        token: the job's own.
-        job: the id of the workflow's run; empty where it is not known.
-    """
-
-    api: str
-    pages: str
-    repository: str
+    api: str  # the address of the API
+    pages: str  # the address of the pages
+    repository: str  # `owner/name`
     number: int
-    token: str
-    job: str = ""
+    token: str  # the job's own
+    job: str = ""  # the id of the workflow's run; empty where it is not known
 
     def comment(self, marker: str, body: str) -> str:
         """Rewrite the comment that holds `marker`, or create it; gives its address.
@@ -53,10 +44,9 @@ class PullRequest:
         with self._repository() as repository:
             issue = repository.get_issue(self.number)
             found = next((one for one in issue.get_comments() if marker in (one.body or "")), None)
-            if found is None:
-                return str(issue.create_comment(body).html_url)
-            found.edit(body)
-            return str(found.html_url)
+            if found is not None:
+                found.edit(body)
+            return str((found or issue.create_comment(body)).html_url)
 
     def status(self, commit: str, passed: bool, description: str) -> None:
         """Put the verdict on a commit: a bot's commit starts no workflow, so nothing else checks it.
@@ -114,10 +104,7 @@ def from_environment() -> PullRequest | None:
 def append(variable: str, text: str) -> None:
     """Append a line to the file that an environment variable of GitHub's runners names; elsewhere do nothing.
 
-    Args:
-        variable: `GITHUB_STEP_SUMMARY` (Markdown on the page of the run) or `GITHUB_OUTPUT` (`name=value`, for later
-            jobs).
-        text: the line.
+    It is `GITHUB_STEP_SUMMARY` (Markdown on the page of the run) or `GITHUB_OUTPUT` (`name=value`, for later jobs).
     """
     if path := os.environ.get(variable):
         with Path(path).open("a", encoding="utf-8") as stream:

@@ -14,8 +14,6 @@ LIMIT = 65_000
 
 NOTE = 200  # bytes kept free for the line break after each section and the note on what was left out
 
-Form = tuple[float, "Sequence[str]"]
-
 
 @dataclass(frozen=True)
 class Section:
@@ -30,7 +28,7 @@ class Section:
     """
 
     head: str
-    forms: Sequence[Form] = ((1.0, ()),)
+    forms: Sequence[tuple[float, Sequence[str]]] = ((1.0, ()),)
     tail: str = ""
     rest: str = ""
 
@@ -40,15 +38,24 @@ def fit(sections: Sequence[Section], limit: int = LIMIT) -> str:
     left = limit - sum(_size(one.head, one.tail) + NOTE for one in sections)
     parts = []
     for one in sections:
-        kept = next((items for share, items in one.forms if _size(*items) <= share * left), None)
+        kept = next((list(items) for share, items in one.forms if _size(*items) <= share * left), None)
         note = ""
         if kept is None:
             share, items = one.forms[-1]
-            kept = _cut(items, share * left)
+            kept, most = [], share * left
+            for item in items:
+                most -= _size(item)
+                if most < 0:
+                    break
+                kept.append(item)
             note = f"\n{len(items) - len(kept):,} more {one.rest}\n"
         left -= _size(*kept)
         parts.append("".join((one.head, *kept, note, one.tail)))
     return "\n".join(parts)
+
+
+def _size(*parts: str) -> int:
+    return sum(len(part.encode()) for part in parts)
 
 
 def text(content: str, most: int = 300) -> str:
@@ -62,6 +69,12 @@ def code(content: str, most: int = 120, in_table: bool = False) -> str:
     fence = "`" * (1 + max(map(len, re.findall("`+", content)), default=0))
     padded = f" {content} " if content.startswith("`") or content.endswith("`") else content
     return f"{fence}{padded.replace('|', chr(92) + '|') if in_table else padded}{fence}"
+
+
+def codes(names: Sequence[str], most: int, what: str) -> str:
+    """Names as code spans; beyond `most` their number, as in `and 3 more stages`."""
+    shown = ", ".join(code(name) for name in names[:most])
+    return f"{shown} and {len(names) - most} more {what}" if len(names) > most else shown
 
 
 def short(content: str, most: int) -> str:
@@ -79,15 +92,3 @@ def table(*columns: str, numbers: int = 0) -> str:
 def row(*cells: str) -> str:
     """A row of a table; the cells are Markdown without a line break or a bare `|`."""
     return f"| {' | '.join(cells)} |\n"
-
-
-def _cut(items: Sequence[str], most: float) -> Sequence[str]:
-    for number, item in enumerate(items):
-        most -= _size(item)
-        if most < 0:
-            return items[:number]
-    return items
-
-
-def _size(*parts: str) -> int:
-    return sum(len(part.encode()) for part in parts)

@@ -6,7 +6,6 @@ The base's files were written by the base's code, so only the keys that the desi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -15,15 +14,15 @@ from assay.analysis import seeds
 from assay.core.config.parsing import parse
 from assay.core.errors import AssayError
 from assay.core.plain import json_of, yaml_of
-from assay.pipeline import dag, lockfile
+from assay.pipeline import dag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     from assay.analysis.seeds import Seeds
 
-PARAMS, CLAIMS, SEEDS, TIMINGS = "params.yaml", "metrics/claims.json", str(seeds.PATH), "metrics/timings.json"
+FILES = PARAMS, CLAIMS, SEEDS, TIMINGS = "params.yaml", "metrics/claims.json", str(seeds.PATH), "metrics/timings.json"
 AGAIN = "take it from git again, or delete it and run `dvc repro compare`"
 
 
@@ -50,30 +49,12 @@ class Claim(BaseModel):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The parameters and results of one commit, or of the working tree.
+    """The parameters and results of one commit, or of the working tree."""
 
-    Attributes:
-        params: params.yaml as plain data.
-        claims: by id.
-        seeds: the results by `<arm>/<variant>`, from metrics/seeds.csv.
-        timings: by training, what metrics/timings.json records of its machine.
-        lock_text: dvc.lock, and its name in an error.
-    """
-
-    params: Any
-    claims: Mapping[str, Claim]
-    seeds: Mapping[str, Seeds]
-    timings: Mapping[str, Any] = field(default_factory=dict)
-    lock_text: tuple[str, str] = ("", lockfile.NAME)
-
-    @cached_property
-    def lock(self) -> Mapping[str, Any]:
-        """The entries of dvc.lock by stage, parsed on demand since the file is large.
-
-        Raises:
-            AssayError: it is not YAML.
-        """
-        return lockfile.parse(*self.lock_text)
+    params: Any  # params.yaml as plain data
+    claims: Mapping[str, Claim]  # by id
+    seeds: Mapping[str, Seeds]  # by `<arm>/<variant>`, from metrics/seeds.csv
+    timings: Mapping[str, Any] = field(default_factory=dict)  # by training, what is recorded of its machine
 
 
 def of_tree(root: Path) -> Snapshot:
@@ -82,15 +63,8 @@ def of_tree(root: Path) -> Snapshot:
     Raises:
         AssayError: a file is damaged.
     """
-
-    def text(name: str) -> str:
-        path = root / name
-        try:
-            return path.read_text(encoding="utf-8") if path.is_file() else ""
-        except UnicodeDecodeError:
-            raise AssayError(f"{name}: not UTF-8 text; {AGAIN}") from None
-
-    return _read(text, "")
+    here = [name for name in FILES if (root / name).is_file()]
+    return _read(here, lambda name: (root / name).read_text(encoding="utf-8", errors="replace"), "")
 
 
 def of_revision(root: Path, revision: str) -> Snapshot:
@@ -99,26 +73,20 @@ def of_revision(root: Path, revision: str) -> Snapshot:
     Raises:
         AssayError: there is no such revision, or a file in it is damaged.
     """
-    names = (PARAMS, CLAIMS, SEEDS, TIMINGS, lockfile.NAME)
-    listed = dag.git(root, "ls-tree", "--name-only", revision, *names).splitlines()
-    return _read(
-        lambda name: dag.git(root, "show", f"{revision}:./{name}") if name in listed else "", f" of {revision}"
-    )
+    there = dag.git(root, "ls-tree", "--name-only", revision, *FILES).splitlines()
+    return _read(there, lambda name: dag.git(root, "show", f"{revision}:./{name}"), f" of {revision}")
 
 
-def _read(text: Callable[[str], str], of: str) -> Snapshot:
-    def json(name: str, kind: type) -> Any:
-        content = text(name)
-        found = json_of(content, name + of, AGAIN) if content else kind()
-        if not isinstance(found, kind):
+def _read(there: Collection[str], read: Callable[[str], str], of: str) -> Snapshot:
+    texts = {name: read(name) if name in there else "" for name in FILES}
+    claims, timings = (json_of(texts[name] or "null", name + of, AGAIN) for name in (CLAIMS, TIMINGS))
+    for name, found, kind in ((CLAIMS, claims, list), (TIMINGS, timings, dict)):
+        if texts[name] and not isinstance(found, kind):
             raise AssayError(f"{name + of}: not a JSON {'list' if kind is list else 'object'}; {AGAIN}")
-        return found
-
-    claims = [parse(Claim, one, CLAIMS + of) for one in json(CLAIMS, list)]
+    parsed = [parse(Claim, one, CLAIMS + of) for one in claims or ()]
     return Snapshot(
-        params=yaml_of(text(PARAMS), PARAMS + of) or {},
-        claims={claim.id: claim for claim in claims},
-        seeds=seeds.parse(text(SEEDS), SEEDS + of),
-        timings=json(TIMINGS, dict),
-        lock_text=(text(lockfile.NAME), lockfile.NAME + of),
+        params=yaml_of(texts[PARAMS], PARAMS + of) or {},
+        claims={claim.id: claim for claim in parsed},
+        seeds=seeds.parse(texts[SEEDS], SEEDS + of),
+        timings=timings or {},
     )

@@ -21,7 +21,7 @@ ALIAS = "champion"
 
 @dataclass(frozen=True)
 class Champion:
-    """The best variant there is, and the best of its seeds."""
+    """The best variant there is."""
 
     arm: ArmRecord
     variant: str
@@ -33,19 +33,9 @@ class Champion:
         return self.arm.best_seed(self.variant)
 
     @property
-    def seed(self) -> int:
-        """That seed."""
-        return self.arm.manifest.seeds[self.index]
-
-    @property
     def name(self) -> str:
         """Arm and variant, as claims name them."""
-        return f"{self.arm.files.name}/{self.variant}"
-
-
-def registered_name(data: str, model: str) -> str:
-    """The registered model of an experiment: MLflow takes no colon here."""
-    return f"{data}-{model}"
+        return f"{self.arm.name}/{self.variant}"
 
 
 def choose(arms: Iterable[ArmRecord]) -> Champion | None:
@@ -61,47 +51,37 @@ def choose(arms: Iterable[ArmRecord]) -> Champion | None:
         if record.validation_accuracy
     ]
     finite = [one for one in ranked if math.isfinite(one[0]) and math.isfinite(one[1])]
-    accuracy, _, arm, variant = max(finite, key=lambda one: one[:2], default=(0.0, 0.0, None, ""))
-    return Champion(arm, variant, accuracy) if arm else None
+    if not finite:
+        return None
+    accuracy, _, arm, variant = max(finite, key=lambda one: one[:2])
+    return Champion(arm, variant, accuracy)
 
 
-def crown(store: Store, experiment: str, name: str, champion: Champion | None, run: str | None) -> None:
-    """Let the alias point at the champion's version, which is made if there is none yet.
+def crown(store: Store, experiment: str, name: str, champion: Champion | None, run: str) -> None:
+    """Let the alias of the registered model `name` point at the champion's version, which is made if there is none yet.
 
     Earlier champions keep their versions. Where there is no champion, the alias is taken away: it would lie.
-
-    Args:
-        store: where.
-        experiment: the id of its experiment.
-        name: of the registered model.
-        champion: as `choose` gives it.
-        run: the id of its arm's run.
+    `experiment` and `run`, that of the champion's arm, are ids.
     """
-    from mlflow.exceptions import MlflowException
-
-    try:
-        registered = store.client.get_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        registered = None
-    if champion is None or run is None:
+    client = store.client
+    registered = next(iter(client.search_registered_models(f"name = '{name}'")), None)
+    if champion is None:
         if registered is not None and ALIAS in registered.aliases:
-            store.client.delete_registered_model_alias(name, ALIAS)
+            client.delete_registered_model_alias(name, ALIAS)
         return
     about = _about(store, name, champion.arm.manifest.images)
     if registered is None:
-        registered = store.client.create_registered_model(name, description=about)
+        registered = client.create_registered_model(name, description=about)
     elif registered.description != about:
-        store.client.update_registered_model(name, about)
-    models = runs.models_of(store, experiment, run)
+        client.update_registered_model(name, about)
+    models = runs.models_of(experiment, run)
     model = next(model for model in models if model.tags.get(tags.VARIANT) == champion.variant)
-    version = _version_of(store, name, model) or _new_version(store, name, model, champion, run)
+    version = _version(store, name, model, champion, run)
     link = json.dumps([{"name": name, "version": version}])
     if model.tags.get(tags.VERSIONS) != link:  # what the model's own page has of its registration
-        store.client.set_logged_model_tags(model.model_id, {tags.VERSIONS: link})
+        client.set_logged_model_tags(model.model_id, {tags.VERSIONS: link})
     if str(registered.aliases.get(ALIAS)) != version:
-        store.client.set_registered_model_alias(name, ALIAS, version)
+        client.set_registered_model_alias(name, ALIAS, version)
 
 
 def _about(store: Store, name: str, images: dict[str, int]) -> str:
@@ -111,7 +91,7 @@ def _about(store: Store, name: str, images: dict[str, int]) -> str:
         f"The best model by validation, under the alias `{ALIAS}`: from raw uint8 images to probabilities.\n\n"
         "```python\n"
         "import mlflow, torch\n\n"
-        f'mlflow.set_tracking_uri("{store.bare}")\n'
+        f'mlflow.set_tracking_uri("{store.shown.replace("//***@", "//")}")\n'
         f'model = mlflow.pytorch.load_model("models:/{name}@{ALIAS}")\n'
         f"images = torch.zeros({shape}, dtype=torch.uint8)\n"
         f"probabilities = model(images)  # (5, {images['classes']})\n"
@@ -120,24 +100,16 @@ def _about(store: Store, name: str, images: dict[str, int]) -> str:
     )
 
 
-def _version_of(store: Store, name: str, model: Any) -> str | None:
-    """The version that was made of a logged model."""
+def _version(store: Store, name: str, model: Any, champion: Champion, run: str) -> str:
+    """The version of a logged model, which is made if there is none."""
     for version in store.client.search_model_versions(f"name = '{name}'"):
         if version.source == model.model_uri:  # a database does not give `version.model_id` back
             return str(version.version)
-    return None
-
-
-def _new_version(store: Store, name: str, model: Any, champion: Champion, run: str) -> str:
-    accuracy = champion.arm.accuracy(champion.variant, champion.index)
-    told = {
-        tags.ARM: champion.arm.files.name,
-        tags.VARIANT: champion.variant,
-        tags.SEED: str(champion.seed),
-        tags.ACCURACY: str(accuracy),
-    }
+    arm, variant = champion.arm, champion.variant
+    seed, accuracy = arm.manifest.seeds[champion.index], arm.evaluation.variants[variant].accuracy[champion.index]
+    told = {tags.ARM: arm.name, tags.VARIANT: variant, tags.SEED: str(seed), tags.ACCURACY: str(accuracy)}
     description = (
-        f"`{champion.name}`, seed {champion.seed}. Chosen by its validation accuracy, "
+        f"`{champion.name}`, seed {seed}. Chosen by its validation accuracy, "
         f"{champion.validation_accuracy:.4f} as a mean over seeds. Its own test accuracy is {accuracy:.4f}."
     )
     made = store.client.create_model_version(

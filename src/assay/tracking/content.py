@@ -7,19 +7,19 @@ import statistics
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from assay.analysis import curves
 from assay.core.plain import flat
-from assay.scoring.metrics import quality
+from assay.scoring import merging
+from assay.scoring.metrics import is_exact, quality
+from assay.scoring.record import VariantRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
-    from assay.scoring.record import VariantRecord
+    from assay.analysis.curves import Row
     from assay.tracking.records import ArmRecord, Meta
 
-COST = ("train_samples", "forward_samples", "optimizer_steps", "members", "density")
-NOT_BY_SEED = ("reliability", "ensemble_sizes", "ensemble_accuracy")  # even where they have as many entries as seeds
+COST = [name for name in VariantRecord.model_fields if is_exact(name)]
+NOT_BY_SEED = (*merging.BY_POINT, merging.POOLED)  # even where they have as many entries as seeds
 DECIMALS = 8  # 0.9775, not 0.9774999999999999
 LONGEST_PARAMETER = 6000  # MLflow refuses a longer one
 SHOWN_DIGEST = 12  # a column of MLflow's tables has room for it; the data set's profile holds all of it
@@ -47,8 +47,13 @@ def parameters(arm: ArmRecord, meta: Meta) -> dict[str, str]:
     }
     options = manifest.parameters.get("options", {})
     resolved = {name: value for name, value in manifest.parameters.items() if name != "options"}
-    found = {**dict(flat(resolved)), **dict(flat(options)), **dict(flat(shared))}
+    found = dict(item for part in (resolved, options, shared) for item in flat(part))
     return {name: _text(value) for name, value in sorted(found.items()) if name}
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= LONGEST_PARAMETER else f"{text[: LONGEST_PARAMETER - 3]}..."
 
 
 def metrics_of(scores: VariantRecord) -> dict[str, float]:
@@ -66,10 +71,11 @@ def metrics(arm: ArmRecord) -> dict[str, float]:
     MLflow has a column and a chart for each name there is, so of another variant a run has the accuracy alone; the
     rest of its scores stand on the page of its model.
     """
-    found = metrics_of(arm.evaluation.variants[arm.first])
-    for variant in list(arm.manifest.variants)[1:]:
+    first, *others = arm.manifest.variants
+    found = metrics_of(arm.evaluation.variants[first])
+    for variant in others:
         found[f"test_accuracy.{variant}"] = metrics_of(arm.evaluation.variants[variant])["test_accuracy"]
-    return found | ({"seconds": arm.seconds} if arm.timings else {})
+    return found if arm.seconds is None else {**found, "seconds": arm.seconds}
 
 
 def table_of_seeds(arm: ArmRecord) -> dict[str, list[Any]]:
@@ -77,30 +83,19 @@ def table_of_seeds(arm: ArmRecord) -> dict[str, list[Any]]:
     seeds = arm.manifest.seeds
     rows: list[dict[str, Any]] = []
     for variant in arm.manifest.variants:
-        scores = arm.evaluation.variants[variant].model_dump()
+        scores = {**dict.fromkeys(quality()), **arm.evaluation.variants[variant].model_dump()}
         lists = {
             name: values
-            for name, values in {**dict.fromkeys(quality()), **scores}.items()
+            for name, values in scores.items()
             if name not in NOT_BY_SEED and isinstance(values, list) and len(values) == len(seeds)
         }
-        rows += [
-            {"variant": variant, "seed": seed, **{name: values[i] for name, values in lists.items()}}
-            for i, seed in enumerate(seeds)
-        ]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+        for i, seed in enumerate(seeds):
+            rows.append({"variant": variant, "seed": seed, **{name: values[i] for name, values in lists.items()}})
+    columns = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in columns}
 
 
-def read_points(*paths: Path, first: str | None = None) -> list[Point]:
-    """Read a file of curves, or those of all blocks of an arm.
-
-    Raises:
-        AssayError: a file is missing or not a table of curves.
-    """
-    return points_of([row for path in paths for row in curves.rows(path)], first)
-
-
-def points_of(rows: Iterable[curves.Row], first: str | None = None) -> list[Point]:
+def points_of(rows: Iterable[Row], first: str | None = None) -> list[Point]:
     """The points by step, then by series.
 
     The rows of a pruning round belong to `round-<n>/<variant>`: the series of the first variant keep their plain
@@ -110,36 +105,32 @@ def points_of(rows: Iterable[curves.Row], first: str | None = None) -> list[Poin
         rows: of the arm.
         first: the variant whose series keep their plain names; the first that the rows name where None.
     """
-    sums: dict[tuple[int, str], list[float]] = defaultdict(list)
+    values: dict[tuple[int, str], list[float]] = defaultdict(list)
     for row in rows:
         variant = row.arm.partition("/")[2]
         first = first or variant
         suffix = f".{variant}" if variant not in ("", first) else ""
         for quantity, value in (("loss", row.loss), ("accuracy", row.accuracy)):
             if value is not None:
-                sums[row.step, f"{row.split}_{quantity}{suffix}"].append(value)
-    return [Point(series, step, sum(values) / len(values)) for (step, series), values in sorted(sums.items())]
+                values[row.step, f"{row.split}_{quantity}{suffix}"].append(value)
+    return [Point(series, step, sum(own) / len(own)) for (step, series), own in sorted(values.items())]
 
 
 def description(arm: ArmRecord, meta: Meta) -> str:
     """What a person should know who meets the run: Markdown."""
     manifest, others = arm.manifest, list(arm.manifest.variants)[1:]
-    lines = [
-        (
-            f"**{manifest.arm}**: method `{manifest.method}`, {manifest.model.name} on {meta.name}, "
-            f"{len(manifest.seeds)} seeds. Metrics are means over the seeds; each seed's own values are the artifact "
-            "`seeds.json`."
-        )
-    ]
+    text = (
+        f"**{manifest.arm}**: method `{manifest.method}`, {manifest.model.name} on {meta.name}, "
+        f"{len(manifest.seeds)} seeds. Metrics are means over the seeds; each seed's own values are the artifact "
+        "`seeds.json`."
+    )
     if others:
         shown = ", ".join(f"`test_accuracy.{variant}`" for variant in others)
-        lines.append(
-            f"The arm predicts in {1 + len(others)} ways. Plain names are its `{arm.first}`; see also {shown}."
-        )
+        text += f"\n\nThe arm predicts in {1 + len(others)} ways. Plain names are its `{arm.first}`; see also {shown}."
     if arm.no_better_than_majority:
         shown = ", ".join(f"`{variant}`" for variant in arm.no_better_than_majority)
-        lines.append(f"Its accuracy is no better than always answering the largest class of the test set: {shown}.")
-    return "\n\n".join(lines)
+        text += f"\n\nIts accuracy is no better than always answering the largest class of the test set: {shown}."
+    return text
 
 
 def dataset_input(meta: Meta) -> Any:
@@ -148,14 +139,12 @@ def dataset_input(meta: Meta) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag
     from mlflow.types import Schema, TensorSpec
 
-    images = meta.images
-    shape = (-1, images["channels"], images["height"], images["width"])
-    features = Schema([TensorSpec(np.dtype("uint8"), shape)]).to_json()
+    features = Schema([TensorSpec(np.dtype("uint8"), (-1, *meta.images.shape))]).to_json()
     targets = Schema([TensorSpec(np.dtype("int64"), (-1,))]).to_json()
     profile = {
         "num_rows": sum(meta.counts.values()),
         **meta.counts,
-        "classes": meta.class_names or images["classes"],
+        "classes": meta.class_names or meta.images.classes,
         **meta.model_dump(include={"mean", "std", "augment", "digest"}),
     }
     dataset = Dataset(
@@ -167,8 +156,3 @@ def dataset_input(meta: Meta) -> Any:
         profile=json.dumps(profile),
     )
     return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", "training and test")])
-
-
-def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= LONGEST_PARAMETER else f"{text[: LONGEST_PARAMETER - 3]}..."

@@ -18,8 +18,10 @@ START = f"start the server, or unset {URI_VARIABLE} to use mlflow.db in this rep
 WRITABLE = "give this user the right to write the database and its folder"
 UPGRADE = "back it up, then run `mlflow db upgrade` on it"
 NEWER = "it was made by a newer MLflow: run `make install` in an up-to-date clone, or name another database"
+OTHER_SCHEMA = "its schema is that of another version of MLflow"
 
-# (pattern, meaning, what to do); the first that matches counts. None as a meaning keeps the original words.
+# (pattern, meaning, what to do); the first that matches counts. None as a meaning keeps the original words. An HTTP
+# status, where there is one, stands before the words, as in `HTTP 404: `.
 SERVER = (
     (r"certificate verify failed", "its TLS certificate is not trusted",
      "set MLFLOW_TRACKING_SERVER_CERT_PATH to the certificate of its authority"),
@@ -34,8 +36,18 @@ SERVER = (
      "this is not the address of an MLflow server", OTHER_ADDRESS),
     (r"Connection aborted|Connection reset|RemoteDisconnected|BadStatusLine",
      "it ends the connection without an answer", OTHER_ADDRESS),
+    (r"^HTTP 401", "it asks for other credentials (401)", f"set {CREDENTIALS}"),
+    (r"^HTTP 403", "it does not permit this (403)",
+     f"ask for the right to write, or use another account: {CREDENTIALS}"),
+    (r"^HTTP 404", "there is no MLflow server at this address (404)", f"{OTHER_ADDRESS}, with its path"),
+    (r"^HTTP 429", "it refuses so many requests (429)", "run it again later"),
+    (r"^HTTP [5-9]", "it fails ({status})", "look at the server's log, or run it again later"),
+    (r"^HTTP", None, OTHER_ADDRESS),
+    (r"", None, "check that it is an MLflow server of this version, and run it again"),
 )  # fmt: skip
 DATABASE = (
+    (r"schema of a known version", OTHER_SCHEMA, UPGRADE),
+    (r"database schema \(found version", OTHER_SCHEMA, NEWER),
     (r"readonly database|read-only", "it cannot be written", WRITABLE),
     (r"disk is full|No space left", "no space is left on its disk", "make space and run it again"),
     (r"database is locked", "another process holds it", "wait until that has ended, and run it again"),
@@ -44,21 +56,13 @@ DATABASE = (
     (r"file is not a database|malformed", None, OTHER_DATABASE),
     (r"no such (column|table)|already exists", "it is not a database of MLflow, or a damaged one", OTHER_DATABASE),
     (r"Can't locate revision", "its schema is not known here", NEWER),
-    (r"Can't load plugin|Could not parse", "no kind of store has this form",
-     FORMS),
-    (r"maintenance mode|file store", "file stores are in maintenance mode",
-     f"unset {URI_VARIABLE}, or {FORMS}"),
+    (r"Can't load plugin|Could not parse", "no kind of store has this form", FORMS),
+    (r"maintenance mode|file store", "file stores are in maintenance mode", f"unset {URI_VARIABLE}, or {FORMS}"),
     (r"Connection refused|could not (connect|translate)|Can't connect|timed out|Timeout", None,
      "start the database, or check the address"),
     (r"authentication failed|Access denied", None, f"check user and password in {URI_VARIABLE}"),
+    (r"", None, "check that it is a database of this MLflow and can be written, or name another"),
 )  # fmt: skip
-STATUSES = {
-    "401": ("it asks for other credentials (401)", f"set {CREDENTIALS}"),
-    "403": ("it does not permit this (403)", f"ask for the right to write, or use another account: {CREDENTIALS}"),
-    "404": ("there is no MLflow server at this address (404)", f"{OTHER_ADDRESS}, with its path"),
-    "429": ("it refuses so many requests (429)", "run it again later"),
-}
-BROKEN = "look at the server's log, or run it again later"
 
 
 def failure(shown: str, error: Exception, *, is_server: bool) -> AssayError:
@@ -69,38 +73,19 @@ def failure(shown: str, error: Exception, *, is_server: bool) -> AssayError:
         error: what MLflow, or a library under it, raised.
         is_server: whether the store speaks HTTP.
     """
-    text = " ".join(str(getattr(error, "orig", None) or error).split())
-    status = getattr(error, "get_http_status_code", int)()
-    if status in (401, 403):  # a server may answer in words alone
-        text = f"error code {status}: {text}"
-    meaning, advice = (_of_server if is_server else _of_database)(text)
-    short = text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
-    return AssayError(f"{URI_VARIABLE}={shown}: {meaning or short}; {advice}")
-
-
-def _of_server(text: str) -> tuple[str | None, str]:
-    for pattern, meaning, advice in SERVER:
-        if re.search(pattern, text):
-            return meaning, advice
-    if found := STATUS.search(text):
-        status = next(filter(None, found.groups()))
-        if status >= "500":
-            return f"it fails ({status})", BROKEN
-        return STATUSES.get(status, (None, OTHER_ADDRESS))
-    return None, "check that it is an MLflow server of this version, and run it again"
-
-
-def _of_database(text: str) -> tuple[str | None, str]:
+    text = searched = " ".join(str(getattr(error, "orig", None) or error).split())
+    status = str(getattr(error, "get_http_status_code", int)())
+    if status not in ("401", "403"):  # of these a server may tell in words alone
+        found = STATUS.search(text)
+        status = next(filter(None, found.groups())) if found else ""
+    if status:
+        searched = f"HTTP {status}: {text}"
     if schema := re.search(r"database schema \(found version (\w+)", text):
-        return "its schema is that of another version of MLflow", UPGRADE if _is_known(schema[1]) else NEWER
-    for pattern, meaning, advice in DATABASE:
-        if re.search(pattern, text):
-            return meaning, advice
-    return None, "check that it is a database of this MLflow and can be written, or name another"
+        import mlflow.store
 
-
-def _is_known(revision: str) -> bool:
-    """Whether the installed MLflow has a migration from this revision of its schema."""
-    import mlflow.store
-
-    return any((Path(mlflow.store.__path__[0]) / "db_migrations/versions").glob(f"{revision}_*.py"))
+        migrations = Path(mlflow.store.__path__[0]) / "db_migrations/versions"
+        searched = "schema of a known version" if any(migrations.glob(f"{schema[1]}_*.py")) else text
+    rows = SERVER if is_server else DATABASE
+    meaning, advice = next(row[1:] for row in rows if re.search(row[0], searched))
+    short = text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+    return AssayError(f"{URI_VARIABLE}={shown}: {meaning.format(status=status) if meaning else short}; {advice}")

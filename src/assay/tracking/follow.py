@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,15 +29,11 @@ class Followed:
 
     arm: str
     run: str  # the id of its live run
-    steps: dict[str, int] = field(default_factory=dict)  # the last one logged of each series
+    steps: dict[str, int]  # the last one logged of each series
 
 
 def follow(
-    store: Store,
-    experiment_name: str,
-    interval: float = 2.0,
-    grace: float = 60.0,
-    sleep: Callable[[float], None] = time.sleep,
+    store: Store, experiment_name: str, interval: float, grace: float, sleep: Callable[[float], None] = time.sleep
 ) -> None:
     """Log each new point of every running training, until none has been running for `grace` seconds, or Ctrl-C.
 
@@ -55,7 +51,7 @@ def follow(
     idle = 0.0
     try:
         while idle < grace:
-            running = stages_running(store.root)
+            running = _running(store.root)
             for folder in followed.keys() - running.keys():
                 ended = followed.pop(folder)
                 store.client.set_terminated(ended.run, "FINISHED")
@@ -68,6 +64,11 @@ def follow(
         print("no longer following; the training goes on")
 
 
+def _running(root: Path) -> dict[str, Path]:
+    """The live curves there are, by the folder's name (`<stage>-<hash>`)."""
+    return {path.parent.name: path for path in sorted((root / SCRATCH).glob(f"*/{CURVES}"))}
+
+
 def _look(store: Store, experiment: str, folder: str, path: Path, followed: dict[str, Followed]) -> None:
     """Log what is new in one file of curves."""
     try:
@@ -75,47 +76,36 @@ def _look(store: Store, experiment: str, folder: str, path: Path, followed: dict
     except AssayError:
         if path.is_file():
             raise
-        rows = []
+        return  # the training ended between the two looks
     if not rows:
-        return  # the training ended between the two looks, or has nothing to show yet
-    arm, points = rows[0].arm.partition("/")[0], points_of(rows)
+        return
     if folder not in followed:
-        run = _live_run(store, experiment, arm, folder)
-        store.client.update_run(run, status="RUNNING")
-        followed[folder] = Followed(arm, run, _last_steps(store, run))
-        print(f"following {arm}")
-    known = followed[folder]
-    new = [point for point in points if point.step > known.steps.get(point.series, -1)]
-    now = int(time.time() * 1000)
-    runs.log_points(store, known.run, new, lambda _step: now)
+        followed[folder] = _live_run(store, experiment, rows[0].arm.partition("/")[0], folder)
+        print(f"following {followed[folder].arm}")
+    known, now = followed[folder], int(time.time() * 1000)
+    new = [point for point in points_of(rows) if point.step > known.steps.get(point.series, -1)]
+    runs.log(store, known.run, runs.with_steps(new, lambda _step: now))
     known.steps |= {point.series: point.step for point in new}
 
 
-def stages_running(root: Path) -> dict[str, Path]:
-    """The live curves there are, by the folder's name (`<stage>-<hash>`)."""
-    return {path.parent.name: path for path in sorted((root / SCRATCH).glob(f"*/{CURVES}"))}
-
-
-def _live_run(store: Store, experiment: str, arm: str, folder: str) -> str:
-    """The id of the live run of a training, which is created where there is none."""
+def _live_run(store: Store, experiment: str, arm: str, folder: str) -> Followed:
+    """The live run of a training, which is created where there is none, with the last step of each series."""
+    client = store.client
     with exclusive(store.home):
-        for run in runs.search(store, experiment, tags.LIVE, arm):
-            if run.data.tags.get(tags.SCRATCH) == folder:
-                return str(run.info.run_id)
-        note = f"`{arm}` while it trains; `make track` puts its finished run in this one's place."
-        live_tags = tags.of_run(LIVE_KIND, note, folder.rpartition("-")[0]) | {tags.LIVE: arm, tags.SCRATCH: folder}
-        return str(store.client.create_run(experiment, tags=live_tags, run_name=f"{arm} (live)").info.run_id)
-
-
-def _last_steps(store: Store, run: str) -> dict[str, int]:
-    """The last step that a run has of each series."""
-    series = store.client.get_run(run).data.metrics
-    return {name: max(metric.step for metric in store.client.get_metric_history(run, name)) for name in series}
+        own = [one for one in runs.search(experiment, tags.LIVE, arm) if one.data.tags.get(tags.SCRATCH) == folder]
+        if not own:
+            note = f"`{arm}` while it trains; `make track` puts its finished run in this one's place."
+            about = tags.of_run(LIVE_KIND, note, folder.rpartition("-")[0]) | {tags.LIVE: arm, tags.SCRATCH: folder}
+            own = [client.create_run(experiment, tags=about, run_name=f"{arm} (live)")]
+    run = str(own[0].info.run_id)
+    client.update_run(run, status="RUNNING")
+    steps = {name: max(one.step for one in client.get_metric_history(run, name)) for name in own[0].data.metrics}
+    return Followed(arm, run, steps)
 
 
 def remove_finished(store: Store, experiment: str, finished: Iterable[str]) -> None:
     """Delete the live runs of these arms, but not those of a training that still goes on in this clone."""
-    running, finished = stages_running(store.root), set(finished)
-    for run in runs.search(store, experiment, tags.KIND, LIVE_KIND):
+    running, finished = _running(store.root), set(finished)
+    for run in runs.search(experiment, tags.KIND, LIVE_KIND):
         if run.data.tags[tags.LIVE] in finished and run.data.tags.get(tags.SCRATCH) not in running:
             runs.delete(store, experiment, run.info.run_id)

@@ -17,10 +17,9 @@ from assay.core.errors import AssayError
 if TYPE_CHECKING:
     from assay.tracking.store import Store
 
-FOLDER = "mlartifacts"
+FOLDER = "mlartifacts"  # beside a SQLite database, so that both are moved, copied, shared and deleted together
 ROOT_VARIABLE = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
-SQLITE = re.compile(r"(sqlite(?:\+\w+)?:///)([^?]+)(.*)")
-IN_MEMORY = ":memory:"
+SQLITE = re.compile(r"(sqlite(?:\+\w+)?:///)((?!:memory:)[^?]+)(.*)")
 COLUMNS = {
     "experiments": "artifact_location",
     "runs": "artifact_uri",
@@ -32,14 +31,13 @@ LOCAL_HOST = re.compile(r"https?://([^@/]*@)?(localhost|127\.\d+\.\d+\.\d+|\[::1
 
 def absolute(uri: str, home: Path) -> str:
     """The tracking URI with the path of a SQLite database made absolute; a relative path starts at `home`."""
-    found = SQLITE.fullmatch(uri)
-    return f"{found[1]}{home / found[2]}{found[3]}" if found and found[2] != IN_MEMORY else uri
+    return SQLITE.sub(lambda found: f"{found[1]}{home / found[2]}{found[3]}", uri)
 
 
 def database_file(uri: str) -> Path | None:
     """The file of a SQLite database; None for every other store."""
     found = SQLITE.fullmatch(uri)
-    return Path(found[2]) if found and found[2] != IN_MEMORY else None
+    return Path(found[2]) if found else None
 
 
 def local_path(location: str) -> Path | None:
@@ -49,10 +47,7 @@ def local_path(location: str) -> Path | None:
 
 
 def of_new_experiment(store: Store) -> str | None:
-    """The artifact location for a new experiment; None where the server decides.
-
-    A SQLite database has its artifacts in the folder `mlartifacts` beside it, so that both are moved, copied, shared
-    and deleted together.
+    """The artifact location for a new experiment: beside a SQLite database; None where the server decides.
 
     Raises:
         AssayError: a database of another kind, and MLFLOW_DEFAULT_ARTIFACT_ROOT is not set.
@@ -71,20 +66,14 @@ def of_new_experiment(store: Store) -> str | None:
 
 
 def require(store: Store, name: str, location: str, *, created: bool) -> None:
-    """Check that the artifacts of an experiment can be written from here.
+    """Check that the artifacts of the experiment `name` can be written from here; one just created needs no folder yet.
 
     MLflow would create a folder that does not exist, such as that of the machine or clone that the experiment is from.
-
-    Args:
-        store: an open store.
-        name: of the experiment.
-        location: its artifact location.
-        created: whether the experiment is new, so that its folder need not exist yet.
 
     Raises:
         AssayError: the location is a folder of another machine, or is reached through a server only.
     """
-    folder, file = local_path(location), database_file(store.uri)
+    folder = local_path(location)
     if folder is None:
         if urlsplit(location).scheme == "mlflow-artifacts" and not store.is_server:
             raise AssayError(
@@ -92,9 +81,9 @@ def require(store: Store, name: str, location: str, *, created: bool) -> None:
                 "set MLFLOW_TRACKING_URI to the address of that server"
             )
         return
-    new_here = created and (not store.is_server or LOCAL_HOST.match(store.uri))
-    beside = file is not None and folder == file.parent / FOLDER
-    if not folder.is_dir() and not new_here and not beside:
+    file, is_here = database_file(store.uri), not store.is_server or LOCAL_HOST.match(store.uri)
+    expected = (created and is_here) or (file and folder == file.parent / FOLDER)
+    if not folder.is_dir() and not expected:
         raise AssayError(
             f"experiment `{name}`: its artifacts are in the folder {folder}, which does not exist here; "
             "make it available at this path, or rename the experiment in MLflow to have a new one created"
@@ -104,13 +93,9 @@ def require(store: Store, name: str, location: str, *, created: bool) -> None:
 def follow_the_database(engine: Any, file: Path) -> None:
     """Update the locations of artifacts in a SQLite database that was moved or copied, or that several clones share.
 
-    Experiments that were created here have the location `<folder>/mlartifacts`. Where that is not the folder beside the
-    database, the artifacts of all its runs and models are looked up beside the database from now on, and those that are
-    only at the old place are copied. Other locations are left alone: somebody chose them.
-
-    Args:
-        engine: SQLAlchemy's, of the database.
-        file: the database.
+    Experiments created here have the location `<folder>/mlartifacts`. Where that is not the folder beside the database,
+    their artifacts are looked up there from now on, and those that are only at the old place are copied. Other
+    locations are left alone: somebody chose them. `engine` is SQLAlchemy's.
     """
     import sqlalchemy
 
@@ -129,14 +114,10 @@ def follow_the_database(engine: Any, file: Path) -> None:
                 own = sqlalchemy.or_(column == location, below)
                 for uri in connection.scalars(sqlalchemy.select(column).select_from(rows).where(own)).all():
                     moved += table == "runs"
-                    _copy(url2pathname(uri[start:]), old, home)
+                    folder = url2pathname(uri[start:])  # of a run or a model; it may be lost
+                    if folder and os.access(old / folder, os.R_OK) and not (home / folder).exists():
+                        with files.replacing(home / folder) as temporary:
+                            shutil.copytree(old / folder, temporary)
                 value = str(home) + sqlalchemy.func.substr(column, start)
                 connection.execute(sqlalchemy.update(rows).where(own).values({name: value}))
             print(f"The artifacts of {moved} runs are now in {home}, no longer in {old}", file=sys.stderr)
-
-
-def _copy(name: str, old: Path, new: Path) -> None:
-    """Copy the folder of a run or model to its new place, unless it is there already or is lost."""
-    if name and os.access(old / name, os.R_OK) and not (new / name).exists():
-        with files.replacing(new / name) as temporary:
-            shutil.copytree(old / name, temporary)

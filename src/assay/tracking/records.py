@@ -4,111 +4,80 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import Field
-
 from assay.core import files
-from assay.core.config.parsing import InList, parse
+from assay.core.config.parsing import parse
 from assay.core.errors import AssayError, again
 from assay.core.plain import read_csv, read_json
+from assay.data.sets.images import Images  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.models import artifact
-from assay.models.artifact import Manifest, Record
+from assay.models.artifact import Manifest
 from assay.scoring import merging
-from assay.scoring.record import VariantRecord  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.scoring.record import RECORDS, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", Manifest, Record)
 MAKES = "`dvc repro` makes it, `dvc pull` fetches it"
+META, SUMMARY = Path("data/prepared/meta.json"), "metrics/summary.csv"
 
 
-class Meta(Record):
-    """`data/prepared/meta.json`: the data as the networks saw it.
-
-    Attributes:
-        name: of the data set.
-        class_names: by label.
-        counts: examples in train, validation and test.
-        mean: of each channel of the training images, on the scale of their pixels, 0 to 255.
-        std: likewise.
-        augment: how batches are augmented.
-        digest: of the prepared bytes.
-    """
+class Meta(artifact.Record):
+    """`data/prepared/meta.json`: the data; mean and std are of each channel, on the scale of the pixels, 0 to 255."""
 
     name: str
-    images: dict[str, int]
-    class_names: list[str] = Field(default_factory=list)
+    images: Images
+    class_names: list[str]
     counts: dict[str, int]
     mean: list[float]
     std: list[float]
-    augment: str = "none"
+    augment: str
     digest: str
 
 
-class Evaluation(InList, Record):
-    """`metrics/evaluate/<arm>.json`."""
-
-    arm: str
-    variants: dict[str, VariantRecord] = Field(min_length=1)
-
-
 class ArmFiles:
-    """Where the files of an arm, or of one block of its seeds, are.
+    """Paths of the files of `baseline`, an arm or `round-<n>`, or of one block of its seeds; timings may be absent."""
 
-    Args:
-        root: the repository's root.
-        name: `baseline`, an arm or `round-<n>`, or a block of one.
-        blocks: the files of the arm's blocks of further seeds, in their order.
-
-    Attributes:
-        parts: the files of the first seeds, then those of the blocks.
-    """
-
-    def __init__(self, root: Path, name: str, blocks: Sequence[ArmFiles] = ()) -> None:
-        self.root, self.name, self.parts = root, name, (self, *blocks)
-        self.model = root / "models" / name
+    def __init__(self, root: Path, name: str) -> None:
+        self.name, self.model = name, root / "models" / name
         self.manifest, self.weights = self.model / artifact.MANIFEST, self.model / artifact.WEIGHTS
-        self.evaluation = root / f"metrics/evaluate/{name}.json"
+        self.evaluation = root / RECORDS / f"{name}.json"
         self.curves = root / f"metrics/curves/{name}.csv"
-        self.timings = root / f"metrics/timings/{name}.json"  # may be absent
-
-    @property
-    def logged(self) -> list[Path]:
-        """The small files, those of them that are there; the blocks' too."""
-        small = [path for one in self.parts for path in (one.evaluation, one.curves, one.timings, one.manifest)]
-        return [path for path in small if path.is_file()]
+        self.timings = root / f"metrics/timings/{name}.json"
 
 
 @dataclass(frozen=True)
 class ArmRecord:
-    """An arm as its files tell it, with all its seeds.
+    """An arm as its files tell it, with all its seeds."""
 
-    Attributes:
-        files: where they are.
-        seeds: how many each of `files.parts` has.
-        manifest: what the networks are.
-        evaluation: their scores.
-        timings: `seconds` and the like; empty where the file is absent.
-        no_better_than_majority: the variants whose accuracy does not lie above the share of the largest class.
-    """
-
-    files: ArmFiles
+    parts: tuple[ArmFiles, ...]  # the files of the first seeds, then those of the blocks of further seeds
+    seeds: tuple[int, ...]  # the number of seeds of each part
     manifest: Manifest
-    evaluation: Evaluation
-    timings: dict[str, Any]
-    seeds: tuple[int, ...]
-    no_better_than_majority: tuple[str, ...] = ()
+    evaluation: Record
+    seconds: float | None = None  # duration of the training; None where no part has timings
+    no_better_than_majority: tuple[str, ...] = ()  # variants whose accuracy is not above the share of the largest class
+
+    @property
+    def name(self) -> str:
+        """`baseline`, the arm's name, or `round-<n>`."""
+        return self.parts[0].name
 
     @property
     def first(self) -> str:
         """The variant that the bare arm stands for."""
         return next(iter(self.manifest.variants))
 
+    @property
+    def logged(self) -> list[Path]:
+        """The small files of all parts that exist."""
+        small = [path for one in self.parts for path in (one.evaluation, one.curves, one.timings, one.manifest)]
+        return [path for path in small if path.is_file()]
+
     def best_seed(self, variant: str) -> int:
-        """Which of the seeds stands for a variant, 0 to S - 1: the best on the validation set, without one the first.
+        """The index of the seed that stands for a variant, 0 to S - 1: the best on the validation set, else the first.
 
         It has the highest validation accuracy, and of equal ones the lower validation loss. One that diverged is last.
         """
@@ -118,21 +87,12 @@ class ArmRecord:
         return ranks.index(max(ranks)) if ranks else 0
 
     def place(self, seed: int) -> tuple[ArmFiles, int]:
-        """Which of `files.parts` holds the networks of a seed, and its index there; `seed` is an index of all."""
-        for part, count in zip(self.files.parts, self.seeds, strict=True):
+        """The part that holds the networks of a seed, and the seed's index there; `seed` is an index of all."""
+        for part, count in zip(self.parts, self.seeds, strict=True):
             if seed < count:
                 return part, seed
             seed -= count
-        raise IndexError(f"{self.files.name}: no seed of this index")
-
-    def accuracy(self, variant: str, seed: int) -> float:
-        """The test accuracy of one seed's networks; `seed` is an index."""
-        return self.evaluation.variants[variant].accuracy[seed]
-
-    @property
-    def seconds(self) -> float:
-        """How long the training took; 0 where nobody measured."""
-        return float(self.timings.get("seconds", 0))
+        raise IndexError(f"{self.name}: no seed of this index")
 
 
 def read_meta(root: Path) -> Meta:
@@ -141,80 +101,54 @@ def read_meta(root: Path) -> Meta:
     Raises:
         AssayError: the file is missing or damaged, or holds something else.
     """
-    path = root / "data/prepared/meta.json"
-    meta = _read(Meta, path, root)
+    meta = parse(Meta, load_json(root / META, root), str(META))
     content = meta.model_dump(mode="json", exclude_unset=True, exclude={"name", "augment", "digest"})
-    if meta.digest != files.content_digest(content):  # as `prepared.Meta.content_digest`
-        shown = path.relative_to(root)
-        raise AssayError(f"{shown}: damaged or altered: its content does not have its digest; {again(shown.parent)}")
+    if meta.digest != files.content_digest(content):  # as data/sets/prepared.py takes it
+        raise AssayError(f"{META}: damaged or altered: its content does not have its digest; {again(META.parent)}")
     return meta
 
 
 def read_arm(root: Path, name: str, meta: Meta, blocks: Iterable[str] = ()) -> ArmRecord:
-    """Read the small files of an arm; its weights are compared with their digest, not loaded.
-
-    Args:
-        root: the repository's root.
-        name: the arm's.
-        meta: of the data.
-        blocks: the names of its blocks of further seeds.
+    """Read the small files of an arm and of its blocks of seeds; weights are compared with their digest, not loaded.
 
     Raises:
         AssayError: a file is missing, holds something else, or belongs to other data or another training.
     """
-    places = ArmFiles(root, name, [ArmFiles(root, block) for block in blocks])
-    manifests, evaluations = zip(*(_read_part(part, meta) for part in places.parts), strict=True)
-    found = [load_json(part.timings, root) for part in places.parts if part.timings.is_file()]
-    timings = {**found[0], "seconds": sum(float(one.get("seconds", 0)) for one in found)} if found else {}
+    parts = tuple(ArmFiles(root, one) for one in (name, *blocks))
+    manifests, evaluations = zip(*(_read_part(root, part, meta) for part in parts), strict=True)
     seeds = tuple(len(manifest.seeds) for manifest in manifests)
+    timings = [load_json(part.timings, root) for part in parts if part.timings.is_file()]
+    lines = read_csv(root / SUMMARY, MAKES) if (root / SUMMARY).is_file() else []
     return ArmRecord(
-        places,
-        _together(manifests, seeds, {"seeds", "variants", "record"}),
-        _together(evaluations, seeds, {"variants"}),
-        timings,
+        parts,
         seeds,
-        _no_better_than_majority(places),
+        _together(manifests, seeds, {"seeds", "variants", "record"}),
+        _together(evaluations, seeds, {"seeds", "variants"}),
+        sum(float(one.get("seconds", 0)) for one in timings) if timings else None,
+        tuple(one["variant"] for one in lines if one.get("arm") == name and one.get("above_majority") == "False"),
     )
 
 
-def _read_part(places: ArmFiles, meta: Meta) -> tuple[Manifest, Evaluation]:
-    root, name = places.root, places.name
-    for path in (places.manifest, places.weights, places.curves):
+def _read_part(root: Path, part: ArmFiles, meta: Meta) -> tuple[Manifest, Record]:
+    for path in (part.manifest, part.weights, part.curves):
         if not path.is_file():
             raise AssayError(f"{path.relative_to(root)}: not found; {MAKES}")
-    manifest = artifact.verified(places.model)
-    evaluation = _read(Evaluation, places.evaluation, root)
+    manifest, shown = artifact.verified(part.model), part.evaluation.relative_to(root)
+    evaluation = parse(Record, load_json(part.evaluation, root), str(shown))
     if manifest.data_digest != meta.digest:
-        raise AssayError(f"models/{name}: trained on other data than is in data/prepared; run `dvc repro`")
+        raise AssayError(f"models/{part.name}: trained on other data than is in data/prepared; run `dvc repro`")
     if set(evaluation.variants) != set(manifest.variants):
-        shown = places.evaluation.relative_to(root)
-        raise AssayError(
-            f"{shown}: scores {', '.join(evaluation.variants)}, but models/{name} holds "
-            f"{', '.join(manifest.variants)}; run `dvc repro`"
-        )
+        scored, held = (", ".join(one.variants) for one in (evaluation, manifest))
+        raise AssayError(f"{shown}: scores {scored}, but models/{part.name} holds {held}; run `dvc repro`")
     return manifest, evaluation
 
 
 def _together(parts: Sequence[R], seeds: Sequence[int], fields: set[str]) -> R:
-    """The first, with these fields put together from those of all blocks."""
-    first = parts[0]
+    """The first part, with these fields put together from those of all parts."""
     if len(parts) == 1:
-        return first
+        return parts[0]
     merged = merging.together([part.model_dump(include=fields) for part in parts], seeds)
-    return type(first).model_validate({**first.model_dump(), **merged})
-
-
-def _no_better_than_majority(places: ArmFiles) -> tuple[str, ...]:
-    """What `metrics/summary.csv` says of the arm's variants; nothing where there is no such file."""
-    path = places.root / "metrics/summary.csv"
-    lines = read_csv(path, MAKES) if path.is_file() else ()
-    return tuple(
-        line["variant"] for line in lines if line.get("arm") == places.name and line.get("above_majority") == "False"
-    )
-
-
-def _read(kind: type[R], path: Path, root: Path) -> R:
-    return parse(kind, load_json(path, root), str(path.relative_to(root)))
+    return type(parts[0]).model_validate({**parts[0].model_dump(), **merged})
 
 
 def load_json(path: Path, root: Path) -> Any:

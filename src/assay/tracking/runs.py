@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,17 +26,11 @@ LAYOUT = 2
 """Raised whenever a change of this package logs something else: then every run is made anew, beside the old one."""
 
 
-def key(root: Path, lock: dict[str, Any], stages: Iterable[str], read: Iterable[Path]) -> str:
-    """The key of a run: 16 hex digits.
+def key(root: Path, lock: dict[str, Any], stages: Sequence[str], read: Iterable[Path]) -> str:
+    """The key of a run that tells of these stages and is made from the files `read`: 16 hex digits.
 
     It is a digest of the stages' entries in dvc.lock, which name everything that went in and came out. Where a stage
     was run by hand and has no entry, the files themselves stand in for it.
-
-    Args:
-        root: the repository's root.
-        lock: as `lockfile.read` gives it.
-        stages: those that the run tells of.
-        read: the files that the run is made from.
 
     Raises:
         AssayError: a file is not the one that dvc.lock records, so the key would name another result.
@@ -50,19 +43,18 @@ def key(root: Path, lock: dict[str, Any], stages: Iterable[str], read: Iterable[
         known = any(one.is_relative_to(path) for one in read)
         if known and out.get("md5") not in (None, lockfile.digest(path)):
             raise AssayError(f"{out['path']}: not what {lockfile.NAME} records; {again(Path(out['path']))}")
-    if list(entries) != list(stages):
+    if len(entries) < len(stages):
         content["files"] = {str(path.relative_to(root)): files.file_digest(path) for path in sorted(read)}
     return files.content_digest(content)[:16]
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A run while it is written."""
+    """A run while it is written; `start` and `end` are milliseconds since 1970."""
 
-    store: Store
     experiment: str  # its id, as that of the run
     id: str
-    start: int  # milliseconds since 1970
+    start: int
     end: int
 
     def scores(self, metrics: Mapping[str, float], **linked: str) -> list[Any]:
@@ -75,22 +67,24 @@ class Draft:
     def curves(self, points: Sequence[Point]) -> list[Any]:
         """Metrics with steps, spread evenly over the run's duration."""
         last = max((point.step for point in points), default=0) or 1
-        duration = self.end - self.start
-        return _metrics(points, lambda step: self.start + duration * step // last)
-
-    def log(self, parameters: Mapping[str, str], metrics: Sequence[Any]) -> None:
-        """Log all of this in as few requests as MLflow takes: each is a transaction of the database."""
-        from mlflow.entities import Param
-
-        for batch in _batches([Param(name, value) for name, value in parameters.items()], OTHERS_AT_ONCE):
-            self.store.client.log_batch(self.id, params=batch)
-        for batch in _batches(metrics, METRICS_AT_ONCE):
-            self.store.client.log_batch(self.id, metrics=batch)
+        return with_steps(points, lambda step: self.start + (self.end - self.start) * step // last)
 
 
-def log_points(store: Store, run: str, points: Sequence[Point], when: Callable[[int], int]) -> None:
-    """Log points to a run, many a request; `when` gives the milliseconds since 1970 of a step."""
-    for batch in _batches(_metrics(points, when), METRICS_AT_ONCE):
+def with_steps(points: Iterable[Point], when: Callable[[int], int]) -> list[Any]:
+    """MLflow's metrics of the points of a curve; `when` gives the milliseconds since 1970 of a step."""
+    from mlflow.entities import Metric
+
+    return [Metric(point.series, point.value, when(point.step), point.step) for point in points]
+
+
+def log(store: Store, run: str, metrics: Sequence[Any], parameters: Mapping[str, str] | None = None) -> None:
+    """Log in as few requests as MLflow takes: each is a transaction of the database."""
+    from mlflow.entities import Param
+    from mlflow.utils import chunk_list
+
+    for batch in chunk_list([Param(*item) for item in (parameters or {}).items()], OTHERS_AT_ONCE):
+        store.client.log_batch(run, params=batch)
+    for batch in chunk_list(metrics, METRICS_AT_ONCE):
         store.client.log_batch(run, metrics=batch)
 
 
@@ -99,7 +93,7 @@ def find(store: Store, experiment: str, key: str) -> Any:
 
     Unfinished runs with the key (a kill left them) and twins of the first (two hosts made them at once) are deleted.
     """
-    found = search(store, experiment, tags.KEY, key)
+    found = search(experiment, tags.KEY, key)
     finished = sorted((run for run in found if run.info.status == "FINISHED"), key=lambda run: run.info.start_time)
     for run in found:
         if run not in finished[:1]:
@@ -107,12 +101,25 @@ def find(store: Store, experiment: str, key: str) -> Any:
     return finished[0] if finished else None
 
 
-def search(store: Store, experiment: str, tag: str, value: str, *, deleted: bool = False) -> list[Any]:
-    """All runs of an experiment with this value of a tag, or those of them that are in MLflow's bin."""
+def search(experiment: str, tag: str, value: str, *, deleted: bool = False) -> list[Any]:
+    """All runs of an experiment of the open store with this value of a tag, or those of them in MLflow's bin."""
+    import mlflow
     from mlflow.entities import ViewType
 
     view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
-    return _all_pages(partial(store.client.search_runs, [experiment], tags.filter_of(tag, value), view, 500))
+    return list(mlflow.search_runs([experiment], tags.filter_of(tag, value), view, output_format="list"))
+
+
+def models(experiment: str, which: str) -> list[Any]:
+    """All logged models of an experiment of the open store that MLflow's filter `which` selects."""
+    import mlflow
+
+    return list(mlflow.search_logged_models([experiment], which, output_format="list"))
+
+
+def models_of(experiment: str, run: str) -> list[Any]:
+    """The models that a run logged."""
+    return models(experiment, f"source_run_id = '{run}'")
 
 
 @contextmanager
@@ -127,11 +134,11 @@ def drafted(
         name: shown to people.
         run_tags: among them its key.
         start: milliseconds since 1970; MLflow's table has the latest run on top.
-        seconds: how long the work took that the run tells of.
+        seconds: duration of the work that the run tells of.
     """
     end = start + max(1, int(seconds * 1000))
     run = store.client.create_run(experiment, start_time=start, tags=dict(run_tags), run_name=name)
-    draft = Draft(store, experiment, run.info.run_id, start, end)
+    draft = Draft(experiment, run.info.run_id, start, end)
     try:
         yield draft
     except Exception:
@@ -142,28 +149,9 @@ def drafted(
 
 def delete(store: Store, experiment: str, run: str) -> None:
     """Delete a run and the models that it logged; MLflow keeps them in its bin until `mlflow gc`."""
-    for model in models_of(store, experiment, run):
+    for model in models_of(experiment, run):
         store.client.delete_logged_model(model.model_id)
     store.client.delete_run(run)
-
-
-def models_of(store: Store, experiment: str, run: str) -> list[Any]:
-    """The models that a run logged."""
-    return _models(store, experiment, f"source_run_id = '{run}'")
-
-
-def _models(store: Store, experiment: str, which: str) -> list[Any]:
-    return _all_pages(partial(store.client.search_logged_models, [experiment], filter_string=which))
-
-
-def _all_pages(search: Callable[..., Any]) -> list[Any]:
-    found, token = [], None
-    while True:
-        page = search(page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return found
 
 
 def mark_current(store: Store, experiment: str, current: Iterable[str]) -> None:
@@ -172,29 +160,13 @@ def mark_current(store: Store, experiment: str, current: Iterable[str]) -> None:
     Models whose run somebody deleted in MLflow are deleted too, as `delete` would have.
     """
     current = set(current)
-    marked = {run.info.run_id for run in search(store, experiment, tags.CURRENT, "true")}
+    marked = {run.info.run_id for run in search(experiment, tags.CURRENT, "true")}
     for ids, value in ((marked - current, "false"), (current - marked, "true")):
         for run in sorted(ids):
-            for model in models_of(store, experiment, run):
+            for model in models_of(experiment, run):
                 store.client.set_logged_model_tags(model.model_id, {tags.CURRENT: value})
             store.client.set_tag(run, tags.CURRENT, value)
-    left = [
-        model
-        for model in _models(store, experiment, tags.filter_of(tags.CURRENT, "true"))
-        if model.source_run_id not in current
-    ]
-    deleted = search(store, experiment, tags.CURRENT, "true", deleted=True) if left else []
-    for model in left:
-        if model.source_run_id in {run.info.run_id for run in deleted}:  # another host may be writing the others
+    deleted = {run.info.run_id for run in search(experiment, tags.CURRENT, "true", deleted=True)}
+    for model in models(experiment, tags.filter_of(tags.CURRENT, "true")):
+        if model.source_run_id in deleted:
             store.client.delete_logged_model(model.model_id)
-
-
-def _metrics(points: Iterable[Point], when: Callable[[int], int]) -> list[Any]:
-    from mlflow.entities import Metric
-
-    return [Metric(point.series, point.value, when(point.step), point.step) for point in points]
-
-
-def _batches(entities: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(entities), size):
-        yield entities[start : start + size]

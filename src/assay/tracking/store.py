@@ -44,21 +44,13 @@ One run an arm, each with the mean test scores of its seeds; `report` compares t
 
 @dataclass(frozen=True)
 class Store:
-    """An open store.
+    """An open store."""
 
-    Attributes:
-        root: the folder with the results that are tracked.
-        uri: the tracking URI, as MLflow takes it.
-        client: MLflow's own client of it.
-        home: the repository's root, with the default database and the lock; not `root` in an experiment of DVC.
-        dvc_experiment: the name of that experiment; empty where the results are those of the workspace.
-    """
-
-    root: Path
-    uri: str
-    client: Any
-    home: Path
-    dvc_experiment: str = ""
+    root: Path  # the folder with the results that are tracked
+    uri: str  # the tracking URI, as MLflow takes it
+    client: Any  # MLflow's own client of it
+    home: Path  # the repository's root, with the default database and the lock; not `root` in an experiment of DVC
+    dvc_experiment: str = ""  # the name of that experiment; empty where the results are those of the workspace
 
     @property
     def shown(self) -> str:
@@ -66,14 +58,9 @@ class Store:
         return re.sub(r"//[^@/]*@", "//***@", self.uri)
 
     @property
-    def bare(self) -> str:
-        """The URI without user and password, for others to use."""
-        return self.shown.replace("//***@", "//")
-
-    @property
     def is_server(self) -> bool:
         """Whether it speaks HTTP, and decides for itself where artifacts go."""
-        return _is_server(self.uri)
+        return self.uri.startswith(("http://", "https://", "databricks"))
 
     @property
     def current(self) -> str:
@@ -88,19 +75,18 @@ class Store:
         """
         from mlflow.exceptions import MlflowException
 
-        found = self.client.get_experiment_by_name(name)
-        created = found is None
-        if found is None:
+        client = self.client
+        if created := client.get_experiment_by_name(name) is None:
             place = location.of_new_experiment(self)
             about = {tags.NOTE: HOW_TO_READ, tags.EXPERIMENT_KIND: "custom_model_development"}
             try:
-                self.client.create_experiment(name, artifact_location=place, tags=about)
+                client.create_experiment(name, artifact_location=place, tags=about)
             except MlflowException:  # another host was faster, or the name is refused
-                if self.client.get_experiment_by_name(name) is None:
+                if client.get_experiment_by_name(name) is None:
                     raise
-            found = self.client.get_experiment_by_name(name)
+        found = client.get_experiment_by_name(name)
         if found.lifecycle_stage == "deleted":
-            self.client.restore_experiment(found.experiment_id)
+            client.restore_experiment(found.experiment_id)
         location.require(self, name, found.artifact_location, created=created)
         return str(found.experiment_id)
 
@@ -121,31 +107,30 @@ def identity(root: Path) -> str:
 def opened(root: Path) -> Iterator[Store]:
     """Open the store of the repository at `root`; a database that is not there yet is created, once.
 
-    In an experiment that DVC runs in a temporary folder (`dvc exp run --temp` or `--queue`), it is the store of the
-    repository that the experiment belongs to.
-
     Raises:
         AssayError: it cannot be reached, or it fails while it is in use.
     """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     store = _unopened(root)
-    if not store.is_server and location.database_file(store.uri) is None and store.uri.startswith("sqlite"):
+    if store.uri.startswith("sqlite") and location.database_file(store.uri) is None:
         raise AssayError(f"{URI_VARIABLE}={store.uri}: names no file; write sqlite:////path/mlflow.db")
     import alembic.util
     import mlflow
     import requests
     import sqlalchemy
 
-    _quieten()
+    # MLflow tells of each table it makes and of each retry, and of an error, which is raised too, its whole traceback
+    for name in ("mlflow", "alembic", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     before = os.environ.get(URI_VARIABLE)
     try:
         with warnings.catch_warnings():
             # MLflow warns of itself: of what it calls that SQLAlchemy and pandas will drop, of its own type hints
             warnings.filterwarnings("ignore", module=r"mlflow\.")
+            mlflow.set_tracking_uri(store.uri)
             with exclusive(store.home), _environment(FIRST_REQUEST):
-                mlflow.set_tracking_uri(store.uri)
-                store = replace(store, client=_reached(store.uri))
+                store = replace(store, client=_reached(store))
             yield store
     except (
         mlflow.MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError, alembic.util.CommandError
@@ -188,46 +173,30 @@ def _unopened(root: Path) -> Store:
     return Store(root, location.absolute(uri, home), None, home, name)
 
 
-def _reached(uri: str) -> Any:
+def _reached(store: Store) -> Any:
     """A client that has spoken to its store; several processes that create a database at once would break it."""
     import mlflow
     import sqlalchemy
 
-    if not _is_server(uri) and "://" in uri and not uri.startswith("file:"):
-        engine = sqlalchemy.create_engine(uri)  # MLflow itself would try ten times
-        sqlalchemy.inspect(engine).get_table_names()
-        engine.dispose()
+    uri, file = store.uri, location.database_file(store.uri)
+    engine = None
+    if not store.is_server and "://" in uri and not uri.startswith("file:"):
+        engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+        sqlalchemy.inspect(engine).get_table_names()  # MLflow itself would try ten times
     client = mlflow.MlflowClient(tracking_uri=uri)
     client.search_experiments(max_results=1)
-    if (file := location.database_file(uri)) is not None:
-        engine = sqlalchemy.create_engine(uri)
+    if engine and file:
         location.follow_the_database(engine, file)
-        engine.dispose()
     return client
-
-
-def _is_server(uri: str) -> bool:
-    return uri.startswith(("http://", "https://", "databricks"))
-
-
-def _quieten() -> None:
-    """Say nothing: MLflow tells of each table it makes and of each retry, and of an error with its whole traceback.
-
-    What goes wrong is raised as well, and is told in one line.
-    """
-    for name in ("mlflow", "alembic", "urllib3"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 @contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
+    before = {name: os.environ[name] for name in values if name in os.environ}
     os.environ.update(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in values.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)

@@ -5,49 +5,42 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from assay.analysis import curves
 from assay.core import files
 from assay.core.config import BASELINE, SEEDS_FILE
 from assay.core.config.blocks import read_blocks, stages_of
 from assay.pipeline import lockfile
-from assay.tracking import champion, content, follow, location, report, runs, tags, verdicts, view
-from assay.tracking.models import CARD, Exporter, Models
+from assay.tracking import champion, comparison, content, follow, location, runs, tags, view
+from assay.tracking.models import CARD, Models
 from assay.tracking.records import read_arm, read_meta
 from assay.tracking.store import exclusive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
-    from assay.tracking.records import ArmRecord, Meta
+    from assay.tracking.records import ArmRecord
     from assay.tracking.store import Store
 
+    Artifacts = Mapping[str, Path | dict[str, list[Any]]]  # by name in the run: a file, or a table by column
+
 RECORD = Path("metrics/mlflow.json")
-SEEDS = "seeds.json"
 MODEL_FILES = (CARD, "data/model.pt2")
 
 
 @dataclass
 class Synced:
-    """What a sync did.
+    """What a sync did."""
 
-    Attributes:
-        experiment: its name.
-        registered: the name of the registered model.
-        champion: the variant under its alias, as `arm/variant`; empty where nothing was validated.
-        page: its table of runs, as MLflow's pages address it.
-        keys: of each run, by name.
-        made: the runs that were not there before.
-        healed: the runs that had lost artifacts or models, which were written again.
-    """
-
-    experiment: str
-    registered: str
-    champion: str = ""
-    page: str = ""
-    keys: dict[str, str] = field(default_factory=dict)
-    made: list[str] = field(default_factory=list)
-    healed: list[str] = field(default_factory=list)
+    experiment: str  # its name
+    registered: str  # the name of the registered model
+    champion: str = ""  # the variant under its alias, as `arm/variant`; empty where nothing was validated
+    page: str = ""  # the experiment's table of runs, as MLflow's pages address it
+    keys: dict[str, str] = field(default_factory=dict)  # of each run, by name
+    made: list[str] = field(default_factory=list)  # the runs that were not there before
+    healed: list[str] = field(default_factory=list)  # those that had lost artifacts or models, written again
 
 
 def experiment_name(data: str, model: str) -> str:
@@ -73,166 +66,124 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
     """
     meta = read_meta(store.root)
     blocks = read_blocks(store.root / SEEDS_FILE)
-    records = [read_arm(store.root, name, meta, blocks.of(name)) for name in (BASELINE, *arms)]
-    page = report.read_report(store.root)
-    told = verdicts.read(store.root, records)
+    records = {name: read_arm(store.root, name, meta, blocks.of(name)) for name in (BASELINE, *arms)}
+    page = comparison.read_report(store.root)
+    told = comparison.read_verdicts(store.root, records.values())
     locked = lockfile.read(store.root)
-    model = records[0].manifest.model.name
-    done = Synced(experiment_name(meta.name, model), champion.registered_name(meta.name, model))
-    for arm in records:
-        read = [*arm.files.logged, *(part.weights for part in arm.files.parts)]
-        stages = [stage for part in arm.files.parts for stage in stages_of(part.name)]
-        done.keys[arm.files.name] = runs.key(store.root, locked, stages, read)
-    report_key = runs.key(store.root, locked, [report.STAGE], page.values())
-    with exclusive(store.home):
+    model = records[BASELINE].manifest.model.name
+    done = Synced(experiment_name(meta.name, model), f"{meta.name}-{model}")  # a registered model takes no colon
+    for name, arm in records.items():
+        stages = [stage for part in arm.parts for stage in stages_of(part.name)]
+        done.keys[name] = runs.key(store.root, locked, stages, [*arm.logged, *(part.weights for part in arm.parts)])
+    report_key = runs.key(store.root, locked, [comparison.STAGE], page.values())
+    with exclusive(store.home), TemporaryDirectory(prefix="assay-track-") as scratch:
         experiment = store.experiment(done.experiment)
         done.page = view.page(experiment)
         view.save(store, experiment)
         # Nobody knows when an arm was trained: its files may come from a cache. The starts put the baseline on top. It
         # is logged last, as MLflow's tables look up the models of the runs on top among the fifty newest alone.
-        newest = int((time.time() - max(arm.seconds for arm in records)) * 1000)
-        with Exporter() as exporter:
-            current = {
-                arm.files.name: _ArmRun(store, experiment, arm, meta, exporter).bring_up(done, newest - i)
-                for i, arm in reversed(list(enumerate(records)))
-            }
+        newest = int((time.time() - max(arm.seconds or 0 for arm in records.values())) * 1000)
+        models = Models(store, meta, Path(scratch))
+        current = {
+            name: _arm_run(store, experiment, arm, models, done, newest - i)
+            for i, (name, arm) in reversed(list(enumerate(records.items())))
+        }
         done.made.reverse()
         for name, run in current.items():
             if name in done.made or not store.dvc_experiment:  # an experiment says nothing of the workspace's runs
-                verdicts.write(store, run, told[name])
-        best = champion.choose(records)
+                comparison.write_verdicts(store, run, told[name])
+        best = champion.choose(records.values())
         done.champion = best.name if best else ""
         report_run = _report_run(store, experiment, report_key, page, done)
         if not store.dvc_experiment:
-            crowned = current.get(best.arm.files.name) if best else None
-            champion.crown(store, experiment, done.registered, best, crowned)
+            champion.crown(store, experiment, done.registered, best, current[best.arm.name] if best else "")
             runs.mark_current(store, experiment, [*current.values(), report_run])
             follow.remove_finished(store, experiment, done.keys)
-    by_name = {name: {"name": name, "key": key} for name, key in done.keys.items()}
-    content_ = {
+    record = {
         "experiment": done.experiment,
-        "runs": by_name,
-        "report": {"name": report.NAME, "key": report_key},
+        "runs": {name: {"name": name, "key": key} for name, key in done.keys.items()},
+        "report": {"name": comparison.NAME, "key": report_key},
         "champion": {"model": done.registered, "variant": done.champion} if best else None,
     }
-    files.write_json(store.root / RECORD, content_)
+    files.write_json(store.root / RECORD, record)
     return done
 
 
-@dataclass(frozen=True)
-class _ArmRun:
-    """The run of one arm, with a model for each variant."""
-
-    store: Store
-    experiment: str
-    arm: ArmRecord
-    meta: Meta
-    exporter: Exporter
-
-    def bring_up(self, done: Synced, start: int) -> str:
-        """Find the run or make it, and write what it has lost; gives its id, and notes in `done` what was done."""
-        store, arm, name = self.store, self.arm, self.arm.files.name
-        key = done.keys[name]
-        found = runs.find(store, self.experiment, key)
-        if found is not None:
-            whole = self._complete(found)
-            if not whole:
+def _arm_run(store: Store, experiment: str, arm: ArmRecord, models: Models, done: Synced, start: int) -> str:
+    """Find an arm's run or make it, and write what it has lost; gives its id, and notes in `done` what was done."""
+    name, key, meta = arm.name, done.keys[arm.name], models.meta
+    logged = {f"files/{path.relative_to(store.root).as_posix()}": path for path in arm.logged}
+    artifacts: Artifacts = {"seeds.json": content.table_of_seeds(arm), **logged}
+    found = runs.find(store, experiment, key)
+    if found is not None:
+        run = str(found.info.run_id)
+        logged_models = runs.models_of(experiment, run)
+        variants = sorted(model.tags.get(tags.VARIANT, "") for model in logged_models)
+        if variants == sorted(arm.manifest.variants):
+            lost = [model for model in logged_models if _absent(model.artifact_location, MODEL_FILES)]
+            for model in lost:
+                models.write(arm, model.tags[tags.VARIANT], model.model_id, run)
+            if _restored(store, found, artifacts) or lost:
                 done.healed.append(name)
-            if whole is not None:
-                return str(found.info.run_id)
-            runs.delete(store, self.experiment, found.info.run_id)
-        about = _tags(store, "arm", key, stages_of(name)[0], content.description(arm, self.meta))
-        about |= {tags.ARM: name, tags.VARIANT: arm.first}
-        with runs.drafted(store, self.experiment, name, about, start, arm.seconds) as draft:
-            store.client.log_inputs(draft.id, datasets=[content.dataset_input(self.meta)])
-            scores = self._models().log(draft) + draft.scores(content.metrics(arm))
-            points = content.read_points(*(part.curves for part in arm.files.parts), first=arm.first)
-            draft.log(content.parameters(arm, self.meta), draft.curves(points) + scores)
-            self._write(draft.id, self._artifacts())
-        if name not in done.healed:
-            done.made.append(name)
-        return draft.id
-
-    def _models(self) -> Models:
-        return Models(self.store, self.exporter, self.arm, self.meta)
-
-    def _artifacts(self) -> dict[str, Path]:
-        """The files of the run by their names there; the table of seeds, which is no file, is made when written."""
-        root = self.arm.files.root
-        logged = {f"files/{path.relative_to(root).as_posix()}": path for path in self.arm.files.logged}
-        return {SEEDS: Path(SEEDS), **logged}
-
-    def _write(self, run: str, artifacts: dict[str, Path]) -> None:
-        if artifacts.pop(SEEDS, None):
-            self.store.client.log_table(run, content.table_of_seeds(self.arm), SEEDS)
-        _upload(self.store, run, artifacts)
-
-    def _complete(self, run: Any) -> bool | None:
-        """Write those artifacts of a finished run, and those models, that have been lost since.
-
-        Returns:
-            Whether all was there; None where models themselves are deleted, so that only a new run can have them.
-        """
-        client = self.store.client
-        logged = runs.models_of(self.store, self.experiment, run.info.run_id)
-        if sorted(model.tags.get(tags.VARIANT, "") for model in logged) != sorted(self.arm.manifest.variants):
-            return None
-
-        def is_lost(model: Any) -> bool:
-            listed = lambda: list(client.list_logged_model_artifacts(model.model_id))  # noqa: E731
-            return bool(_absent(model.artifact_location, MODEL_FILES, listed))
-
-        lost = [model for model in logged if is_lost(model)]
-        artifacts = _lost(self.store, run, self._artifacts())
-        if lost:
-            self._models().write_again(run.info.run_id, lost)
-        self._write(run.info.run_id, dict(artifacts))
-        return not lost and not artifacts
+            return run
+        done.healed.append(name)  # models themselves are deleted, and only a new run can have them
+        runs.delete(store, experiment, run)
+    about = _tags(store, "arm", key, stages_of(name)[0], content.description(arm, meta))
+    about |= {tags.ARM: name, tags.VARIANT: arm.first}
+    with runs.drafted(store, experiment, name, about, start, arm.seconds or 0) as draft:
+        store.client.log_inputs(draft.id, datasets=[content.dataset_input(meta)])
+        scores = models.log(arm, draft) + draft.scores(content.metrics(arm))
+        points = content.points_of([row for part in arm.parts for row in curves.rows(part.curves)], arm.first)
+        runs.log(store, draft.id, draft.curves(points) + scores, content.parameters(arm, meta))
+        _upload(store, draft.id, artifacts)
+    if name not in done.healed:
+        done.made.append(name)
+    return draft.id
 
 
 def _report_run(store: Store, experiment: str, key: str, page: Mapping[str, Path], done: Synced) -> str:
     found = runs.find(store, experiment, key)
     if found is not None:
-        if lost := _lost(store, found, page):
-            _upload(store, found.info.run_id, lost)
-            done.healed.append(report.NAME)
+        if _restored(store, found, page):
+            done.healed.append(comparison.NAME)
         return str(found.info.run_id)
-    about = _tags(store, "report", key, report.STAGE, report.note(store.root))
-    with runs.drafted(store, experiment, report.NAME, about, int(time.time() * 1000)) as draft:
+    about = _tags(store, "report", key, comparison.STAGE, comparison.note(store.root))
+    with runs.drafted(store, experiment, comparison.NAME, about, int(time.time() * 1000)) as draft:
         _upload(store, draft.id, page)
-    done.made.append(report.NAME)
+    done.made.append(comparison.NAME)
     return draft.id
-
-
-def _upload(store: Store, run: str, artifacts: Mapping[str, Path]) -> None:
-    for name, path in artifacts.items():
-        store.client.log_artifact(run, str(path), name.rpartition("/")[0] or None)
-
-
-def _lost(store: Store, run: Any, artifacts: Mapping[str, Path]) -> dict[str, Path]:
-    """Those artifacts that a run should have and has not."""
-    listed = lambda: list(store.client.list_artifacts(run.info.run_id))  # noqa: E731
-    return {name: artifacts[name] for name in _absent(run.info.artifact_uri, artifacts, listed)}
-
-
-def _absent(uri: str, names: Iterable[str], listed: Callable[[], list[Any]]) -> list[str]:
-    """Which artifacts are not there.
-
-    On a file system each file is looked for. Elsewhere the top folder is listed, which is one request: a file that is
-    missing in a folder of it is not noticed.
-
-    Args:
-        uri: where they should be.
-        names: paths of files below it.
-        listed: asks the store for the content of its top folder.
-    """
-    folder = location.local_path(uri)
-    if folder is not None:
-        return [name for name in names if not (folder / name).is_file()]
-    top = {PurePath(info.path).name for info in listed()}
-    return [name for name in names if PurePath(name).parts[0] not in top]
 
 
 def _tags(store: Store, kind: str, key: str, stage: str, description: str) -> dict[str, str]:
     experiment = {tags.DVC_EXPERIMENT: store.dvc_experiment} if store.dvc_experiment else {}
     return tags.of_run(kind, description, stage) | {tags.KEY: key, tags.CURRENT: store.current} | experiment
+
+
+def _upload(store: Store, run: str, artifacts: Artifacts) -> None:
+    for name, found in artifacts.items():
+        if isinstance(found, Path):
+            store.client.log_artifact(run, str(found), name.rpartition("/")[0] or None)
+        else:
+            store.client.log_table(run, found, name)
+
+
+def _restored(store: Store, run: Any, artifacts: Artifacts) -> bool:
+    """Write those artifacts again that a finished run has lost; gives whether there were any."""
+    lost = _absent(run.info.artifact_uri, artifacts)
+    _upload(store, run.info.run_id, {name: artifacts[name] for name in lost})
+    return bool(lost)
+
+
+def _absent(uri: str, names: Iterable[str]) -> list[str]:
+    """Which of these files are not below `uri`.
+
+    On a file system each file is looked for. Elsewhere the top folder is listed, which is one request: a file that is
+    missing in a folder of it is not noticed.
+    """
+    import mlflow.artifacts
+
+    folder = location.local_path(uri)
+    if folder is not None:
+        return [name for name in names if not (folder / name).is_file()]
+    top = {PurePath(info.path).name for info in mlflow.artifacts.list_artifacts(uri)}
+    return [name for name in names if PurePath(name).parts[0] not in top]

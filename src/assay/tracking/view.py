@@ -13,21 +13,14 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 NAME, SHARE = "Results", "results"
-METRICS = (
-    "difference",
-    "members",
-    "test_accuracy",
-    "test_accuracy_std",
-    "test_nll",
-    "train_samples",
-)  # as MLflow sorts
-COLUMNS = [*(f"metrics.`{name}`" for name in METRICS), "params.`method`", "tags.`verdict`"]
+# as MLflow sorts
+METRICS = ("difference", "members", "test_accuracy", "test_accuracy_std", "test_nll", "train_samples")
 STATE = {
     "searchFilter": tags.filter_of(tags.CURRENT, "true"),
     "orderByKey": "metrics.`test_accuracy`",
     "orderByAsc": False,
     "lifecycleFilter": "Active",
-    "selectedColumns": COLUMNS,
+    "selectedColumns": [*(f"metrics.`{name}`" for name in METRICS), "params.`method`", "tags.`verdict`"],
 }
 
 

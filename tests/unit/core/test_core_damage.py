@@ -16,7 +16,7 @@ from assay.tracking import content
 DENSE = SimpleNamespace(model=SimpleNamespace(name="mlp"), data_digest="d")
 READERS = {
     "curves.csv": lambda root: curves.read(root / "curves.csv"),
-    "live.csv": lambda root: content.read_points(root / "live.csv"),
+    "live.csv": lambda root: content.points_of(curves.rows(root / "live.csv")),
     report.SPARSITY: lambda root: report.read_sparsity(root, DENSE),
     dvc.DONE_FILE: dvc.read_done,
     lockfile.NAME: lockfile.read,

@@ -19,7 +19,7 @@ from assay.report.charts import Axis
 from assay.report.figure import Figure, span_cell
 from assay.report.lines import Series, lines, spread
 from assay.scoring.predictions import Predictions
-from assay.tracking.report import note
+from assay.tracking.comparison import note
 from stages import compare
 
 

@@ -17,7 +17,6 @@ from assay.review.snapshot import Snapshot
 from assay.scoring import metrics, record
 from assay.scoring.metrics import METRICS, Metric
 from assay.tracking.content import metrics_of
-from assay.tracking.records import Evaluation
 from stages import compare
 
 ENTRY = {
@@ -71,7 +70,7 @@ def test_it_is_in_every_list(tmp_path, monkeypatch):
     assert {"Doubt", "Worst class"} < set(shown.columns)
     assert "Doubt of good" in (tmp_path / "metrics/report/report.md").read_text()
 
-    scores = parse(Evaluation, content, "good.json").variants["last"]
+    scores = parse(record.Record, content, "good.json").variants["last"]
     assert metrics_of(scores)["test_doubt"] == pytest.approx(content["test_doubt"], abs=1e-6)
 
 

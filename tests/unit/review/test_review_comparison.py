@@ -9,7 +9,7 @@ from scipy import stats
 from assay.analysis.seeds import Seeds
 from assay.pipeline.plan import Plan, Step
 from assay.pipeline.reasons import Reason
-from assay.review import differences, regressions
+from assay.review import differences
 from assay.review.snapshot import Claim, Snapshot
 
 
@@ -100,8 +100,8 @@ def test_a_verdict_that_falls_regresses_and_no_other_move_does():
         ("not tested here", "refuted", False),
     ):
         branch, base = side(after, claims=[claim(new)]), side(before, claims=[claim(old)])
-        assert bool(regressions.regressions(branch, base)) is fails, (old, new)
-        assert len(regressions.moved(branch, base)) == (old != new)
+        assert bool(differences.regressions(branch, base)) is fails, (old, new)
+        assert len(differences.moved(branch, base)) == (old != new)
 
 
 def test_a_verdict_that_only_the_rule_or_more_seeds_moved_fails_nothing_and_says_so():
@@ -119,11 +119,11 @@ def test_a_verdict_that_only_the_rule_or_more_seeds_moved_fails_nothing_and_says
         (side(same, claims=[new]), side(same, claims=[old]), "the code that decides it changed"),
         (side(more, claims=seeds[1:]), side(same, claims=seeds[:1]), "seeds: 3 → 4"),
     ):
-        assert regressions.regressions(branch, base) == []
-        (found,) = regressions.moved(branch, base)
+        assert differences.regressions(branch, base) == []
+        (found,) = differences.moved(branch, base)
         assert found.because == because
         expected = "No claim regressed; no verdict changed, 1 moved without a change of their arms"
-        assert regressions.headline([], [found]) == expected
+        assert differences.headline([], [found]) == expected
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_seeds_beside_other_results_are_not_seeds_added(change):
     branch = side(
         evaluation("swa", **{"accuracy": [0.5, 0.6, 0.7, 0.8]} | change), claims=[claim("refuted", arm="swa/last")]
     )
-    assert [one.was for one in regressions.regressions(branch, base)] == ["undecided"]
+    assert [one.was for one in differences.regressions(branch, base)] == ["undecided"]
 
 
 def _with(kind: Claim, **fields) -> Claim:
@@ -160,15 +160,15 @@ def test_a_claim_is_touched_by_whatever_it_can_read_of_either_side(arm, change):
     same = {"accuracy": [0.5] * 3, "members": 1, "record.saving": [1, 2, 3], "inference_flops": 10}
     sides = {name: evaluation(name, **same) for name in ("line", "baseline")}
     base = side(*sides.values(), claims=[claim()])
-    assert not regressions.touched(side(*sides.values(), claims=[claim("refuted")]), base, claim("refuted"))
+    assert not differences.touched(side(*sides.values(), claims=[claim("refuted")]), base, claim("refuted"))
     branch = side(*{**sides, arm: evaluation(arm, **same | change)}.values(), claims=[claim("refuted")])
-    assert [one.was for one in regressions.regressions(branch, base)] == ["reproduced"]
+    assert [one.was for one in differences.regressions(branch, base)] == ["reproduced"]
 
 
 def test_an_arm_that_one_side_lacks_is_a_change():
     one, claims = evaluation(accuracy=[0.5] * 3), ([claim("refuted")], [claim()])
     base = side(one, claims=claims[1])
-    assert regressions.regressions(side(one, evaluation("baseline", accuracy=[0.5] * 3), claims=claims[0]), base)
+    assert differences.regressions(side(one, evaluation("baseline", accuracy=[0.5] * 3), claims=claims[0]), base)
 
 
 def test_a_key_that_newer_code_adds_is_no_change():
@@ -177,7 +177,7 @@ def test_a_key_that_newer_code_adds_is_no_change():
     branch = side(new, claims=[_with(claim("refuted"), at_most=1.0)])
     base = side(old, claims=[claim()])
     assert differences.changed(branch, base) == []
-    assert regressions.regressions(branch, base) == []
+    assert differences.regressions(branch, base) == []
 
 
 @pytest.mark.parametrize(
@@ -191,35 +191,35 @@ def test_another_definition_of_the_claim_may_fail_the_branch(change):
         Claim(**{**claim(verdict).model_dump(exclude_unset=True), **whole, **more})
         for verdict, more in (("refuted", change), ("reproduced", {}))
     ]
-    assert regressions.regressions(side(one, claims=claims[:1]), side(one, claims=claims[1:]))
+    assert differences.regressions(side(one, claims=claims[:1]), side(one, claims=claims[1:]))
     reworded = [_with(claims[1], verdict="refuted", statement="Other words.")]
-    assert not regressions.regressions(side(one, claims=reworded), side(one, claims=claims[1:]))
+    assert not differences.regressions(side(one, claims=reworded), side(one, claims=claims[1:]))
 
 
 def test_a_new_claim_cannot_regress_and_is_shown():
     branch, base = side(claims=[claim("refuted")]), side()
-    assert regressions.regressions(branch, base) == []
-    (moved,) = regressions.moved(branch, base)
+    assert differences.regressions(branch, base) == []
+    (moved,) = differences.moved(branch, base)
     assert (moved.old, moved.new) == (None, "refuted")
-    (gone,) = regressions.moved(base, branch)
+    (gone,) = differences.moved(base, branch)
     assert gone.new is None
     assert not gone.because
-    assert regressions.regressions(base, branch) == []
+    assert differences.regressions(base, branch) == []
 
 
 def test_an_arm_that_is_significantly_worse_regresses_and_an_arm_that_is_better_does_not():
     worse, better = evaluation(accuracy=[0.80, 0.81, 0.79]), evaluation(accuracy=[0.90, 0.92, 0.91])
     claims = [claim("undecided")]
-    (found,) = regressions.regressions(side(worse, claims=claims), side(better, claims=claims))
+    (found,) = differences.regressions(side(worse, claims=claims), side(better, claims=claims))
     assert "accuracy of line/last is worse by −11.0 [" in str(found)
-    assert regressions.regressions(side(better, claims=claims), side(worse, claims=claims)) == []
+    assert differences.regressions(side(better, claims=claims), side(worse, claims=claims)) == []
 
 
 def test_a_share_is_worse_by_per_cent_as_in_the_report():
     """Whatever metric the claim is about, not those of the comment's own table alone."""
     claims = [Claim(id="c", metric="disagreement", arm="line/last", verdict="undecided", more_is_better=True)]
     less, more = evaluation(disagreement=[0.1, 0.12, 0.11]), evaluation(disagreement=[0.5, 0.53, 0.5])
-    (found,) = regressions.regressions(side(less, claims=claims), side(more, claims=claims))
+    (found,) = differences.regressions(side(less, claims=claims), side(more, claims=claims))
     assert "worse by −40.0 [" in str(found)
 
 
@@ -227,7 +227,7 @@ def test_the_claim_says_in_which_direction_its_metric_improves():
     fewer, more = evaluation(agreement=[0.1, 0.12, 0.11]), evaluation(agreement=[0.5, 0.53, 0.5])
     for rises in (True, False):
         claims = [Claim(id="c", metric="agreement", arm="line/last", verdict="undecided", more_is_better=rises)]
-        found = regressions.regressions(side(fewer, claims=claims), side(more, claims=claims))
+        found = differences.regressions(side(fewer, claims=claims), side(more, claims=claims))
         assert bool(found) is rises
 
 
@@ -237,7 +237,7 @@ def test_a_claim_that_is_not_tested_here_or_has_no_numbers_by_seed_fails_nothing
         Claim(id="none", metric="best_step", arm="line/last", verdict="undecided"),
     ]
     one, other = evaluation(best_step=[None, 3, 4]), evaluation(best_step=[1, 2, 900])
-    assert regressions.regressions(side(one, claims=claims), side(other, claims=claims)) == []
+    assert differences.regressions(side(one, claims=claims), side(other, claims=claims)) == []
 
 
 def test_noise_fails_a_branch_with_many_claims_at_most_once_in_forty():
@@ -250,7 +250,7 @@ def test_noise_fails_a_branch_with_many_claims_at_most_once_in_forty():
         found = [evaluation(arm, accuracy=generator.normal(0.9, 0.01, 5).tolist()) for arm in arms]
         return side(*found, claims=claims)
 
-    failed = sum(bool(regressions.regressions(drawn(), drawn())) for _ in range(400))
+    failed = sum(bool(differences.regressions(drawn(), drawn())) for _ in range(400))
     assert failed <= 20  # 10 are expected; without the correction it would be about 100
 
 

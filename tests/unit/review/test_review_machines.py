@@ -6,7 +6,7 @@ import pytest
 from test_review_comment import BASE, PLAN, results
 from test_review_comparison import evaluation
 
-from assay.review import comment, machines
+from assay.review import comment
 from assay.review.snapshot import Snapshot
 
 EPYC = {"device": "cpu", "processor": "AMD EPYC", "instructions": "AVX2", "threads": 1, "torch": "2.14.1+cpu"}
@@ -25,11 +25,11 @@ def trained(level: float, **timings) -> Snapshot:
         (
             EPYC,
             {**EPYC, "processor": "Intel Xeon", "instructions": "AVX512"},
-            "processor AMD EPYC → Intel Xeon, instru",
+            "processor `AMD EPYC` → `Intel Xeon`, instru",
         ),
-        (EPYC, {**EPYC, "threads": 2}, "a (threads 1 → 2)"),
-        (EPYC, {**EPYC, "torch": "2.15.0+cpu"}, "a (torch 2.14.1+cpu → 2.15.0+cpu)"),
-        (EPYC, H100, "a (device cpu → NVIDIA H100)"),
+        (EPYC, {**EPYC, "threads": 2}, "`a` (threads `1` → `2`)"),
+        (EPYC, {**EPYC, "torch": "2.15.0+cpu"}, "`a` (torch `2.14.1+cpu` → `2.15.0+cpu`)"),
+        (EPYC, H100, "`a` (device `cpu` → `NVIDIA H100`)"),
         (H100, {**H100, "processor": "Intel Xeon", "threads": 9}, ""),
         ({"seconds": 3}, EPYC, ""),
         ({"device": "cpu", "threads": 1}, EPYC, ""),
@@ -39,11 +39,11 @@ def trained(level: float, **timings) -> Snapshot:
     ],
 )
 def test_another_machine_is_told_in_a_line(old, new, said):
-    line = machines.elsewhere(trained(0.5, a=new), trained(0.6, a=old), str)
+    line = comment.elsewhere(trained(0.5, a=new), trained(0.6, a=old))
     assert said in line
     assert bool(line) is bool(said)
     assert "\n" not in line
-    assert machines.elsewhere(trained(0.5, a=new), trained(0.5, a=old), str) == ""  # the same results
+    assert comment.elsewhere(trained(0.5, a=new), trained(0.5, a=old)) == ""  # the same results
 
 
 def test_arms_that_moved_alike_share_a_sentence_and_the_line_is_in_the_comment():
@@ -56,4 +56,4 @@ def test_arms_that_moved_alike_share_a_sentence_and_the_line_is_in_the_comment()
     )
     assert "`a7` and 22 more arms (threads `1` → `2`). All numbers of these arms may differ a little" in line
     each = trained(0.5, **{name: {**EPYC, "threads": 2 + number} for number, name in enumerate(names)})
-    assert "and arms on 26 more kinds of machine" in machines.elsewhere(each, base, str)
+    assert "and arms on 26 more kinds of machine" in comment.elsewhere(each, base)

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from torch import nn
 from tracking_repository import write_arm
 
+from assay.analysis import curves
 from assay.core.errors import AssayError
 from assay.models.artifact import Combine, Variant
 from assay.models.combine import combine
 from assay.pipeline import lockfile
 from assay.tracking import runs
-from assay.tracking.content import Point, description, metrics, parameters, read_points, table_of_seeds
+from assay.tracking.content import Point, description, metrics, parameters, points_of, table_of_seeds
 from assay.tracking.models import Predictor
 from assay.tracking.records import read_arm, read_meta
 
@@ -58,11 +59,11 @@ def test_an_arm_with_a_block_has_the_seeds_of_both(root):
     assert table_of_seeds(arm)["accuracy"][:4] == [0.95, 0.85, 0.97, 0.99]
     assert metrics(arm)["test_accuracy"] == pytest.approx(0.94)
     assert metrics(arm)["seconds"] == 25.0
-    assert (arm.best_seed("midpoint"), arm.accuracy("midpoint", 3)) == (3, 0.99)
+    assert (arm.best_seed("midpoint"), arm.evaluation.variants["midpoint"].accuracy[3]) == (3, 0.99)
     holder, seed = arm.place(3)
     assert (holder.name, seed) == ("line-1", 1)
     assert [arm.place(at)[0].name for at in range(4)] == ["line", "line", "line-1", "line-1"]
-    assert "metrics/curves/line-1.csv" in {str(path.relative_to(root)) for path in arm.files.logged}
+    assert "metrics/curves/line-1.csv" in {str(path.relative_to(root)) for path in arm.logged}
 
 
 def test_a_lock_with_conflicts_is_one_clear_line(tmp_path):
@@ -78,7 +79,7 @@ def test_the_curves_of_a_pruning_round_keep_its_variants_apart(tmp_path):
         "round-1/ticket,0,10,validation,1.0,0.5\nround-1/ticket,1,10,validation,3.0,0.7\n"
         "round-1/random,0,10,validation,4.0,\n"
     )
-    assert read_points(path) == [
+    assert points_of(curves.rows(path)) == [
         Point("validation_accuracy", 10, pytest.approx(0.6)),
         Point("validation_loss", 10, 2.0),
         Point("validation_loss.random", 10, 4.0),
@@ -88,7 +89,7 @@ def test_the_curves_of_a_pruning_round_keep_its_variants_apart(tmp_path):
 def test_a_damaged_curve_names_file_and_line(tmp_path):
     (tmp_path / "line.csv").write_text("arm,seed,step,split,loss,accuracy\nline,0,ten,train,1,1\n")
     with pytest.raises(AssayError, match=r"line\.csv: .*line 2: .*'ten'.*dvc repro"):
-        read_points(tmp_path / "line.csv")
+        points_of(curves.rows(tmp_path / "line.csv"))
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,10 @@ def write_arm(
         variant: {**scores, "members": count, "accuracy": [a + 0.01 * (count - 1) for a in accuracy]}
         for variant, count in members.items()
     }
-    evaluation = {"arm": arm, "method": manifest.method, "seeds": seeds, "data_digest": DIGEST, "variants": variants}
+    evaluation = {
+        **manifest.model_dump(include={"arm", "method", "seeds", "model", "parameters", "data_digest"}),
+        "data": "digits", "test_examples": 20, "class_counts": {"a": 8, "b": 7, "c": 5}, "variants": variants,
+    }  # fmt: skip
     files.write_json(root / "metrics/evaluate" / f"{name}.json", evaluation)
     files.write_text(root / "metrics/curves" / f"{name}.csv", curves(arm, [0, 100, 200]))
     timings = {"seconds": 12.5, "steps_per_second": 16.0, "device": "cpu", "threads": 1}
