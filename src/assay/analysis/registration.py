@@ -26,11 +26,9 @@ WORDS = {"id", "paper", "statement", "differs_from_paper"}  # of a claim: they d
 
 
 class Entry(BaseModel):
-    """A claim as it was registered.
+    """A claim as it was registered: the digest of itself without its wording, of the rule and its arms' parameters.
 
-    Attributes:
-        digest: of how it is decided: the claim without its wording, the rule, and its arms' parameters.
-        changed_after_results: whether results of its arms were there when it got this digest.
+    It was changed after results if results of its arms were there when it got this digest.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,7 +54,7 @@ class Registration(BaseModel):
 def register(
     claims: Iterable[Claim], rule: Rule, runs: Mapping[str, Run], evaluated: Iterable[str], before: Iterable[Entry]
 ) -> Registration:
-    """Register the claims that are tested.
+    """Register the claims of params.yaml that are tested.
 
     Args:
         claims: of params.yaml.
@@ -82,13 +80,9 @@ def register(
 
 
 def read(root: Path) -> Registration:
-    """What was registered before training.
-
-    Raises:
-        AssayError: metrics/plan.json is missing or damaged.
-    """
-    path = root / PATH
-    return parsing.read(Registration, path, "`dvc repro register` writes it", "delete it and run `dvc repro`")
+    """What was registered before training; an `AssayError` says that metrics/plan.json is missing or damaged."""
+    again = "`dvc repro register` writes it", "delete it and run `dvc repro`"
+    return parsing.read(Registration, root / PATH, *again)
 
 
 def is_result(content: Any, run: Run, data: str) -> bool:
