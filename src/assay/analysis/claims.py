@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from assay.analysis.looks import find, result, sample
 from assay.analysis.statistics import CONFIDENCE
@@ -31,7 +31,7 @@ PATH = Path("metrics/claims.json")
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
-class Look(BaseModel):
+class Look(BaseModel, frozen=True):
     """What the first `seeds` seeds of both arms say; `difference` is as in `ClaimRecord`, over these.
 
     Attributes:
@@ -42,8 +42,6 @@ class Look(BaseModel):
         level: the p value at which a fact is shown at this look.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     seeds: int
     difference: float | None = None
     error: float | None = None
@@ -53,7 +51,7 @@ class Look(BaseModel):
     level: float
 
 
-class Forecast(BaseModel):
+class Forecast(BaseModel, frozen=True):
     """What it would take to decide a claim that is undecided.
 
     Attributes:
@@ -62,14 +60,12 @@ class Forecast(BaseModel):
         test_examples: where the test set limits and not the seeds: how many would decide it at even odds, else None.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     seeds: int | None = None
     probability: float = 0.0
     test_examples: int | None = None
 
 
-class ClaimRecord(BaseModel):
+class ClaimRecord(BaseModel, frozen=True):
     """A claim with its verdict: one entry of `metrics/claims.json`.
 
     Attributes:
@@ -101,8 +97,6 @@ class ClaimRecord(BaseModel):
         archived: the archived run that the verdict is taken from; empty where it is of this run.
         reason: what a reader must know of how it was decided; else empty.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     paper: str

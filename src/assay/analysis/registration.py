@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from assay.core import files
 from assay.core.config import parsing, split_variant
@@ -25,22 +25,18 @@ PATH = Path("metrics/plan.json")
 WORDS = {"id", "paper", "statement", "differs_from_paper"}  # of a claim: they decide nothing
 
 
-class Entry(BaseModel):
+class Entry(BaseModel, frozen=True):
     """A claim as it was registered: the digest of itself without its wording, of the rule and its arms' parameters.
 
     It was changed after results if results of its arms were there when it got this digest.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     digest: str
     changed_after_results: bool = False
 
 
-class Registration(BaseModel):
+class Registration(BaseModel, frozen=True):
     """The file: the digest of all claims, and each of those that are tested, by id."""
-
-    model_config = ConfigDict(frozen=True)
 
     digest: str = ""
     claims: dict[str, Entry] = {}
@@ -56,12 +52,8 @@ def register(
 ) -> Registration:
     """Register the claims of params.yaml that are tested.
 
-    Args:
-        claims: of params.yaml.
-        rule: likewise.
-        runs: the baseline, the arms and the rounds as they are to be trained, by name.
-        evaluated: those of them whose results with these very parameters are there.
-        before: what was registered; of entries with one digest the last counts.
+    `runs` are the baseline, the arms and the rounds as they are to be trained; `evaluated` names those whose results
+    with these very parameters are there. Of entries of `before` with one digest the last counts.
     """
     known, there = {entry.digest: entry for entry in before}, set(evaluated)
     found = {}

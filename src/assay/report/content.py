@@ -55,13 +55,9 @@ def paper(key: str) -> Paper:
 
 @dataclass(frozen=True)
 class Content:
-    """What a report is made of.
+    """What a report is made of: evaluations by arm, the baseline first, the summary, the decided claims, the curves.
 
     Attributes:
-        evaluations: by arm, the baseline first.
-        rows: the summary.
-        claims: with their verdicts.
-        curves: by arm, then split.
         sparsity: what a benchmark measured of pruned networks, an entry a round; empty where none ran.
         matters: the smallest difference in accuracy that matters.
         archived: the claims of archived runs by data set; None where nothing is archived.

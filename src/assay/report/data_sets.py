@@ -20,15 +20,9 @@ HOLDS = {"reproduced": "yes", "refuted": "no", "negligible": "no"}
 
 
 def table(claims: Sequence[ClaimRecord], here: Record, archives: Mapping[str, Archive]) -> tables.Table | None:
-    """A row for each claim that at least two runs tested, a column for each run that tested one of them.
+    """A row for each claim that at least two runs tested, a column for each run that tested one of them; or None.
 
-    Args:
-        claims: of this run, decided.
-        here: the baseline's record of this run.
-        archives: by name.
-
-    Returns:
-        None where no claim was tested twice.
+    The claims are those of this run, decided; `here` is its baseline's record.
     """
     rows: dict[str, dict[str, ClaimRecord]] = {}
     for claim in claims:
@@ -53,11 +47,10 @@ def table(claims: Sequence[ClaimRecord], here: Record, archives: Mapping[str, Ar
 
 
 def holds(decided: Sequence[str]) -> str:
-    """Whether a claim holds across runs: `yes`, `no`, `mixed` or `undecided`.
+    """Whether a claim holds across runs with these verdicts: `yes`, `no`, `mixed` or `undecided`.
 
-    Args:
-        decided: the verdict of each run. One that is undecided leaves the whole undecided, unless others contradict
-            each other already; `negligible` does not hold.
+    One that is undecided leaves the whole undecided, unless others contradict each other already; `negligible` does not
+    hold.
     """
     outcomes = {HOLDS.get(one, "undecided") for one in decided}
     if {"yes", "no"} <= outcomes:

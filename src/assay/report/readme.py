@@ -47,10 +47,10 @@ TUNED = (  # key, heading, unit, factor, format
 
 
 def results(folder: Path, arms: str | None, where: str) -> str:
-    """The verdicts and the results as Markdown tables, from a summary.csv and a claims.json.
+    """The verdicts and the results as Markdown tables, from the summary.csv and claims.json of a folder.
 
     Args:
-        folder: the one that summary.csv and claims.json are in: `metrics/`, or that of an archived run.
+        folder: `metrics/`, or that of an archived run.
         arms: names or patterns with commas between them: only these, and with their costs; None is everything, each
             arm by its first variant.
         where: names the file that asks, for the message.

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from assay.analysis.statistics import mean_of, paired_difference
 from assay.core import files
@@ -29,7 +29,7 @@ MOST_LISTED = 12  # classes; of more, the least and the greatest number are give
 UNEQUAL = 2  # times the smallest class, from which the largest is worth a warning
 
 
-class Row(BaseModel):
+class Row(BaseModel, frozen=True, extra="allow"):
     """One variant; its fields are the columns of the file. Empty cells are None.
 
     Behind a metric that evaluation computes stand two more columns, `_min` and `_max`, the extremes over seeds. Such a
@@ -49,7 +49,6 @@ class Row(BaseModel):
         above_majority: whether the 95 % interval of the accuracy, without one the accuracy, lies above that share.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, float | None] = Field(init=False)
 
     arm: str

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from assay.core import files
 from assay.core.config import BASELINE, SEEDS_FILE, parsing
@@ -34,14 +34,12 @@ ALIKE = ("arm", "method", "model", "parameters", "data", "data_digest", "class_c
 FORWARD_AND_BACKWARD = 3  # passes: a backward pass is two matrix products a layer, a forward pass one
 
 
-class MemberRecord(BaseModel):
+class MemberRecord(BaseModel, frozen=True):
     """The members of a variant; all empty where there is one.
 
     For each seed, the share of examples that two members label differently and the distance between their predictions,
     averaged over pairs; for each of some numbers of the first members, the accuracy of each seed.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     disagreement: list[float] = []
     total_variation: list[float] = []
@@ -49,7 +47,7 @@ class MemberRecord(BaseModel):
     ensemble_accuracy: list[list[float]] = []
 
 
-class SweepRecord(BaseModel):
+class SweepRecord(BaseModel, frozen=True):
     """Along a path of networks: for each point, or size of an ensemble, one number a seed; NLL in nats.
 
     Attributes:
@@ -58,8 +56,6 @@ class SweepRecord(BaseModel):
         ensemble_sizes: numbers of points, evenly spaced from the first to the last (1: the middle), whose
             probabilities (or, where the arm says so, logits) are averaged.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     axis: str
     at: list[float]
@@ -70,7 +66,7 @@ class SweepRecord(BaseModel):
     ensemble_nll: list[list[float]] = []
 
 
-class VariantRecord(MemberRecord):
+class VariantRecord(MemberRecord, frozen=True, extra="allow"):
     """One variant: what it costs and, in lists with one number a seed, how good it is.
 
     A metric of the table `METRICS` without a field here is an extra key.
@@ -82,8 +78,6 @@ class VariantRecord(MemberRecord):
         validation_accuracy: at the end of training, as the loss in nats; empty where there is no validation set.
         reliability: for each bin of confidence, all seeds together: examples, mean confidence, share that is right.
     """
-
-    model_config = ConfigDict(frozen=True, extra="allow")
 
     balanced_accuracy: list[float]
     macro_f1: list[float]
@@ -118,7 +112,7 @@ class Costs(NamedTuple):
     inference_flops: float | None
 
 
-class Record(InList, parsing.Digested):
+class Record(InList, parsing.Digested, frozen=True, extra="allow", protected_namespaces=()):
     """One arm: where it comes from, and its variants in the order in which a reader should meet them.
 
     Attributes:
@@ -128,8 +122,6 @@ class Record(InList, parsing.Digested):
         sweeps: paths of networks that were evaluated point by point, by name.
         predictions_sha256: of the file of predictions; `write` fills it in.
     """
-
-    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
 
     arm: str
     method: str

@@ -61,12 +61,14 @@ def figure(content: Content) -> Figure | None:
             known = [value for value in record.get(key) or () if value is not None and math.isfinite(value)]
             cells.append(span_cell(known, 1, places) if known else numbers.MISSING)
         rows.append((arm, cells))
-        for variant, one in own.variants.items() if arm in mini else ():
-            by_variant.setdefault(variant, []).append((record["tau"], one.accuracy))
+        if arm in mini:
+            for variant, one in own.variants.items():
+                by_variant.setdefault(variant, []).append((record["tau"], one.accuracy))
         for seed, raised in zip(own.seeds, record.get("flags", []), strict=False):
             for flag in raised:  # what keeps chains from being called samples of their target
                 flags.setdefault(f"{arm}: {flag}", []).append(seed)
-    columns = [("Tau", "models"), ("Accuracy", "of the ensemble, %"), *(heading for _, *heading in RECORDED.values())]
+    columns = [("Tau", "models"), ("Accuracy", "of the ensemble, %")]
+    columns += [(heading, note) for _, heading, note in RECORDED.values()]
     tables = {"Trajectories": table("", columns, rows)}
     alike = {arm: record for arm, record in mini.items() if comparable(record)}
     if len(alike) > 1:
