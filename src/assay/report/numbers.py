@@ -18,8 +18,8 @@ INFINITE = "\N{INFINITY}"
 def decimals(uncertainties: Iterable[float], default: int, most: int = 5) -> int:
     """How many decimals a column shows: those that give its typical uncertainty two significant digits.
 
-    An uncertainty is half the spread, or half the interval, of a number in the unit shown; a column without any, such as
-    one of a single seed, has the default.
+    An uncertainty is half the spread, or half the interval, of a number in the unit shown. A column without any, such
+    as one of a single seed, has the default.
     """
     known = [value for value in uncertainties if 0 < value < math.inf]
     return min(most, max(0, 1 - math.floor(math.log10(median(known))))) if known else default

@@ -74,9 +74,9 @@ def of_variant(
         AssayError: a network's outputs are not finite numbers.
     """
     manifest, state = artifact.manifest, artifact.weights[variant]
-    record, classes = manifest.variants[variant], manifest.images["classes"]
+    record = manifest.variants[variant]
     weights = [{n: t[:, member].to(images.device) for n, t in state.items()} for member in range(record.members)]
-    rows = max(1, CELLS // (len(manifest.seeds) * record.members * classes))
+    rows = max(1, CELLS // (len(manifest.seeds) * record.members * manifest.images["classes"]))
     shares, sums = [], []
     for chunk, own in zip(images.split(rows), labels.split(rows), strict=True):
         logits = torch.stack([predict(network, one, chunk, mean, std) for one in weights], 1)
@@ -91,6 +91,7 @@ def of_variant(
         if record.members > 1:
             sums.append(_member_sums(logits, own, record.combine))
     together = torch.cat(shares, 1)
+    classes = together.shape[-1]
     cells = labels * classes + together.max(-1).indices  # the same maximum as in `score`
     confusion = torch.stack([torch.bincount(own, minlength=classes**2) for own in cells]).view(-1, classes, classes)
     about = MemberRecord()
