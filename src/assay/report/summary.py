@@ -142,10 +142,8 @@ def rows(evaluations: Mapping[str, Evaluation]) -> list[Row]:
 def csv_text(table: Sequence[Row]) -> str:
     """The file's text: a header, then a line for each row; None is an empty cell."""
 
-    def cell(value: Any) -> str:
-        if value is None:
-            return ""
-        return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    def cell(value: Any) -> Any:
+        return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
 
     return csv_of(columns(), ([cell(row.of(name)) for name in columns()] for row in table))
 
