@@ -125,6 +125,10 @@ def rows(evaluations: Mapping[str, Evaluation]) -> list[Row]:
                 numbers[name] = sum(each) / len(each) if each else None
                 if name in quality():
                     numbers |= {f"{name}_min": min(each), f"{name}_max": max(each)}
+            rounded: dict[str, Any] = {
+                key: one if one is None else round(one, DECIMALS) + 0.0  # no -0.0
+                for key, one in numbers.items()
+            }
             row = Row(
                 arm=arm,
                 variant=variant,
@@ -133,7 +137,7 @@ def rows(evaluations: Mapping[str, Evaluation]) -> list[Row]:
                 members=found.members,
                 combine=found.combine,
                 above_majority=least is not None and least > record.majority_share + ROUNDING,
-                **{key: one if one is None else round(one, DECIMALS) + 0.0 for key, one in numbers.items()},  # no -0.0
+                **rounded,
             )
             table.append(row)
     return table

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from assay.core import files
 from assay.core.config import BASELINE, SEEDS_FILE, parsing
@@ -112,7 +112,7 @@ class Costs(NamedTuple):
     inference_flops: float | None
 
 
-class Record(InList, parsing.Digested, frozen=True, extra="allow", protected_namespaces=()):
+class Record(InList, parsing.Digested):
     """One arm: where it comes from, and its variants in the order in which a reader should meet them.
 
     Attributes:
@@ -122,6 +122,8 @@ class Record(InList, parsing.Digested, frozen=True, extra="allow", protected_nam
         sweeps: paths of networks that were evaluated point by point, by name.
         predictions_sha256: of the file of predictions; `write` fills it in.
     """
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
 
     arm: str
     method: str
