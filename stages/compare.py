@@ -12,7 +12,7 @@ from assay.core.config import BASELINE
 from assay.core.errors import one_line_errors
 from assay.core.plain import read_json
 from assay.pipeline import leftovers
-from assay.report import data_sets, plots, report, summary
+from assay.report import data_sets, report, summary
 from assay.scoring import record
 
 ROOT = Path()
@@ -45,7 +45,7 @@ def main(fail_on: str | None = None) -> int:
     files.write_text(ROOT / seeds.PATH, seeds.text(evaluations, params.claims))
     files.write_json(ROOT / METRICS, {arm: record.shown(one.record) for arm, one in evaluations.items()}, depth=1)
     files.write_json(ROOT / claims.PATH, [claim.model_dump(mode="json") for claim in decided], depth=2)
-    plots.write(ROOT, rows, trained)
+    summary.write_plots(ROOT, rows, trained)
     sparsity = report.read_sparsity(ROOT, evaluations[BASELINE].record)
     archived = data_sets.table(decided, evaluations[BASELINE].record, kept)
     content = report.Content(

@@ -27,14 +27,9 @@ UNTESTED = "not tested here"
 
 @dataclass(frozen=True)
 class Archive:
-    """An archived run.
+    """An archived run: its folder under `results/`, its data set and network, and its claims by id, decided.
 
-    Attributes:
-        name: of its folder under `results/`.
-        data: the data set's name.
-        model: the network's name.
-        note: what was shortened against its parameters or its preset; empty where nothing was.
-        claims: by id, with their verdicts.
+    `note` says what was shortened against its parameters or its preset; empty where nothing was.
     """
 
     name: str
@@ -55,19 +50,18 @@ def read_all(root: Path) -> dict[str, Archive]:
     Raises:
         AssayError: a file of one is missing or damaged.
     """
-    return {path.parent.name: _archive(path.parent) for path in sorted((root / FOLDER).glob(f"*/{CLAIMS}"))}
-
-
-def _archive(folder: Path) -> Archive:
-    path = folder / PARAMS_FILE
-    params = yaml_of(text_of(path), str(path))  # of any version, so not `config.load`
-    try:
-        data, model = str(params["data"]["name"]), str(params["model"]["name"])
-    except (KeyError, TypeError):
-        raise AssayError(f"{path}: no data.name or no model.name; {_again(folder)}") from None
-    run = _read(folder / RUN, dict, "keys and values") if (folder / RUN).exists() else {}
-    claims = {claim.id: claim for claim in claims_of(folder / CLAIMS)}
-    return Archive(folder.name, data, model, str(run.get("note", "")), claims)
+    found = {}
+    for folder in sorted(path.parent for path in (root / FOLDER).glob(f"*/{CLAIMS}")):
+        path = folder / PARAMS_FILE
+        params = yaml_of(text_of(path), str(path))  # of any version, so not `config.load`
+        try:
+            data, model = str(params["data"]["name"]), str(params["model"]["name"])
+        except (KeyError, TypeError):
+            raise AssayError(f"{path}: no data.name or no model.name; {_again(folder)}") from None
+        run = _read(folder / RUN, dict, "keys and values") if (folder / RUN).exists() else {}
+        claims = {claim.id: claim for claim in claims_of(folder / CLAIMS)}
+        found[folder.name] = Archive(folder.name, data, model, str(run.get("note", "")), claims)
+    return found
 
 
 def claims_of(path: Path) -> list[ClaimRecord]:
@@ -76,21 +70,21 @@ def claims_of(path: Path) -> list[ClaimRecord]:
     Raises:
         AssayError: it is missing or damaged.
     """
-    return [_claim(one, str(path)) for one in _read(path, list, "a list of claims")]
+    claims = []
+    for content in _read(path, list, "a list of claims"):
+        claim = parse(ClaimRecord, content, str(path))
+        if "p_value" in content and claim.verdict != UNTESTED:  # the present rule gives a p value to each look
+            claim = claim.model_copy(update={"reason": "; ".join(filter(None, [EARLIER_RULE, claim.reason]))})
+        claims.append(claim)
+    return claims
 
 
 def verdicts(claims: Iterable[ClaimRecord], archives: Mapping[str, Archive]) -> list[ClaimRecord]:
-    """The claims, those that are not tested here with the verdict of the archived run that is called as their preset.
-
-    Args:
-        claims: of this run, decided.
-        archives: by name.
-    """
+    """The claims; one that is not tested here has the verdict of the archived run that is called as its preset."""
     told = []
     for claim in claims:
         archive = archives.get(claim.preset) if claim.verdict == UNTESTED else None
-        found = archive and archive.tested(claim.id)
-        if archive and found:
+        if archive and (found := archive.tested(claim.id)):
             own = claim.model_dump(include={"paper", "statement", "preset"})
             differs = " ".join(filter(None, [found.differs_from_paper or claim.differs_from_paper, archive.note]))
             archived = {"archived": str(FOLDER / archive.name), "differs_from_paper": differs, "forecast": None}
@@ -98,13 +92,6 @@ def verdicts(claims: Iterable[ClaimRecord], archives: Mapping[str, Archive]) -> 
         else:
             told.append(claim)
     return told
-
-
-def _claim(content: Any, where: str) -> ClaimRecord:
-    record = parse(ClaimRecord, content, where)
-    if "p_value" not in content or record.verdict == UNTESTED:  # the present rule gives a p value to each look
-        return record
-    return record.model_copy(update={"reason": "; ".join(filter(None, [EARLIER_RULE, record.reason]))})
 
 
 def _read(path: Path, kind: type, what: str) -> Any:

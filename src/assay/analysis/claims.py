@@ -9,12 +9,12 @@ Numbers that follow from params.yaml alone are told and not tested.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
-from assay.analysis.looks import Test, find, sample
+from assay.analysis.looks import find, result, sample
 from assay.analysis.statistics import CONFIDENCE
 from assay.core.config import PARAMS_FILE
 from assay.core.config.blocks import canonical
@@ -31,20 +31,16 @@ PATH = Path("metrics/claims.json")
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
-class Look(BaseModel):
-    """What the first S seeds of both arms say.
+class Look(BaseModel, frozen=True):
+    """What the first `seeds` seeds of both arms say; `difference` is as in `ClaimRecord`, over these.
 
     Attributes:
-        seeds: S.
-        difference: as in `ClaimRecord`, over these seeds.
-        error: its standard error, of a ratio that of its logarithm; None where it cannot be estimated.
-        degrees: of freedom of the t distribution; None without an error, as the p values are.
+        error: its standard error, of a ratio that of its logarithm; None, as what follows, where there is none.
+        degrees: of freedom of the t distribution.
         above: p value of "the truth is at most a".
         below: p value of "the truth is at least δ".
         level: the p value at which a fact is shown at this look.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     seeds: int
     difference: float | None = None
@@ -55,7 +51,7 @@ class Look(BaseModel):
     level: float
 
 
-class Forecast(BaseModel):
+class Forecast(BaseModel, frozen=True):
     """What it would take to decide a claim that is undecided.
 
     Attributes:
@@ -64,14 +60,12 @@ class Forecast(BaseModel):
         test_examples: where the test set limits and not the seeds: how many would decide it at even odds, else None.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     seeds: int | None = None
     probability: float = 0.0
     test_examples: int | None = None
 
 
-class ClaimRecord(BaseModel):
+class ClaimRecord(BaseModel, frozen=True):
     """A claim with its verdict: one entry of `metrics/claims.json`.
 
     Attributes:
@@ -92,7 +86,6 @@ class ClaimRecord(BaseModel):
         all_seeds: how many are common.
         difference_all_seeds: as `difference`, over all common seeds: estimates at stopping exaggerate.
         by_seed: the paired differences (ratios, values) of all common seeds, in their order.
-        looks: every look that the seeds allow.
         above: the look, in seeds, at which "the truth is beyond the edge" was first shown; None if it was not.
         below: likewise "the truth is short of what matters".
         harms: whether the whole interval lies on the wrong side of no difference.
@@ -104,8 +97,6 @@ class ClaimRecord(BaseModel):
         archived: the archived run that the verdict is taken from; empty where it is of this run.
         reason: what a reader must know of how it was decided; else empty.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     paper: str
@@ -146,34 +137,39 @@ class ClaimRecord(BaseModel):
 def judge(
     claims: Sequence[Claim], evaluations: Mapping[str, Evaluation], rule: Rule, seeds: Sequence[int]
 ) -> list[ClaimRecord]:
-    """Decide all claims, in their order.
+    """Decide the claims of params.yaml, in their order, by its rule.
 
-    Args:
-        claims: of params.yaml.
-        evaluations: of all arms that they name.
-        rule: the section of params.yaml.
-        seeds: likewise; they begin the sequence of which a look at S takes the first S.
+    Its seeds begin the sequence of which a look at S takes the first S.
 
     Raises:
         AssayError: a claim names an unknown metric, or a variant that was not evaluated or lacks the metric.
     """
     check(claims, rule)
     order = canonical(seeds, max(len(seeds), rule.looks[-1]))
-    return [_judge(claim, evaluations, rule, order) for claim in claims]
+    decided = []
+    for claim in claims:
+        told = claim.model_dump(include={"id", "paper", "statement", "differs_from_paper"})
+        if claim.preset is None:
+            told |= _judge(claim, evaluations, rule, order)
+        else:
+            told |= {"preset": claim.preset, "verdict": "not tested here"}
+        decided.append(ClaimRecord(**told))
+    return decided
 
 
-def _judge(claim: Claim, evaluations: Mapping[str, Evaluation], rule: Rule, order: tuple[int, ...]) -> ClaimRecord:
-    told = claim.model_dump(include={"id", "paper", "statement", "differs_from_paper"})
-    if claim.preset is not None:
-        return ClaimRecord(**told, preset=claim.preset, verdict="not tested here")
-    sides = {
-        key: find(evaluations, name, f"{PARAMS_FILE}: claims.{claim.id}.{key}") for key, name in claim.arms.items()
-    }
+def _judge(claim: Claim, evaluations: Mapping[str, Evaluation], rule: Rule, order: tuple[int, ...]) -> dict[str, Any]:
+    where = f"{PARAMS_FILE}: claims.{claim.id}"
+    sides = {key: find(evaluations, name, f"{where}.{key}") for key, name in claim.arms.items()}
     found = sample(claim, sides["arm"], sides.get("against"), order)
-    edge, matters = bounds = _bounds(claim, rule)
+    if claim.verdict == "better":
+        own = rule.matters if claim.metric == "accuracy" else 0.0
+        edge, matters = claim.margin, max(claim.margin, own if claim.matters is None else claim.matters)
+    else:
+        edge = float(claim.at_most or claim.at_least or 1) if claim.verdict == "ratio" else -claim.margin + 0.0
+        matters = edge
     metric, exact, alone = str(claim.metric), is_exact(claim.metric), found.estimate()
     known = lookup(metric).higher_is_better  # None only of a ratio, whose bound gives the direction
-    told |= claim.model_dump(include={"margin", "at_most", "at_least"}) | {
+    told = claim.model_dump(include={"margin", "at_most", "at_least"}) | {
         "metric": metric,
         "asks": claim.verdict or "",
         "more_is_better": bool(known if claim.more_is_better is None else claim.more_is_better),
@@ -191,14 +187,5 @@ def _judge(claim: Claim, evaluations: Mapping[str, Evaluation], rule: Rule, orde
     if not found.reason:
         by_seed = found.table.mean(1)
         told["by_seed"] = (np.exp(by_seed) if found.ratio else by_seed).tolist()
-        told |= {} if exact else Test(claim, sides, found, rule, order, bounds).result()
-    return ClaimRecord(**told)
-
-
-def _bounds(claim: Claim, rule: Rule) -> tuple[float, float]:
-    """The edge and the smallest difference that matters, in the claim's direction; of a ratio the ratio."""
-    if claim.verdict == "better":
-        own = rule.matters if claim.metric == "accuracy" else 0.0
-        return claim.margin, max(claim.margin, own if claim.matters is None else claim.matters)
-    bound = float(claim.at_most or claim.at_least or 1) if claim.verdict == "ratio" else -claim.margin + 0.0
-    return bound, bound
+        told |= {} if exact else result(claim, sides, found, rule, order, (edge, matters))
+    return told

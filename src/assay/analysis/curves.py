@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,16 +35,8 @@ class Row(NamedTuple):
     accuracy: float | None
 
 
-@dataclass(frozen=True)
-class Curve:
-    """One split's curve of an arm.
-
-    Attributes:
-        seeds: the rows.
-        steps: where it was evaluated.
-        loss: mean cross-entropy, nats.
-        accuracy: 0 to 1.
-    """
+class Curve(NamedTuple):
+    """One split's curve of an arm: mean cross-entropy in nats and accuracy (0 to 1) of each seed at each step."""
 
     seeds: tuple[int, ...]
     steps: Int64[Array, " point"]
@@ -66,17 +57,16 @@ def read_all(root: Path, names: Iterable[str]) -> Curves:
     for name in names:
         parts = [read(root / FOLDER / f"{one}.csv") for one in (name, *blocks.of(name))]
         for arm, splits in parts[0].items():
-            found[arm] = {split: _joined([part[arm][split] for part in parts], name) for split in splits}
+            found[arm] = {}
+            for split, first in splits.items():
+                own = [part[arm][split] for part in parts]
+                if any(not np.array_equal(one.steps, first.steps) for one in own):
+                    where = f"{FOLDER / name}.csv"
+                    raise AssayError(f"{where}: its blocks were evaluated at other steps; run `dvc repro`")
+                seeds = tuple(seed for one in own for seed in one.seeds)
+                loss, accuracy = (np.concatenate([getattr(one, key) for one in own]) for key in ("loss", "accuracy"))
+                found[arm][split] = Curve(seeds, first.steps, loss, accuracy)
     return found
-
-
-def _joined(parts: Sequence[Curve], name: str) -> Curve:
-    """The curve of all blocks of an arm."""
-    if any(not np.array_equal(part.steps, parts[0].steps) for part in parts):
-        raise AssayError(f"{FOLDER / name}.csv: its blocks were evaluated at other steps; run `dvc repro`")
-    seeds = tuple(seed for part in parts for seed in part.seeds)
-    loss, accuracy = (np.concatenate([getattr(part, field) for part in parts]) for field in ("loss", "accuracy"))
-    return Curve(seeds, parts[0].steps, loss, accuracy)
 
 
 def read(path: Path) -> Curves:

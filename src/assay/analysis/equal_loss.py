@@ -21,15 +21,8 @@ if TYPE_CHECKING:
 class Reached(NamedTuple):
     """An arm where its mean training loss first comes down to a level; means over seeds.
 
-    Attributes:
-        moves: proposals until then.
-        forward_samples: what they cost.
-        batch_a_test: n̄ at that point.
-        sigma: σ at that point.
-        s: of each model, at that point.
-        acceptance: at that point.
-        batch_a_test_by_variance: n̄ / σ², which does not depend on the choice of σ, as long as a loss changes in
-            proportion to the step (n ∝ s²σ²).
+    `moves` proposals were made until then; n̄, σ, s of each model and the acceptance are those at that point. n̄ / σ²
+    does not depend on the choice of σ, as long as a loss changes in proportion to the step (n ∝ s²σ²).
     """
 
     moves: float
@@ -49,9 +42,6 @@ LOSS, BATCH, SIGMA = map(KEYS.index, ("loss", "batch_a_test", "sigma"))
 def at_equal_loss(records: Mapping[str, Mapping[str, Any]]) -> tuple[float, dict[str, Reached]]:
     """The lowest mean training loss that every seed of every arm reaches, in nats, and each arm where it does.
 
-    Args:
-        records: by arm.
-
     Raises:
         ValueError: there are no records, or one is not `comparable`.
     """
@@ -59,7 +49,13 @@ def at_equal_loss(records: Mapping[str, Mapping[str, Any]]) -> tuple[float, dict
     level = max(float(points[:, LOSS].min()) for own in chains.values() for points in own)
     found = {}
     for arm, own in chains.items():
-        at = np.stack([_crossing(points, level) for points in own])
+        crossings = []
+        for points in own:  # interpolated to where the loss first comes down to the level
+            place = int((points[:, LOSS] <= level).argmax())
+            before, after = points[max(0, place - 1)], points[place]
+            share = (before[LOSS] - level) / (before[LOSS] - after[LOSS]) if place else 0.0
+            crossings.append(before + share * (after - before))
+        at = np.stack(crossings)
         columns = [*at[:, 1:].T, at[:, BATCH] / at[:, SIGMA] ** 2]
         found[arm] = Reached(*(fmean(column.tolist()) for column in columns))
     return level, found
@@ -81,11 +77,3 @@ def _points(series: Mapping[str, Any]) -> list[Float64[Array, "point key"]]:
     table = np.array(columns, dtype=np.float64).reshape(len(KEYS), count, chains)  # None is NaN
     known = np.isfinite(table).all(0) & (table[SIGMA] > 0)
     return [table[:, known[:, chain], chain].T for chain in range(chains)]
-
-
-def _crossing(points: Float64[Array, "point key"], level: float) -> Float64[Array, " key"]:
-    """The numbers of a chain, interpolated to where its loss first comes down to the level."""
-    place = int((points[:, LOSS] <= level).argmax())
-    before, after = points[max(0, place - 1)], points[place]
-    share = (before[LOSS] - level) / (before[LOSS] - after[LOSS]) if place else 0.0
-    return before + share * (after - before)  # type: ignore[no-any-return]

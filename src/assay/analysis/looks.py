@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import takewhile
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float64
 
-    from assay.analysis.rule import Decision
     from assay.analysis.statistics import Estimate
     from assay.core.config.claim import Claim, Rule
     from assay.scoring.predictions import Array, Predictions
@@ -52,10 +52,9 @@ class ClaimArm:
 
 @dataclass(frozen=True)
 class Sample:
-    """The paired numbers that a claim stands on.
+    """The paired numbers that a claim stands on, of the seeds that both sides have, in the order asked for.
 
     Attributes:
-        seeds: those that both sides have, in the order asked for.
         table: for each seed the difference, arm minus rival, or of a ratio the logarithm of arm / rival, or of the
             arm's own number where there is no rival; a column for each test example, or one for all.
         ratio: whether it holds logarithms.
@@ -107,30 +106,25 @@ def sample(claim: Claim, arm: ClaimArm, against: ClaimArm | None, order: Sequenc
         AssayError: a side does not have the metric; the line names it.
     """
     place = {seed: at for at, seed in enumerate(order)}
-    own_seeds, rival_seeds = arm.record.seeds, (against or arm).record.seeds
-    seeds, *_ = statistics.common(sorted(own_seeds, key=lambda seed: place.get(seed, len(place))), rival_seeds)
+    own_seeds = sorted(arm.record.seeds, key=lambda seed: place.get(seed, len(place)))
+    seeds = tuple(seed for seed in own_seeds if seed in (against or arm).record.seeds)
     metric, ratio = str(claim.metric), claim.verdict == "ratio"
-    sides = [_table(metric, side)[[side.record.seeds.index(seed) for seed in seeds]] for side in (arm, against) if side]
     examples = metric in measured()
+    sides = []
+    for side in filter(None, (arm, against)):
+        table = per_example(metric, side.predictions) if examples else values(metric, side)[:, None]
+        sides.append(table[[side.record.seeds.index(seed) for seed in seeds]])
     reason = statistics.not_finite(np.concatenate(sides, 1), seeds) if seeds else "no seed is common to both"
     if ratio and not reason and min(side.mean(1).min() for side in sides) <= 0:
         reason = "a ratio needs numbers above 0 on both sides" if against else "a ratio needs numbers above 0"
     if reason:
         return Sample(seeds, np.empty((0, 0)), ratio, examples, reason=reason)
     answer = None if metric != "accuracy" else 1 / min(side.mean(1).min() for side in sides) if ratio else 1.0
-    own, *rivals = [_logarithms(side) for side in sides] if ratio else sides
+    if ratio:  # numbers of each example whose mean is the logarithm of the seed's mean: its first-order expansion
+        means = [side.mean(1, keepdims=True) for side in sides]
+        sides = [np.log(mean) + (side / mean - 1) for side, mean in zip(sides, means, strict=True)]
+    own, *rivals = sides
     return Sample(seeds, own - rivals[0] if rivals else own, ratio, examples, answer)
-
-
-def _logarithms(table: Float64[Array, "seed example"]) -> Float64[Array, "seed example"]:
-    """Numbers of each example whose mean is the logarithm of the seed's mean: its first-order expansion."""
-    means = table.mean(1, keepdims=True)
-    return np.log(means) + (table / means - 1)  # type: ignore[no-any-return]
-
-
-def _table(metric: str, side: ClaimArm) -> Float64[Array, "seed example"]:
-    """The numbers of one side: of each example, or in one column those of each seed."""
-    return per_example(metric, side.predictions) if metric in measured() else values(metric, side)[:, None]
 
 
 def values(metric: str, side: ClaimArm) -> Float64[Array, " seed"]:
@@ -140,10 +134,14 @@ def values(metric: str, side: ClaimArm) -> Float64[Array, " seed"]:
         AssayError: there is no such number.
     """
     record, variant = side.record, side.record.variants[side.variant]
+    found: Any = {**record.costs(variant)._asdict(), **dict(variant)}.get(metric)
     if metric.startswith(RECORD):
-        found = _recorded(side, metric.removeprefix(RECORD))
-    else:
-        found = {**record.costs(variant)._asdict(), **dict(variant)}.get(metric)
+        found, path = record.record, metric.removeprefix(RECORD)
+        for key in path.split("."):
+            if not isinstance(found, dict) or key not in found:
+                there = sorted(found) if isinstance(found, dict) else []
+                raise AssayError(f"{side.key}: the record of {record.arm} has no {path}; {suggestion(key, there)}")
+            found = found[key]
     if isinstance(found, int | float):
         found = [found] * len(record.seeds)
     known = isinstance(found, list) and all(isinstance(one, int | float | None) for one in found)
@@ -152,135 +150,107 @@ def values(metric: str, side: ClaimArm) -> Float64[Array, " seed"]:
     return np.array(found, dtype=np.float64)
 
 
-def _recorded(side: ClaimArm, path: str) -> Any:
-    """What stands in the record under `a.b.c`."""
-    found: Any = side.record.record
-    for key in path.split("."):
-        if not isinstance(found, dict) or key not in found:
-            there = sorted(found) if isinstance(found, dict) else []
-            raise AssayError(f"{side.key}: the record of {side.record.arm} has no {path}; {suggestion(key, there)}")
-        found = found[key]
-    return found
+def result(
+    claim: Claim,
+    sides: Mapping[str, ClaimArm],
+    found: Sample,
+    rule: Rule,
+    order: tuple[int, ...],
+    bounds: tuple[float, float],
+) -> dict[str, Any]:
+    """The fields of the record that the rule fills; `bounds` are a and δ."""
+    up = claim.at_least is not None if found.ratio else rises(str(claim.metric), claim.more_is_better)
+    sign = 1.0 if up else -1.0  # turns the metric's direction into the claim's
+    edge, matters = (sign * math.log(one) for one in bounds) if found.ratio else bounds
+    in_order = takewhile(lambda pair: pair[0] == pair[1], zip(found.seeds, order, strict=False))
+    there = 0 if found.one_example else len(list(in_order))
+    sizes = [size for size in rule.looks if size <= there]
+    if not sizes:
+        forecast = _forecast(found, rule, _evidence(found, sign, [there]), edge, matters) if there > 1 else None
+        return {"verdict": "undecided", "reason": _without_a_look(found, rule, order), "forecast": forecast}
+
+    def unit(value: float) -> float:  # from the claim's direction and scale to the metric's
+        value = sign * float(value) + 0.0
+        return statistics.exponential(value) if found.ratio else value
+
+    evidence, levels = _evidence(found, sign, sizes), np.array([rule.level(look) for look in range(len(sizes))])
+    mean, of_seeds, variance = evidence.found.mean, evidence.found.of_seeds, evidence.found.variance
+    decision, degrees = rules.decide(evidence, edge, matters, levels), rules.degrees(evidence.seeds, evidence.found)
+    looks = []
+    for at, size in enumerate(sizes):
+        look = {"seeds": size, "difference": unit(mean[at]), "level": float(levels[at])}
+        if of_seeds[at]:
+            look |= {"error": math.sqrt(variance[at]), "degrees": float(degrees[at])}
+            look |= {"above": float(decision.p_above[at]), "below": float(decision.p_below[at])}
+        looks.append(look)
+    at, outcome = int(decision.look), OUTCOMES[int(decision.outcome)]
+    below, above = (part[at] for part in rules.reach(evidence, levels))
+    alone, undecided = found.estimate(sizes[at]), outcome == "undecided"
+    shown = dict(enumerate(sizes))  # an index beyond them: not shown
+    now = _evidence(found, sign, [sizes[at]])
+    return {
+        "difference": alone.value,
+        "interval": tuple(sorted((unit(mean[at] - below), unit(mean[at] + above)))) if of_seeds[at] else None,
+        "confidence": 1 - 2 * float(levels[at]),
+        "interval_alone": alone.interval(),
+        "seeds": sizes[at],
+        "looks": looks,
+        "above": shown.get(int(decision.above)),
+        "below": shown.get(int(decision.below)),
+        "harms": bool("against" in sides and mean[at] + above < 0),
+        "seed_share": float(of_seeds[at] / variance[at]) if of_seeds[at] else None,
+        "sd_over_floor": None if found.answer is None else _sd_over_floor(sides["arm"], found.seeds[: sizes[at]]),
+        "forecast": _forecast(found, rule, now, edge, matters) if undecided else None,
+        "verdict": outcome,
+        "reason": _why_not(found.table[: sizes[-1]], evidence, edge, matters, levels) if undecided else "",
+    }
 
 
-class Test:
-    """One claim under the rule: `sign` turns the metric's direction into the claim's."""
+def _evidence(found: Sample, sign: float, sizes: Sequence[int]) -> Evidence:
+    tables = [sign * found.table[:size] for size in sizes]
+    moments = statistics.Moments(*map(np.array, zip(*map(statistics.moments, tables), strict=True)))
+    if found.answer is None:
+        return Evidence(np.array(sizes), moments)
+    each = [statistics.answers(table, found.answer) for table in tables]
+    sums, squares = (np.stack(parts, -1) for parts in ([one.sums for one in each], [one.squares for one in each]))
+    return Evidence(np.array(sizes), moments, each[0]._replace(sums=sums, squares=squares))
 
-    def __init__(
-        self,
-        claim: Claim,
-        sides: Mapping[str, ClaimArm],
-        found: Sample,
-        rule: Rule,
-        order: tuple[int, ...],
-        bounds: tuple[float, float],
-    ) -> None:
-        self.sides, self.found, self.rule, self.order = sides, found, rule, order
-        up = claim.at_least is not None if found.ratio else rises(str(claim.metric), claim.more_is_better)
-        self.sign = 1.0 if up else -1.0
-        self.edge, self.matters = (self.sign * math.log(one) for one in bounds) if found.ratio else bounds
-        same = (mine == theirs for mine, theirs in zip(found.seeds, order, strict=False))
-        in_order = next((at for at, one in enumerate(same) if not one), min(len(found.seeds), len(order)))
-        self.there = 0 if found.one_example else in_order
-        self.sizes = [size for size in rule.looks if size <= self.there]
 
-    def result(self) -> dict[str, Any]:
-        """The fields of the record that the rule fills."""
-        if not self.sizes:
-            forecast = self._forecast(self._evidence([self.there])) if self.there > 1 else None
-            return {"verdict": "undecided", "reason": self._without_a_look(), "forecast": forecast}
-        evidence, levels = self._evidence(self.sizes), self._levels(range(len(self.sizes)))
-        decision = rules.decide(evidence, self.edge, self.matters, levels)
-        at, outcome = int(decision.look), OUTCOMES[int(decision.outcome)]
-        undecided = outcome == "undecided"
-        size, of_seeds, variance = self.sizes[at], evidence.found.of_seeds[at], evidence.found.variance[at]
-        below, above = (part[at] for part in rules.reach(evidence, levels))
-        mean = evidence.found.mean[at]
-        alone = self.found.estimate(size)
-        shown = dict(enumerate(self.sizes))  # an index beyond them: not shown
-        return {
-            "difference": alone.value,
-            "interval": tuple(sorted((self._unit(mean - below), self._unit(mean + above)))) if of_seeds else None,
-            "confidence": 1 - 2 * float(levels[at]),
-            "interval_alone": alone.interval(),
-            "seeds": size,
-            "looks": self._looks(evidence, decision, levels),
-            "above": shown.get(int(decision.above)),
-            "below": shown.get(int(decision.below)),
-            "harms": bool("against" in self.sides and mean + above < 0),
-            "seed_share": float(of_seeds / variance) if of_seeds else None,
-            "sd_over_floor": self._sd_over_floor(size),
-            "forecast": self._forecast(self._evidence([size])) if undecided else None,
-            "verdict": outcome,
-            "reason": self._why_not(evidence, levels) if undecided else "",
-        }
+def _sd_over_floor(side: ClaimArm, seeds: Sequence[int]) -> float | None:
+    own = dict(zip(side.record.seeds, side.record.variants[side.variant].accuracy, strict=True))
+    accuracies = [own[seed] for seed in seeds]
+    errors = 1 - fmean(accuracies)
+    return stdev(accuracies) / math.sqrt(errors / (2 * side.record.test_examples)) if errors > 0 else None
 
-    def _evidence(self, sizes: Sequence[int]) -> Evidence:
-        tables = [self.sign * self.found.table[:size] for size in sizes]
-        found = statistics.Moments(*map(np.array, zip(*map(statistics.moments, tables), strict=True)))
-        if self.found.answer is None:
-            return Evidence(np.array(sizes), found)
-        each = [statistics.answers(table, self.found.answer) for table in tables]
-        sums, squares = (np.stack(parts, -1) for parts in ([one.sums for one in each], [one.squares for one in each]))
-        return Evidence(np.array(sizes), found, each[0]._replace(sums=sums, squares=squares))
 
-    def _levels(self, looks: Sequence[int]) -> Any:
-        return np.array([self.rule.level(look) for look in looks])
+def _forecast(found: Sample, rule: Rule, now: Evidence, edge: float, matters: float) -> dict[str, Any] | None:
+    if not now.found.of_seeds[0]:
+        return None
+    later = [look for look, size in enumerate(rule.looks) if size > now.seeds[0]]
+    sizes, levels = np.array([rule.looks[look] for look in later]), np.array([rule.level(look) for look in later])
+    chances = rules.chance(now, sizes, levels, np.array([edge]), np.array([matters])) if later else np.zeros(1)
+    enough = next((at for at, one in enumerate(chances) if one >= 0.5), None)
+    last, examples = rule.level(len(rule.looks) - 1), found.table.shape[1]
+    return {
+        "seeds": None if enough is None else int(sizes[enough]),
+        "probability": float(chances[-1 if enough is None else enough]),
+        "test_examples": rules.examples_needed(now, examples, last, edge, matters) if found.examples else None,
+    }
 
-    def _unit(self, value: float) -> float:
-        """From the claim's direction and scale to the metric's."""
-        value = self.sign * float(value) + 0.0
-        return statistics.exponential(value) if self.found.ratio else value
 
-    def _looks(self, evidence: Evidence, decision: Decision, levels: Any) -> list[dict[str, Any]]:
-        free, variance = rules.degrees(evidence.seeds, evidence.found), evidence.found.variance
-        found = []
-        for at, size in enumerate(self.sizes):
-            told = {"seeds": size, "difference": self._unit(evidence.found.mean[at]), "level": float(levels[at])}
-            if evidence.found.of_seeds[at]:
-                told |= {"error": math.sqrt(variance[at]), "degrees": float(free[at])}
-                told |= {"above": float(decision.p_above[at]), "below": float(decision.p_below[at])}
-            found.append(told)
-        return found
+def _without_a_look(found: Sample, rule: Rule, order: tuple[int, ...]) -> str:
+    if found.one_example:
+        return statistics.ONE_EXAMPLE
+    first = order[: rule.looks[0]]
+    have = sum(seed in found.seeds for seed in first)
+    which = "" if have == len(found.seeds) else f" of those from {first[0]} to {first[-1]}"
+    return f"needs {len(first)} seeds{which}, has {have}"
 
-    def _sd_over_floor(self, size: int) -> float | None:
-        if self.found.answer is None:
-            return None
-        record, variant = self.sides["arm"].record, self.sides["arm"].variant
-        own = dict(zip(record.seeds, record.variants[variant].accuracy, strict=True))
-        accuracies = [own[seed] for seed in self.found.seeds[:size]]
-        errors = 1 - fmean(accuracies)
-        return stdev(accuracies) / math.sqrt(errors / (2 * record.test_examples)) if errors > 0 else None
 
-    def _forecast(self, now: Evidence) -> dict[str, Any] | None:
-        if not now.found.of_seeds[0]:
-            return None
-        later = [look for look, size in enumerate(self.rule.looks) if size > now.seeds[0]]
-        sizes, edges = np.array([self.rule.looks[look] for look in later]), np.array([[self.edge], [self.matters]])
-        chances = rules.chance(now, sizes, self._levels(later), *edges) if later else np.zeros(1)
-        enough = next((at for at, one in enumerate(chances) if one >= 0.5), None)
-        last, examples = self.rule.level(len(self.rule.looks) - 1), self.found.table.shape[1]
-        needed = rules.examples_needed(now, examples, last, self.edge, self.matters) if self.found.examples else None
-        return {
-            "seeds": None if enough is None else int(sizes[enough]),
-            "probability": float(chances[-1 if enough is None else enough]),
-            "test_examples": needed,
-        }
-
-    def _without_a_look(self) -> str:
-        if self.found.one_example:
-            return statistics.ONE_EXAMPLE
-        first = self.order[: self.rule.looks[0]]
-        have = sum(seed in self.found.seeds for seed in first)
-        which = "" if have == len(self.found.seeds) else f" of those from {first[0]} to {first[-1]}"
-        return f"needs {len(first)} seeds{which}, has {have}"
-
-    def _why_not(self, evidence: Evidence, levels: Any) -> str:
-        table = self.found.table[: self.sizes[-1]]
-        if not evidence.found.of_seeds[-1]:
-            return statistics.no_variance(table)
-        by_seeds = rules.decide(evidence._replace(answers=None), self.edge, self.matters, levels)
-        if not by_seeds.outcome:
-            return ""
-        differ = int(table.any(0).sum())
-        return f"{differ} of {table.shape[1]} test examples are answered differently: seeds decide it, these do not"
+def _why_not(table: Array, evidence: Evidence, edge: float, matters: float, levels: Array) -> str:
+    if not evidence.found.of_seeds[-1]:
+        return statistics.no_variance(table)
+    by_seeds = rules.decide(evidence._replace(answers=None), edge, matters, levels)
+    differ = int(table.any(0).sum())
+    few = f"{differ} of {table.shape[1]} test examples are answered differently: seeds decide it, these do not"
+    return few if by_seeds.outcome else ""

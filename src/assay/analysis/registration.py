@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from assay.core import files
 from assay.core.config import parsing, split_variant
@@ -25,24 +25,18 @@ PATH = Path("metrics/plan.json")
 WORDS = {"id", "paper", "statement", "differs_from_paper"}  # of a claim: they decide nothing
 
 
-class Entry(BaseModel):
-    """A claim as it was registered.
+class Entry(BaseModel, frozen=True):
+    """A claim as it was registered: the digest of itself without its wording, of the rule and its arms' parameters.
 
-    Attributes:
-        digest: of how it is decided: the claim without its wording, the rule, and its arms' parameters.
-        changed_after_results: whether results of its arms were there when it got this digest.
+    It was changed after results if results of its arms were there when it got this digest.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     digest: str
     changed_after_results: bool = False
 
 
-class Registration(BaseModel):
+class Registration(BaseModel, frozen=True):
     """The file: the digest of all claims, and each of those that are tested, by id."""
-
-    model_config = ConfigDict(frozen=True)
 
     digest: str = ""
     claims: dict[str, Entry] = {}
@@ -56,14 +50,10 @@ class Registration(BaseModel):
 def register(
     claims: Iterable[Claim], rule: Rule, runs: Mapping[str, Run], evaluated: Iterable[str], before: Iterable[Entry]
 ) -> Registration:
-    """Register the claims that are tested.
+    """Register the claims of params.yaml that are tested.
 
-    Args:
-        claims: of params.yaml.
-        rule: likewise.
-        runs: the baseline, the arms and the rounds as they are to be trained, by name.
-        evaluated: those of them whose results with these very parameters are there.
-        before: what was registered; of entries with one digest the last counts.
+    `runs` are the baseline, the arms and the rounds as they are to be trained; `evaluated` names those whose results
+    with these very parameters are there. Of entries of `before` with one digest the last counts.
     """
     known, there = {entry.digest: entry for entry in before}, set(evaluated)
     found = {}
@@ -82,13 +72,9 @@ def register(
 
 
 def read(root: Path) -> Registration:
-    """What was registered before training.
-
-    Raises:
-        AssayError: metrics/plan.json is missing or damaged.
-    """
-    path = root / PATH
-    return parsing.read(Registration, path, "`dvc repro register` writes it", "delete it and run `dvc repro`")
+    """What was registered before training; an `AssayError` says that metrics/plan.json is missing or damaged."""
+    again = "`dvc repro register` writes it", "delete it and run `dvc repro`"
+    return parsing.read(Registration, root / PATH, *again)
 
 
 def is_result(content: Any, run: Run, data: str) -> bool:

@@ -36,15 +36,10 @@ class Evidence(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What follows.
+    """What follows: an index into `OUTCOMES`, and the look that decides, or the last one.
 
-    Attributes:
-        p_above: p value of "θ is at most a"; NaN where seeds do not vary.
-        p_below: p value of "θ is at least δ"; likewise.
-        above: index of the look from which "θ > a" is kept; the number of looks where it is not shown.
-        below: likewise, of "θ < δ".
-        outcome: index into `OUTCOMES`.
-        look: index of the look that decides, or of the last one.
+    `p_above` is the p value of "θ is at most a", `p_below` that of "θ is at least δ"; NaN where seeds do not vary.
+    `above` is the look from which "θ > a" is kept, `below` that of "θ < δ"; the number of looks where it is not shown.
     """
 
     p_above: Float64[Array, "... look"]
@@ -64,14 +59,7 @@ def degrees(seeds: Int64[Array, " look"], found: Moments) -> Float64[Array, "...
 def decide(
     evidence: Evidence, edge: Array | float, matters: Array | float, levels: Float64[Array, " look"]
 ) -> Decision:
-    """Apply the rule to the looks that there are.
-
-    Args:
-        evidence: at least one look.
-        edge: a, one for each claim.
-        matters: δ, likewise; no less than a.
-        levels: α w / m of each look.
-    """
+    """Apply the rule to the looks that there are, at least one, at the levels α w / m; δ is no less than a."""
     edge, matters = np.asarray(edge, np.float64), np.asarray(matters, np.float64)
     seeds, found, answers = evidence
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -108,12 +96,7 @@ def chance(
 ) -> Float64[Array, "... look"]:
     """The chance that a claim without a fact gets one at a later look, judged by the seeds that there are.
 
-    Args:
-        now: one look, the last.
-        later: the seeds of the looks to come.
-        levels: their levels.
-        edge: a, with an axis for the look.
-        matters: δ, likewise.
+    `now` is one look, the last; a and δ have an axis for the look.
     """
     seeds, found, answers = now
     of_one_seed = seeds * found.of_seeds
@@ -127,12 +110,7 @@ def chance(
 def examples_needed(now: Evidence, examples: int, level: float, edge: float, matters: float) -> int | None:
     """How many test examples would decide a claim at even odds, where they limit it and not the seeds; else None.
 
-    Args:
-        now: one look, the last.
-        examples: how many there are.
-        level: of the last look.
-        edge: a.
-        matters: δ.
+    `now` is one look, the last; `level` is its level, and `examples` how many there are.
     """
     mean, _, of_examples = (float(part[0]) for part in now.found)
     gap = max(mean - edge, matters - mean)
@@ -147,12 +125,7 @@ def examples_needed(now: Evidence, examples: int, level: float, edge: float, mat
 def _no_less(p: Array, answers: Answers, side: int, gap: Array, levels: Array) -> Array:
     """Where p would show a fact: the greater of p and the least level at which the test answers alone allow it.
 
-    Args:
-        p: p values.
-        answers: those that differ.
-        side: 0 if the truth could lie below, 1 if above.
-        gap: how far off the hypothesis is.
-        levels: of the looks.
+    The hypothesis is off by `gap`; `side` is 0 if the truth could lie below, 1 if above.
     """
     shown = p <= levels
     if not shown.any():

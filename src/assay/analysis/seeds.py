@@ -18,7 +18,7 @@ from assay.core.plain import csv_of
 from assay.scoring.metrics import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from assay.core.config.claim import Claim
     from assay.scoring.record import Evaluation
@@ -30,12 +30,7 @@ DECIMALS = 6
 
 
 class Seeds(NamedTuple):
-    """The results of a variant.
-
-    Attributes:
-        data: the first `DIGITS` digits of the data's digest.
-        numbers: by seed, then by metric; None where there is no such number.
-    """
+    """The results of a variant by seed, then by metric (None: no such number), and the start of the data's digest."""
 
     data: str
     numbers: dict[int, dict[str, float | None]]
@@ -47,15 +42,27 @@ class Seeds(NamedTuple):
 
 
 def text(evaluations: Mapping[str, Evaluation], claims: Iterable[Claim]) -> str:
-    """The file's text: all of `METRICS`, and what claims name of a method's record.
-
-    Args:
-        evaluations: by arm.
-        claims: of params.yaml.
-    """
+    """The file's text: all of `METRICS`, and what the claims of params.yaml name of a method's record."""
     recorded = sorted({str(claim.metric) for claim in claims if str(claim.metric).startswith(RECORD)})
     metrics = [*METRICS, *recorded]
-    return csv_of([*KEYS, *metrics], (row for one in evaluations.values() for row in _rows(one, metrics)))
+    lines: list[list[str]] = []
+    for evaluation in evaluations.values():
+        record = evaluation.record
+        for variant in record.variants:
+            side = ClaimArm(record, variant, evaluation.predictions[variant], "")
+            keys = [[record.arm, variant, str(seed), record.data_digest[:DIGITS]] for seed in record.seeds]
+            columns = [_column(side, metric) for metric in metrics]
+            lines += [[*own, *cells] for own, *cells in zip(keys, *columns, strict=True)]
+    return csv_of([*KEYS, *metrics], lines)
+
+
+def _column(side: ClaimArm, metric: str) -> list[str]:
+    """A number as text for each seed; empty where a variant has no such number."""
+    try:
+        found = values(metric, side)
+    except AssayError:
+        return [""] * len(side.record.seeds)
+    return ["" if math.isnan(value) else f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".") for value in found]
 
 
 def parse(content: str, where: str) -> dict[str, Seeds]:
@@ -70,30 +77,8 @@ def parse(content: str, where: str) -> dict[str, Seeds]:
             arm, variant, seed, data = (line.pop(key) for key in KEYS)
             own = found.setdefault(f"{arm}/{variant}", Seeds(data, {}))
             own.numbers[int(seed)] = {metric: float(cell) if cell else None for metric, cell in line.items()}
+        if content and not found:
+            raise ValueError("no row")  # noqa: TRY301
     except (KeyError, ValueError, TypeError, csv.Error) as error:
         raise AssayError(f"{where}: not a table of seeds ({error!r}); delete it and run `dvc repro compare`") from None
-    if content and not found:
-        raise AssayError(f"{where}: not a table of seeds; delete it and run `dvc repro compare`")
     return found
-
-
-def _rows(evaluation: Evaluation, metrics: Iterable[str]) -> Iterator[list[str]]:
-    record = evaluation.record
-    for variant in record.variants:
-        side = ClaimArm(record, variant, evaluation.predictions[variant], "")
-        columns = [_column(side, metric) for metric in metrics]
-        for i, seed in enumerate(record.seeds):
-            yield [record.arm, variant, str(seed), record.data_digest[:DIGITS], *(column[i] for column in columns)]
-
-
-def _column(side: ClaimArm, metric: str) -> list[str]:
-    """A number as text for each seed; empty where a variant has no such number."""
-    try:
-        found = values(metric, side)
-    except AssayError:
-        return [""] * len(side.record.seeds)
-    return ["" if math.isnan(value) else _cell(value) for value in found]
-
-
-def _cell(value: float) -> str:
-    return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".")

@@ -32,10 +32,7 @@ ONE_EXAMPLE = "one test example; an interval needs two or more"
 
 
 class Moments(NamedTuple):
-    """A mean over seeds and examples, and the two parts of its variance that more seeds and more examples reduce.
-
-    Each is an array of any one shape, or a number.
-    """
+    """Means over seeds and examples, and the two parts of their variance that more seeds and more examples reduce."""
 
     mean: Array
     of_seeds: Array
@@ -50,11 +47,8 @@ class Moments(NamedTuple):
 class Answers(NamedTuple):
     """Test answers that differ between two sides; each example counts by its mean over seeds.
 
-    Attributes:
-        sums: over the examples that the arm answers better, and over those that it answers worse, in examples.
-        squares: sums of the squares, likewise.
-        examples: in the test set.
-        largest: the greatest difference that one example can make.
+    `sums` and `squares` are over the examples that the arm answers better, and over those that it answers worse;
+    `largest` is the greatest difference that one of the test set's `examples` can make.
     """
 
     sums: Float64[Array, "side ..."]
@@ -65,15 +59,9 @@ class Answers(NamedTuple):
 
 @dataclass(frozen=True)
 class Estimate:
-    """What was found of a difference or a ratio.
+    """The mean of a difference or a ratio over the common seeds; None where there is none.
 
-    Attributes:
-        value: the mean over the common seeds; None where there is none.
-        seeds: the common seeds, on which it stands.
-        error: its standard error, of a ratio that of its logarithm; None where it cannot be estimated.
-        degrees: of freedom of the t distribution.
-        ratio: whether it is a ratio: the interval is then that of its logarithm.
-        reason: why there is no interval; empty where there is one.
+    `error` is its standard error, of a ratio that of its logarithm; without one, `reason` says why.
     """
 
     value: float | None
@@ -97,44 +85,28 @@ class Estimate:
 def paired_difference(
     metric: str, arm: Predictions, against: Predictions, arm_seeds: Sequence[int], against_seeds: Sequence[int]
 ) -> Estimate:
-    """The difference `arm` minus `against` in a metric of the test set.
+    """The difference `arm` minus `against` in a metric of the same test examples, in the same order.
 
-    Networks are compared with the network of the same seed, so only the seeds that both have count. With fewer than
-    two of them, or of test examples, there is no interval. Swapping the sides mirrors everything.
-
-    Args:
-        metric: what is compared.
-        arm: predictions, a row a seed.
-        against: likewise, for the same test examples in the same order.
-        arm_seeds: the seeds of `arm`'s rows.
-        against_seeds: the seeds of `against`'s rows.
+    Networks are compared with the network of the same seed, so only the seeds that both have count; a row of each side
+    is one of its seeds. With fewer than two of them, or of test examples, there is no interval.
 
     Raises:
         ValueError: the two were not asked about the same number of examples.
     """
     if arm.correct.shape[1] != against.correct.shape[1]:
         raise ValueError(f"{arm.correct.shape[1]} examples against {against.correct.shape[1]}: not the same test set")
-    seeds, rows, rival_rows = common(arm_seeds, against_seeds)
-    with np.errstate(invalid="ignore"):  # infinity minus infinity: mean_of refuses what is not finite
-        table = per_example(metric, arm.of_seeds(rows)) - per_example(metric, against.of_seeds(rival_rows))
-    return mean_of(table, seeds, examples=True)
-
-
-def common(arm_seeds: Sequence[int], against_seeds: Sequence[int]) -> tuple[tuple[int, ...], list[int], list[int]]:
-    """The seeds that both have, in the arm's order, and where each side has them."""
     seeds = tuple(seed for seed in arm_seeds if seed in against_seeds)
-    return seeds, [arm_seeds.index(seed) for seed in seeds], [against_seeds.index(seed) for seed in seeds]
+    with np.errstate(invalid="ignore"):  # infinity minus infinity: mean_of refuses what is not finite
+        own = per_example(metric, arm.of_seeds([arm_seeds.index(seed) for seed in seeds]))
+        table = own - per_example(metric, against.of_seeds([against_seeds.index(seed) for seed in seeds]))
+    return mean_of(table, seeds, examples=True)
 
 
 def mean_of(table: Float64[Array, "seed example"], seeds: tuple[int, ...], examples: bool = False) -> Estimate:
     """The mean of a table of seeds by examples, both drawn at random, with Satterthwaite's degrees of freedom.
 
-    Where the estimated error is 0 there is none: numbers that happen not to vary are not exact.
-
-    Args:
-        table: with one column it holds a number a seed.
-        seeds: of its rows.
-        examples: whether the columns are test examples; of one such there is no interval.
+    A table of one column holds a number a seed; if that is a test example (`examples`), there is no interval. Where the
+    estimated error is 0 there is none: numbers that happen not to vary are not exact.
     """
     if not seeds:
         return Estimate(None, reason="no seed is common to both")
@@ -210,10 +182,7 @@ def example_reach(found: Answers, level: Array | float) -> tuple[Array, Array]:
     a weighted sum of Poisson counts (Fay and Feuer 1997, Statistics in Medicine 16), which are exact where all seeds
     agree on each example (Garwood 1936), and allow for an example unlike all that were seen. The two are combined as in
     Newcombe 1998, Statistics in Medicine 17. Where many answers differ, the interval from seeds and examples is wider.
-
-    Args:
-        found: the answers that differ.
-        level: the chance that the truth lies further off, on either side; at most 1/2.
+    `level`, at most 1/2, is the chance that the truth lies further off, on either side.
     """
     sums, squares = found.sums + found.largest, found.squares + found.largest**2
     more = squares / sums * gammainccinv(sums**2 / squares, level) - found.sums

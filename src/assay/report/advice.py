@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,9 +36,16 @@ class Gap(NamedTuple):
     low: float | None
     high: float | None
 
+    def told(self, scale: int = 100, places: int = 2, unit: str = " points") -> str:
+        """`+0.157 [+0.109, +0.205] points`: rounded as the interval's half-width supports, else to these places."""
+        value, low, high = (None if end is None else scale * end for end in self)
+        if low is None or high is None:
+            return numbers.signed(value, places) + unit
+        places = numbers.decimals([(high - low) / 2], places)
+        return f"{numbers.signed(value, places)} {numbers.interval(low, high, places)}{unit}"
 
-@dataclass(frozen=True)
-class Candidate:
+
+class Candidate(NamedTuple):
     """A variant among which is chosen.
 
     Attributes:
@@ -47,8 +53,7 @@ class Candidate:
         name: as tables call it.
         validation: mean over seeds of accuracy and loss on the validation set; None where one is missing or not finite.
         control: whether no claim is about its arm; of a pruning round, about this variant of any round.
-        train: training cost as a multiple of the baseline's.
-        infer: cost of a prediction, likewise; counted, not timed.
+        train: training cost as a multiple of the baseline's; likewise `infer`, of a prediction, counted, not timed.
     """
 
     row: Row
@@ -63,12 +68,21 @@ class Candidate:
         """Its accuracy minus that of the baseline."""
         return Gap(self.row.difference, self.row.difference_low, self.row.difference_high)
 
+    @property
+    def percent(self) -> str:
+        """Its accuracy."""
+        return f"{numbers.fixed(100 * self.row.accuracy, 2)} %"
+
+    @property
+    def cost(self) -> str:
+        """What it costs, as multiples of the baseline."""
+        return f"for {_times(self.train)} the training and {_times(self.infer)} the inference"
+
 
 Difference = Callable[[str, Candidate, Candidate], Gap]
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """A question that a team has, and its answer; `code` and **bold** are marked as in Markdown."""
 
     question: str
@@ -78,26 +92,25 @@ class Line:
 def candidates(content: Content) -> list[Candidate]:
     """Every variant that was trained on the labels as they are, the baseline's first one first."""
     rows = content.clean()
-    named = {_family(*split_variant(claim.arm)) for claim in content.claims if claim.arm}
-    unit = "flops" if all(row.training_flops and row.inference_flops for row in rows) else "cost"
     base = next((row for row in rows if row.arm == BASELINE), None)
     if base is None:
         return []
+
+    def family(arm: str, variant: str | None) -> str:  # what a claim is about: of a round, the variant of any round
+        return f"{ROUND}/{variant}" if arm.startswith(ROUND) else arm
+
+    named = {family(*split_variant(claim.arm)) for claim in content.claims if claim.arm}
+    unit = "flops" if all(row.training_flops and row.inference_flops for row in rows) else "cost"
     found = []
     for row in rows:
         variant = content.variant(row)
         means = [fmean(one) for one in (variant.validation_accuracy, variant.validation_loss) if one]
         validation = (means[0], means[1]) if len(means) == 2 and all(map(math.isfinite, means)) else None
-        control = bool(named) and _family(row.arm, row.variant) not in named
+        control = bool(named) and family(row.arm, row.variant) not in named
         pairs = [[one.of(f"{kind}_{unit}") for one in (row, base)] for kind in ("training", "inference")]
         times = [own / reference if own is not None and reference else math.nan for own, reference in pairs]
         found.append(Candidate(row, label(content.rows, row), validation, control, *times))
     return found
-
-
-def _family(arm: str, variant: str | None) -> str:
-    """What a claim about one variant speaks of: its arm; of a round the ticket, or a control, of all rounds."""
-    return f"{ROUND}/{variant}" if arm.startswith(ROUND) else arm
 
 
 def advise(content: Content) -> list[Line]:
@@ -115,14 +128,7 @@ def advise(content: Content) -> list[Line]:
 def lines(
     found: Sequence[Candidate], sparsity: Sequence[Mapping[str, Any]], matters: float, difference: Difference
 ) -> list[Line]:
-    """The lines.
-
-    Args:
-        found: the candidates, the baseline first.
-        sparsity: what was measured of pruned networks, an entry a round.
-        matters: the smallest difference in accuracy that matters.
-        difference: of two candidates in a metric of the test set, the first minus the second.
-    """
+    """The lines, of the candidates, the baseline first; `difference` is the first minus the second on the test set."""
     if len(found) < 2:
         return []
     drop = Line("To drop", _drop(found, matters, difference))
@@ -162,17 +168,18 @@ def _accurate(best: Candidate | None, base: Candidate, among: Sequence[Candidate
     if best is None:
         return "No network at this cost was validated."
     if best is base:
-        return f"**Keep the baseline** ({_percent(best)}): nothing at this cost is better on validation."
+        return f"**Keep the baseline** ({best.percent}): nothing at this cost is better on validation."
     _, low, high = best.gap
     if low is None or high is None or not low > 0:
         found = "worse" if high is not None and high < 0 else "not shown to be better"
         first = f"`{best.name}` is first on validation, but on the test set it is {found}"
-        return f"**Keep the baseline** ({_percent(base)}): {first}, {_gap(best)}."
-    text = f"**`{best.name}`** ({_percent(best)}): {_gap(best)}, {_cost(best)}."
+        return f"**Keep the baseline** ({base.percent}): {first}, {best.gap.told()}."
+    text = f"**`{best.name}`** ({best.percent}): {best.gap.told()}, {best.cost}."
     if best.control:
         text += " It is a control, not what a paper proposes"
         rival = _best([one for one in among if not one.control and one is not base])
-        text += f"; the best of the tested methods is `{rival.name}`, {_gap(rival)}, {_cost(rival)}." if rival else "."
+        text += f"; the best of the tested methods is `{rival.name}`, {rival.gap.told()}, {rival.cost}" if rival else ""
+        text += "."
     return text
 
 
@@ -189,30 +196,25 @@ def _cheaper(found: Sequence[Candidate], sparsity: Sequence[Mapping[str, Any]], 
     kept = "ruled out" if low is not None and low > -matters else "not ruled out"
     text = (
         f"**`{smallest.name}`**: {numbers.fixed(fewer, 1)} times fewer operations a prediction by count, "
-        f"{_gap(smallest)} (a loss of {loss} is {kept}), for {_times(smallest.train)} the training."
+        f"{smallest.gap.told()} (a loss of {loss} is {kept}), for {_times(smallest.train)} the training."
     )
-    speeds = {one.name: _speeds(one, sparsity) for one in able}
-    own = speeds[smallest.name]
+    measured = {f"{ROUND}{one['round']}": one["latency_ms"] for one in reversed(sparsity)}
+    speeds: dict[str, dict[str, float]] = {}  # by batch, how many times faster the sparse network is than the dense
+    for one in able:
+        if one.row.density < 1 and (time := measured.get(one.row.arm)):
+            speeds[one.name] = {batch: dense / time["sparse"][batch] for batch, dense in time["dense"].items()}
+    own = speeds.get(smallest.name)
     if not own:
         return f"{text} Its time was not measured (`make bench-sparse` measures pruned networks)."
     told = ", ".join(f"{_pace(speed)} at batch {batch}" for batch, speed in own.items())
     text += f" **Measured, it is {told}**{'; it saves memory, not time' if max(own.values()) <= 1 else ''}."
-    speed, name, batch = max((speed, name, batch) for name, one in speeds.items() for batch, speed in one.items())
+    speed, name, batch = max((speed, name, batch) for name, each in speeds.items() for batch, speed in each.items())
     if speed >= FIVE:
         return f"{text} The fastest, `{name}`, was measured {_pace(speed)} at batch {batch}."
     fastest = f"the fastest is `{name}`, {_pace(speed)} at batch {batch}"
     return (
         f"{text} {FIVE} times faster, measured: none; {fastest if speed > 1 else 'no sparse network beats the dense'}."
     )
-
-
-def _speeds(one: Candidate, sparsity: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """By batch, how many times faster its sparse network was measured than the dense one; empty without measurement."""
-    for entry in sparsity:
-        if one.row.arm == f"{ROUND}{entry['round']}" and one.row.density < 1:
-            dense, sparse = entry["latency_ms"]["dense"], entry["latency_ms"]["sparse"]
-            return {batch: dense[batch] / sparse[batch] for batch in dense}
-    return {}
 
 
 def _calibrated(found: Sequence[Candidate], difference: Difference) -> str:
@@ -222,8 +224,8 @@ def _calibrated(found: Sequence[Candidate], difference: Difference) -> str:
         return f"**The baseline** ({ece}): nothing has a lower loss on validation."
     nll, gap = difference("nll", best, base), difference("ece", best, base)
     return (
-        f"**`{best.name}`**, with the lowest validation loss: {ece} ({_ends(gap, 100, 2)} points), NLL "
-        f"{numbers.fixed(best.row.nll, 4)} ({_ends(nll, 1, 4)}), {_cost(best)}."
+        f"**`{best.name}`**, with the lowest validation loss: {ece} ({gap.told()}), NLL "
+        f"{numbers.fixed(best.row.nll, 4)} ({nll.told(1, 4, '')}), {best.cost}."
     )
 
 
@@ -235,7 +237,7 @@ def _drop(found: Sequence[Candidate], matters: float, difference: Difference) ->
         best = _best(own) or own[0]
         value, low, high = best.gap
         if all(one.row.above_majority is False for one in own):
-            failed.append(f"`{arm}` ({_percent(best)})")
+            failed.append(f"`{arm}` ({best.percent})")
         elif best.control or low is None or high is None:
             continue
         elif high < 0 and best.train >= 1 - MEASURED and best.infer >= 1 - MEASURED:
@@ -244,14 +246,17 @@ def _drop(found: Sequence[Candidate], matters: float, difference: Difference) ->
             beaten.append(f"`{arm}` (by `{rival.name}`)")
         elif -matters < low and high < matters:
             nothing.append(f"`{arm}`")
-    parts = [
+    told = []
+    for reason, names in (
         ("No better than always answering the largest class", failed),
         ("Worse than the baseline at no less cost", [text for _, text in sorted(worse)]),
         ("Worse than the baseline, and beaten by another arm at no more cost", beaten),
         (f"Changed nothing (less than {numbers.plain(100 * matters)} points either way)", nothing),
-    ]
-    told = " ".join(f"{reason}: {_list(names)}." for reason, names in parts if names)
-    return told or f"Nothing is shown to be worse than the baseline ({_percent(base)}), or equal to it."
+    ):
+        if names:
+            more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+            told.append(f"{reason}: {', '.join(names[:MOST_NAMED])}{more}.")
+    return " ".join(told) or f"Nothing is shown to be worse than the baseline ({base.percent}), or equal to it."
 
 
 def _beats(one: Candidate, found: Sequence[Candidate], difference: Difference) -> Candidate | None:
@@ -266,28 +271,6 @@ def _beats(one: Candidate, found: Sequence[Candidate], difference: Difference) -
     ]
     best = sorted(rivals, key=lambda other: -other.row.accuracy)[:3]
     return next((rival for rival in best if (difference("accuracy", rival, one).low or 0) > 0), None)
-
-
-def _list(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:MOST_NAMED])
-    return f"{shown} and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else shown
-
-
-def _percent(one: Candidate) -> str:
-    return f"{numbers.fixed(100 * one.row.accuracy, 2)} %"
-
-
-def _gap(one: Candidate) -> str:
-    return f"{_ends(one.gap, 100, 2)} points"
-
-
-def _ends(gap: Gap, scale: int, places: int) -> str:
-    value, low, high = (None if end is None else scale * end for end in gap)
-    return numbers.with_interval(value, None if low is None or high is None else (low, high), places)
-
-
-def _cost(one: Candidate) -> str:
-    return f"for {_times(one.train)} the training and {_times(one.infer)} the inference"
 
 
 def _times(value: float) -> str:

@@ -7,8 +7,7 @@ takes most of a second, so only the functions that draw import it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,8 +50,7 @@ def style_sheet() -> str:
     return f"svg text{{paint-order:stroke}}@media screen and (prefers-color-scheme:dark){{{''.join(rules)}}}"
 
 
-@dataclass(frozen=True)
-class Axis:
+class Axis(NamedTuple):
     """An axis.
 
     Attributes:
@@ -91,13 +89,17 @@ class Axis:
         return value if abs(value) >= LEAST else 0.0
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(NamedTuple):
     """An axis with its ends, as encoded."""
 
     axis: Axis
     low: float
     high: float
+
+    @property
+    def backwards(self) -> bool:
+        """Whether the greatest encoded value stands first."""
+        return self.axis.falling != (self.axis.kind == "accuracy")
 
     def place(self, value: float) -> float:
         """The encoded value; what lies outside, infinity included, is placed at the end."""
@@ -108,26 +110,22 @@ class Scale:
         ends = self.low, self.high, placed
         low, high, own = ends if self.axis.kind == "linear" else map(math.log10, ends)
         share = (own - low) / (high - low)
-        return 1 - share if self._reversed() else share
+        return 1 - share if self.backwards else share
 
     def channel(self, channel: Any, field: str, grid: bool = False) -> Any:
         """An encoding: `channel` is `alt.X` or `alt.Y`."""
         import altair as alt
 
-        kind = self.axis.kind
-        ticks = [] if kind == "linear" else self._ticks()
+        linear = self.axis.kind == "linear"
+        ticks = [] if linear else self._ticks()
         look = {
-            "grid": grid, "titleAnchor": "start" if self._reversed() else "end", "titleAlign": "right", "tickCount": 5,
-            "labelExpr": PERCENT if kind == "accuracy" else NUMBER, **({"values": ticks} if ticks else {}),
+            "grid": grid, "titleAnchor": "start" if self.backwards else "end", "titleAlign": "right", "tickCount": 5,
+            "labelExpr": PERCENT if self.axis.kind == "accuracy" else NUMBER, **({"values": ticks} if ticks else {}),
         }  # fmt: skip
-        scale = alt.Scale(
-            type="linear" if kind == "linear" else "log", domain=[self.low, self.high], reverse=self._reversed()
-        )
+        ends = [self.low, self.high]
+        scale = alt.Scale(type="linear" if linear else "log", domain=ends, reverse=self.backwards)
         title = self.axis.label if channel is alt.X else None  # that of y stands above the chart
         return channel(field, type="quantitative", title=title, scale=scale, axis=alt.Axis(**look))
-
-    def _reversed(self) -> bool:
-        return self.axis.falling != (self.axis.kind == "accuracy")
 
     def _ticks(self, most: int = 6) -> list[float]:
         """Round values of a logarithmic scale; none where it spans too little for two."""
@@ -154,6 +152,14 @@ def legend(names: Sequence[str], room: int = 310, **more: Any) -> Any:
     columns = next((n for n in range(len(names), 1, -1) if width(n) <= room), 1)
     look = {"orient": "top", "columns": columns, "symbolOpacity": 1, **more}
     return alt.Legend(values=list(names), **look) if len(names) > 1 else None
+
+
+def named(channel: Any, names: Iterable[str], values: Iterable[Any], key: Any) -> Any:
+    """An encoding of the field `name`, a value for each; `key` is the legend."""
+    import altair as alt
+
+    scale = alt.Scale(domain=list(names), range=list(values))
+    return channel("name", type="nominal", title=None, scale=scale, legend=key)
 
 
 def picked(full: float, key: Any) -> Any:

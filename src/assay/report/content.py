@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -55,13 +55,9 @@ def paper(key: str) -> Paper:
 
 @dataclass(frozen=True)
 class Content:
-    """What a report is made of.
+    """What a report is made of: evaluations by arm, the baseline first, the summary, the decided claims, the curves.
 
     Attributes:
-        evaluations: by arm, the baseline first.
-        rows: the summary.
-        claims: with their verdicts.
-        curves: by arm, then split.
         sparsity: what a benchmark measured of pruned networks, an entry a round; empty where none ran.
         matters: the smallest difference in accuracy that matters.
         archived: the claims of archived runs by data set; None where nothing is archived.
@@ -85,6 +81,10 @@ class Content:
         """The numbers of each seed behind a row."""
         return self.record(row.arm).variants[row.variant]
 
+    def baseline(self) -> VariantRecord:
+        """The numbers of each seed of the baseline."""
+        return next(iter(self.record(BASELINE).variants.values()))
+
     def noise(self, arm: str) -> float:
         """The share of an arm's training labels that were replaced."""
         return float(self.record(arm).parameters.get("label_noise", 0.0))
@@ -94,12 +94,11 @@ class Content:
         return [row for row in self.rows if not self.noise(row.arm)]
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """Arms that a reader compares with each other."""
 
     title: str
-    arms: list[str] = field(default_factory=list)
+    arms: list[str]
 
 
 def groups(rows: Sequence[Row], claims: Sequence[ClaimRecord]) -> list[Group]:
@@ -116,14 +115,11 @@ def groups(rows: Sequence[Row], claims: Sequence[ClaimRecord]) -> list[Group]:
             if arm in methods and arm != BASELINE:
                 owner.setdefault(arm, claim.paper)
     of_method = {methods[arm]: key for arm, key in owner.items() if methods[arm] != methods[BASELINE]}
-    by_title: dict[str, Group] = {}
     last_named = max((i for i, arm in enumerate(methods) if arm in owner), default=-1)
+    by_title: dict[str, list[str]] = {paper(claim.paper).topic: [] for claim in claims}
     before: str | None = None
-    for key in dict.fromkeys(claim.paper for claim in claims):
-        by_title.setdefault(paper(key).topic, Group(paper(key).topic))
     for i, (arm, method) in enumerate(methods.items()):
         if arm != BASELINE:
-            before = own = owner.get(arm) or of_method.get(method) or (before if i < last_named else None)
-            title = paper(own).topic if own else OTHER
-            by_title.setdefault(title, Group(title)).arms.append(arm)
-    return [Group("Baseline", [BASELINE]), *(group for group in by_title.values() if group.arms)]
+            before = owner.get(arm) or of_method.get(method) or (before if i < last_named else None)
+            by_title.setdefault(paper(before).topic if before else OTHER, []).append(arm)
+    return [Group("Baseline", [BASELINE]), *(Group(title, arms) for title, arms in by_title.items() if arms)]

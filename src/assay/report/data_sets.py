@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assay.analysis.archives import EARLIER_RULE
-from assay.report import numbers, verdicts
-from assay.report.tables import Cell, Table
+from assay.report import numbers, tables, verdicts
+from assay.report.tables import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,66 +16,50 @@ if TYPE_CHECKING:
     from assay.scoring.record import Record
 
 SAME = ("asks", "metric", "more_is_better", "margin", "at_most", "at_least")  # else it is not the same claim
-OUTCOMES = {"reproduced": "yes", "refuted": "no", "negligible": "no"}
+HOLDS = {"reproduced": "yes", "refuted": "no", "negligible": "no"}
 
 
-def table(claims: Sequence[ClaimRecord], here: Record, archives: Mapping[str, Archive]) -> Table | None:
-    """A row for each claim that at least two runs tested, a column for each run that tested one of them.
+def table(claims: Sequence[ClaimRecord], here: Record, archives: Mapping[str, Archive]) -> tables.Table | None:
+    """A row for each claim that at least two runs tested, a column for each run that tested one of them; or None.
 
-    Args:
-        claims: of this run, decided.
-        here: the baseline's record of this run.
-        archives: by name.
-
-    Returns:
-        None where no claim was tested twice.
+    The claims are those of this run, decided; `here` is its baseline's record.
     """
-    rows = {claim.id: runs for claim in claims if len(runs := _by_run(claim, archives)) > 1}
-    if not rows:
-        return None
+    rows: dict[str, dict[str, ClaimRecord]] = {}
+    for claim in claims:
+        runs = {"": claim} if verdicts.tested(claim) else {}
+        for name, archive in archives.items():
+            found = archive.tested(claim.id)
+            # a claim that is not tested here asks nothing yet
+            same = found and (not claim.asks or all(getattr(found, key) == getattr(claim, key) for key in SAME))
+            if found and same and found.verdict in verdicts.TESTED:
+                runs[name] = found
+        if len(runs) > 1:
+            rows[claim.id] = runs
     settings = {"": f"{here.data}, {here.model.name}"}
     settings |= {name: f"{archive.data}, {archive.model}" for name, archive in archives.items()}
     shown = {name: about for name, about in settings.items() if any(name in runs for runs in rows.values())}
     lines = []
     for identifier, runs in rows.items():
-        across = Cell(holds([claim.verdict for claim in runs.values()]))
-        lines.append((identifier, (*(_cell(runs.get(name)) for name in shown), across)))
-    headings = (name or "This run" for name in shown)
-    return Table(("Claim", *headings, "Holds across them"), ("", *shown.values(), ""), tuple(lines))
+        cells = [_cell(runs[name]) if name in runs else numbers.MISSING for name in shown]
+        lines.append((identifier, [*cells, holds([claim.verdict for claim in runs.values()])]))
+    headings = [(name or "This run", about) for name, about in shown.items()]
+    return tables.table("Claim", [*headings, ("Holds across them", "")], lines) if rows else None
 
 
 def holds(decided: Sequence[str]) -> str:
-    """Whether a claim holds across runs: `yes`, `no`, `mixed` or `undecided`.
+    """Whether a claim holds across runs with these verdicts: `yes`, `no`, `mixed` or `undecided`.
 
-    Args:
-        decided: the verdict of each run. One that is undecided leaves the whole undecided, unless others contradict
-            each other already; `negligible` does not hold.
+    One that is undecided leaves the whole undecided, unless others contradict each other already; `negligible` does not
+    hold.
     """
-    outcomes = {OUTCOMES.get(one, "undecided") for one in decided}
+    outcomes = {HOLDS.get(one, "undecided") for one in decided}
     if {"yes", "no"} <= outcomes:
         return "mixed"
     return outcomes.pop() if len(outcomes) == 1 else "undecided"
 
 
-def _by_run(claim: ClaimRecord, archives: Mapping[str, Archive]) -> dict[str, ClaimRecord]:
-    """The claim as each run that tested it decided it, by the run's name; this run has none."""
-    runs = {"": claim} if not claim.archived and claim.verdict in (*OUTCOMES, "undecided") else {}
-    for name, archive in archives.items():
-        tested = archive.tested(claim.id)
-        if tested and tested.verdict in (*OUTCOMES, "undecided") and _same(tested, claim):
-            runs[name] = tested
-    return runs
-
-
-def _same(tested: ClaimRecord, claim: ClaimRecord) -> bool:
-    """Whether both ask the same; a claim that is not tested here asks nothing yet."""
-    return not claim.asks or all(getattr(tested, key) == getattr(claim, key) for key in SAME)
-
-
-def _cell(claim: ClaimRecord | None) -> Cell:
-    if claim is None:
-        return Cell(numbers.MISSING)
-    (view,) = verdicts.views([claim.model_copy(update={"preset": ""})], ())
-    measured = " ".join(filter(None, [view.difference, view.interval, view.unit]))
+def _cell(claim: ClaimRecord) -> Cell:
+    found = verdicts.view(claim.model_copy(update={"preset": ""}), {})
+    measured = " ".join(filter(None, [found.difference, found.interval, found.unit]))
     rule = ", earlier rule" if claim.reason.startswith(EARLIER_RULE) else ""
-    return Cell(f"{view.mark} {view.verdict}", f"{measured}, {claim.seeds} seeds{rule}")
+    return Cell(f"{found.mark} {found.verdict}", f"{measured}, {claim.seeds} seeds{rule}")

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from markupsafe import escape
 
-from assay.report import numbers
 from assay.report.charts import CONFIG, style_sheet
-from assay.report.tables import Cell, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from assay.report.charts import Spec
+    from assay.report.tables import Table
 
 MEANS = "Lines are means over seeds, bands reach from the least seed to the greatest"
 
@@ -27,7 +25,6 @@ class Figure:
 
     Attributes:
         name: of its file, and of its place in the page.
-        title: what it is about.
         caption: how to read it.
         charts: in Vega-Lite; without any, there is a caption that says why, or tables alone.
         tables: the same in numbers, each under its own heading.
@@ -55,32 +52,15 @@ class Figure:
         """The charts as one SVG file with a title and the colours of both grounds."""
         import vl_convert
 
+        def still(part: Spec) -> Spec:  # without what only a pointer needs
+            if "condition" in part:
+                return {"value": part["condition"]["value"]}
+            if "layer" in part:
+                part["layer"] = [one for one in part["layer"] if one.get("name") != "tips"]
+            return {key: value for key, value in part.items() if key not in ("params", "tooltip", "tip")}
+
         own = dict.fromkeys(("color", "shape", "strokeDash"), "independent")
         spec = {"concat": list(self.charts), "columns": self.columns, "resolve": {"scale": own}}
-        still = json.loads(json.dumps(spec, allow_nan=False), object_hook=_still)
-        head, rest = vl_convert.vegalite_to_svg(still, config=CONFIG).split(">", 1)
+        drawn = json.loads(json.dumps(spec, allow_nan=False), object_hook=still)
+        head, rest = vl_convert.vegalite_to_svg(drawn, config=CONFIG).split(">", 1)
         return f"{head}><title>{escape(self.title)}</title><style>{style_sheet()}</style>{rest}\n"
-
-
-def _still(found: Spec) -> Spec:
-    """A part of a chart without what only a pointer needs."""
-    if "condition" in found:
-        return {"value": found["condition"]["value"]}
-    if "layer" in found:
-        found["layer"] = [one for one in found["layer"] if one.get("name") != "tips"]
-    return {key: value for key, value in found.items() if key not in ("params", "tooltip", "tip")}
-
-
-def span_cell(values: Sequence[float], scale: float = 1, places: int = 2) -> Cell:
-    """The mean of seeds, with the least and the greatest below it; without a mean, how many seeds are not finite."""
-    if lost := sum(not math.isfinite(value) for value in values):
-        return Cell(numbers.MISSING, f"{lost} of {len(values)} not finite")
-    shown = numbers.fixed(scale * numbers.mean(values), places)
-    return Cell(shown, numbers.span(scale * min(values), scale * max(values), places) if len(values) > 1 else "")
-
-
-def table(heading: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[str, Sequence[object]]]) -> Table:
-    """A table: what its first column holds, then the heading and the note of every other."""
-    names, notes = zip(*columns, strict=True)
-    cells = [(name, tuple(one if isinstance(one, Cell) else Cell(str(one)) for one in own)) for name, own in rows]
-    return Table((heading, *names), ("", *notes), tuple(cells))

@@ -18,21 +18,22 @@ INFINITE = "\N{INFINITY}"
 def decimals(uncertainties: Iterable[float], default: int, most: int = 5) -> int:
     """How many decimals a column shows: those that give its typical uncertainty two significant digits.
 
-    Args:
-        uncertainties: half the spread, or half the interval, of each number in the column, in the unit shown.
-        default: for a column without uncertainty, such as one of a single seed.
-        most: never more than this.
+    An uncertainty is half the spread, or half the interval, of a number in the unit shown. A column without any, such
+    as one of a single seed, has the default.
     """
     known = [value for value in uncertainties if 0 < value < math.inf]
-    if not known:
-        return default
-    return min(most, max(0, 1 - math.floor(math.log10(median(known)))))
+    return min(most, max(0, 1 - math.floor(math.log10(median(known))))) if known else default
+
+
+def not_finite(value: float | None) -> str:
+    """What stands for None, NaN or infinity."""
+    return MISSING if value is None or math.isnan(value) else INFINITE if value > 0 else MINUS + INFINITE
 
 
 def fixed(value: float | None, places: int) -> str:
     """`-0.0312` at 2 places as `−0.03`; zero never has a sign, and a number beyond a trillion has an exponent."""
     if value is None or not math.isfinite(value):
-        return MISSING if value is None else not_finite(value)
+        return not_finite(value)
     text = f"{value:.{places}f}" if abs(value) < 1e12 else f"{value:.3g}"
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", MINUS)
 
@@ -41,11 +42,6 @@ def signed(value: float | None, places: int) -> str:
     """Like `fixed`, with a plus sign before positive numbers."""
     text = fixed(value, places)
     return text if not value or text in (MISSING, INFINITE) or text.startswith(MINUS) or not float(text) else f"+{text}"
-
-
-def not_finite(value: float) -> str:
-    """NaN or infinity."""
-    return MISSING if math.isnan(value) else INFINITE if value > 0 else MINUS + INFINITE
 
 
 def span(low: float, high: float, places: int) -> str:
@@ -58,16 +54,10 @@ def interval(low: float, high: float, places: int) -> str:
     return f"[{signed(low, places)}, {signed(high, places)}]"
 
 
-def with_interval(value: float | None, ends: tuple[float, float] | None, default: int) -> str:
-    """A difference with its interval, `-0.03 [-0.27, +0.21]`, rounded as the interval's half-width supports."""
-    places = decimals([(ends[1] - ends[0]) / 2], default) if ends else default
-    return f"{signed(value, places)} {interval(*ends, places)}" if ends else signed(value, places)
-
-
 def count(value: float | None) -> str:
     """`180000.0` as `180,000`; a count that is a mean over seeds keeps one decimal, if it has any."""
     if value is None or not math.isfinite(value):
-        return MISSING if value is None else not_finite(value)
+        return not_finite(value)
     return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
 
 

@@ -17,25 +17,20 @@ each closed by its own end, as `<!-- results:end -->`. They come from committed 
 
 from __future__ import annotations
 
-import argparse
 import fnmatch
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from assay.analysis import archives
 from assay.core import files
 from assay.core.config import BASELINE
-from assay.core.errors import AssayError, one_line_errors
+from assay.core.errors import AssayError
 from assay.core.plain import read_json
 from assay.report import summary, tables, verdicts
-from assay.report.figure import table
 from assay.report.figures import pruning, sampling
 from assay.report.report import ADVICE, REPORT, SPARSITY, templates
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 README, OTHERS = Path("README.md"), ("docs/*.md", "docs/methods/*.md")
 METRICS = summary.PATH.parent
@@ -52,10 +47,10 @@ TUNED = (  # key, heading, unit, factor, format
 
 
 def results(folder: Path, arms: str | None, where: str) -> str:
-    """The verdicts and the results as Markdown tables, from a summary.csv and a claims.json.
+    """The verdicts and the results as Markdown tables, from the summary.csv and claims.json of a folder.
 
     Args:
-        folder: the one that summary.csv and claims.json are in: `metrics/`, or that of an archived run.
+        folder: `metrics/`, or that of an archived run.
         arms: names or patterns with commas between them: only these, and with their costs; None is everything, each
             arm by its first variant.
         where: names the file that asks, for the message.
@@ -68,7 +63,13 @@ def results(folder: Path, arms: str | None, where: str) -> str:
     if arms is None:
         shown = [next(row for row in rows if row.arm == name) for name in names]
     else:
-        chosen = _chosen(arms, names, where)
+        chosen: set[str] = set()
+        for pattern in arms.split(","):
+            found = fnmatch.filter(names, pattern)
+            if not found:
+                there = ", ".join(names)
+                raise AssayError(f"{where}: arms={pattern}: no such arm in {summary.PATH}; there are {there}")
+            chosen.update(found)
         shown = [row for row in rows if row.arm in chosen]
         decided = [claim for claim in decided if claim.arm.partition("/")[0] in chosen - {BASELINE}]
     values = {
@@ -82,29 +83,12 @@ def results(folder: Path, arms: str | None, where: str) -> str:
     return templates().get_template("results.md.j2").render(values)
 
 
-def _chosen(arms: str, names: Sequence[str], where: str) -> set[str]:
-    chosen: set[str] = set()
-    for pattern in arms.split(","):
-        found = fnmatch.filter(names, pattern)
-        if not found:
-            raise AssayError(f"{where}: arms={pattern}: no such arm in {summary.PATH}; there are {', '.join(names)}")
-        chosen.update(found)
-    return chosen
-
-
 # each of these gives a block of its kind; AssayError names the file that is missing and what writes it
 
 
 def advice(root: Path) -> str:
     """What to use, as `compare` wrote it beside the report."""
-    return _reported(root / ADVICE)
-
-
-def _reported(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise AssayError(f"{path}: not found; `dvc repro` writes it") from None
+    return _text(root / ADVICE, "; `dvc repro` writes it")
 
 
 def speed(root: Path) -> str:
@@ -115,11 +99,11 @@ def speed(root: Path) -> str:
 def step_cost(root: Path) -> str:
     """How much longer a step of a line takes than one of the baseline."""
     content = _written(root / BENCHMARK, "make bench")
-    line = "line step against a baseline step"
+    line, machine = "line step against a baseline step", content["machine"]
     found = {"LeNet-300-100": line, "ResNet-20": f"{line}, resnet_20"}
     lines = [(name, [f"{content['methods'][key]:.2f} ×"]) for name, key in found.items()]
-    note = f"Measured by `make bench` on {content['machine']['processor']}, {content['machine']['threads']} threads."
-    return _table(table("Network", [("A line's step", "against a baseline step")], lines), note)
+    note = f"Measured by `make bench` on {machine['processor']}, {machine['threads']} threads."
+    return _table(tables.table("Network", [("A line's step", "against a baseline step")], lines), note)
 
 
 def sparsity(root: Path) -> str:
@@ -139,16 +123,24 @@ def tuning(root: Path) -> str:
         for name, row in content["tried"].items()
     ]
     note = f"Accuracy is on the validation set; each line had about {content['samples']:,} forward samples."
-    return _table(table("Tried", [(heading, unit) for _, heading, unit, _, _ in TUNED], lines), note)
+    return _table(tables.table("Tried", [(heading, unit) for _, heading, unit, _, _ in TUNED], lines), note)
 
 
 def equal_loss(root: Path) -> str:
     """The trajectory arms at one mean loss, as `compare` wrote them to the report."""
-    found = re.search(rf"\*\*{sampling.EQUAL_LOSS}\*\*\n\n((?:\|.*\n)+)", _reported(root / REPORT))
+    text = _text(root / REPORT, "; `dvc repro` writes it")
+    found = re.search(rf"\*\*{sampling.EQUAL_LOSS}\*\*\n\n((?:\|.*\n)+)", text)
     if not found:
         raise AssayError(f"{root / REPORT}: fewer than two trajectory arms, so nothing to show at equal loss")
     note = "Means over seeds, where the mean training loss of each first comes down to the highest of their least."
     return f"{found[1]}\n{note}\n"
+
+
+def _text(path: Path, remedy: str = "") -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise AssayError(f"{path}: not found{remedy}") from None
 
 
 def _written(path: Path, command: str) -> Any:
@@ -165,7 +157,9 @@ KINDS = {
 }  # fmt: skip
 KIND = "|".join(["results", *KINDS])
 OPTIONS = r"(?: folder=(?P<folder>\S+))?(?: arms=(?P<arms>\S+))?"
-BLOCK = re.compile(rf"<!-- (?P<kind>{KIND}):begin{OPTIONS} -->(?P<old>.*?)<!-- (?P=kind):end -->", re.DOTALL)
+BLOCK = re.compile(
+    rf"(?P<begin><!-- (?P<kind>{KIND}):begin{OPTIONS} -->)(?P<old>.*?)(?P<end><!-- (?P=kind):end -->)", re.DOTALL
+)
 MARK = re.compile(rf"<!-- (?:{KIND}):(?:begin|end).*-->")
 
 
@@ -175,21 +169,14 @@ def updated(root: Path, path: Path) -> str:
     Raises:
         AssayError: a file is missing, or a mark has no partner.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise AssayError(f"{path}: not found") from None
-    stray = MARK.search(BLOCK.sub("", text))
-    nested = any(MARK.search(block["old"]) for block in BLOCK.finditer(text))
-    if stray or nested:
+    text = _text(path)
+    if MARK.search(BLOCK.sub("", text)) or any(MARK.search(block["old"]) for block in BLOCK.finditer(text)):
         raise AssayError(f"{path}: each `begin` mark of generated figures must be followed by its own `end`")
 
     def renew(block: re.Match[str]) -> str:
-        begin = text[block.start() : block.start("old")]
-        end = text[block.end("old") : block.end()]
         how = KINDS.get(block["kind"])
         content = how(root) if how else results(root / (block["folder"] or METRICS), block["arms"], str(path))
-        return f"{begin}\n\n{content}\n{end}"
+        return f"{block['begin']}\n\n{content}\n{block['end']}"
 
     return BLOCK.sub(renew, text)
 
@@ -209,10 +196,3 @@ def main(check: bool, root: Path = Path()) -> int:
         else:
             files.write_text(path, renewed[path])
     return int(check and bool(stale))
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit with code 1 when one is out of date")
-    with one_line_errors():
-        sys.exit(main(parser.parse_args().check))

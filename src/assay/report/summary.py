@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from assay.analysis.statistics import mean_of, paired_difference
+from assay.core import files
 from assay.core.config import BASELINE
 from assay.core.config.parsing import parse, suggestion
 from assay.core.plain import csv_of, read_csv
@@ -17,22 +19,24 @@ from assay.scoring.metrics import per_example, quality
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from assay.analysis.curves import Curves
     from assay.scoring.record import Evaluation, Record
 
-PATH = Path("metrics/summary.csv")
+PATH, PLOTS = Path("metrics/summary.csv"), Path("metrics/plots")
 DECIMALS = 6
 ROUNDING = 1e-9  # sums of equal numbers differ in their last bits
 MOST_LISTED = 12  # classes; of more, the least and the greatest number are given
 UNEQUAL = 2  # times the smallest class, from which the largest is worth a warning
 
 
-class Row(BaseModel):
+class Row(BaseModel, frozen=True, extra="allow"):
     """One variant; its fields are the columns of the file. Empty cells are None.
 
-    A metric of the table `METRICS` without a field here has columns of its own, after the others.
+    Behind a metric that evaluation computes stand two more columns, `_min` and `_max`, the extremes over seeds. Such a
+    metric without a field here has its columns after the others.
 
     Attributes:
-        accuracy: mean over seeds, as are the other metrics; `_min` and `_max` are the extremes over seeds.
+        accuracy: mean over seeds, as are the other metrics.
         difference: accuracy minus that of the baseline's first variant, with the ends `_low` and `_high` of its 95 %
             interval; None for that variant itself, the ends also where fewer than two seeds are common.
         disagreement: of members; None where there is one, and so is `total_variation`.
@@ -45,7 +49,6 @@ class Row(BaseModel):
         above_majority: whether the 95 % interval of the accuracy, without one the accuracy, lies above that share.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, float | None] = Field(init=False)
 
     arm: str
@@ -55,20 +58,12 @@ class Row(BaseModel):
     members: int
     density: float
     accuracy: float
-    accuracy_min: float
-    accuracy_max: float
     difference: float | None
     difference_low: float | None
     difference_high: float | None
     nll: float
-    nll_min: float
-    nll_max: float
     brier: float
-    brier_min: float
-    brier_max: float
     ece: float
-    ece_min: float
-    ece_max: float
     disagreement: float | None
     train_samples: float
     forward_samples: float
@@ -82,11 +77,7 @@ class Row(BaseModel):
     inference_flops: float | None = None
     total_variation: float | None = None
     balanced_accuracy: float | None = None
-    balanced_accuracy_min: float | None = None
-    balanced_accuracy_max: float | None = None
     macro_f1: float | None = None
-    macro_f1_min: float | None = None
-    macro_f1_max: float | None = None
     majority_share: float | None = None
     above_majority: bool | None = None
 
@@ -98,12 +89,6 @@ class Row(BaseModel):
             raise ValueError(f"{unknown[0]}: unknown column; {suggestion(unknown[0], columns())}")
         return content
 
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """Of the difference."""
-        low, high = self.difference_low, self.difference_high
-        return None if low is None or high is None else (low, high)
-
     def of(self, metric: str) -> Any:
         """A metric, or `<metric>_min` or `_max`; None where the file was written before it was measured."""
         return getattr(self, metric, None)
@@ -111,22 +96,60 @@ class Row(BaseModel):
 
 def columns() -> list[str]:
     """The header of the file."""
-    spreads = (name for metric in quality() for name in (metric, f"{metric}_min", f"{metric}_max"))
-    return list(dict.fromkeys((*Row.model_fields, *spreads)))
+    measured = quality()
+    names = dict.fromkeys((*Row.model_fields, *measured))
+    return [one for name in names for one in ([name, f"{name}_min", f"{name}_max"] if name in measured else [name])]
 
 
 def rows(evaluations: Mapping[str, Evaluation]) -> list[Row]:
     """One row for each variant of each arm, the baseline first; numbers rounded as the file has them."""
-    return [
-        _row(evaluations, arm, variant)
-        for arm, evaluation in evaluations.items()
-        for variant in evaluation.record.variants
-    ]
+    base = evaluations[BASELINE]
+    first = next(iter(base.record.variants))
+    table = []
+    for arm, evaluation in evaluations.items():
+        record, seeds = evaluation.record, evaluation.record.seeds
+        for variant, found in record.variants.items():
+            answers = evaluation.predictions[variant]
+            own = mean_of(per_example("accuracy", answers), tuple(seeds))
+            least = (own.interval() or (own.value,))[0]
+            numbers: dict[str, Any] = dict.fromkeys(("difference", "difference_low", "difference_high"))
+            if (arm, variant) != (BASELINE, first):
+                gap = paired_difference("accuracy", answers, base.predictions[first], seeds, base.record.seeds)
+                numbers = dict(zip(numbers, (gap.value, *(gap.interval() or (None, None))), strict=True))
+            numbers |= record.costs(found)._asdict() | {"majority_share": record.majority_share}
+            numbers["label_noise"] = record.parameters.get("label_noise", 0.0)
+            for name in ("density", "train_samples", "forward_samples", "optimizer_steps"):
+                numbers[name] = getattr(found, name)
+            for name in ("disagreement", "total_variation", "best_step", *quality()):
+                each = getattr(found, name)
+                numbers[name] = sum(each) / len(each) if each else None
+                if name in quality():
+                    numbers |= {f"{name}_min": min(each), f"{name}_max": max(each)}
+            rounded: dict[str, Any] = {
+                key: one if one is None else round(one, DECIMALS) + 0.0  # no -0.0
+                for key, one in numbers.items()
+            }
+            row = Row(
+                arm=arm,
+                variant=variant,
+                method=record.method,
+                seeds=len(seeds),
+                members=found.members,
+                combine=found.combine,
+                above_majority=least is not None and least > record.majority_share + ROUNDING,
+                **rounded,
+            )
+            table.append(row)
+    return table
 
 
 def csv_text(table: Sequence[Row]) -> str:
     """The file's text: a header, then a line for each row; None is an empty cell."""
-    return csv_of(columns(), ([_cell(row.of(name)) for name in columns()] for row in table))
+
+    def cell(value: Any) -> Any:
+        return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
+
+    return csv_of(columns(), ([cell(row.of(name)) for name in columns()] for row in table))
 
 
 def read(path: Path) -> list[Row]:
@@ -139,6 +162,32 @@ def read(path: Path) -> list[Row]:
         parse(Row, {key: value or None for key, value in line.items()}, f"{path}:{number}")
         for number, line in enumerate(read_csv(path, "`dvc repro` writes it"), start=2)
     ]
+
+
+def write_plots(root: Path, table: Sequence[Row], curves: Curves) -> None:
+    """Write `metrics/plots/`, small tables for `dvc plots show` and `dvc plots diff`.
+
+    `results.csv` has a line a variant, `curves.csv` a line an arm and step, with means over seeds; shares in per cent.
+    """
+
+    def cell(value: float, places: int = 4) -> str:
+        return f"{value:.{places}f}" if math.isfinite(value) else ""  # the charts take JSON
+
+    results = []
+    for row in table:
+        shares = cell(100 * row.accuracy), cell(100 * row.ece)
+        results.append((label(table, row), *shares, cell(row.nll, 6), cell(row.training_cost or 0, 0)))
+    points = [
+        (arm, step, cell(curve.loss[:, i].mean(), 6), cell(100 * curve.accuracy[:, i].mean()))
+        for arm, splits in curves.items()
+        if (curve := splits.get("validation") or splits.get("train")) is not None
+        for i, step in enumerate(curve.steps)
+    ]
+    with files.replacing(root / PLOTS) as folder:
+        folder.mkdir()
+        header = ("variant", "accuracy", "ece", "nll", "training_cost")
+        files.write_text(folder / "results.csv", csv_of(header, results))
+        files.write_text(folder / "curves.csv", csv_of(("arm", "step", "loss", "accuracy"), points))
 
 
 def class_sentences(record: Record) -> list[str]:
@@ -165,62 +214,3 @@ def no_better_than_majority(table: Sequence[Row]) -> str:
     named = ", ".join(label(table, row) for row in table if row.above_majority is False)
     share = next((row.majority_share for row in table if row.majority_share is not None), 0.0)
     return named and f"No better than always answering the largest class ({100 * share:.1f} %): {named}."
-
-
-def _row(evaluations: Mapping[str, Evaluation], arm: str, variant: str) -> Row:
-    evaluation = evaluations[arm]
-    record, found = evaluation.record, evaluation.record.variants[variant]
-    values: dict[str, Any] = {
-        **{key: getattr(found, key) for key in ("density", "train_samples", "forward_samples", "optimizer_steps")},
-        **{key: _mean(getattr(found, key)) for key in ("disagreement", "total_variation", "best_step")},
-        **record.costs(found)._asdict(),
-        **_difference(evaluations, arm, variant),
-        "label_noise": record.parameters.get("label_noise", 0.0),
-        "majority_share": record.majority_share,
-    }
-    for metric in quality():
-        own = getattr(found, metric)
-        values |= {metric: _mean(own), f"{metric}_min": min(own), f"{metric}_max": max(own)}
-    return Row(
-        arm=arm,
-        variant=variant,
-        method=record.method,
-        seeds=len(record.seeds),
-        members=found.members,
-        combine=found.combine,
-        above_majority=_above_majority(evaluation, variant),
-        **{name: _rounded(value) for name, value in values.items()},
-    )
-
-
-def _difference(evaluations: Mapping[str, Evaluation], arm: str, variant: str) -> dict[str, float | None]:
-    sides = evaluations[arm], evaluations[BASELINE]
-    first = next(iter(sides[1].record.variants))
-    value, low, high = None, None, None
-    if (arm, variant) != (BASELINE, first):
-        answers = sides[0].predictions[variant], sides[1].predictions[first]
-        found = paired_difference("accuracy", *answers, *(side.record.seeds for side in sides))
-        value, (low, high) = found.value, found.interval() or (None, None)
-    return {"difference": value, "difference_low": low, "difference_high": high}
-
-
-def _above_majority(evaluation: Evaluation, variant: str) -> bool:
-    record = evaluation.record
-    found = mean_of(per_example("accuracy", evaluation.predictions[variant]), tuple(record.seeds))
-    interval = found.interval()
-    low = interval[0] if interval else found.value
-    return low is not None and low > record.majority_share + ROUNDING
-
-
-def _rounded(value: float | None) -> Any:
-    return None if value is None else round(value, DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
-def _cell(value: float | str | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

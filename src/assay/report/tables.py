@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.core.config import BASELINE
 from assay.core.plain import flat
 from assay.report import numbers
-from assay.report.numbers import short
 from assay.scoring.metrics import METRICS, quality
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from assay.report.content import Group
     from assay.report.summary import Row
     from assay.scoring.record import Record
 
@@ -29,11 +30,8 @@ class Cell(NamedTuple):
 class Table:
     """A table whose first column names the rows.
 
-    Attributes:
-        columns: the headings.
-        notes: a line below each heading: the unit, or what the detail is.
-        rows: the name of each, and its cells, one less than there are columns.
-        titles: above which row a group begins, and its title; empty where rows stand in no groups.
+    Below each heading stands a note, its unit or what the detail is. A row is its name and its cells, one less than
+    there are columns; `titles` has the title of each group, by the index of its first row.
     """
 
     columns: tuple[str, ...]
@@ -42,39 +40,63 @@ class Table:
     titles: Mapping[int, str] = field(default_factory=dict)
 
 
+def table(heading: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[str, Sequence[object]]]) -> Table:
+    """A table: what its first column holds, then the heading and the note of every other."""
+    names, notes = zip(*columns, strict=True)
+    cells = [(name, tuple(one if isinstance(one, Cell) else Cell(str(one)) for one in own)) for name, own in rows]
+    return Table((heading, *names), ("", *notes), tuple(cells))
+
+
+def span_cell(values: Sequence[float], scale: float = 1, places: int = 2) -> Cell:
+    """The mean of seeds, with the least and the greatest below it; without a mean, how many seeds are not finite."""
+    if lost := sum(not math.isfinite(value) for value in values):
+        return Cell(numbers.MISSING, f"{lost} of {len(values)} not finite")
+    shown = numbers.fixed(scale * numbers.mean(values), places)
+    return Cell(shown, numbers.span(scale * min(values), scale * max(values), places) if len(values) > 1 else "")
+
+
 def label(rows: Sequence[Row], row: Row) -> str:
     """`cyclic`, or `swa/average` where the arm has several variants."""
     alone = sum(other.arm == row.arm for other in rows) == 1
     return row.arm if alone else f"{row.arm}/{row.variant}"
 
 
-def grouped(table: Table, groups: Sequence[tuple[str, Sequence[int]]]) -> Table:
-    """The same rows, sorted into groups: the title of each, and which rows belong to it."""
+def grouped(found: Table, rows: Sequence[Row], groups: Sequence[Group]) -> Table:
+    """The table of these rows, sorted into groups of arms."""
     order: list[int] = []
     titles = {}
-    for title, members in groups:
-        titles[len(order)] = title
-        order += list(members)
-    return replace(table, rows=tuple(table.rows[i] for i in order), titles=titles)
+    for group in groups:
+        titles[len(order)] = group.title
+        order += [i for i, row in enumerate(rows) if row.arm in group.arms]
+    return replace(found, rows=tuple(found.rows[i] for i in order), titles=titles)
 
 
 def results(rows: Sequence[Row]) -> Table:
     """How good each variant is; each metric with its least and greatest seed, the difference with its interval."""
-    columns = [
-        (one.label, one.unit or one.span, _spread(rows, metric, one.scale, one.decimals))
-        for metric, one in METRICS.items()
-        if metric in quality() and all(row.of(metric) is not None for row in rows)
-    ]
-    columns.insert(1, ("Difference to baseline", "points, 95\N{NO-BREAK SPACE}% interval", _differences(rows)))
+    columns: list[tuple[str, str, list[Cell]]] = []
+    for metric, one in METRICS.items():
+        if metric not in quality() or any(row.of(metric) is None for row in rows):
+            continue
+        ends = [(one.scale * row.of(f"{metric}_min"), one.scale * row.of(f"{metric}_max")) for row in rows]
+        places = numbers.decimals(((high - low) / 2 for low, high in ends), one.decimals)
+        values = [numbers.fixed(one.scale * row.of(metric), places) for row in rows]
+        spans = [numbers.span(*own, places) if row.seeds > 1 else "" for row, own in zip(rows, ends, strict=True)]
+        columns.append((one.label, one.unit or one.span, list(map(Cell, values, spans))))
+    known = [(row.difference_low, row.difference_high) for row in rows]
+    pairs = [None if low is None or high is None else (100 * low, 100 * high) for low, high in known]
+    places = numbers.decimals(((own[1] - own[0]) / 2 for own in pairs if own), 2)
+    values = [numbers.signed(None if row.difference is None else 100 * row.difference, places) for row in rows]
+    intervals = [numbers.interval(*own, places) if own else "" for own in pairs]
+    about = "Difference to baseline", "points, 95\N{NO-BREAK SPACE}% interval"
+    columns.insert(1, (*about, list(map(Cell, values, intervals))))
     for key, heading, note in (
         ("disagreement", "Disagreement", "of members, %"),
         ("total_variation", "Variation", "total, of members, %"),
     ):
-        values = [row.of(key) for row in rows]
-        if any(value is not None for value in values):
-            cells = [Cell(numbers.fixed(None if value is None else 100 * value, 2)) for value in values]
-            columns.append((heading, note, cells))
-    return _table(rows, columns)
+        if any(row.of(key) is not None for row in rows):
+            shares = [None if row.of(key) is None else 100 * row.of(key) for row in rows]
+            columns.append((heading, note, [Cell(numbers.fixed(share, 2)) for share in shares]))
+    return _by_row(rows, columns)
 
 
 COSTS: tuple[tuple[str, str, str, Callable[[Any], str]], ...] = (
@@ -86,8 +108,8 @@ COSTS: tuple[tuple[str, str, str, Callable[[Any], str]], ...] = (
     ("members", "Members", "networks", numbers.count),
     ("density", "Density", "weights kept", numbers.plain),
     ("inference_cost", "Inference cost", "members × density", numbers.plain),
-    ("training_flops", "Training", "FLOPs", short),
-    ("inference_flops", "Inference", "FLOPs", short),
+    ("training_flops", "Training", "FLOPs", numbers.short),
+    ("inference_flops", "Inference", "FLOPs", numbers.short),
 )
 
 
@@ -98,59 +120,33 @@ def costs(rows: Sequence[Row]) -> Table:
         for key, heading, note, write in COSTS
         if key == "best_step" or all(row.of(key) is not None for row in rows)
     ]
-    return _table(rows, columns)
+    return _by_row(rows, columns)
+
+
+def _by_row(rows: Sequence[Row], columns: Sequence[tuple[str, str, list[Cell]]]) -> Table:
+    *heads, cells = zip(*columns, strict=True)
+    own = [(label(rows, row), line) for row, line in zip(rows, zip(*cells, strict=True), strict=True)]
+    return table("", list(zip(*heads, strict=True)), own)
 
 
 def parameters(records: Mapping[str, Record]) -> dict[str, dict[str, str]]:
     """The parameters of the baseline, and for each other arm those that differ from it, as `train.steps`: `3000`."""
-    found_in = {
-        name: {
-            "method": record.method,
-            **{key: _plain(value) for key, value in flat(record.parameters) if value != {}},
-            "seeds": ", ".join(str(seed) for seed in record.seeds),
-        }
-        for name, record in records.items()
-    }
-    reference = found_in.pop(BASELINE)
+
+    def plain(value: Any) -> str:
+        if isinstance(value, list | tuple):
+            return ", ".join(map(plain, value))
+        return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+    found = {}
+    for name, record in records.items():
+        own = {key: plain(value) for key, value in flat(record.parameters) if value != {}}
+        found[name] = {"method": record.method, **own, "seeds": plain(record.seeds)}
+    reference = found.pop(BASELINE)
     return {BASELINE: reference} | {
         name: {
-            key: found.get(key, numbers.MISSING)
-            for key in dict.fromkeys((*found, *reference))
-            if found.get(key) != reference.get(key)
+            key: own.get(key, numbers.MISSING)
+            for key in dict.fromkeys((*own, *reference))
+            if own.get(key) != reference.get(key)
         }
-        for name, found in found_in.items()
+        for name, own in found.items()
     }
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(_plain(one) for one in value)
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-
-
-def _table(rows: Sequence[Row], columns: Sequence[tuple[str, str, list[Cell]]]) -> Table:
-    names, notes, cells = zip(*columns, strict=True)
-    lines = zip(rows, zip(*cells, strict=True), strict=True)
-    return Table(("", *names), ("", *notes), tuple((label(rows, row), line) for row, line in lines))
-
-
-def _spread(rows: Sequence[Row], metric: str, scale: int, default: int) -> list[Cell]:
-    ends = [(scale * row.of(f"{metric}_min"), scale * row.of(f"{metric}_max")) for row in rows]
-    places = numbers.decimals(((high - low) / 2 for low, high in ends), default)
-    return [
-        Cell(
-            numbers.fixed(scale * row.of(metric), places),
-            numbers.span(low, high, places) if row.seeds > 1 else "",
-        )
-        for row, (low, high) in zip(rows, ends, strict=True)
-    ]
-
-
-def _differences(rows: Sequence[Row]) -> list[Cell]:
-    ends = [row.interval and (100 * row.interval[0], 100 * row.interval[1]) for row in rows]
-    places = numbers.decimals(((own[1] - own[0]) / 2 for own in ends if own), 2)
-    values = [None if row.difference is None else 100 * row.difference for row in rows]
-    return [
-        Cell(numbers.signed(value, places), numbers.interval(*own, places) if own else "")
-        for value, own in zip(values, ends, strict=True)
-    ]

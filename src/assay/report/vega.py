@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from functools import cache
 from importlib import metadata
@@ -29,6 +28,4 @@ def script() -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("path", type=Path, help="where the script goes")
-    files.write_text(parser.parse_args().path, script())
+    files.write_text(Path(sys.argv[1]), script())

@@ -38,19 +38,16 @@ CHANGED = "The claim was changed after results of its arms were there."
 HARMS = "The arm is worse than its rival: the whole interval lies on the wrong side."
 SEED_ROOM = 2  # seeds may widen the picture of an interval by this factor; what lies farther out stands at its end
 LEAST_RATIO = 1e-9  # smaller ratios have no finite logarithm
-TWICE = math.log(2)  # the unit of ratios that have no bound to be measured by
 
 
 class Standing(NamedTuple):
     """Where a claim's numbers stand on the axis that all claims share, to the right the arm is better.
 
     Attributes:
-        estimate: the difference at the deciding look.
-        low: the low end of the interval that decides.
-        high: its high end.
-        alone: the ends of the 95 % interval of this claim alone; None where there is none.
+        estimate: the difference at the deciding look; `low` and `high` are the ends of the interval that decides.
         edge: beyond it the claim is true.
         matters: the smallest difference that matters.
+        alone: the ends of the 95 % interval of this claim alone; None where there is none.
         seeds: the difference of each common seed.
         zero: no difference, or a ratio of 1.
     """
@@ -58,9 +55,9 @@ class Standing(NamedTuple):
     estimate: float
     low: float
     high: float
-    alone: tuple[float, float] | None
     edge: float
     matters: float
+    alone: tuple[float, ...] | None
     seeds: Sequence[float]
     zero: float = 0.0
 
@@ -95,14 +92,8 @@ class View:
     tested: bool
     glyph: Standing | None
 
-    @property
-    def kind(self) -> str:
-        """Its verdict as the name of a class in a style sheet."""
-        return self.verdict.replace(" ", "-")
 
-
-@dataclass(frozen=True)
-class Topic:
+class Topic(NamedTuple):
     """The claims of one paper, and how many have which verdict: `2 reproduced, 1 undecided`."""
 
     title: str
@@ -112,22 +103,17 @@ class Topic:
 
 
 def topics(claims: Sequence[ClaimRecord], rows: Sequence[Row]) -> list[Topic]:
-    """The claims by paper, in the order in which papers are first named; those without a test here stand last."""
+    """The claims by paper, in the order in which papers are first named; those without a test here stand last.
+
+    The rows of the summary say which arms have one variant only, and so need not name it.
+    """
+    names = {f"{row.arm}/{row.variant}": label(rows, row) for row in rows}
     found = []
     for key in dict.fromkeys(claim.paper for claim in claims):
         own = [claim for claim in claims if claim.paper == key]
         own.sort(key=lambda claim: 0 if tested(claim) else 1 if claim.verdict == "by construction" else 2)
-        found.append(Topic(*paper(key), _counts(own), views(own, rows)))
+        found.append(Topic(*paper(key), _counts(own), [view(claim, names) for claim in own]))
     return found
-
-
-def views(claims: Sequence[ClaimRecord], rows: Sequence[Row]) -> list[View]:
-    """Word the claims; the rows of the summary say which arms have one variant only, and so need not name it.
-
-    Numbers are rounded to two significant digits of the interval's half-width.
-    """
-    names = {f"{row.arm}/{row.variant}": label(rows, row) for row in rows}
-    return [_view(claim, names) for claim in claims]
 
 
 def headline(claims: Sequence[ClaimRecord]) -> str:
@@ -157,7 +143,11 @@ def _counts(claims: Sequence[ClaimRecord]) -> str:
     return "; ".join(", ".join(part) for part in parts if part)
 
 
-def _view(claim: ClaimRecord, names: Mapping[str, str]) -> View:
+def view(claim: ClaimRecord, names: Mapping[str, str]) -> View:
+    """Word a claim; `names` has what variants are called.
+
+    Numbers are rounded to two significant digits of the interval's half-width.
+    """
     ratio, own = claim.asks == "ratio", tested(claim)
     about = lookup(claim.metric)
     scale = 1 if ratio else about.scale
@@ -194,19 +184,22 @@ def _asks(claim: ClaimRecord, names: Mapping[str, str], scale: int, unit: str) -
         return f"The verdict is that of the archived run {claim.archived}"
     if claim.preset:
         return f"`make preset NAME={claim.preset}` would test it"
+
+    def amount(value: float) -> str:
+        return f"{numbers.plain(scale * value)} {unit}".rstrip()
+
     metric = lookup(claim.metric).label
     arm, against = names.get(claim.arm, claim.arm), names.get(claim.against, claim.against)
     if claim.asks == "ratio":
         word, bound = ("at most", claim.at_most) if claim.at_most is not None else ("at least", claim.at_least)
         times = f" times that of {against}" if against else ""
         return f"{metric} of {arm} {word} {numbers.plain(bound or 0)}{times}"
-    margin = f"{numbers.plain(scale * claim.margin)} {unit}".rstrip()
     if claim.asks == "better":
-        condition = "better" if not claim.margin else f"better by more than {margin}"
+        condition = "better" if not claim.margin else f"better by more than {amount(claim.margin)}"
         if claim.matters and claim.matters > claim.margin:
-            condition += f" (from {numbers.plain(scale * claim.matters)} {unit}".rstrip() + " on it matters)"
+            condition += f" (from {amount(claim.matters)} on it matters)"
     else:
-        condition = "not worse" if not claim.margin else f"at most {margin} worse"
+        condition = "not worse" if not claim.margin else f"at most {amount(claim.margin)} worse"
     direction = "" if claim.more_is_better else " (less is better)"
     return f"{metric} of {arm} {condition} than that of {against}{direction}"
 
@@ -215,14 +208,14 @@ def _facts(claim: ClaimRecord, shown: Callable[[float | None], str], alone: str,
     """How the verdict came about: looks, other intervals, where the error comes from."""
     facts = []
     seeds = f"{claim.seeds} seed{'' if claim.seeds == 1 else 's'}"
+    more = claim.all_seeds > claim.seeds
     if claim.verdict in DECIDED:
-        of = f" of {claim.all_seeds}" if claim.all_seeds > claim.seeds else ""
-        facts.append(f"Decided by the first {claim.seeds}{of} seeds." if of else f"Decided by {seeds}.")
+        facts.append(f"Decided by {f'the first {claim.seeds} of {claim.all_seeds} seeds' if more else seeds}.")
     elif claim.looks:
         facts.append(f"Looked at after {' and '.join(str(look.seeds) for look in claim.looks)} seeds.")
     elif claim.seeds:
         facts.append(f"{seeds}: too few for a look.")
-    if claim.all_seeds > claim.seeds and claim.difference_all_seeds is not None:
+    if more and claim.difference_all_seeds is not None:
         facts.append(f"All {claim.all_seeds} seeds: {shown(claim.difference_all_seeds)} {unit}".rstrip() + ".")
     if alone:
         facts.append(f"95 % interval of this claim alone: {alone} {unit}".rstrip() + ".")
@@ -238,11 +231,11 @@ def _forecast(forecast: Forecast) -> str:
     if forecast.test_examples is not None:
         return f"More seeds would not decide it; a test set of {forecast.test_examples:,} examples would, at even odds."
     chance = f"{100 * forecast.probability:.0f} %"
-    if forecast.seeds is None and not forecast.probability:
-        return "It stays undecided: there is no later look."
-    if forecast.seeds is None:
+    if forecast.seeds is not None:
+        return f"{forecast.seeds} seeds would decide it with a probability of {chance}."
+    if forecast.probability:
         return f"Not even the last look is likely to decide it ({chance})."
-    return f"{forecast.seeds} seeds would decide it with a probability of {chance}."
+    return "It stays undecided: there is no later look."
 
 
 def standing(claim: ClaimRecord) -> Standing | None:
@@ -255,7 +248,13 @@ def standing(claim: ClaimRecord) -> Standing | None:
     if claim.interval is None or claim.difference is None or claim.edge is None or claim.matters is None:
         return None
     if claim.asks == "ratio":
-        place = _ratio(claim)
+        bound, sign = (claim.at_least, 1) if claim.at_least is not None else (claim.at_most or 1.0, -1)
+        middle, shift = (1.0, 0.0) if claim.against else (bound, 1.0)
+        unit = abs(math.log(bound)) if claim.against and bound != 1 else math.log(2)
+
+        def place(value: float) -> float:
+            return shift + sign * math.log(max(value, LEAST_RATIO) / middle) / unit
+
         edge, matters = place(claim.edge), place(claim.matters)
     else:  # a `not_worse` without a margin has nothing but the width of its interval to be measured by
         usual = Rule().matters if claim.metric == "accuracy" else (claim.interval[1] - claim.interval[0]) / 2
@@ -267,19 +266,11 @@ def standing(claim: ClaimRecord) -> Standing | None:
             return value / signed + 0.0
 
     low, high = sorted(map(place, claim.interval))
-    estimate = place(claim.difference)
-    if not all(map(math.isfinite, (low, high, estimate, edge, matters))):
+    ends = place(claim.difference), low, high, edge, matters
+    if not all(map(math.isfinite, ends)):
         return None
     alone = claim.interval_alone and tuple(sorted(map(place, claim.interval_alone)))
-    seeds = [value for value in map(place, claim.by_seed) if math.isfinite(value)]
-    return Standing(estimate, low, high, alone, edge, matters, seeds)  # type: ignore[arg-type]
-
-
-def _ratio(claim: ClaimRecord) -> Callable[[float], float]:
-    bound, sign = (claim.at_least, 1) if claim.at_least is not None else (claim.at_most or 1.0, -1)
-    middle, shift = (1.0, 0.0) if claim.against else (bound, 1.0)
-    unit = abs(math.log(bound)) if claim.against and bound != 1 else TWICE
-    return lambda value: shift + sign * math.log(max(value, LEAST_RATIO) / middle) / unit
+    return Standing(*ends, alone, [value for value in map(place, claim.by_seed) if math.isfinite(value)])
 
 
 def _glyph(claim: ClaimRecord) -> Standing | None:
@@ -293,6 +284,6 @@ def _glyph(claim: ClaimRecord) -> Standing | None:
     def place(value: float) -> float:
         return round(min(1.0, max(0.0, (value / reach + 1) / 2)), 4)
 
-    low, high, estimate, edge, matters = map(place, (found.low, found.high, found.estimate, found.edge, found.matters))
-    alone = found.alone and (place(found.alone[0]), place(found.alone[1]))
-    return Standing(estimate, low, high, alone, edge, matters, [place(one) for one in found.seeds], place(0))
+    ends = {key: place(getattr(found, key)) for key in ("estimate", "low", "high", "edge", "matters", "zero")}
+    alone = found.alone and tuple(map(place, found.alone))
+    return found._replace(**ends, alone=alone, seeds=list(map(place, found.seeds)))

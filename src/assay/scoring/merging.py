@@ -36,21 +36,17 @@ def together(parts: Sequence[Any], seeds: Sequence[int], by_point: bool = False)
         }
     if isinstance(first, list | tuple):
         if not by_point and all(len(part) == count for part, count in zip(parts, seeds, strict=True)):
-            return _even([one for part in parts for one in part])
+            rows = [one for part in parts for one in part]
+            if not all(isinstance(row, list) and all(map(_is_number, row)) for row in rows):
+                return rows
+            longest = max(map(len, rows))  # histograms: a block counts up to the last bin that it needed
+            return [[*row, *[0] * (longest - len(row))] for row in rows]
         if len({len(part) for part in parts}) > 1:
             return max(parts, key=len)
         return [together(column, seeds) for column in zip(*parts, strict=True)]
     if all(part == first for part in parts) or not all(map(_is_number, parts)):
         return first
     return sum(part * count for part, count in zip(parts, seeds, strict=True)) / sum(seeds)
-
-
-def _even(rows: list[Any]) -> list[Any]:
-    """Histograms of one length: a block counts up to the last bin that it needed."""
-    if not all(isinstance(row, list) and all(map(_is_number, row)) for row in rows):
-        return rows
-    longest = max(map(len, rows))
-    return [[*row, *[0] * (longest - len(row))] for row in rows]
 
 
 def _pooled(parts: Sequence[Sequence[Sequence[float]]]) -> list[tuple[float, ...]]:

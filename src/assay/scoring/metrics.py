@@ -34,10 +34,10 @@ class Metric:
 
     Attributes:
         label: its name in tables.
-        higher_is_better: the direction in which it improves; None where a claim must state it.
+        higher_is_better: None where a claim must state it.
         basis: what its error is estimated from: seeds and test examples, seeds alone, or nothing, since the number
             follows from params.yaml. None: no claim may be about it.
-        unit: `%` for shares from 0 to 1, which are shown times 100; empty where it has none.
+        unit: `%` for shares from 0 to 1, which are shown times 100.
         span: what a table says in place of a unit.
         per_example: numbers `(seed, example)`, whose mean over examples is the metric of each seed.
         of_confusion: the metric of each seed from counts `(seed, class, class)`, by label, then by prediction.
@@ -89,13 +89,13 @@ def _classes(confusion: Int64[Array, "seed class class"]) -> tuple[Array, Array,
     return right[:, there], confusion.sum(2)[:, there], confusion.sum(1)[:, there]
 
 
-def _balanced_accuracy(confusion: Int64[Array, "seed class class"]) -> Float64[Array, " seed"]:
+def _balanced_accuracy(confusion: Int64[Array, "seed class class"]) -> Array:
     """Mean recall of the classes, as in scikit-learn."""
     right, labelled, _ = _classes(confusion)
     return (right / labelled).mean(1)  # type: ignore[no-any-return]
 
 
-def _macro_f1(confusion: Int64[Array, "seed class class"]) -> Float64[Array, " seed"]:
+def _macro_f1(confusion: Int64[Array, "seed class class"]) -> Array:
     """Mean over classes of F1 = 2 TP / (2 TP + FP + FN), as in scikit-learn; 0 for a class that is never predicted."""
     right, labelled, predicted = _classes(confusion)
     return (2 * right / (labelled + predicted)).mean(1)  # type: ignore[no-any-return]
@@ -176,29 +176,27 @@ def check(claims: Iterable[Claim], rule: Rule) -> None:
     Raises:
         AssayError: there are such claims, a line each, or more claims are tested than `rule.tests`.
     """
-    own = [claim for claim in claims if claim.preset is None]
-    lines = [f"claims.{claim.id}.{line}" for claim in own if (line := _problem(claim))]
-    tested = sum(not is_exact(claim.metric) for claim in own)
+    lines, tested = [], 0
+    for claim in claims:
+        if claim.preset is not None:
+            continue
+        metric, where = str(claim.metric), f"{PARAMS_FILE}: claims.{claim.id}"
+        exact, known = is_exact(metric), METRICS.get(metric)
+        tested += not exact
+        if not metric.startswith(RECORD) and (known is None or known.basis is None):
+            allowed = [*(name for name, one in METRICS.items() if one.basis), f"{RECORD}<key>"]
+            lines.append(f"{where}.metric: got {metric!r}; {suggestion(metric, allowed)}")
+        elif claim.verdict == "better" and claim.matters is None and metric != "accuracy" and not exact:
+            missing = f"give the smallest difference in {metric} that matters (for accuracy, `rule.matters` says it)"
+            lines.append(f"{where}.matters: missing; {missing}")
+        elif claim.verdict != "ratio" and claim.more_is_better is None and lookup(metric).higher_is_better is None:
+            missing = f"say whether more of {metric} is better, true or false"
+            lines.append(f"{where}.more_is_better: missing; {missing}")
     if tested > rule.tests:
-        lines.append(f"rule.tests: {rule.tests} is less than the {tested} claims that are tested; raise it")
+        less = f"{rule.tests} is less than the {tested} claims that are tested; raise it"
+        lines.append(f"{PARAMS_FILE}: rule.tests: {less}")
     if lines:
-        raise AssayError("\n".join(f"{PARAMS_FILE}: {line}" for line in lines))
-
-
-def _problem(claim: Claim) -> str:
-    metric = str(claim.metric)
-    known = METRICS.get(metric)
-    if not metric.startswith(RECORD) and (known is None or known.basis is None):
-        allowed = [name for name, one in METRICS.items() if one.basis]
-        return f"metric: got {metric!r}; {suggestion(metric, [*allowed, f'{RECORD}<key>'])}"
-    if claim.verdict == "better" and claim.matters is None and metric != "accuracy" and not is_exact(metric):
-        return (
-            f"matters: missing; give the smallest difference in {metric} that matters (for accuracy, "
-            "`rule.matters` says it)"
-        )
-    if claim.verdict != "ratio" and claim.more_is_better is None and lookup(metric).higher_is_better is None:
-        return f"more_is_better: missing; say whether more of {metric} is better, true or false"
-    return ""
+        raise AssayError("\n".join(lines))
 
 
 def per_example(metric: str, predictions: Predictions) -> Float64[Array, "seed example"]:
@@ -230,9 +228,8 @@ def reliability(predictions: Predictions) -> list[tuple[int, float, float]]:
     """
     bins = confidence_bins(predictions).ravel()
     counts = np.bincount(bins, minlength=ECE_BINS)
-    sums = (
-        np.bincount(bins, values.ravel().astype(np.float64), ECE_BINS) / np.maximum(counts, 1)
-        for values in (predictions.confidence, predictions.correct)
-    )
-    columns = (counts.tolist(), *(np.round(column, 6).tolist() for column in sums))
+    columns = [counts.tolist()]
+    for values in (predictions.confidence, predictions.correct):
+        sums = np.bincount(bins, values.ravel().astype(np.float64), ECE_BINS)
+        columns.append(np.round(sums / np.maximum(counts, 1), 6).tolist())
     return list(zip(*columns, strict=True))

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from assay.core.errors import AssayError
 from assay.engine.stack import predict
 from assay.models.artifact import point
 from assay.models.combine import combine
-from assay.scoring import members
 from assay.scoring.metrics import by_class
 from assay.scoring.predictions import Predictions
 from assay.scoring.record import MemberRecord, SweepRecord
@@ -19,7 +19,7 @@ from assay.scoring.record import MemberRecord, SweepRecord
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Bool, Float, Int64, UInt8
+    from jaxtyping import Float, Float64, Int64, UInt8
     from torch import Tensor, nn
 
     from assay.models.artifact import Artifact, Combine
@@ -65,7 +65,7 @@ def of_variant(
         artifact: the trained networks.
         variant: which of them.
         network: the plain module, on the images' device; its own weights are never used.
-        images: raw pixels, on the device where the networks run.
+        images: raw pixels.
         labels: class numbers.
         mean: per channel, on the scale of the pixels (0 to 255).
         std: likewise.
@@ -80,13 +80,27 @@ def of_variant(
     shares, sums = [], []
     for chunk, own in zip(images.split(rows), labels.split(rows), strict=True):
         logits = torch.stack([predict(network, one, chunk, mean, std) for one in weights], 1)
-        _refuse_non_finite(logits, artifact, variant)
+        finite = logits.isfinite().flatten(1).all(1)
+        if not finite.all():
+            seed = manifest.seeds[int(finite.logical_not().nonzero()[0, 0])]
+            raise AssayError(
+                f"models/{manifest.arm}: {variant} of seed {seed} puts out NaN or infinity: its training diverged; "
+                "try a smaller learning rate"
+            )
         shares.append(combine(logits.double(), record.combine))
         if record.members > 1:
-            sums.append(members.sums(logits, own, record.combine))
-    about = members.describe(torch.stack(sums).sum(0), record.members, len(labels)) if sums else MemberRecord()
+            sums.append(_member_sums(logits, own, record.combine))
     together = torch.cat(shares, 1)
-    return score(together, labels, record.combine), by_class(_confusion(together, labels)), about
+    classes = together.shape[-1]
+    cells = labels * classes + together.max(-1).indices  # the same maximum as in `score`
+    confusion = torch.stack([torch.bincount(own, minlength=classes**2) for own in cells]).view(-1, classes, classes)
+    about = MemberRecord()
+    if sums:
+        means = torch.stack(sums).sum(0) / len(labels)
+        disagree, vary, *right = [[round(mean, 6) for mean in row] for row in means.tolist()]
+        sizes = ensemble_sizes(record.members)
+        about = MemberRecord(disagreement=disagree, total_variation=vary, ensemble_sizes=sizes, ensemble_accuracy=right)
+    return score(together, labels, record.combine), by_class(_numpy(confusion, torch.int64)), about
 
 
 def of_sweep(
@@ -131,8 +145,8 @@ def of_sweep(
 
 def _measured(
     probabilities: Float[Tensor, "seed example class"], labels: Int64[Tensor, " example"], how: Combine
-) -> tuple[Bool[Tensor, "seed example"], Float[Tensor, "seed example"], Float[Tensor, "seed example"]]:
-    """Whether each answer is right, the probability of the label, and the loss in nats."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Whether each answer is right, the probability of the label, and the loss in nats; each (seed, example)."""
     of_label = probabilities.gather(-1, labels.expand(len(probabilities), -1)[..., None])[..., 0]
     return probabilities.max(-1).indices == labels, of_label, -of_label.clamp(FLOOR[how], 1.0).log()
 
@@ -143,24 +157,44 @@ def _means(probabilities: Float[Tensor, "seed example class"], labels: Int64[Ten
     return [[round(value, 6) for value in each.double().mean(-1).tolist()] for each in (correct, losses)]
 
 
-def _confusion(probabilities: Float[Tensor, "seed example class"], labels: Int64[Tensor, " example"]) -> Array:
-    """How many examples of each label are put into each class, as `(seed, class, class)`."""
-    classes = probabilities.shape[-1]
-    cells = labels * classes + probabilities.max(-1).indices  # the same maximum as in `score`
-    counts = torch.stack([torch.bincount(own, minlength=classes**2) for own in cells])
-    return _numpy(counts.view(-1, classes, classes), torch.int64)
-
-
-def _refuse_non_finite(logits: Float[Tensor, "seed member example class"], artifact: Artifact, variant: str) -> None:
-    finite = logits.isfinite().flatten(1).all(1)
-    if not finite.all():
-        manifest = artifact.manifest
-        seed = manifest.seeds[int(finite.logical_not().nonzero()[0, 0])]
-        raise AssayError(
-            f"models/{manifest.arm}: {variant} of seed {seed} puts out NaN or infinity: its training diverged; "
-            "try a smaller learning rate"
-        )
-
-
 def _numpy(tensor: Tensor, dtype: torch.dtype) -> Array:
     return np.ascontiguousarray(tensor.to(dtype).cpu().numpy())
+
+
+def _member_sums(
+    logits: Float[Tensor, "seed member example class"], labels: Int64[Tensor, " example"], how: Combine
+) -> Float64[Tensor, "kind seed"]:
+    """Sums over examples: disagreement, total variation, and for each of `ensemble_sizes` how many are right."""
+    probabilities = logits.double().softmax(-1)
+    votes = F.one_hot(logits.argmax(-1), logits.shape[-1])
+    adding = {"mean_probability": probabilities, "mean_logit": logits.double(), "majority_vote": votes}
+    together = adding[how].cumsum(1)
+    first = [together[:, size - 1].argmax(-1) == labels for size in ensemble_sizes(logits.shape[1])]
+    kinds = [disagreement(votes.sum(1)), total_variation(probabilities), *first]
+    return torch.stack([kind.double().sum(-1) for kind in kinds])
+
+
+def ensemble_sizes(members: int) -> list[int]:
+    """The numbers of members at which ensembles are measured: all up to 8, then powers of 2, and the last."""
+    return sorted({count for count in range(1, members + 1) if count <= 8 or count.bit_count() == 1} | {members})
+
+
+def disagreement(votes: Int64[Tensor, "seed example class"]) -> Float64[Tensor, "seed example"]:
+    """The share of pairs of members that label an example differently, from the votes that each class got.
+
+    It is the disagreement of Kuncheva and Whitaker (2003). There must be two members or more.
+    """
+    members = votes[0, 0].sum()
+    return 1 - (votes * (votes - 1)).sum(-1).double() / (members * (members - 1))
+
+
+def total_variation(probabilities: Float64[Tensor, "seed member example class"]) -> Float64[Tensor, "seed example"]:
+    """The total-variation distance between two members' predictions, averaged over all pairs of two or more members.
+
+    It is half the sum over classes of |p_i - p_j|, from 0 to 1. In sorted order the k-th of M numbers (from 0) is the
+    larger one in k of its pairs and the smaller one in M - 1 - k, which gives the sum over pairs without visiting them.
+    """
+    members = probabilities.shape[1]
+    ranked = probabilities.sort(1).values
+    factors = 2 * torch.arange(members, dtype=ranked.dtype, device=ranked.device) - (members - 1)
+    return torch.einsum("m,smnc->sn", factors, ranked) / (members * (members - 1))

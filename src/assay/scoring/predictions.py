@@ -59,16 +59,10 @@ def write(path: Path, predictions: Mapping[str, Predictions]) -> str:
 
 
 def read(path: Path, variants: Sequence[str], digest: str, where: Path) -> dict[str, Predictions]:
-    """Read the predictions of these variants.
-
-    Args:
-        path: the file.
-        variants: their names.
-        digest: the SHA-256 that the file should have; empty where the record is of an older version.
-        where: the record that holds the digest, for the message.
+    """Read the predictions of these variants; `digest` is the SHA-256 that the record at `where` has of the file.
 
     Raises:
-        AssayError: the file is missing, or does not have the digest.
+        AssayError: the file is missing, the record is of an older version and has no digest, or another one.
     """
     if not path.is_file():
         raise AssayError(f"{path}: not found; `dvc repro` writes it, `dvc pull` fetches it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,17 +34,12 @@ ALIKE = ("arm", "method", "model", "parameters", "data", "data_digest", "class_c
 FORWARD_AND_BACKWARD = 3  # passes: a backward pass is two matrix products a layer, a forward pass one
 
 
-class MemberRecord(BaseModel):
+class MemberRecord(BaseModel, frozen=True):
     """The members of a variant; all empty where there is one.
 
-    Attributes:
-        disagreement: for each seed, the share of examples that two members label differently, averaged over pairs.
-        total_variation: likewise, the distance between two members' predictions.
-        ensemble_sizes: numbers of members, from 1 up to all of them.
-        ensemble_accuracy: for each of these numbers, the accuracy of so many of the first members, one number a seed.
+    For each seed, the share of examples that two members label differently and the distance between their predictions,
+    averaged over pairs; for each of some numbers of the first members, the accuracy of each seed.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     disagreement: list[float] = []
     total_variation: list[float] = []
@@ -52,18 +47,15 @@ class MemberRecord(BaseModel):
     ensemble_accuracy: list[list[float]] = []
 
 
-class SweepRecord(BaseModel):
-    """Along a path of networks: for each point, or size of an ensemble, one number a seed.
+class SweepRecord(BaseModel, frozen=True):
+    """Along a path of networks: for each point, or size of an ensemble, one number a seed; NLL in nats.
 
     Attributes:
         axis: what changes along it, such as `alpha`.
         at: where on the axis each point is.
-        nll: in nats.
         ensemble_sizes: numbers of points, evenly spaced from the first to the last (1: the middle), whose
             probabilities (or, where the arm says so, logits) are averaged.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     axis: str
     at: list[float]
@@ -74,22 +66,18 @@ class SweepRecord(BaseModel):
     ensemble_nll: list[list[float]] = []
 
 
-class VariantRecord(MemberRecord):
+class VariantRecord(MemberRecord, frozen=True, extra="allow"):
     """One variant: what it costs and, in lists with one number a seed, how good it is.
 
     A metric of the table `METRICS` without a field here is an extra key.
 
     Attributes:
-        accuracy: on the test set, as are the other metrics of the table.
         members: M, the networks whose predictions are combined; these and the costs are as in the manifest.
         best_step: the step of the least validation loss; empty where nothing was validated.
         best_step_accuracy: on the test set at that step: the retroactive early stop; empty where it was not watched.
-        validation_accuracy: at the end of training; empty where there is no validation set.
-        validation_loss: likewise; nats.
+        validation_accuracy: at the end of training, as the loss in nats; empty where there is no validation set.
         reliability: for each bin of confidence, all seeds together: examples, mean confidence, share that is right.
     """
-
-    model_config = ConfigDict(frozen=True, extra="allow")
 
     balanced_accuracy: list[float]
     macro_f1: list[float]
@@ -112,13 +100,10 @@ class VariantRecord(MemberRecord):
 
 
 class Costs(NamedTuple):
-    """What a variant costs. A pruned weight counts as saved.
+    """What training one seed of a variant costs, and one prediction. A pruned weight counts as saved.
 
-    Attributes:
-        training_cost: of one seed, in passes of one example through one whole network.
-        training_flops: of one seed, in operations that PyTorch counts in the arm's network; None where not known.
-        inference_cost: of one prediction, in passes: members times density.
-        inference_flops: of one prediction; None where not known.
+    A cost is in passes of one example through one whole network, of a prediction members times density. FLOPs are
+    those that PyTorch counts in the arm's network; None where not known.
     """
 
     training_cost: float
@@ -157,19 +142,16 @@ class Record(InList, parsing.Digested):
 
     @property
     def majority_share(self) -> float:
-        """The share of the test set that is of its most frequent class: the accuracy of always answering that class."""
+        """The share of the test set that is of its most frequent class."""
         return max(self.class_counts.values()) / self.test_examples
 
     def costs(self, variant: VariantRecord) -> Costs:
         """What training one seed of a variant cost, and what one prediction costs."""
         samples, scored, inference = variant.train_samples, variant.forward_samples, variant.members * variant.density
         forward, both = self.model.flops_per_sample, self.model.flops_per_train_sample
-        return Costs(
-            training_cost=FORWARD_AND_BACKWARD * samples + scored,
-            training_flops=None if forward is None or both is None else samples * both + scored * forward,
-            inference_cost=inference,
-            inference_flops=None if forward is None else inference * forward,
-        )
+        operations = None if forward is None or both is None else samples * both + scored * forward
+        each = None if forward is None else inference * forward
+        return Costs(FORWARD_AND_BACKWARD * samples + scored, operations, inference, each)
 
 
 @dataclass(frozen=True)
@@ -193,7 +175,7 @@ def make(
         manifest: of the trained networks.
         data: the data set's name.
         class_counts: test examples of each class, by its name.
-        found: for every variant of the manifest, its predictions, its metrics by class, and how its members differ.
+        found: of every variant, its predictions, its metrics by class, and how its members differ.
         sweeps: the paths of the manifest, evaluated.
     """
     variants = {}
@@ -220,8 +202,8 @@ def make(
 def shown(record: Record) -> dict[str, float]:
     """What DVC shows of an arm: the metrics of its first variant, means over seeds, and its training cost in passes."""
     first = next(iter(record.variants.values()))
-    means = {f"test_{name}": fmean(getattr(first, name)) for name, about in METRICS.items() if about.shown}
-    found = {**means, "training_cost": record.costs(first).training_cost}
+    found = {f"test_{name}": fmean(getattr(first, name)) for name, about in METRICS.items() if about.shown}
+    found["training_cost"] = record.costs(first).training_cost
     return {name: round(value, DECIMALS) for name, value in found.items()}
 
 
@@ -246,11 +228,7 @@ def read_record(root: Path, name: str) -> Record:
 
 
 def read(root: Path, name: str) -> Evaluation:
-    """Read a record, as `read_record`, with its predictions.
-
-    Raises:
-        AssayError: a file is missing or not what it should be.
-    """
+    """Read a record, as `read_record`, with its predictions; errors as there."""
     record, where = read_record(root, name), root / RECORDS / f"{name}.json"
     path = root / PREDICTIONS / f"{name}.safetensors"
     return Evaluation(record, predictions.read(path, list(record.variants), record.predictions_sha256, where))
@@ -260,11 +238,11 @@ def read_all(root: Path, arms: Iterable[str]) -> dict[str, Evaluation]:
     """Read the baseline and these arms or pruning rounds, in this order, each with all its blocks.
 
     Raises:
-        AssayError: a file is missing or damaged, two arms were evaluated on different data, or a block does not belong
-            to its arm.
+        AssayError: a file is missing or damaged, two arms were evaluated on different data, or a block was trained or
+            evaluated otherwise than the first seeds of its arm.
     """
     blocks = read_blocks(root / SEEDS_FILE)
-    evaluations = {name: joined([read(root, one) for one in (name, *blocks.of(name))]) for name in (BASELINE, *arms)}
+    evaluations = {name: _joined([read(root, one) for one in (name, *blocks.of(name))]) for name in (BASELINE, *arms)}
     digest = evaluations[BASELINE].record.data_digest
     for name, one in evaluations.items():
         if one.record.data_digest != digest:
@@ -275,16 +253,11 @@ def read_all(root: Path, arms: Iterable[str]) -> dict[str, Evaluation]:
     return evaluations
 
 
-def joined(parts: Sequence[Evaluation]) -> Evaluation:
-    """The evaluation of an arm with all its seeds, from those of its first seeds and of its blocks.
-
-    Raises:
-        AssayError: a block was trained or evaluated otherwise than the first seeds.
-    """
+def _joined(parts: Sequence[Evaluation]) -> Evaluation:
+    """The evaluation of an arm with all its seeds, from those of its first seeds and of its blocks."""
     first, records = parts[0].record, [part.record for part in parts]
     for one in records:
-        differs = [field for field in ALIKE if getattr(one, field) != getattr(first, field)]
-        if differs:
+        if differs := [field for field in ALIKE if getattr(one, field) != getattr(first, field)]:
             where = RECORDS / f"{block_name(one.arm, one.block)}.json"
             raise AssayError(f"{where}: its {differs[0]} is not that of {first.arm}; run `dvc repro`")
     if len(parts) == 1:
@@ -294,4 +267,4 @@ def joined(parts: Sequence[Evaluation]) -> Evaluation:
     merged = merging.together(dumps, [len(one.seeds) for one in records])
     for name, own in merged["variants"].items():
         own["reliability"] = reliability(answers[name])  # the bins of the records are rounded
-    return replace(parts[0], record=Record.model_validate(first.model_dump() | merged), predictions=answers)
+    return Evaluation(Record.model_validate(first.model_dump() | merged), answers)

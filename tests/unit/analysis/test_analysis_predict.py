@@ -13,7 +13,7 @@ from assay.core.errors import AssayError
 from assay.models.artifact import Artifact, Combine, Manifest, ModelRecord, Variant
 from assay.models.combine import combine
 from assay.scoring import metrics, predict
-from assay.scoring.members import disagreement
+from assay.scoring.predict import disagreement
 from assay.scoring.record import MemberRecord
 
 SEEDS, EXAMPLES, CLASSES, PIXELS = 2, 40, 4, 9

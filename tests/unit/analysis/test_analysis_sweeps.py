@@ -14,7 +14,7 @@ from assay.core.errors import AssayError
 from assay.data.sets.augment import normalise
 from assay.engine.checkpoint import Scratch
 from assay.models import artifact
-from assay.scoring import members, predict
+from assay.scoring import predict
 from tests.conftest import make_data
 
 CNN = Model(name="vgg", widths=[[4], [4]], batch_norm=True)
@@ -103,13 +103,13 @@ def test_a_variant_s_members_differ_by_total_variation_and_add_up(trained, data,
 
 def test_total_variation_is_from_zero_to_one():
     same = torch.full((1, 4, 2, 5), 0.2, dtype=torch.float64)
-    torch.testing.assert_close(members.total_variation(same), torch.zeros(1, 2, dtype=torch.float64))
+    torch.testing.assert_close(predict.total_variation(same), torch.zeros(1, 2, dtype=torch.float64))
     apart = torch.eye(3, dtype=torch.float64).view(1, 3, 1, 3)
-    torch.testing.assert_close(members.total_variation(apart), torch.ones(1, 1, dtype=torch.float64))
+    torch.testing.assert_close(predict.total_variation(apart), torch.ones(1, 1, dtype=torch.float64))
 
 
 def test_many_members_are_measured_at_few_sizes():
-    assert members.ensemble_sizes(33) == [1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 33]
+    assert predict.ensemble_sizes(33) == [1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 33]
 
 
 NAMED = {"no networks": "'line'", "shape": r"line\.buffers/", "rows": "'line'", "unknown": "variant is not in"}

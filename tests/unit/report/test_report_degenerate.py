@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from report_site import CLAIMS, SPARSITY, TRAJECTORY, Site, amend, every_kind, variants_of
 
 from assay.analysis import claims, curves, equal_loss
-from assay.report import figures, numbers, plots, readme, report, summary
+from assay.report import figures, numbers, readme, report, summary
 from assay.report.charts import Axis
-from assay.report.figure import Figure, span_cell
+from assay.report.figure import Figure
 from assay.report.lines import Series, lines, spread
+from assay.report.tables import span_cell
 from assay.scoring.predictions import Predictions
 from assay.tracking.comparison import note
 from stages import compare
@@ -221,7 +222,7 @@ def test_numbers_that_are_not_finite_are_in_no_chart(site, bad):
     trained = curves.read_all(site.root, evaluations)
     content = replace(content, evaluations=evaluations, rows=summary.rows(evaluations), curves=trained)
     report.write(site.root, content)
-    plots.write(site.root, content.rows, trained)
+    summary.write_plots(site.root, content.rows, trained)
     page = written(site.root)
     assert "3 points are not a finite number" in page  # one of the line, and both of the baseline beside it
     for path in (site.root / "metrics/plots").glob("*.csv"):

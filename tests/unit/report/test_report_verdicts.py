@@ -28,7 +28,7 @@ def record(verdict: str = "reproduced", **changes) -> ClaimRecord:
 
 
 def view(one: ClaimRecord) -> verdicts.View:
-    return verdicts.views([one], [])[0]
+    return verdicts.view(one, {})
 
 
 @pytest.mark.parametrize(

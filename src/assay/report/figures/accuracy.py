@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.core.config import BASELINE
 from assay.report import numbers
-from assay.report.charts import GROUND, INK, LIGHT, Axis, finished
+from assay.report.charts import GROUND, INK, LIGHT, Axis, Spec, finished
 from assay.report.content import groups
 from assay.report.figure import Figure
 from assay.report.tables import label
@@ -15,11 +15,11 @@ from assay.report.tables import label
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from assay.report.charts import Spec
     from assay.report.content import Content
     from assay.report.summary import Row
 
 ORDER = 2
+PLACES = ("seed", "value", "low", "high")
 
 
 def figure(content: Content) -> Figure | None:
@@ -29,24 +29,18 @@ def figure(content: Content) -> Figure | None:
         rows = [row for row in content.rows if row.arm in group.arms and row.difference is not None]
         if rows and group.arms != [BASELINE]:
             charts.append(_chart(content, group.title, rows))
-    if not charts:
-        return None
-    return Figure(
-        "differences",
-        "Accuracy against the baseline",
+    about = (
         "A small dot is a seed against the same seed of the baseline, the large one their mean, the bar its "
         "95 % interval, each on its own. Charts have scales of their own. Arms with noisy labels are compared with the "
-        "clean baseline too.",
-        charts,
-        {},
+        "clean baseline too."
     )
+    return Figure("differences", "Accuracy against the baseline", about, charts, {}) if charts else None
 
 
 def _chart(content: Content, title: str, rows: Sequence[Row]) -> Spec:
     import altair as alt
 
-    baseline = content.record(BASELINE)
-    reference = dict(zip(baseline.seeds, next(iter(baseline.variants.values())).accuracy, strict=True))
+    reference = dict(zip(content.record(BASELINE).seeds, content.baseline().accuracy, strict=True))
     points: list[Spec] = []
     for row in rows:
         name = label(content.rows, row)
@@ -55,14 +49,12 @@ def _chart(content: Content, title: str, rows: Sequence[Row]) -> Spec:
         ends = {"value": row.difference, "low": row.difference_low, "high": row.difference_high}
         known = {key: value for key, value in ends.items() if value is not None and math.isfinite(value)}
         interval = f" {numbers.interval(100 * known['low'], 100 * known['high'], 2)}" if len(known) == 3 else ""
-        tip = f"{name}: {numbers.signed(100 * (row.difference or 0), 2)}{interval}"
-        points.append({"name": name, "tip": tip, **known})
-    places = ("seed", "value", "low", "high")
-    values = [100 * point[key] for point in points for key in places if key in point]
+        told = f"{name}: {numbers.signed(100 * (row.difference or 0), 2)}{interval}"
+        points.append({"name": name, "tip": told, **known})
+    values = [100 * point[key] for point in points for key in PLACES if key in point]
     scale = Axis("difference to the baseline, points").scale([0.0, *values])
     for point in points:
-        point |= {key: scale.place(100 * point[key]) for key in places if key in point}
-
+        point |= {key: scale.place(100 * point[key]) for key in PLACES if key in point}
     names = alt.Scale(domain=[label(content.rows, row) for row in rows])
     y = alt.Y("name", type="nominal", title=None, scale=names, axis=alt.Axis(labelColor=INK, labelLimit=190))
 
@@ -72,11 +64,11 @@ def _chart(content: Content, title: str, rows: Sequence[Row]) -> Spec:
     def of(field: str) -> Any:
         return alt.Chart().transform_filter(f"isValid(datum.{field})").encode(x(field), y)
 
-    mean = of("value").mark_circle(color=LIGHT[1], size=60, opacity=1, stroke=GROUND, strokeWidth=1)
+    tip = {"tooltip": alt.Tooltip("tip:N")}
     layers = [
         alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color=LIGHT[0], strokeWidth=2).encode(x("zero")),
-        of("low").mark_rule(color=LIGHT[1], strokeWidth=2).encode(x2=alt.X2("high"), tooltip=alt.Tooltip("tip:N")),
+        of("low").mark_rule(color=LIGHT[1], strokeWidth=2).encode(x2=alt.X2("high"), **tip),
         of("seed").mark_circle(color=LIGHT[0], size=13, opacity=1),
-        mean.encode(tooltip=alt.Tooltip("tip:N")),
+        of("value").mark_circle(color=LIGHT[1], size=60, opacity=1, stroke=GROUND, strokeWidth=1).encode(**tip),
     ]
     return finished(layers, points, None, title=title, width=250, height=22 * len(rows))

@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING
 
 from assay.core.config import BASELINE
 from assay.report import numbers
-from assay.report.charts import Axis
+from assay.report.charts import Axis, Spec
 from assay.report.content import groups
-from assay.report.figure import Figure, table
+from assay.report.figure import Figure
 from assay.report.lines import Series, lines
-from assay.report.tables import Cell, label
+from assay.report.tables import Cell, Table, label, table
 from assay.scoring.metrics import ECE_BINS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from assay.report.charts import Spec
     from assay.report.content import Content
     from assay.report.summary import Row
-    from assay.report.tables import Table
 
 ORDER = 3
 FEWEST = 30  # examples in a bin: below, its share says little
@@ -41,18 +39,13 @@ def figure(content: Content) -> Figure | None:
                 charts.append(_chart(content, group.title, shown))
             else:
                 undrawn.append(group.title)
-    if not tables:
-        return None
     left_out = f" So there is no chart of: {', '.join(undrawn)}." if undrawn else ""
-    return Figure(
-        "calibration",
-        "Calibration",
+    about = (
         f"Predictions fall into {ECE_BINS} equal bins of confidence, all seeds together; on the dashed line a network "
         "is right as often as it says. Below it, it is too sure. Bins with fewer than "
-        f"{FEWEST} examples are left out of the charts.{left_out}",
-        charts,
-        tables,
+        f"{FEWEST} examples are left out of the charts.{left_out}"
     )
+    return Figure("calibration", "Calibration", about, charts, tables) if tables else None
 
 
 def thinned(rows: Sequence[Row], most: int) -> list[Row]:
@@ -83,11 +76,10 @@ def _chart(content: Content, title: str, rows: Sequence[Row]) -> Spec:
 
 
 def _table(content: Content, rows: Sequence[Row]) -> Table:
-    bins = {label(content.rows, row): content.variant(row).reliability for row in rows}
     found = []
     for k in range(ECE_BINS):
-        own = [one[k] for one in bins.values()]
+        own = [content.variant(row).reliability[k] for row in rows]
         if any(count for count, _, _ in own):
             cells = [Cell(numbers.fixed(100 * right, 1), f"{count:,}") if count else "" for count, _, right in own]
-            found.append((f"{100 * k // ECE_BINS}\N{EN DASH}{100 * (k + 1) // ECE_BINS} %", cells))
-    return table("Confidence", [(name, "% right (examples)") for name in bins], found)
+            found.append((f"{100 * k // ECE_BINS}{numbers.DASH}{100 * (k + 1) // ECE_BINS} %", cells))
+    return table("Confidence", [(label(content.rows, row), "% right (examples)") for row in rows], found)

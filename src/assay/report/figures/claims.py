@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from assay.report import charts, numbers, verdicts
-from assay.report.charts import finished, legend, picked
+from assay.report.charts import Spec, finished, legend, named, picked
 from assay.report.content import paper
 from assay.report.figure import Figure
-from assay.report.verdicts import standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from assay.analysis.claims import ClaimRecord
-    from assay.report.charts import Spec
     from assay.report.content import Content
 
 ORDER = 0
@@ -35,14 +33,14 @@ def figure(content: Content) -> Figure | None:
         "difference that matters; ratios by the logarithm of their bound. Shaded: the claim is true. Dashed: what "
         "matters. A refuted bar ends before the dashed line (in a claim of no loss, before the shade), a negligible "
         f"one lies in the shade and ends before the dashed line. An arrow: farther than {REACH}.",
-        [picture(found)],
+        [_picture(found)],
         {},
         columns=1,
-        narrow=[picture(found, narrow=True)],
+        narrow=[_picture(found, narrow=True)],
     )
 
 
-def picture(claims: Sequence[ClaimRecord], narrow: bool = False) -> Spec:
+def _picture(claims: Sequence[ClaimRecord], narrow: bool = False) -> Spec:
     """The claims by paper: a line each, or on a narrow screen two, the name above its bar."""
     import altair as alt
 
@@ -55,45 +53,40 @@ def picture(claims: Sequence[ClaimRecord], narrow: bool = False) -> Spec:
             rows.append(_line(claim, y, y - narrow))
         y += 1
     left = 0 if narrow else 10 + charts.CHARACTER * max(len(row.get("text", "")) for row in rows)
-    shapes = {name: look for name, look in LOOKS.items() if any(claim.verdict == name for claim in claims)}
-    key = legend(list(shapes), offset=26)
+    looks = {name: look for name, look in LOOKS.items() if any(claim.verdict == name for claim in claims)}
+    key = legend(list(looks), offset=26)
+    domain = alt.Scale(domain=[-REACH, REACH], nice=False)
+    down = alt.Scale(domain=[-0.5, y - 0.5], reverse=True, nice=False)
+    ticks = alt.Axis(values=list(range(-REACH, REACH + 1)), gridColor=charts.RULE, format="d")
+    colours = named(alt.Color, looks, [charts.LIGHT[colour] for colour, _ in looks.values()], key)
+    shape = named(alt.Shape, looks, [charts.SHAPES[shape] for _, shape in looks.values()], key)
+    coloured = {"color": colours, "opacity": picked(1, key)}
+    tip = alt.Tooltip("tip:N")
 
-    def x(channel: Any, value: Any) -> Any:
-        axis = alt.Axis(values=list(range(-REACH, REACH + 1)), gridColor=charts.RULE, format="d")
+    def x(field: str) -> Any:
         title = "gain in the claim's direction ÷ what matters"
-        return channel(
-            value, type="quantitative", title=title, axis=axis, scale=alt.Scale(domain=[-REACH, REACH], nice=False)
-        )
+        return alt.X(field, type="quantitative", title=title, axis=ticks, scale=domain)
 
     def at(field: str) -> Any:
-        scale = alt.Scale(domain=[-0.5, y - 0.5], reverse=True, nice=False)
-        return alt.Y(field, type="quantitative", scale=scale, axis=None)
+        return alt.Y(field, type="quantitative", scale=down, axis=None)
 
     def of(test: str) -> Any:
         return alt.Chart().transform_filter(test)
 
-    def named(channel: Any, values: Sequence[str]) -> Any:
-        scale = alt.Scale(domain=list(shapes), range=list(values))
-        return channel("name", type="nominal", title=None, scale=scale, legend=key)
-
-    coloured = {
-        "color": named(alt.Color, [charts.LIGHT[colour] for colour, _ in shapes.values()]),
-        "opacity": picked(1, key),
-    }
     shade = of("isValid(datum.low)").mark_rect(color=charts.LIGHT[1], opacity=0.18)
     bars = of("isValid(datum.low)").mark_rule(strokeWidth=2)
     layers = [
-        shade.encode(x(alt.X, "edge"), at("top"), x2=alt.X2Datum(REACH), y2=alt.Y2("end")),
-        bars.encode(x(alt.X, "low"), at("y"), x2=alt.X2("high"), tooltip=alt.Tooltip("tip:N"), **coloured),
+        shade.encode(x("edge"), at("top"), x2=alt.X2Datum(REACH), y2=alt.Y2("end")),
+        bars.encode(x("low"), at("y"), x2=alt.X2("high"), tooltip=tip, **coloured),
     ]
     for value, dash, text, align in ((0, [1, 0], "no difference", "right"), (1, [5, 4], "what matters", "left")):
-        here = alt.Chart(alt.Data(values=[{"x": value}])).encode(x(alt.X, "x"))
+        here = alt.Chart(alt.Data(values=[{"x": value}])).encode(x("x"))
         words = here.mark_text(text=text, align=align, dx=2 - 5 * (value == 0), color=charts.MUTED, fontSize=12)
         layers += [here.mark_rule(color=charts.LIGHT[0], strokeDash=dash), words.encode(alt.YValue(-7))]
-    for end, shape, dx in ((-REACH, "triangle-left", -3), (REACH, "triangle-right", 3)):
+    for end, arrow, dx in ((-REACH, "triangle-left", -3), (REACH, "triangle-right", 3)):
         far = of(f"datum.low == {end} || datum.high == {end}")
-        tip = far.mark_point(shape=shape, filled=True, size=60, xOffset=dx)
-        layers.append(tip.encode(at("y"), alt.XValue(0 if end < 0 else "width"), **coloured))
+        far = far.mark_point(shape=arrow, filled=True, size=60, xOffset=dx)
+        layers.append(far.encode(at("y"), alt.XValue(0 if end < 0 else "width"), **coloured))
     bare = of("datum.name && !isValid(datum.low)").mark_text(text="no interval", color=charts.MUTED, fontSize=12)
     layers.append(bare.encode(at("y"), alt.XDatum(0)))
     for field, edge, (align, dx), ink in (
@@ -102,13 +95,11 @@ def picture(claims: Sequence[ClaimRecord], narrow: bool = False) -> Spec:
     ):
         words = of(f"datum.{field}").mark_text(align=align, dx=dx, **charts.HALO)
         layers.append(words.encode(at("words"), alt.XValue(edge), text=alt.Text(f"{field}:N"), **ink))
-    heads = of("datum.head").mark_text(
-        align="left", color=charts.INK, fontWeight="bold", **(charts.HALO | {"fontSize": 13})
-    )
+    bold = charts.HALO | {"align": "left", "color": charts.INK, "fontWeight": "bold", "fontSize": 13}
+    heads = of("datum.head").mark_text(**bold)
     layers.append(heads.encode(at("y"), alt.XValue(-left), text=alt.Text("head:N")))
     marks = of("isValid(datum.estimate)").mark_point(filled=True, size=60, stroke=charts.GROUND, strokeWidth=1)
-    shaped = named(alt.Shape, [charts.SHAPES[shape] for _, shape in shapes.values()])
-    layers.append(marks.encode(x(alt.X, "estimate"), at("y"), shape=shaped, tooltip=alt.Tooltip("tip:N"), **coloured))
+    layers.append(marks.encode(x("estimate"), at("y"), shape=shape, tooltip=tip, **coloured))
     title = f"{len(claims)} tested" if narrow else verdicts.headline(claims)
     return finished(layers, rows, key, title=title, width=300 if narrow else 650 - left, height=ROW * y)
 
@@ -118,13 +109,11 @@ def _line(claim: ClaimRecord, y: int, words: int) -> Spec:
     text = claim.id if len(claim.id) <= MOST_CHARACTERS else f"{claim.id[: MOST_CHARACTERS - 1]}…"
     told = f"{verdicts.MARKS[claim.verdict]} {claim.verdict}"
     line: Spec = {"name": claim.verdict, "y": y, "words": words, "text": text, "told": told}
-    at = standing(claim)
+    at = verdicts.standing(claim)
     if at is None:
         return line
     ends = {"low": at.low, "high": at.high, "edge": at.edge}
     line |= {key: min(REACH, max(-REACH, value)) for key, value in ends.items()}
     line |= {"top": y - 0.42, "end": y + 0.42} | ({"estimate": at.estimate} if abs(at.estimate) <= REACH else {})
-    interval = numbers.interval(at.low, at.high, 1)
-    return line | {
-        "tip": f"{claim.id}, {claim.verdict}: {numbers.signed(at.estimate, 1)} {interval} times what matters"
-    }
+    shown = f"{numbers.signed(at.estimate, 1)} {numbers.interval(at.low, at.high, 1)}"
+    return line | {"tip": f"{claim.id}, {claim.verdict}: {shown} times what matters"}

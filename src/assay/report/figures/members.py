@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assay.core.config import BASELINE
+from assay.report import numbers
 from assay.report.charts import Axis
-from assay.report.figure import Figure, span_cell, table
-from assay.report.lines import lines, spread
-from assay.report.numbers import short
-from assay.report.tables import label
+from assay.report.figure import Figure
+from assay.report.lines import Series, lines, spread
+from assay.report.tables import label, span_cell, table
 
 if TYPE_CHECKING:
     from assay.report.content import Content
-    from assay.report.lines import Series
     from assay.report.summary import Row
 
 ORDER = 7
@@ -32,18 +31,14 @@ def figure(content: Content) -> Figure | None:
         for arm, rows in arms.items():
             if max(row.members for row in rows) < 2 and arm != BASELINE:
                 continue
-            ordered = sorted(rows, key=lambda row: row.members)
-            values = [content.variant(row).accuracy for row in ordered]
-            at = [row.members for row in ordered]
+            rows.sort(key=lambda row: row.members)
+            values = [content.variant(row).accuracy for row in rows]
             colour = 0 if arm == BASELINE else 1 + sum(one.colour > 0 for one in series) % 7
+            at = [row.members for row in rows]
             series.append(spread(arm, at, values, " %", 100, where="members", colour=colour, marks=True))
-            cells += [
-                (
-                    label(content.rows, row),
-                    [str(row.members), span_cell(own, 100), short(row.training_cost or 0)],
-                )
-                for row, own in zip(ordered, values, strict=True)
-            ]
+            for row, own in zip(rows, values, strict=True):
+                cost = numbers.short(row.training_cost or 0)
+                cells.append((label(content.rows, row), [str(row.members), span_cell(own, 100), cost]))
         for arm in arms:
             for name, sweep in content.record(arm).sweeps.items():
                 if len(sweep.ensemble_sizes) > 1:

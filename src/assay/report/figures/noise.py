@@ -6,18 +6,16 @@ import json
 from typing import TYPE_CHECKING
 
 from assay.report.charts import Axis
-from assay.report.figure import MEANS, Figure, span_cell, table
+from assay.report.figure import MEANS, Figure
 from assay.report.lines import spreads
-from assay.report.tables import label
+from assay.report.tables import label, span_cell, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from assay.report.content import Content
     from assay.report.summary import Row
 
 ORDER = 4
-SHARE = "share of training labels replaced"
+SHARE = Axis("share of training labels replaced")
 
 
 def figure(content: Content) -> Figure | None:
@@ -26,25 +24,34 @@ def figure(content: Content) -> Figure | None:
     for row in content.rows:
         record = content.record(row.arm)
         same = {key: value for key, value in record.parameters.items() if key != "label_noise"}
-        key = json.dumps([record.method, row.variant, same], sort_keys=True)
-        families.setdefault(key, []).append(row)
-    several = [rows for rows in families.values() if len({content.noise(row.arm) for row in rows}) > 1]
+        families.setdefault(json.dumps([record.method, row.variant, same], sort_keys=True), []).append(row)
+    several = {
+        label(content.rows, rows[0]): rows
+        for rows in families.values()
+        if len({content.noise(row.arm) for row in rows}) > 1
+    }
     if not several:
         return None
-    levels = sorted({content.noise(row.arm) for row in content.rows})
-    by_name = {label(content.rows, rows[0]): rows for rows in several}
-    cells = [
-        (name, [span_cell(own[level], 100) if level in own else "" for level in levels])
-        for name, own in ((name, _by_share(content, rows, "accuracy")) for name, rows in by_name.items())
-    ]
+
+    def by_share(metric: str) -> dict[str, dict[float, list[float]]]:  # of several arms with the same share the first's
+        found = {}
+        for name, rows in several.items():
+            own = {content.noise(row.arm): getattr(content.variant(row), metric) for row in reversed(rows)}
+            found[name] = dict(sorted(own.items()))
+        return found
+
     charts = []
     for title, axis, metric in (
         ("Test accuracy", Axis("test accuracy, %", "accuracy"), "accuracy"),
         ("Calibration error (ECE)", Axis("ECE, as a share"), "ece"),
     ):
-        shares = {name: _by_share(content, rows, metric) for name, rows in by_name.items()}
-        found = {name: (list(own), list(own.values())) for name, own in shares.items()}
-        charts.append(spreads(title, Axis(SHARE), axis, found, " %", 100, 2, "noise", first=0, marks=True))
+        found = {name: (list(own), list(own.values())) for name, own in by_share(metric).items()}
+        charts.append(spreads(title, SHARE, axis, found, " %", 100, 2, "noise", first=0, marks=True))
+    levels = sorted({content.noise(row.arm) for row in content.rows})
+    cells = [
+        (name, [span_cell(own[level], 100) if level in own else "" for level in levels])
+        for name, own in by_share("accuracy").items()
+    ]
     return Figure(
         "label_noise",
         "Robustness to label noise",
@@ -53,9 +60,3 @@ def figure(content: Content) -> Figure | None:
         [chart for chart in charts if chart],
         {"Test accuracy, %": table("", [(f"{100 * level:g} %", "of labels") for level in levels], cells)},
     )
-
-
-def _by_share(content: Content, rows: Sequence[Row], metric: str) -> dict[float, list[float]]:
-    """The seeds' values at each share of noise, the least first; of several arms with the same share, the first's."""
-    found = {content.noise(row.arm): getattr(content.variant(row), metric) for row in reversed(rows)}
-    return dict(sorted(found.items()))

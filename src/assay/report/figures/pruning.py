@@ -5,20 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from assay.core.config import BASELINE
 from assay.report import numbers
-from assay.report.charts import Axis
-from assay.report.figure import MEANS, Figure, span_cell, table
+from assay.report.charts import Axis, Spec
+from assay.report.figure import MEANS, Figure
 from assay.report.lines import Series, lines, spreads
-from assay.report.tables import Cell
+from assay.report.tables import Cell, Table, span_cell, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from assay.report.charts import Spec
     from assay.report.content import Content
-    from assay.report.tables import Table
-    from assay.scoring.record import Record, VariantRecord
+    from assay.scoring.record import VariantRecord
 
 ORDER = 5
 LINES = ("ticket", "reinit", "random", "one_shot")
@@ -37,23 +34,33 @@ def figure(content: Content) -> Figure | None:
     rounds = {name: one.record for name, one in content.evaluations.items() if re.fullmatch(r"round-\d+", name)}
     if not rounds:
         return None
-    dense = next(iter(content.record(BASELINE).variants.values()))
-    own = _lines(rounds, dense)
+    dense = content.baseline()
+    by_line: dict[str, dict[float, VariantRecord]] = {name: {} for name in LINES}
+    networks = {"dense": dense}
+    for round_name, record in rounds.items():
+        for name, variant in record.variants.items():
+            by_line.setdefault(name, {})[variant.density] = variant
+            networks[f"{round_name} {name}"] = variant
+    if by_line["ticket"]:
+        by_line["ticket"][dense.density] = dense
     charts = []
     for title, axis, key, how in CHARTS:
-        known = {name: {at: getattr(one, key) for at, one in found.items()} for name, found in own.items()}
-        points = {
-            name: (
-                [100 * at for at, values in found.items() if values],
-                [values for values in found.values() if values],
-            )
-            for name, found in known.items()
-        }
+        points = {}
+        for name, own in by_line.items():
+            if own:
+                known = [(at, values) for at in sorted(own, reverse=True) if (values := getattr(own[at], key))]
+                points[name] = [100 * at for at, _ in known], [values for _, values in known]
         charts.append(spreads(title, LEFT, axis, points, *how, marks=True))
-    tables = {"Rounds": _table(rounds, dense)}
+    rows = []
+    for name, one in networks.items():
+        stops = [span_cell(one.best_step_accuracy, 100) if one.best_step_accuracy else ""]
+        stops.append(span_cell(one.best_step, 1, 0) if one.best_step else "")
+        rows.append((name, [numbers.fixed(100 * one.density, 1), span_cell(one.accuracy, 100), *stops]))
+    columns = [("Weights left", "%"), ("At the end", "accuracy, %"), ("At early stop", "accuracy, %")]
+    tables = {"Rounds": table("", [*columns, ("Early stop", "step")], rows)}
     if content.sparsity:
         tables["What the sparsity buys"] = sparsity(content.sparsity)
-        charts.append(sparsity_chart(content.sparsity))
+        charts.append(_sparsity_chart(content.sparsity))
     return Figure(
         "pruning",
         "Pruning",
@@ -67,25 +74,24 @@ def figure(content: Content) -> Figure | None:
 def sparsity(rounds: Sequence[Mapping[str, Any]]) -> Table:
     """Bytes and latency of each round, dense against sparse, as a benchmark measured them."""
     found = []
-    batches = _batches(rounds)
     for one in rounds:
         dense, sparse = one["dense_bytes"], one["sparse_bytes"]
         cells = [f"{dense:,}", Cell(f"{sparse:,}", f"{sparse / dense:.2f} ×")]
-        for batch in batches:
+        for batch in _batches(rounds):
             dense, sparse = (one["latency_ms"][kind][batch] for kind in ("dense", "sparse"))
             cells += [f"{dense:.3g}", Cell(f"{sparse:.3g}", f"{sparse / dense:.2f} ×")]
         found.append((f"round {one['round']}, {100 * float(one['density']):.3g} % left", cells))
-    notes = ["bytes", *(f"ms at batch {batch}" for batch in batches)]
+    notes = ["bytes", *(f"ms at batch {batch}" for batch in _batches(rounds))]
     return table("Round", [(kind, note) for note in notes for kind in ("Dense", "Sparse")], found)
 
 
-def sparsity_chart(rounds: Sequence[Mapping[str, Any]]) -> Spec:
+def _sparsity_chart(rounds: Sequence[Mapping[str, Any]]) -> Spec:
     """Bytes and latency of the sparse network as shares of the dense one's."""
     at = [100 * float(one["density"]) for one in rounds]
     shares = {"bytes": [one["sparse_bytes"] / one["dense_bytes"] for one in rounds]}
     for batch in _batches(rounds):
-        both = [(one["latency_ms"]["sparse"][batch], one["latency_ms"]["dense"][batch]) for one in rounds]
-        shares[f"time, batch {batch}"] = [sparse / dense for sparse, dense in both]
+        times = [one["latency_ms"] for one in rounds]
+        shares[f"time, batch {batch}"] = [one["sparse"][batch] / one["dense"][batch] for one in times]
     series = [Series("as dense", [min(at), max(at)], [1.0, 1.0], colour=0, dashed=True, named=False)]
     for i, (name, values) in enumerate(shares.items()):
         tips = [f"{name}: {value:.2f} of dense" for value in values]
@@ -95,32 +101,3 @@ def sparsity_chart(rounds: Sequence[Mapping[str, Any]]) -> Spec:
 
 def _batches(rounds: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(batch for one in rounds for batch in one["latency_ms"]["dense"]))
-
-
-def _lines(rounds: Mapping[str, Record], dense: VariantRecord) -> dict[str, dict[float, VariantRecord]]:
-    found: dict[str, dict[float, VariantRecord]] = {name: {} for name in LINES}
-    for record in rounds.values():
-        for name, variant in record.variants.items():
-            found.setdefault(name, {})[variant.density] = variant
-    if found["ticket"]:
-        found["ticket"][dense.density] = dense
-    return {name: dict(sorted(own.items(), reverse=True)) for name, own in found.items() if own}
-
-
-def _table(rounds: Mapping[str, Record], dense: VariantRecord) -> Table:
-    networks = {"dense": dense}
-    networks |= {f"{name} {key}": one for name, record in rounds.items() for key, one in record.variants.items()}
-    rows = [
-        (
-            name,
-            [
-                numbers.fixed(100 * one.density, 1),
-                span_cell(one.accuracy, 100),
-                span_cell(one.best_step_accuracy, 100) if one.best_step_accuracy else "",
-                span_cell(one.best_step, 1, 0) if one.best_step else "",
-            ],
-        )
-        for name, one in networks.items()
-    ]
-    columns = [("Weights left", "%"), ("At the end", "accuracy, %"), ("At early stop", "accuracy, %")]
-    return table("", [*columns, ("Early stop", "step")], rows)
