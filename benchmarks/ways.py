@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
 from functools import partial
+from statistics import median
 
 import torch
 from rich.console import Console
@@ -18,13 +18,7 @@ from assay.engine.stack.layers import split_prefix
 from benchmarks.engine import seconds_a_step
 
 GREY, COLOUR = Images(1, 28, 28, 10), Images(3, 32, 32, 10)
-NETWORKS = {
-    "linear": GREY,
-    "lenet_300_100": GREY,
-    "trajectory_cnn": GREY,
-    "conv_2": COLOUR,
-    "resnet_20": COLOUR,
-}
+NETWORKS = {"linear": GREY, "lenet_300_100": GREY, "trajectory_cnn": GREY, "conv_2": COLOUR, "resnet_20": COLOUR}
 STRATEGIES: tuple[Strategy, ...] = ("dense", "folded", "sliced")
 COPIES, BATCH, ROUNDS = 5, 60, 5
 
@@ -38,19 +32,14 @@ def main() -> None:
         network, parameters, buffers = initialise(partial(models.build, name, images), range(COPIES), device)
         inputs = torch.randn(COPIES, BATCH, *images.shape, device=device)
         labels = torch.randint(0, images.classes, (COPIES, BATCH), device=device)
-        strategies = STRATEGIES if split_prefix(network) else STRATEGIES[1:]
-        passes = {
-            strategy: partial(
-                Stack(network, COPIES, device, strategy=strategy).gradients, parameters, buffers, inputs, labels
-            )
-            for strategy in strategies
-        }
+        passes = {}
+        for strategy in STRATEGIES if split_prefix(network) else STRATEGIES[1:]:
+            stack = Stack(network, COPIES, device, strategy=strategy)
+            passes[strategy] = partial(stack.gradients, parameters, buffers, inputs, labels)
         steps = max(2, int(0.5 / seconds_a_step(passes["sliced"], 2)))
         rounds = [{strategy: seconds_a_step(step, steps) for strategy, step in passes.items()} for _ in range(ROUNDS)]
-        medians = {
-            strategy: 1e3 * statistics.median(each[strategy] for each in rounds) / COPIES for strategy in strategies
-        }
-        cells = (f"{medians[strategy]:.2f}" if strategy in medians else "" for strategy in STRATEGIES)
+        medians = {one: f"{1e3 * median(each[one] for each in rounds) / COPIES:.2f}" for one in passes}
+        cells = (medians.get(strategy, "") for strategy in STRATEGIES)
         table.add_row(name, *cells, choose_strategy(network, device, "float32"))
     Console(highlight=False).print(table)
 

@@ -102,7 +102,7 @@ COMMANDS = {
     "experiments": Command("assay.cli.show:experiments", "compare what `dvc exp run` made: what differs"),
     "track": Command("stages.track:main", "write to MLflow what it lacks of the results"),
     "follow": Command(
-        "stages.track:stream",
+        "assay.cli.show:follow",
         "stream the curves of running trainings to MLflow",
         (
             _argument("--interval", type=_number(0, above=True), default=2.0, help="seconds a look (%(default)s)"),
@@ -111,7 +111,7 @@ COMMANDS = {
     ),
     "ui": Command("assay.cli.show:ui", "open MLflow on what was tracked, at the port that PORT names"),
     "report": Command(
-        "stages.compare:main",
+        "assay.cli.show:report",
         "write the report anew from what was evaluated",
         (_argument("--fail-on", choices=VERDICTS, help="exit with code 1 when a claim has this verdict"),),
     ),
@@ -120,7 +120,7 @@ COMMANDS = {
         "copy the figures of the results into README.md and docs/",
         (_flag("--check", "change nothing; exit with code 1 when one is out of date"),),
     ),
-    "models": Command("assay.cli.show:models", "print the table of docs/models.md", anywhere=True),
+    "models": Command("assay.cli.models:main", "print the table of docs/models.md", anywhere=True),
     "ci-plan": Command("assay.cli.ci:plan", "CI: comment which stages the branch reruns; needs no data", (_BASE,)),
     "ci-repro": Command("assay.cli.ci:repro", "CI: run those stages, take all else from the DVC remote, push"),
     "ci-commit": Command(

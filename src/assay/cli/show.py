@@ -1,4 +1,4 @@
-"""Show results in another program: `assay ui`, MLflow on what was tracked; `assay experiments`, DVC's experiments."""
+"""Show results: `assay ui`, `follow`, `experiments` and `report`."""
 
 from __future__ import annotations
 
@@ -93,8 +93,23 @@ def table(text: str) -> str:
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
-def models() -> None:
-    """Print the table of docs/models.md."""
-    from assay.models.__main__ import markdown
+def report(fail_on: str | None) -> int:
+    """Write the report anew; the exit code is 1 where a claim has the verdict `fail_on`."""
+    from stages import compare
 
-    print(markdown())
+    failed = [claim.id for claim in compare.main() if claim.verdict == fail_on]
+    for name in failed:
+        print(f"{fail_on}: {name}", file=sys.stderr)
+    return int(bool(failed))
+
+
+def follow(interval: float, grace: float) -> None:
+    """Stream the curves of the trainings that are going on to MLflow."""
+    from assay.core import config
+    from assay.tracking import follow, records, store, sync
+
+    model = config.load().model
+    with store.opened(Path.cwd()) as opened:
+        name = sync.experiment_name(records.read_meta(opened.root).name, model.name)
+        print(f"{name}: waiting for a training, at most {grace:g} s, in {opened.shown}")
+        follow.follow(opened, name, interval, grace)

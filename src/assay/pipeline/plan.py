@@ -7,7 +7,7 @@ upper bound: a stage that reruns and writes the bytes that it wrote before leave
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from assay.core import files
 from assay.pipeline import dag, reasons, restore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from assay.pipeline.reasons import Reason
 
@@ -80,15 +80,15 @@ def make(
     """
     with dag.opened(where) if isinstance(where, Path) else nullcontext(where) as repo:
         stages = dag.in_order(repo)
-        entries = dag.recorded(stages) if since is None else since
+        recorded = stages[0].dvcfile.lockfile_contents.get("stages", {}) if stages else {}
+        entries = recorded if since is None else since
         for stage in stages:
             _fill(stage, entries.get(stage.addressing))
         with restore.remote_of(repo) if ask_remote else nullcontext() as remote:
-            find = partial(restore.find, repo, remote=remote) if since is None else _nothing
-            steps = _steps(stages, entries, find, results_count=since is None)
+            find = partial(restore.find, repo, remote=remote) if since is None else None
+            steps = _steps(stages, entries, find)
         going = {step.stage for step in steps}
         unchanged = [stage for stage in stages if stage.addressing not in going]
-        names = {stage.addressing for stage in stages}
         missing = restore.missing(repo, unchanged)
         away = [name for name, source in missing.items() if source is None]
         known = costs() if steps or away else {}
@@ -96,7 +96,7 @@ def make(
             steps=tuple(replace(step, cost=known.get(step.stage)) for step in steps),
             unchanged=tuple(stage.addressing for stage in unchanged),
             missing=missing,
-            removed=tuple(name for name in entries if name not in names),
+            removed=tuple(name for name in entries if name not in {stage.addressing for stage in stages}),
             remote=bool(repo.config["core"].get("remote")),
             anew=sum(known[name].seconds for name in away if name in known) or None,
         )
@@ -113,28 +113,30 @@ def _fill(stage: Any, entry: Mapping[str, Any] | None) -> None:
     StageLoader.fill_from_lock(stage, entry)
 
 
-def _nothing(stage: Any, known: Mapping[str, str | None]) -> None:
-    """For a comparison with the past: what caches hold now says nothing of it."""
-
-
 def _steps(
     stages: Sequence[Any],
     entries: Mapping[str, Any],
-    find: Callable[[Any, Mapping[str, str | None]], restore.Restored | None],
-    results_count: bool,
+    find: Callable[[Any, Mapping[str, str | None]], restore.Restored | None] | None,
 ) -> list[Step]:
+    """Without `find`, as for a comparison with the past, neither caches nor what stages wrote since count."""
     made, digests = dag.producers(stages), dict[str, Any]()
     written: dict[str, tuple[str, str | None]] = {}  # path: the stage that will write it, the digest it will have
     steps = []
     for stage in stages:
-        why = reasons.own(stage, entries.get(stage.addressing), made, digests, results_count)
-        why += _images(stage, results_count)
-        before = _upstream(stage, written)
-        why = [one for one in why if one.kind != "file" or not _touches(one.what, written)]  # said by what follows
-        why += [reasons.Reason("upstream", name) for name in before]
+        why = reasons.own(stage, entries.get(stage.addressing), made, digests, find is not None)
+        if stage.addressing == SCAN and stage.cmd.endswith(" folder") and _are_images_new(stage, find is not None):
+            why.append(reasons.Reason("images", stage.outs[0].def_path))
+        before = {}  # the stages that will write, or may write, something else than this one read last
+        for dep in stage.deps:
+            for path, (name, digest) in written.items():
+                same = path == dep.def_path and digest is not None and digest == dep.hash_info.value
+                if restore.touches(dep.def_path, (path,)) and not same:
+                    before[name] = reasons.Reason("upstream", name)
+        why = [one for one in why if one.kind != "file" or not restore.touches(one.what, written)]  # a consequence
+        why += before.values()
         if not why:
             continue
-        found = find(stage, {path: digest for path, (_, digest) in written.items()})
+        found = find(stage, {path: digest for path, (_, digest) in written.items()}) if find else None
         restored = found.digests if found else {}
         written |= {out.def_path: (stage.addressing, restored.get(out.def_path)) for out in stage.outs}
         if stage.addressing == REGISTER:
@@ -143,19 +145,14 @@ def _steps(
     return steps
 
 
-def _images(stage: Any, results_count: bool) -> list[reasons.Reason]:
+def _are_images_new(scan: Any, results_count: bool) -> bool:
     """Whether the user's own images changed: no file that DVC knows, and in the past only their digest is known."""
-    if stage.addressing != SCAN or not stage.cmd.endswith(" folder"):
-        return []
-    (out,) = stage.outs
-    if results_count:
-        from assay.data import folder  # with NumPy, which a plan needs for nothing else
+    if not results_count:
+        return reasons.altered(scan.outs[0])
+    from assay.data import folder  # with NumPy, which a plan needs for nothing else
 
-        with redirect_stdout(sys.stderr):  # its warnings are no part of the plan
-            changed = folder.stale("folder", Path(stage.repo.root_dir)) is not None
-    else:
-        changed = reasons.altered(out)
-    return [reasons.Reason("images", out.def_path)] if changed else []
+    with redirect_stdout(sys.stderr):  # its warnings are no part of the plan
+        return folder.stale("folder", Path(scan.repo.root_dir)) is not None
 
 
 def _foresee(stages: Sequence[Any], written: dict[str, tuple[str, str | None]]) -> None:
@@ -172,29 +169,9 @@ def _foresee(stages: Sequence[Any], written: dict[str, tuple[str, str | None]]) 
         dep.read_params = lambda known=known, **_: known
 
 
-def _upstream(stage: Any, written: Mapping[str, tuple[str, str | None]]) -> list[str]:
-    """The stages that will write, or may write, something else than this stage read last."""
-    found = {}
-    for dep in stage.deps:
-        for path, (name, digest) in written.items():
-            same = path == dep.def_path and digest is not None and digest == dep.hash_info.value
-            if _touches(dep.def_path, (path,)) and not same:
-                found[name] = True
-    return list(found)
-
-
-def _touches(path: str, others: Iterable[str]) -> bool:
-    """Whether a path is one of the others, or lies above or below one."""
-    return any(path == one or path.startswith(f"{one}/") or one.startswith(f"{path}/") for one in others)
-
-
 def seconds_of(stage: Any) -> float | None:
     """From the file of timings that the stage wrote when it ran last."""
-    for out in stage.outs:
-        if out.def_path.startswith(TIMINGS):
-            try:
-                content = files.read_json(Path(out.fs_path))
-                return float(content["seconds"]) + float(content.get("start_up_seconds", 0))
-            except (OSError, ValueError, TypeError, KeyError):
-                return None
+    with suppress(OSError, ValueError, TypeError, KeyError, StopIteration):
+        content = files.read_json(Path(next(out.fs_path for out in stage.outs if out.def_path.startswith(TIMINGS))))
+        return float(content["seconds"]) + float(content.get("start_up_seconds", 0))
     return None

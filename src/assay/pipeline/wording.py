@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from assay.pipeline.plan import Plan, Step
 
 SOURCES = {"cache": "restored from the local cache", "remote": "restored from the remote"}
@@ -14,23 +12,17 @@ SOURCES = {"cache": "restored from the local cache", "remote": "restored from th
 
 def as_data(plan: Plan) -> dict[str, Any]:
     """The plan as JSON can hold it."""
-    return {
-        "steps": [
-            {
-                "stage": step.stage,
-                "reasons": [vars(reason) | {"text": str(reason)} for reason in step.reasons],
-                "restored": step.restored,
-                "seconds": step.cost.seconds if step.cost else None,
-                "measured": step.cost.measured if step.cost else None,
-            }
-            for step in plan.steps
-        ],
-        "unchanged": list(plan.unchanged),
-        "missing": dict(plan.missing),
-        "removed": list(plan.removed),
-        "remote": plan.remote,
-        "anew": plan.anew,
-    }
+    steps = [
+        {
+            "stage": step.stage,
+            "reasons": [vars(reason) | {"text": str(reason)} for reason in step.reasons],
+            "restored": step.restored,
+            "seconds": step.cost and step.cost.seconds,
+            "measured": step.cost and step.cost.measured,
+        }
+        for step in plan.steps
+    ]
+    return vars(plan) | {"steps": steps}
 
 
 def as_text(plan: Plan) -> str:
@@ -40,8 +32,18 @@ def as_text(plan: Plan) -> str:
         lines += ["", f"{step.stage}  {note(step)}".rstrip(), *(f"    {line}" for line in because(step))]
     if plan.removed:
         lines += ["", f"no longer in dvc.yaml: {', '.join(plan.removed)}"]
-    absent = _absent(plan)
-    return "\n".join([*lines, *(["", absent] if absent else [])])
+    away = sum(source is None for source in plan.missing.values())
+    here = len(plan.missing) - away
+    if plan.missing:
+        lines.append("")
+    if here:
+        lines.append(f"{here} up-to-date stages lack their files: `dvc checkout` takes them from the cache")
+    if away:
+        way = "`dvc pull` fetches them" if plan.remote else "no remote is configured, so `dvc repro` computes them anew"
+        if plan.anew:
+            way += f"; training them anew takes about {duration(plan.anew)}"
+        lines.append(f"{away} up-to-date stages have no data here: {way}")
+    return "\n".join(lines)
 
 
 def headline(plan: Plan) -> str:
@@ -75,13 +77,17 @@ def note(step: Step) -> str:
     return f"last time {seconds}" if step.cost.measured else f"about {seconds}, an estimate"
 
 
-def because(step: Step, most: int = 8) -> list[str]:
+def because(step: Step, most: int = 8, most_stages: int = 4) -> list[str]:
     """The reasons, one a line; what lies before the stage in one line, and after `most` a count."""
     upstream = [reason.what for reason in step.reasons if reason.kind == "upstream"]
     lines = [str(reason) for reason in step.reasons if reason.kind != "upstream"]
     if len(lines) > most:
         lines = [*lines[: most - 1], f"and {len(lines) - most + 1} more"]
-    return [*lines, f"{_list(upstream)} {'reruns' if len(upstream) == 1 else 'rerun'}"] if upstream else lines
+    if len(upstream) > most_stages:
+        upstream = [*upstream[: most_stages - 1], f"{len(upstream) - most_stages + 1} more"]
+    if len(upstream) > 1:
+        return [*lines, f"{', '.join(upstream[:-1])} and {upstream[-1]} rerun"]
+    return [*lines, *(f"{name} reruns" for name in upstream)]
 
 
 def duration(seconds: float) -> str:
@@ -91,22 +97,3 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 2 * 86400 else f"{seconds / 86400:.0f} days"
-
-
-def _list(names: Sequence[str], most: int = 4) -> str:
-    shown = list(names) if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} more"]
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
-
-
-def _absent(plan: Plan) -> str:
-    away = [name for name, source in plan.missing.items() if source is None]
-    here = len(plan.missing) - len(away)
-    parts = []
-    if here:
-        parts.append(f"{here} up-to-date stages lack their files: `dvc checkout` takes them from the cache")
-    if away:
-        way = "`dvc pull` fetches them" if plan.remote else "no remote is configured, so `dvc repro` computes them anew"
-        if plan.anew:
-            way += f"; training them anew takes about {duration(plan.anew)}"
-        parts.append(f"{len(away)} up-to-date stages have no data here: {way}")
-    return "\n".join(parts)

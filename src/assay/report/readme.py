@@ -17,7 +17,6 @@ each closed by its own end, as `<!-- results:end -->`. They come from committed 
 
 from __future__ import annotations
 
-import argparse
 import fnmatch
 import re
 import sys
@@ -27,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from assay.analysis import archives
 from assay.core import files
 from assay.core.config import BASELINE
-from assay.core.errors import AssayError, one_line_errors
+from assay.core.errors import AssayError
 from assay.core.plain import read_json
 from assay.report import summary, tables, verdicts
 from assay.report.figure import table
@@ -209,10 +208,3 @@ def main(check: bool, root: Path = Path()) -> int:
         else:
             files.write_text(path, renewed[path])
     return int(check and bool(stale))
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit with code 1 when one is out of date")
-    with one_line_errors():
-        sys.exit(main(parser.parse_args().check))
