@@ -33,17 +33,13 @@ def main() -> None:
 
 
 def passed() -> tuple[str, bool]:
-    """What `main` says, and whether it holds as long as the files and the code: own images may change without them.
-
-    Raises:
-        AssayError: something is wrong.
-    """
+    """What `main` says, and whether it holds as long as the files and the code: own images may change without them."""
     params = config.load()
     needed = PIPELINE.is_file() and str(config.SEEDS_FILE) in PIPELINE.read_text(encoding="utf-8")
     if needed and not config.SEEDS_FILE.is_file():
         raise AssayError(f"{config.SEEDS_FILE}: not found, and {PIPELINE} needs it; `git checkout {config.SEEDS_FILE}`")
     metrics.check(params.claims, params.rule)
-    checks.check(params, own_images(params.data))
+    checks.check(params, _own_images(params.data))
     runtime.check()
     runs = [*params.runs(), *config.block_runs(params)]
     networks = sum(len(run.seeds) for run in runs)
@@ -51,13 +47,10 @@ def passed() -> tuple[str, bool]:
     return said, params.data.side is None
 
 
-def own_images(data: Data) -> tuple[Images, int] | None:
+def _own_images(data: Data) -> tuple[Images, int] | None:
     """The shape of the user's images, and how many are left to train on, by the names in the folder alone.
 
     None for a published data set, and where the folder is not there: nothing is known then.
-
-    Raises:
-        AssayError: the folder is not laid out as it should be, or so many images cannot be held out.
     """
     root = folder.root_of_images()
     if data.side is None or not root.is_dir():

@@ -1,4 +1,7 @@
-"""`assay ci-plan`, `ci-repro`, `ci-commit`, `ci-track`, `ci-report`: each runs anywhere with git (docs/ci.md)."""
+"""`assay ci-plan`, `ci-repro`, `ci-commit`, `ci-track`, `ci-report`: each runs anywhere with git (docs/ci.md).
+
+They raise an AssayError where a file, the base, the DVC remote, GitHub or the store is not as it has to be.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,7 @@ WRITTEN = ("dvc.lock", "metrics", "data/own.json")
 
 
 def plan(base: str) -> None:
-    """Print what a branch reruns, comment it, and hand the number of stages that are not up to date to later jobs.
-
-    Raises:
-        AssayError: params.yaml is wrong, a file of the pipeline cannot be read, there is no such base, or GitHub
-            refuses the comment.
-    """
+    """Print what a branch reruns, comment it, and hand the number of stages that are not up to date to later jobs."""
     from assay.cli.repro import costs
 
     config.load()
@@ -44,11 +42,7 @@ def plan(base: str) -> None:
 
 
 def repro() -> None:
-    """Check params.yaml, run what a change touched with all else from the remote, push; keep for the report what ran.
-
-    Raises:
-        AssayError: params.yaml is wrong, the remote does not answer, or a stage fails.
-    """
+    """Check params.yaml, run what a change touched with all else from the remote, push; keep what ran for the report."""
     from assay.cli import check
 
     check.main()
@@ -64,9 +58,6 @@ def commit(branch: str) -> None:
     """Commit what the stages wrote (`WRITTEN`) and push it to the branch; where nothing is new, do nothing.
 
     The message holds `[skip ci]`, and a push with a job's own token starts no workflow: the commit cannot start itself.
-
-    Raises:
-        AssayError: the branch has moved on since this checkout.
     """
     root = Path.cwd()
     written = [name for name in WRITTEN if (root / name).exists()]
@@ -93,11 +84,7 @@ def commit(branch: str) -> None:
 
 
 def track() -> None:
-    """Fetch what runs are made of and write to MLflow those that it lacks, unless the stage `track` has just done so.
-
-    Raises:
-        AssayError: the DVC remote or the store does not answer.
-    """
+    """Fetch what runs are made of and write to MLflow those that it lacks, unless the stage `track` has just done it."""
     root = Path.cwd()
     if dvc.is_tracked(root, identity(root)):
         print("MLflow has it all: the stage `track` ran with these results")
@@ -109,11 +96,7 @@ def track() -> None:
 
 
 def report(base: str) -> int:
-    """Compare a branch with its base, comment it, put the verdict on the commit; gives the exit code.
-
-    Raises:
-        AssayError: there is no such base, a file is damaged, or GitHub refuses the comment.
-    """
+    """Compare a branch with its base, comment it, put the verdict on the commit; gives the exit code."""
     root = Path.cwd()
     found = bases.find(root, base)
     print(found.text(repr))
