@@ -86,13 +86,8 @@ def evidence(
 ) -> Evidence:
     """What `count` files show at each look, `(file, claim, look)`, of claims whose truth is known.
 
-    Args:
-        rng: the source of randomness.
-        scenario: how seeds are distributed.
-        truth: of each claim.
-        spread: SD of the paired difference, one or one for each claim.
-        count: files.
-        test_error: the part of test examples in the standard error, if the scenario does not name its share.
+    The SD of the paired difference, `spread`, is one or one for each claim; `test_error` is the part of test examples
+    in the standard error, if the scenario does not name its share.
     """
     shape = (count, len(truth), LOOKS[-1])
     rival = rng.normal(size=(count, 1, LOOKS[-1])) if scenario.alone else noise(rng, scenario, (count, 1, LOOKS[-1]))

@@ -69,11 +69,7 @@ def edits(root: Path) -> list[dict[str, Any]]:
 
 
 def main(root: Path = Path()) -> None:
-    """Write both files, and print the table.
-
-    Raises:
-        AssayError: as `edits`, or the page lacks the marks.
-    """
+    """Write both files, and print the table."""
     rows = edits(root)
     head = "| room | file | stages that rerun | seconds of training | if they write other bytes |"
     lines = [head, "|---|---|---|---:|---:|"]

@@ -22,11 +22,7 @@ RESULTS = (
 
 
 def main(action: str, file: Path) -> int:
-    """Record or compare; gives the exit status.
-
-    Raises:
-        AssayError: there are no results, or no such record of them.
-    """
+    """Record or compare; gives the exit status."""
     results = sorted({path for pattern in RESULTS for path in Path().glob(pattern) if path.is_file()})
     if not results:
         raise AssayError("no results of the pipeline here; run this where dvc.yaml is, after `make repro`")

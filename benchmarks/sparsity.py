@@ -76,11 +76,7 @@ def timed(step: Callable[[], Tensor], passes: int) -> float:
 
 
 def main() -> None:
-    """Measure every round that params.yaml names, print, and write the file.
-
-    Raises:
-        AssayError: a round is not trained yet.
-    """
+    """Measure every round that params.yaml names, print, and write the file."""
     runtime.set_up()
     names = [BASELINE, *config.load().lottery.names]
     rounds = [measure(artifact.read(MODELS / name), number) for number, name in enumerate(names)]

@@ -26,9 +26,6 @@ def main() -> list[ClaimRecord]:
 
     The tables are metrics.json, seeds.csv, summary.csv, claims.json and timings.json, all under `metrics/`. Each has a
     line for an arm, a variant, a seed or a number, so that a changed result is a changed line.
-
-    Raises:
-        AssayError: a file is missing or damaged, or a claim names a variant that was not evaluated.
     """
     params = config.load()
     arms = [*params.arms, *params.lottery.names]

@@ -29,9 +29,6 @@ def main() -> None:
     """Register the claims of params.yaml; what is registered in the last commit and in the file itself is known.
 
     This stage runs first, so that a mistake in any arm or claim is found before hours of training.
-
-    Raises:
-        AssayError: params.yaml is wrong.
     """
     params = config.load()
     metrics.check(params.claims, params.rule)

@@ -1,4 +1,7 @@
-"""`assay COMMAND`: everything that a person or CI types. Only the chosen command's module is imported."""
+"""`assay COMMAND`: everything that a person or CI types. Only the chosen command's module is imported.
+
+A command raises an `AssayError` where something is wrong that the user can mend; its lines are then what is printed.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ FLAG = {"action": "store_true"}
 BASE = {"--base": {"default": "main", "help": "branch or commit to compare with (%(default)s)"}}
 
 COMMANDS = {
-    "check": Command("assay.cli.check:main", "check params.yaml: one line for each thing wrong"),
+    "check": Command("assay.cli.repro:check", "check params.yaml: one line for each thing wrong"),
     "plan": Command(
         "assay.cli.repro:plan",
         "say which stages a change reruns, why, and how long they take; runs nothing, needs no data",

@@ -1,7 +1,4 @@
-"""`assay ci-plan`, `ci-repro`, `ci-commit`, `ci-track`, `ci-report`: each runs anywhere with git (docs/ci.md).
-
-They raise an AssayError where a file, the base, the DVC remote, GitHub or the store is not as it has to be.
-"""
+"""`assay ci-plan`, `ci-repro`, `ci-commit`, `ci-track`, `ci-report`: each runs anywhere with git (docs/ci.md)."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from assay.cli.repro import check, costs
 from assay.core import config, files
 from assay.core.errors import AssayError
 from assay.pipeline import dag, dvc, reasons, wording
@@ -25,8 +23,6 @@ WRITTEN = ("dvc.lock", "metrics", "data/own.json")
 
 def plan(base: str) -> None:
     """Print what a branch reruns, comment it, and hand the number of stages that are not up to date to later jobs."""
-    from assay.cli.repro import costs
-
     config.load()
     root = Path.cwd()
     compared = bases.find(root, base)
@@ -42,10 +38,8 @@ def plan(base: str) -> None:
 
 
 def repro() -> None:
-    """Check params.yaml, run what a change touched with all else from the remote, push; keep what ran for the report."""
-    from assay.cli import check
-
-    check.main()
+    """Check params.yaml, run what a change touched with all else from the remote, push; keep what ran."""
+    check()
     root = Path.cwd()
     start = time.monotonic()
     done = dvc.reproduce(root)
@@ -84,7 +78,7 @@ def commit(branch: str) -> None:
 
 
 def track() -> None:
-    """Fetch what runs are made of and write to MLflow those that it lacks, unless the stage `track` has just done it."""
+    """Fetch what runs are made of and write to MLflow those that it lacks, unless the stage `track` did it."""
     root = Path.cwd()
     if dvc.is_tracked(root, identity(root)):
         print("MLflow has it all: the stage `track` ran with these results")

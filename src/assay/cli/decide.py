@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from assay.analysis.claims import PATH, ClaimRecord
 from assay.cli.costing import Costing
-from assay.cli.repro import check
+from assay.cli.repro import check_changes
 from assay.core import config, files
 from assay.core.config import BASELINE, SEEDS_FILE, split_variant
 from assay.core.config.blocks import ROUND, TUNED, canonical, read_blocks
@@ -31,11 +31,7 @@ AT_ONCE = 0.5  # of the time left: what is begun together, so that estimates tha
 
 
 def main(minutes: float, dry: bool) -> None:
-    """Run the pipeline, then take looks until each claim is decided or the time is over; `dry` prints the plan alone.
-
-    Raises:
-        AssayError: a file is wrong, or a stage fails.
-    """
+    """Run the pipeline, then take looks until each claim is decided or the time is over; `dry` prints the plan."""
     root = Path.cwd()
 
     def costs() -> Mapping[str, Cost]:
@@ -52,7 +48,7 @@ def main(minutes: float, dry: bool) -> None:
             print(f"First the pipeline: {wording.headline(stale)}.\n")
         print(_plan(*look()[:2]))
         return
-    check()
+    check_changes()
     side_by_side.reproduce(root, costs)
     end = time.monotonic() + 60 * minutes
     before = {one.id: one.verdict for one in _records()}

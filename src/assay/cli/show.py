@@ -23,11 +23,7 @@ COMMAND = (sys.executable, "-m", "dvc", "exp", "show", "--only-changed", "--csv"
 
 
 def ui() -> None:
-    """Track what is new, then become MLflow's server; where the runs are on a server already, say where.
-
-    Raises:
-        AssayError: the store cannot be opened, or the port cannot be used.
-    """
+    """Track what is new, then become MLflow's server; where the runs are on a server already, say where."""
     from assay.tracking.store import opened
     from stages import track
 
@@ -69,11 +65,7 @@ def usable_port() -> int:
 
 
 def experiments() -> None:
-    """Compare what `dvc exp run` made, in a table that fits a screen.
-
-    Raises:
-        AssayError: DVC cannot list the experiments.
-    """
+    """Compare what `dvc exp run` made, in a table that fits a screen."""
     done = subprocess.run(COMMAND, capture_output=True, text=True, check=False)
     if done.returncode:
         raise AssayError(f"dvc exp show failed: {' '.join(done.stderr.split())}")
