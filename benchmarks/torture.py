@@ -87,13 +87,9 @@ print(json.dumps(found, sort_keys=True))
 
 
 class Clone:
-    """A copy of the working tree with small parameters.
+    """A copy in `folder` of the working tree at `source`, with small parameters.
 
-    Args:
-        source: the repository.
-        folder: where the copy goes.
-        params: its params.yaml.
-        environment: variables that its commands have beside this process's, MLflow's and git's excepted.
+    Its commands have this process's environment but for MLflow's and git's variables, and that of `environment`.
     """
 
     def __init__(self, source: Path, folder: Path, params: Mapping[str, Any] = PARAMS, **environment: str) -> None:

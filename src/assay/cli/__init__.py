@@ -121,7 +121,7 @@ COMMANDS = {
         "copy the figures of the results into README.md and docs/",
         {"--check": {**FLAG, "help": "change nothing; exit with code 1 when one is out of date"}},
     ),
-    "models": Command("assay.cli.models:main", "print the table of docs/models.md", anywhere=True),
+    "models": Command("assay.cli.show:networks", "print the table of docs/models.md", anywhere=True),
     "ci-plan": Command("assay.cli.ci:plan", "CI: comment which stages the branch reruns; needs no data", BASE),
     "ci-repro": Command("assay.cli.ci:repro", "CI: run those stages, take all else from the DVC remote, push"),
     "ci-commit": Command(

@@ -10,7 +10,7 @@ from pathlib import Path
 from assay.cli.repro import check, costs
 from assay.core import config, files
 from assay.core.errors import AssayError
-from assay.pipeline import dag, dvc, reasons, wording
+from assay.pipeline import dag, dvc, reasons
 from assay.pipeline import plan as plans
 from assay.review import base as bases
 from assay.review import comment, github, snapshot
@@ -27,7 +27,7 @@ def plan(base: str) -> None:
     root = Path.cwd()
     compared = bases.find(root, base)
     found = plans.make(root, costs=lambda: costs(root))
-    print(f"{wording.as_text(found)}\n\n{compared.text(repr)}")
+    print(f"{plans.as_text(found)}\n\n{compared.text(repr)}")
     before, now = snapshot.of_revision(root, compared.commit.sha), snapshot.of_tree(root)
     text = comment.of_plan(compared, reasons.changes(before.params, now.params), found)
     github.append("GITHUB_STEP_SUMMARY", text)

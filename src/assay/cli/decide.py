@@ -18,8 +18,8 @@ from assay.core.config import BASELINE, SEEDS_FILE, split_variant
 from assay.core.config.blocks import ROUND, TUNED, canonical, read_blocks
 from assay.core.config.lottery import round_name
 from assay.core.errors import AssayError
-from assay.pipeline import plan, side_by_side, wording
-from assay.pipeline.wording import duration
+from assay.pipeline import plan, side_by_side
+from assay.pipeline.plan import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +45,7 @@ def main(minutes: float, dry: bool) -> None:
     if dry:
         stale = plan.make(root, costs=costs)
         if stale.steps or any(source is None for source in stale.missing.values()):
-            print(f"First the pipeline: {wording.headline(stale)}.\n")
+            print(f"First the pipeline: {plan.headline(stale)}.\n")
         print(_plan(*look()[:2]))
         return
     check_changes()

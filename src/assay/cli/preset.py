@@ -19,7 +19,7 @@ from assay.core.config.parsing import parse, suggestion
 from assay.core.errors import AssayError
 from assay.core.plain import text_of, yaml_of
 from assay.methods import checks
-from assay.pipeline.wording import duration
+from assay.pipeline.plan import duration
 
 FOLDER = Path("presets")
 EXPERIMENT = ("arms", "lottery", "claims")

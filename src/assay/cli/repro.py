@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from assay.core import files
 from assay.core.errors import AssayError
-from assay.pipeline import dvc, side_by_side, wording
+from assay.pipeline import dvc, side_by_side
 from assay.pipeline import plan as plans
 from assay.pipeline.dag import lock_at
 from assay.tracking.store import identity
@@ -119,6 +119,6 @@ def plan(since: str | None, ask_remote: bool, as_json: bool) -> None:
     root = Path.cwd()
     found = plans.make(root, None if since is None else lock_at(root, since), ask_remote, lambda: costs(root))
     try:
-        print(json.dumps(wording.as_data(found), indent=2) if as_json else wording.as_text(found), flush=True)
+        print(json.dumps(plans.as_data(found), indent=2) if as_json else plans.as_text(found), flush=True)
     except BrokenPipeError:  # the reader has seen enough, as `head` has; the flush at exit must not fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

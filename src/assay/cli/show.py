@@ -1,4 +1,4 @@
-"""Show results: `assay ui`, `follow`, `experiments` and `report`."""
+"""Commands that show something: `assay ui`, `follow`, `experiments`, `report` and `models`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from itertools import zip_longest
+from math import prod
 from pathlib import Path
 
 from assay.core.errors import AssayError
@@ -105,3 +106,26 @@ def follow(interval: float, grace: float) -> None:
         name = sync.experiment_name(records.read_meta(opened.root).name, model.name)
         print(f"{name}: waiting for a training, at most {grace:g} s, in {opened.shown}")
         follow.follow(opened, name, interval, grace)
+
+
+def networks() -> None:
+    """Print the table of docs/models.md, a row for each model and each of its examples."""
+    from assay import models
+    from assay.data.sets.images import Images
+
+    data_sets = {"MNIST": Images(1, 28, 28, 10), "CIFAR-10": Images(3, 32, 32, 10)}
+    header = ["name", "arguments", *(f"{data}: weights / parameters" for data in data_sets), "smallest side", "source"]
+    rows, examples = [header, ["---"] * len(header)], models.literals("EXAMPLES")
+    for stem, sources in models.literals("MODELS").items():
+        for name, source in sources.items():
+            for arguments in examples.get(stem, {}).get(name, [{}]):
+                given = ", ".join(f"{key}: {str(value).lower()}" for key, value in arguments.items())
+                counts = []
+                for images in data_sets.values():
+                    network = models.blueprint(name, images, arguments)
+                    shapes = network.state_dict()
+                    weights = sum(prod(shapes[weight].shape) for weight in models.weight_names(network))
+                    counts.append(f"{weights:,} / {models.parameter_count(network):,}")
+                side = models.smallest_side(name, data_sets["CIFAR-10"], arguments)
+                rows.append([f"`{name}`", f"`{given}`" if given else "", *counts, str(side), source])
+    print("\n".join("| " + " | ".join(cells) + " |" for cells in rows))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from assay.core import files, runtime
 from assay.core.errors import AssayError
 from assay.core.plain import yaml_of
-from assay.pipeline import dag, lockfile, plan, quick_dvc, warm, wording
+from assay.pipeline import dag, lockfile, plan, quick_dvc, warm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -66,7 +66,7 @@ def reproduce(root: Path, costs: Callable[[], Mapping[str, Cost]] = dict) -> Non
         # those that DVC would not skip: the plan's, and those that stand but whose data is not here (a fresh clone)
         restored = {step.stage: step.restored for step in found.steps} | dict(found.missing)
         parts = units(repo, restored)
-    print(f"{wording.headline(found)}.", flush=True)
+    print(f"{plan.headline(found)}.", flush=True)
     if not restored:
         return
     known = costs()
@@ -130,7 +130,7 @@ def _run(root: Path, parts: Sequence[Sequence[str]], seconds: Mapping[str, float
         with printing:
             del left[number]
             ahead = sum(seconds[name] for some in left.values() for name in some) / jobs
-            about = f", at most about {wording.duration(ahead)}" if ahead else ""
+            about = f", at most about {plan.duration(ahead)}" if ahead else ""
             print(f"{part[0]}: done; {len(left)} of {len(parts)} left{about}", flush=True)
 
     with ThreadPoolExecutor(jobs) as pool:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from assay.pipeline import reasons, wording
+from assay.pipeline import plan as plans
+from assay.pipeline import reasons
 from assay.report.report import FOLDER, REPORT
 from assay.review import differences, machines, regressions
 from assay.review.markdown import Section, code, fit, row, table, text
@@ -73,10 +74,10 @@ def of_plan(base: Base, parameters: Sequence[reasons.Change], plan: Plan) -> str
     """
     return fit(
         [
-            Section(f"{MARKER}\n## … {wording.headline(plan)}\n\n{base.text(code)}\n"),
+            Section(f"{MARKER}\n## … {plans.headline(plan)}\n\n{base.text(code)}\n"),
             _parameters(base, parameters, share=0.5),
             Section(
-                f"### The plan\n\n{wording.headline(plan)}.\n\n",
+                f"### The plan\n\n{plans.headline(plan)}.\n\n",
                 [(1.0, _steps(plan))],
                 rest="stages; `make plan` lists them.",
             ),
@@ -103,7 +104,7 @@ def of_results(base: Base, plan: Plan, results: Results) -> str:
             *_metrics(base, plan, results),
             Section(f"### What ran\n\n{ran(results.done)}\n"),
             Section(
-                f"<details><summary>Why: {wording.headline(plan)}</summary>\n\n",
+                f"<details><summary>Why: {plans.headline(plan)}</summary>\n\n",
                 [(0.7, _steps(plan))],
                 "\n</details>\n",
                 f"stages; `make plan` and the lock file of {code(base.name)} have the reasons.",
@@ -224,8 +225,8 @@ def _rows(results: Results, names: Sequence[str]) -> list[str]:
 def _steps(plan: Plan) -> list[str]:
     found = []
     for step in plan.steps:
-        note = wording.note(step)
-        reasons = "; ".join(text(line, 200) for line in wording.because(step))
+        note = plans.note(step)
+        reasons = "; ".join(text(line, 200) for line in plans.because(step))
         found.append(f"- **{text(step.stage)}**{f', {note}' if note else ''}: {reasons}\n")
     return found
 

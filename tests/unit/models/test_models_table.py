@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from assay import models
-from assay.cli import models as command
+from assay.cli import show
 
 DOCS = Path(__file__).parents[3] / "docs" / "models.md"
 
 
 def test_the_committed_table_is_the_printed_one(capsys):
-    command.main()
+    show.networks()
     printed = capsys.readouterr().out.strip()
     committed = "\n".join(line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("|"))
     assert committed == printed
