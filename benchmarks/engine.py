@@ -7,6 +7,7 @@ in one process this way and in the next one that.
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 import tempfile
 import time
@@ -27,7 +28,7 @@ from assay.data.sets import prepared
 from assay.engine.context import TrainContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from assay.engine.step_rule import StepRule
 
@@ -89,6 +90,17 @@ def seconds_a_step(step: Callable[[], object], steps: int) -> float:
         step()
     wait()
     return (time.perf_counter() - start) / steps
+
+
+def medians(steps: Mapping[str, Callable[[], object]], rounds: int, seconds: float) -> dict[str, float]:
+    """Median seconds of a call of each, measured in turn, for about so many seconds a round."""
+    calls = {name: max(2, int(seconds / seconds_a_step(step, 3))) for name, step in steps.items()}
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            step()  # the caches hold what it needs
+            times[name].append(seconds_a_step(step, calls[name]))
+    return {name: statistics.median(own) for name, own in times.items()}
 
 
 def matrix_product_rate(device: torch.device) -> float:

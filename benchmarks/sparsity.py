@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -21,12 +20,7 @@ from assay.core.config import BASELINE
 from assay.core.errors import AssayError, one_line_errors
 from assay.data.sets.images import Images
 from assay.models import artifact, sparse
-from benchmarks.engine import seconds_a_step
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
+from benchmarks.engine import medians
 
 RESULTS, MODELS = Path("benchmarks/sparsity.json"), Path("models")
 BATCHES, REPEATS, SECONDS = (1, 256), 9, 0.05
@@ -53,10 +47,8 @@ def measure(trained: artifact.Artifact, number: int) -> dict[str, Any]:
             if not torch.allclose(networks["dense"](inputs), networks["sparse"](inputs), rtol=1e-3, atol=1e-4):
                 raise AssayError(f"models/{manifest.arm}: the sparse network's logits are not those of the dense one")
             steps = {name: partial(network, inputs) for name, network in networks.items()}
-            passes = {name: max(1, int(SECONDS / timed(step, 3))) for name, step in steps.items()}
-            times = [{name: timed(step, passes[name]) for name, step in steps.items()} for _ in range(REPEATS)]
-        for name in networks:
-            latency[name][str(batch)] = round(1e3 * median(each[name] for each in times), 4)
+            for name, seconds in medians(steps, REPEATS, SECONDS).items():
+                latency[name][str(batch)] = round(1e3 * seconds, 4)
     whole = {name: torch.ones_like(tensor) for name, tensor in state.items()}
     return {
         "round": number,
@@ -67,12 +59,6 @@ def measure(trained: artifact.Artifact, number: int) -> dict[str, Any]:
         "sparse_bytes": len(sparse.encoded(state)),
         "latency_ms": latency,
     }
-
-
-def timed(step: Callable[[], Tensor], passes: int) -> float:
-    """Mean seconds of a pass, after one that fills the caches."""
-    step()
-    return seconds_a_step(step, passes)
 
 
 def main() -> None:

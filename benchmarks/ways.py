@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from statistics import median
 
 import torch
 from rich.console import Console
@@ -15,7 +14,7 @@ from assay.core.errors import one_line_errors
 from assay.data.sets.images import Images
 from assay.engine.stack import Stack, Strategy, choose_strategy, initialise
 from assay.engine.stack.layers import split_prefix
-from benchmarks.engine import seconds_a_step
+from benchmarks.engine import medians
 
 GREY, COLOUR = Images(1, 28, 28, 10), Images(3, 32, 32, 10)
 NETWORKS = {"linear": GREY, "lenet_300_100": GREY, "trajectory_cnn": GREY, "conv_2": COLOUR, "resnet_20": COLOUR}
@@ -32,14 +31,12 @@ def main() -> None:
         network, parameters, buffers = initialise(partial(models.build, name, images), range(COPIES), device)
         inputs = torch.randn(COPIES, BATCH, *images.shape, device=device)
         labels = torch.randint(0, images.classes, (COPIES, BATCH), device=device)
-        passes = {}
+        passes: dict[str, partial[object]] = {}
         for strategy in STRATEGIES if split_prefix(network) else STRATEGIES[1:]:
             stack = Stack(network, COPIES, device, strategy=strategy)
             passes[strategy] = partial(stack.gradients, parameters, buffers, inputs, labels)
-        steps = max(2, int(0.5 / seconds_a_step(passes["sliced"], 2)))
-        rounds = [{strategy: seconds_a_step(step, steps) for strategy, step in passes.items()} for _ in range(ROUNDS)]
-        medians = {one: f"{1e3 * median(each[one] for each in rounds) / COPIES:.2f}" for one in passes}
-        cells = (medians.get(strategy, "") for strategy in STRATEGIES)
+        shown = {name: f"{1e3 * seconds / COPIES:.2f}" for name, seconds in medians(passes, ROUNDS, 0.5).items()}
+        cells = (shown.get(strategy, "") for strategy in STRATEGIES)
         table.add_row(name, *cells, choose_strategy(network, device, "float32"))
     Console(highlight=False).print(table)
 
