@@ -32,8 +32,8 @@ ROOMS = {  # a pattern that names one file, or the first of several
         for path in sorted(Path("src/assay/methods").glob("[!_]*/__init__.py"))
     },
     "engine": "src/assay/engine/loop.py",
-    "models": "src/assay/models/registry.py",
-    "models, a new one": "src/assay/models/mlp.py",
+    "models": "src/assay/models/artifact.py",
+    "models, a new one": "src/assay/models/nets/mlp.py",
     "data, a source": "src/assay/data/sources.py",
     "data, the catalogue": "src/assay/data/catalog.yaml",
     "data sets as prepared": "src/assay/data/sets/prepared.py",

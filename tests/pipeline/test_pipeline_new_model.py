@@ -42,7 +42,7 @@ def clone(tmp_path_factory) -> Clone:
 
 
 def plan(clone: Clone) -> dict[str, list[str]]:
-    found = json.loads(clone.run("python", "-m", "assay.cli.plan", "--json").stdout)
+    found = json.loads(clone.run("assay", "plan", "--json").stdout)
     return {step["stage"]: [reason["text"] for reason in step["reasons"]] for step in found["steps"]}
 
 
