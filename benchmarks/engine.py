@@ -46,10 +46,7 @@ def lenet() -> nn.Module:
 def plain_step(root: Path, workers: int, device: torch.device) -> Callable[[], None]:
     """A step of the reference, one network as most people train it: torchvision's MNIST, a DataLoader, Adam.
 
-    Args:
-        root: a folder in which the data set is laid out as torchvision wants it.
-        workers: of the DataLoader.
-        device: where the network is.
+    In `root` the data set is laid out as torchvision wants it.
     """
     from torchvision import datasets, transforms
 
@@ -159,9 +156,7 @@ def measure() -> dict[str, dict[str, list[float]]]:
 def summarise(processes: Sequence[dict[str, dict[str, list[float]]]], operations: int) -> dict[str, dict[str, Any]]:
     """A row for each contender: medians over the rounds of all processes, and the range of the processes' medians.
 
-    Args:
-        processes: what `measure` gave in each.
-        operations: of a step of one network.
+    `operations` are those of a step of one network.
     """
 
     def of(name: str, key: str) -> Any:  # (process, round)

@@ -34,12 +34,7 @@ SIDE, PRODUCTS = 512, 8  # of the matrices that are multiplied, and how often
 
 
 class Costing:
-    """What was timed, and what follows from it.
-
-    Args:
-        root: the repository's root.
-        params: what is to be trained.
-    """
+    """What was timed in the repository at `root`, and what follows from it for what `params` trains."""
 
     def __init__(self, root: Path, params: Params) -> None:
         self._root, self._params = root, params

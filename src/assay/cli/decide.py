@@ -99,10 +99,7 @@ class Open:
 class Deciding:
     """The undecided claims of a params.yaml and how to go on with them.
 
-    Args:
-        params: what is trained and claimed.
-        cost: of a training; None where it is not known.
-        jobs: how many trainings run side by side.
+    `cost` gives that of a training, None where it is not known; `jobs` is how many trainings run side by side.
     """
 
     def __init__(self, params: Params, cost: Callable[[Run], Cost | None], jobs: int) -> None:

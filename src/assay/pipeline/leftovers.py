@@ -33,10 +33,7 @@ def remove(root: Path, arms: Iterable[str]) -> None:
 
     What killed processes left half written goes too. Files of other names, folders without a manifest and what a living
     process writes are left alone. A line says what was deleted; DVC's cache still holds its models and predictions.
-
-    Args:
-        root: the repository's root.
-        arms: their names, and those of the pruning rounds (`round-<n>`).
+    `arms` also names the pruning rounds (`round-<n>`).
     """
     blocks, found = read_blocks(root / SEEDS_FILE), []
     names = {name for arm in (BASELINE, *arms) for name in (arm, *blocks.of(arm))}

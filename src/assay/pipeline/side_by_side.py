@@ -50,11 +50,8 @@ def jobs() -> int:
 def reproduce(root: Path, costs: Callable[[], Mapping[str, Cost]] = dict) -> None:
     """Bring the pipeline up to date: arms side by side, longest first; then a plain `dvc repro` for whatever is left.
 
-    What a kill left of DVC's own files is repaired first.
-
-    Args:
-        root: the repository's root.
-        costs: gives what each stage's training takes, for the order and for the time left that is printed.
+    What a kill left of DVC's own files is repaired first. `costs` gives what each stage's training takes, for the order
+    and for the time left that is printed.
 
     Raises:
         AssayError: `ASSAY_JOBS` or `ASSAY_THREADS` is no number, or a stage failed. Those that ran beside it were
