@@ -157,8 +157,8 @@ def both(make: Callable[..., Array], truth: Array, examples: int, count: int) ->
         looks = [table[:, :size] for size in LOOKS]
         parts.append(np.stack([np.stack(moments(one)) for one in looks], -1))
         few.append(np.stack([np.stack(answers(one)[:2]) for one in looks], -1))  # sums and squares
-    found, bounded = (np.stack(one, -3).astype(np.float64) for one in (parts, few))  # (part, ..., file, claim, look)
-    seen = Evidence(LOOKS, Moments(*found), Answers(*bounded, examples))
+    found, (sums, squares) = (np.stack(one, -3).astype(np.float64) for one in (parts, few))  # (..., file, claim, look)
+    seen = Evidence(LOOKS, Moments(*found), Answers(sums, squares, examples))
     zero, matters = np.zeros(CLAIMS), np.full(CLAIMS, MATTERS)
     bound, without = (rules.decide(one, zero, matters, LEVELS) for one in (seen, seen._replace(answers=None)))
     return bound, without

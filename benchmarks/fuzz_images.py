@@ -153,7 +153,8 @@ def _damage(kind: str, content: bytearray, random: Random, originals: Originals)
         length = int(random.choice((2, 4)))
         value = int(random.choice((0, 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1))) % 256**length
         start = _up_to(random, size)
-        inserted, end = value.to_bytes(length, "big" if random.random() < 0.5 else "little"), start + length
+        end = start + length
+        inserted: bytes = value.to_bytes(length, "big" if random.random() < 0.5 else "little")
     else:
         start = _up_to(random, size)
         inserted, end = b"", size  # truncated

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
@@ -15,6 +16,9 @@ from assay.data.sets.images import Images
 from assay.engine.stack import Stack, Strategy, choose_strategy, initialise
 from assay.engine.stack.layers import split_prefix
 from benchmarks.engine import medians
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GREY, COLOUR = Images(1, 28, 28, 10), Images(3, 32, 32, 10)
 NETWORKS = {"linear": GREY, "lenet_300_100": GREY, "trajectory_cnn": GREY, "conv_2": COLOUR, "resnet_20": COLOUR}
@@ -31,7 +35,7 @@ def main() -> None:
         network, parameters, buffers = initialise(partial(models.build, name, images), range(COPIES), device)
         inputs = torch.randn(COPIES, BATCH, *images.shape, device=device)
         labels = torch.randint(0, images.classes, (COPIES, BATCH), device=device)
-        passes: dict[str, partial[object]] = {}
+        passes: dict[str, Callable[[], object]] = {}
         for strategy in STRATEGIES if split_prefix(network) else STRATEGIES[1:]:
             stack = Stack(network, COPIES, device, strategy=strategy)
             passes[strategy] = partial(stack.gradients, parameters, buffers, inputs, labels)

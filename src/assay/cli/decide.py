@@ -126,10 +126,10 @@ class Deciding:
         named = record.forecast.seeds if record.forecast else later[0]
         looks = (later[0], named if named in later else later[-1])
         try:
-            seconds = [self.seconds(self._grown(blocks, arms, look), blocks) for look in looks]
+            following, in_all = (self.seconds(self._grown(blocks, arms, look), blocks) for look in looks)
         except AssayError as error:
             return Open(record, arms, have, obstacle=str(error))
-        return Open(record, arms, have, later[0], *seconds)
+        return Open(record, arms, have, later[0], following, in_all)
 
     def seconds(self, blocks: Blocks, present: Blocks) -> float:
         """How long the blocks take that are not present yet, side by side."""

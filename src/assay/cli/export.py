@@ -67,8 +67,9 @@ def main(
             known = suggestion(name, list(manifest.variants))
             sweeps = "".join(f", and with --alpha {sweep}" for sweep in manifest.sweeps)
             raise AssayError(f"--variant: {manifest.arm} has no {name!r}; {known}{sweeps}")
-        if not 0 <= member < (members := manifest.variants[name].members):
-            raise AssayError(f"--member: {name} has members 0 to {members - 1}, not {member}")
+        last = manifest.variants[name].members - 1
+        if not 0 <= member <= last:
+            raise AssayError(f"--member: {name} has members 0 to {last}, not {member}")
         state = artifact.state_dict(trained, name, index, member)
     else:
         state = at(trained, variant or next(iter(manifest.sweeps), ""), alpha, index, data)

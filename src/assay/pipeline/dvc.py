@@ -11,7 +11,7 @@ from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.core import files, plain
+from assay.core import files
 from assay.core.errors import AssayError
 from assay.pipeline import dag, lockfile, plan, quick_dvc, restore, warm
 
@@ -143,9 +143,10 @@ def read_done(root: Path) -> dict[str, Any] | None:
         AssayError: the file is damaged.
     """
     path = root / DONE_FILE
-    if not path.is_file():
-        return None
-    return dict(plain.read_json(path, "", "delete it and run `make ci-repro`", Path(DONE_FILE)))
+    try:
+        return dict(files.read_json(path)) if path.is_file() else None
+    except (ValueError, TypeError) as error:
+        raise AssayError(f"{DONE_FILE}: not JSON ({error}); delete it and run `make ci-repro`") from None
 
 
 def write_tracked(root: Path, store: str) -> None:
