@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
@@ -22,24 +24,25 @@ from ruamel.yaml import YAML
 
 from assay.core import config, files, runtime
 from assay.core.errors import AssayError, one_line_errors
-from benchmarks import idle, sampler
-from benchmarks.engine import (
-    BATCH,
-    PREPARED,
-    ROUNDS,
-    ratios,
-    seconds_a_step,
-    stack_step,
-    step_operations,
-    summarise,
-)  # fmt: skip
+from benchmarks import engine, sampler, torture
+from benchmarks.engine import BATCH, PREPARED, seconds_a_step, stack_step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 RESULTS = Path("benchmarks/results.json")
-PROCESSES, LINE_ROUNDS = 5, 25
+PROCESSES, LINE_ROUNDS, REPEATS = 5, 25, 3
 LINE = "line step against a baseline step"
+SMALL = {  # the baseline and one arm: eight stages
+    **torture.PARAMS,
+    "model": {"name": "linear"},
+    "arms": {"cyclic": {"method": "sgd", "batches": "fixed"}},
+    "lottery": {"prune_fraction": 0.2, "scope": "layerwise", "rewind": 0, "rounds": {}, "controls": []},
+    "claims": [],
+}
 
 
-def measure_engine() -> dict[str, object]:
+def measure_engine() -> dict[str, Any]:
     """Parts (a) and (b): milliseconds a step and copy, and the share of the matrix-product ceiling."""
     processes = []
     for _ in range(PROCESSES):
@@ -48,14 +51,14 @@ def measure_engine() -> dict[str, object]:
         if done.returncode:
             raise AssayError(f"python -m benchmarks.engine ended with exit code {done.returncode}; why stands above")
         processes.append(json.loads(done.stdout))
-    operations = step_operations(BATCH)
+    operations = engine.step_operations(BATCH)
     ceilings = [rate for found in processes for row in found.values() for rate in row["ceiling"]]
     return {
         "operations a step": operations,
-        "matrix product, GFLOP/s": round(statistics.median(ceilings) / 1e9, 1),
+        "matrix product, GFLOP/s": round(median(ceilings) / 1e9, 1),
         "processes": PROCESSES,
-        "rounds": ROUNDS,
-        "contenders": summarise(processes, operations),
+        "rounds": engine.ROUNDS,
+        "contenders": engine.summarise(processes, operations),
     }
 
 
@@ -67,26 +70,45 @@ def measure_line() -> dict[str, float]:
         model = config.Model(name=name)
         plain = stack_step(copies, model=model)
         line = stack_step(copies, model=model, method="subspace", options=options)
-        times: dict[str, list[float]] = {"plain": [], "line": []}
-        for _ in range(LINE_ROUNDS + 1):
-            times["plain"].append(seconds_a_step(plain, steps))
-            times["line"].append(seconds_a_step(line, steps))
-        found[key] = round(statistics.median(ratios(times["line"][1:], times["plain"][1:])), 2)
+        pairs = [(seconds_a_step(plain, steps), seconds_a_step(line, steps)) for _ in range(LINE_ROUNDS + 1)]
+        found[key] = round(median(of_line / of_plain for of_plain, of_line in pairs[1:]), 2)
     return found
 
 
 def measure_pipeline() -> dict[str, float]:
-    """Part (c): a `dvc repro` that has nothing to do, and the seconds before a stage's first step."""
-    stages, seconds = idle.measure(Path.cwd())
+    """Part (c): a `dvc repro` that has nothing to do, here and in a small pipeline, and a stage's start-up."""
+    stages, seconds = idle(Path.cwd())
     with tempfile.TemporaryDirectory() as folder:
-        few_stages, few_seconds = idle.measure_small(Path.cwd(), Path(folder))
+        clone = torture.Clone(Path.cwd(), Path(folder) / "small", SMALL)
+        if clone.run():
+            raise AssayError(f"the small pipeline did not end; {clone.log} says why")
+        few_stages, few_seconds = idle(clone.folder, clone.environment)
     return {
         "stages": stages,
         "seconds of an idle dvc repro": round(seconds, 2),
         "stages of a baseline and one arm": few_stages,
         "seconds of their idle dvc repro": round(few_seconds, 2),
-        "seconds before a stage's first step": round(statistics.median(start_up() for _ in range(3)), 2),
+        "seconds before a stage's first step": round(median(start_up() for _ in range(REPEATS)), 2),
     }
+
+
+def idle(root: Path, environment: Mapping[str, str] = os.environ) -> tuple[int, float]:
+    """The number of stages, and the median seconds of a `dvc repro` that runs none of them.
+
+    Raises:
+        AssayError: the pipeline is not up to date.
+    """
+    seconds, stages = [], 0
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        done = subprocess.run(["dvc", "repro"], cwd=root, env=environment, capture_output=True, text=True, check=False)
+        seconds.append(time.perf_counter() - start)
+        stages = done.stdout.count("didn't change, skipping")
+        if done.returncode:
+            raise AssayError(f"dvc repro ended with exit code {done.returncode}: {done.stderr.strip()}")
+        if "Running stage" in done.stdout:
+            raise AssayError("dvc repro had something to do; run `make repro` first, then `make bench`")
+    return stages, median(seconds)
 
 
 def start_up() -> float:
@@ -102,27 +124,38 @@ def start_up() -> float:
         command = [sys.executable, "-m", "stages.baseline"]
         environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
         subprocess.run(command, cwd=place, env=environment, check=True, capture_output=True)
-        seconds: float = files.read_json(place / "metrics/timings/baseline.json")["start_up_seconds"]
-        return seconds
+        return float(files.read_json(place / "metrics/timings/baseline.json")["start_up_seconds"])
 
 
-def show(results: dict[str, object]) -> None:
+def show(results: dict[str, Any]) -> None:
     """Print the tables."""
     console = Console(highlight=False)
-    engine = results["engine"]
+    found = results["engine"]
     table = Table("", "ms a step and copy", "× plain", "of the ceiling", title="LeNet-300-100, batch 60, MNIST")
-    for name, row in engine["contenders"].items():  # type: ignore[index]
-        figures = []
-        for key in ("times faster than plain", "share of the ceiling"):
-            low, high = row[f"{key}, by process"]
-            figures.append(f"{row[key]} ({low} to {high})")
+    for name, row in found["contenders"].items():
+        keys = ("times faster than plain", "share of the ceiling")
+        figures = ["{} ({} to {})".format(row[key], *row[f"{key}, by process"]) for key in keys]
         table.add_row(name, f"{row['milliseconds a step and copy']:.3f}", *figures)
     console.print(table)
-    console.print(f"In brackets: from process to process, {engine['processes']} of them.")  # type: ignore[index]
-    console.print(f"Ceiling: {engine['matrix product, GFLOP/s']} GFLOP/s in a large matrix product.")  # type: ignore[index]
-    for part in ("methods", "pipeline"):
-        for name, value in results[part].items():  # type: ignore[attr-defined]
-            console.print(f"{name}: {value}")
+    console.print(f"In brackets: from process to process, {found['processes']} of them.")
+    console.print(f"Ceiling: {found['matrix product, GFLOP/s']} GFLOP/s in a large matrix product.")
+    for name, value in (results["methods"] | results["pipeline"]).items():
+        console.print(f"{name}: {value}")
+
+
+def check_parameters(params: config.Params) -> None:
+    """Our networks train as the plain loop's, or a ratio would say nothing.
+
+    Raises:
+        AssayError: a parameter is another; the line names it.
+    """
+    for key, value, needed in (
+        ("data.name", params.data.name, "mnist"),
+        ("model.name", params.model.name, "lenet_300_100"),
+        ("train.batch_size", params.train.batch_size, BATCH),
+    ):
+        if value != needed:
+            raise AssayError(f"{config.PARAMS_FILE}: {key}: {value}; make bench compares with a plain loop at {needed}")
 
 
 def main() -> None:
@@ -141,22 +174,6 @@ def main() -> None:
     show(results)
     place = RESULTS if device.type == "cpu" else RESULTS.with_stem(f"{RESULTS.stem}-{device.type}")
     files.write_json(place, results)
-
-
-def check_parameters(params: config.Params) -> None:
-    """Our networks train as the plain loop's, or a ratio would say nothing.
-
-    Raises:
-        AssayError: a parameter is another; the line names it.
-    """
-    found = {
-        "data.name": (params.data.name, "mnist"),
-        "model.name": (params.model.name, "lenet_300_100"),
-        "train.batch_size": (params.train.batch_size, BATCH),
-    }
-    for key, (value, needed) in found.items():
-        if value != needed:
-            raise AssayError(f"{config.PARAMS_FILE}: {key}: {value}; make bench compares with a plain loop at {needed}")
 
 
 if __name__ == "__main__":

@@ -86,13 +86,8 @@ def evidence(
 ) -> Evidence:
     """What `count` files show at each look, `(file, claim, look)`, of claims whose truth is known.
 
-    Args:
-        rng: the source of randomness.
-        scenario: how seeds are distributed.
-        truth: of each claim.
-        spread: SD of the paired difference, one or one for each claim.
-        count: files.
-        test_error: the part of test examples in the standard error, if the scenario does not name its share.
+    The SD of the paired difference, `spread`, is one or one for each claim; `test_error` is the part of test examples
+    in the standard error, if the scenario does not name its share.
     """
     shape = (count, len(truth), LOOKS[-1])
     rival = rng.normal(size=(count, 1, LOOKS[-1])) if scenario.alone else noise(rng, scenario, (count, 1, LOOKS[-1]))
@@ -153,24 +148,17 @@ def rare(rng: np.random.Generator, truth: Array, examples: int) -> Array:
     return np.clip(differs + (chatter < 0.001) - (chatter > 1 - 0.001), -1, 1).astype(np.float32)
 
 
-def answered(make: Callable[..., Array], truth: Array, examples: int, count: int) -> Evidence:
-    """What `count` files of answers to a test set show at each look, `(file, claim, look)`."""
+def both(make: Callable[..., Array], truth: Array, examples: int, count: int) -> tuple[Decision, Decision]:
+    """What is decided of `count` files of answers to a test set; then without the bound on answers that differ."""
     rng = np.random.default_rng(21)
-    parts, sums, squares = [], [], []
+    parts, few = [], []
     for _ in range(count):
         table = make(rng, truth, examples)
         looks = [table[:, :size] for size in LOOKS]
         parts.append(np.stack([np.stack(moments(one)) for one in looks], -1))
-        each = [answers(one) for one in looks]
-        sums.append(np.stack([one.sums for one in each], -1))
-        squares.append(np.stack([one.squares for one in each], -1))
-    few = Answers(np.stack(sums, 1).astype(np.float64), np.stack(squares, 1).astype(np.float64), examples)
-    return Evidence(LOOKS, Moments(*np.stack(parts, 1).astype(np.float64)), few)
-
-
-def both(make: Callable[..., Array], truth: Array, examples: int, count: int) -> tuple[Decision, Decision]:
-    """What is decided of such files; then without the bound on answers that differ."""
-    seen = answered(make, truth, examples, count)
+        few.append(np.stack([np.stack(answers(one)[:2]) for one in looks], -1))  # sums and squares
+    found, (sums, squares) = (np.stack(one, -3).astype(np.float64) for one in (parts, few))  # (..., file, claim, look)
+    seen = Evidence(LOOKS, Moments(*found), Answers(sums, squares, examples))
     zero, matters = np.zeros(CLAIMS), np.full(CLAIMS, MATTERS)
     bound, without = (rules.decide(one, zero, matters, LEVELS) for one in (seen, seen._replace(answers=None)))
     return bound, without

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from assay import models
 from assay.core import config, files
 from assay.core.errors import AssayError, one_line_errors
 from assay.pipeline import dag, plan
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 RESULTS, PAGE = Path("benchmarks/edits.json"), Path("docs/usage.md")
 MARKS = ("<!-- edits:begin -->", "<!-- edits:end -->")
@@ -65,51 +62,38 @@ def edits(root: Path) -> list[dict[str, Any]]:
                 raise AssayError(f"benchmarks.edits: {room}: no file {pattern}; name another in ROOMS")
             above = {str(path) for path in (file.resolve(), *file.resolve().parents)}
             with_it = {f"networks.{run.arm}" for run in runs if models.source(run.model.name) == file.resolve()}
-            first = [
+            first = {
                 stage
                 for stage in stages
                 if any(dep.fs_path in above or with_it & set(getattr(dep, "params", ())) for dep in stage.deps)
-            ]
+            }
             writers = [stage for stage in first if stage.addressing != "register"]  # which writes what params.yaml says
-            later = {one for stage in writers for one in nx.descendants(graph, stage)} - set(first)
-            own, after = (kinds(one for one in stages if one in some) for some in (first, later))
-            took, more = (round(sum(seconds[one.addressing] for one in some)) for some in (first, later))
+            later = {one for stage in writers for one in nx.descendants(graph, stage)} - first
+            parts = [[stage.addressing for stage in stages if stage in some] for some in (first, later)]
+            own, after = (dict(Counter(name.partition("@")[0] for name in names)) for names in parts)
+            took, more = (round(sum(map(seconds.__getitem__, names))) for names in parts)
             row = {"stages": own, "after": after, "seconds": took, "seconds_at_most": took + more}
             rows.append({"room": room, "file": str(file.relative_to(root)), **row})
     return rows
 
 
-def kinds(stages: Iterable[Any]) -> dict[str, int]:
-    """How many stages there are of each kind: those of all arms are one."""
-    return dict(Counter(stage.addressing.partition("@")[0] for stage in stages))
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """The rows as a Markdown table."""
+def main(root: Path = Path()) -> None:
+    """Write both files, and print the table."""
+    rows = edits(root)
     head = "| room | file | stages that rerun | seconds of training | if they write other bytes |"
     lines = [head, "|---|---|---|---:|---:|"]
     for row in rows:
         shown = ", ".join(f"`{kind}`" + f" × {n}" * (n > 1) for kind, n in row["stages"].items()) or "none"
         seconds = f"{row['seconds']:,} | {row['seconds_at_most']:,}"
         lines.append(f"| {row['room']} | `{row['file']}` | {shown} | {seconds} |")
-    return "\n".join(lines)
-
-
-def main(root: Path = Path()) -> None:
-    """Write both files, and print the table.
-
-    Raises:
-        AssayError: as `edits`, or the page lacks the marks.
-    """
-    rows = edits(root)
-    shown = table(rows)
+    table = "\n".join(lines)
     text = (root / PAGE).read_text(encoding="utf-8")
     begin, end = (text.find(mark) for mark in MARKS)
     if not 0 <= begin < end:
         raise AssayError(f"{PAGE}: the marks {' and '.join(MARKS)} are missing; the table goes between them")
     files.write_json(root / RESULTS, rows)
-    files.write_text(root / PAGE, f"{text[: begin + len(MARKS[0])]}\n\n{shown}\n\n{text[end:]}")
-    print(shown)
+    files.write_text(root / PAGE, f"{text[: begin + len(MARKS[0])]}\n\n{table}\n\n{text[end:]}")
+    print(table)
 
 
 if __name__ == "__main__":

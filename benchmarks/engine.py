@@ -15,6 +15,7 @@ from itertools import chain, cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -27,7 +28,7 @@ from assay.data.sets import prepared
 from assay.engine.context import TrainContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from assay.engine.step_rule import StepRule
 
@@ -45,10 +46,7 @@ def lenet() -> nn.Module:
 def plain_step(root: Path, workers: int, device: torch.device) -> Callable[[], None]:
     """A step of the reference, one network as most people train it: torchvision's MNIST, a DataLoader, Adam.
 
-    Args:
-        root: a folder in which the data set is laid out as torchvision wants it.
-        workers: of the DataLoader.
-        device: where the network is.
+    In `root` the data set is laid out as torchvision wants it.
     """
     from torchvision import datasets, transforms
 
@@ -74,39 +72,48 @@ def plain_step(root: Path, workers: int, device: torch.device) -> Callable[[], N
 
 def step_operations(batch_size: int) -> int:
     """Floating-point operations of one forward and one backward pass, by PyTorch's own counter."""
-    network = lenet()
     counter = FlopCounterMode(display=False)
     with counter:
-        network(torch.zeros(batch_size, 1, 28, 28)).sum().backward()
+        lenet()(torch.zeros(batch_size, 1, 28, 28)).sum().backward()
     return counter.get_total_flops()
 
 
-def matrix_product_rate(device: torch.device, repeats: int = 3) -> float:
-    """Floating-point operations a second of a device's large matrix product in float32, the mean of a few."""
-    size = 2048 if device.type == "cpu" else 8192
-    left, right = (torch.randn(size, size, device=device) for _ in range(2))
-    finish()
-    start = time.perf_counter()
-    for _ in range(repeats):
-        left @ right
-    finish()
-    return repeats * 2 * size**3 / (time.perf_counter() - start)
-
-
-def finish() -> None:
-    """Wait until a GPU has done what it was given: it works on while Python goes ahead."""
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
-
-
 def seconds_a_step(step: Callable[[], object], steps: int) -> float:
-    """Mean seconds of `steps` calls."""
-    finish()
+    """Mean seconds of `steps` calls; on a GPU until it has done what it was given."""
+    wait = torch.cuda.synchronize if torch.cuda.is_initialized() else lambda: None
+    wait()
     start = time.perf_counter()
     for _ in range(steps):
         step()
-    finish()
+    wait()
     return (time.perf_counter() - start) / steps
+
+
+def medians(steps: Mapping[str, Callable[[], object]], rounds: int, seconds: float) -> dict[str, float]:
+    """Median seconds of a call of each, measured in turn, for about so many seconds a round."""
+    calls = {name: max(2, int(seconds / seconds_a_step(step, 3))) for name, step in steps.items()}
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            step()  # the caches hold what it needs
+            times[name].append(seconds_a_step(step, calls[name]))
+    return {name: statistics.median(own) for name, own in times.items()}
+
+
+def matrix_product_rate(device: torch.device) -> float:
+    """Floating-point operations a second of a device's large matrix product in float32, the mean of three."""
+    size = 2048 if device.type == "cpu" else 8192
+    left, right = (torch.randn(size, size, device=device) for _ in range(2))
+    return 2 * size**3 / seconds_a_step(lambda: left @ right, 3)
+
+
+def update_of(run: config.Run) -> StepRule:
+    """A training at its start, on the prepared data.
+
+    Raises:
+        AssayError: an option of the run is wrong, or the data is missing.
+    """
+    return methods.make_update(TrainContext(run, prepared.load(PREPARED, runtime.set_up(), ("train", "validation"))))
 
 
 def stack_step(copies: int, **changes: object) -> Callable[[], object]:
@@ -120,16 +127,7 @@ def stack_step(copies: int, **changes: object) -> Callable[[], object]:
     return lambda: update.step(next(counter))
 
 
-def update_of(run: config.Run) -> StepRule:
-    """A training at its start, on the prepared data.
-
-    Raises:
-        AssayError: an option of the run is wrong, or the data is missing.
-    """
-    return methods.make_update(TrainContext(run, prepared.load(PREPARED, runtime.set_up(), ("train", "validation"))))
-
-
-def measure(rounds: int = ROUNDS) -> dict[str, dict[str, list[float]]]:
+def measure() -> dict[str, dict[str, list[float]]]:
     """Every contender once a round.
 
     Returns:
@@ -146,7 +144,7 @@ def measure(rounds: int = ROUNDS) -> dict[str, dict[str, list[float]]]:
         for step, steps, _ in contenders.values():
             seconds_a_step(step, steps // 4)
         found: dict[str, dict[str, list[float]]] = {name: {"seconds": [], "ceiling": []} for name in contenders}
-        for _ in range(rounds):
+        for _ in range(ROUNDS):
             for name, (step, steps, copies) in contenders.items():
                 before = matrix_product_rate(device)
                 seconds_a_step(step, 2)  # a training meets caches that hold its own data, not the contender's before
@@ -156,37 +154,27 @@ def measure(rounds: int = ROUNDS) -> dict[str, dict[str, list[float]]]:
 
 
 def summarise(processes: Sequence[dict[str, dict[str, list[float]]]], operations: int) -> dict[str, dict[str, Any]]:
-    """A row for each contender: medians over the rounds of all processes, and how far the processes lie apart.
+    """A row for each contender: medians over the rounds of all processes, and the range of the processes' medians.
 
-    Args:
-        processes: what `measure` gave in each.
-        operations: of a step of one network.
+    `operations` are those of a step of one network.
     """
+
+    def of(name: str, key: str) -> Any:  # (process, round)
+        return np.array([found[name][key] for found in processes])
+
     table = {}
     for name in processes[0]:
-        faster = [ratios(found[PLAIN]["seconds"], found[name]["seconds"]) for found in processes]
-        rates = [[operations / seconds for seconds in found[name]["seconds"]] for found in processes]
-        shares = [ratios(own, found[name]["ceiling"]) for own, found in zip(rates, processes, strict=True)]
-        milliseconds = [1e3 * seconds for found in processes for seconds in found[name]["seconds"]]
-        table[name] = {
-            "milliseconds a step and copy": round(statistics.median(milliseconds), 3),
-            "times faster than plain": round(statistics.median(chain.from_iterable(faster)), 2),
-            "times faster than plain, by process": _spread(faster, 2),
-            "share of the ceiling": round(statistics.median(chain.from_iterable(shares)), 3),
-            "share of the ceiling, by process": _spread(shares, 3),
-        }
+        seconds = of(name, "seconds")
+        row: dict[str, Any] = {"milliseconds a step and copy": round(float(np.median(1e3 * seconds)), 3)}
+        for key, ratios, digits in (
+            ("times faster than plain", of(PLAIN, "seconds") / seconds, 2),
+            ("share of the ceiling", operations / seconds / of(name, "ceiling"), 3),
+        ):
+            medians = np.median(ratios, axis=1)
+            row[key] = round(float(np.median(ratios)), digits)
+            row[f"{key}, by process"] = [round(float(end), digits) for end in (medians.min(), medians.max())]
+        table[name] = row
     return table
-
-
-def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
-    """Round by round."""
-    return [numerator / denominator for numerator, denominator in zip(numerators, denominators, strict=True)]
-
-
-def _spread(values: Sequence[Sequence[float]], digits: int) -> list[float]:
-    """The least and the largest of the processes' medians."""
-    medians = [statistics.median(own) for own in values]
-    return [round(min(medians), digits), round(max(medians), digits)]
 
 
 if __name__ == "__main__":

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     Originals = list[tuple[str, bytes]]  # ending, content
     Case = tuple[int, str, str, str]  # number, ending, damage, outcome
 
+DAMAGES = (
+    *("bits flipped", "header edited", "truncated", "bytes dropped", "bytes zeroed", "bytes repeated"),
+    *("spliced with another", "integer overwritten"),
+)
 SIDE = 16
 SECONDS_AN_IMAGE = 30
 READ, REFUSED = "read", "refused"
@@ -119,75 +123,51 @@ def damaged(number: int, originals: Originals) -> tuple[str, str, bytes]:
     random = np.random.default_rng(number)
     ending, whole = originals[number % len(originals)]
     content = bytearray(whole)
-    names = list(_DAMAGES)
-    done = [names[int(random.integers(len(names)))] for _ in range(int(random.integers(1, 4)))]
+    done = [DAMAGES[_up_to(random, len(DAMAGES))] for _ in range(int(random.integers(1, 4)))]
     for name in done:
         if content:
-            content = _DAMAGES[name](content, random, originals)
+            content = _damage(name, content, random, originals)
     shown = random.random()  # under its own ending, another's, or none
-    ending = originals[int(random.integers(len(originals)))][0] if shown > 0.95 else "" if shown > 0.9 else ending
+    ending = originals[_up_to(random, len(originals))][0] if shown > 0.95 else "" if shown > 0.9 else ending
     return ending, done[0], bytes(content)
 
 
-def _place(content: bytearray, random: Random) -> int:
-    return int(random.integers(0, len(content)))
+def _up_to(random: Random, end: int) -> int:
+    return int(random.integers(end))
 
 
-def _flip(content: bytearray, random: Random, _: Originals) -> bytearray:
-    for place in random.integers(0, 8 * len(content), int(random.integers(1, 9))):
-        content[place // 8] ^= 1 << int(place) % 8
-    return content
-
-
-def _header(content: bytearray, random: Random, _: Originals) -> bytearray:
-    for place in random.integers(0, min(len(content), 96), int(random.integers(1, 5))):
-        content[place] = int(random.choice((0, 1, 2, 16, 127, 128, 255, int(random.integers(256)))))
-    return content
-
-
-def _cut(content: bytearray, random: Random, _: Originals) -> bytearray:
-    return content[: _place(content, random)]
-
-
-def _drop(content: bytearray, random: Random, _: Originals) -> bytearray:
-    start = _place(content, random)
-    return content[:start] + content[start + int(random.integers(1, 64)) :]
-
-
-def _zero(content: bytearray, random: Random, _: Originals) -> bytearray:
-    start = _place(content, random)
-    length = min(int(random.integers(1, 600)), len(content) - start)
-    return content[:start] + bytes(length) + content[start + length :]
-
-
-def _repeat(content: bytearray, random: Random, _: Originals) -> bytearray:
-    start, place = (_place(content, random) for _ in range(2))
-    return content[:place] + content[start : start + int(random.integers(1, 200))] + content[place:]
-
-
-def _splice(content: bytearray, random: Random, originals: Originals) -> bytearray:
-    other = originals[int(random.integers(len(originals)))][1]
-    return content[: _place(content, random)] + other[int(random.integers(0, len(other))) :]
-
-
-def _integer(content: bytearray, random: Random, _: Originals) -> bytearray:
-    size = int(random.choice((2, 4)))
-    value: int = int(random.choice((0, 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1))) % 256**size
-    start = _place(content, random)
-    written = value.to_bytes(size, "big" if random.random() < 0.5 else "little")
-    return content[:start] + written + content[start + size :]
-
-
-_DAMAGES = {
-    "bits flipped": _flip,
-    "header edited": _header,
-    "truncated": _cut,
-    "bytes dropped": _drop,
-    "bytes zeroed": _zero,
-    "bytes repeated": _repeat,
-    "spliced with another": _splice,
-    "integer overwritten": _integer,
-}
+def _damage(kind: str, content: bytearray, random: Random, originals: Originals) -> bytearray:
+    size = len(content)
+    if kind == "bits flipped":
+        for place in random.integers(0, 8 * size, int(random.integers(1, 9))):
+            content[place // 8] ^= 1 << int(place) % 8
+        return content
+    if kind == "header edited":
+        for place in random.integers(0, min(size, 96), int(random.integers(1, 5))):
+            content[place] = int(random.choice((0, 1, 2, 16, 127, 128, 255, _up_to(random, 256))))
+        return content
+    if kind == "spliced with another":
+        other = originals[_up_to(random, len(originals))][1]
+        return content[: _up_to(random, size)] + other[_up_to(random, len(other)) :]
+    if kind == "integer overwritten":
+        length = int(random.choice((2, 4)))
+        value = int(random.choice((0, 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1))) % 256**length
+        start = _up_to(random, size)
+        end = start + length
+        inserted: bytes = value.to_bytes(length, "big" if random.random() < 0.5 else "little")
+    else:
+        start = _up_to(random, size)
+        inserted, end = b"", size  # truncated
+        if kind == "bytes dropped":
+            end = start + int(random.integers(1, 64))
+        elif kind == "bytes zeroed":
+            end = min(start + int(random.integers(1, 600)), size)
+            inserted = bytes(end - start)
+        elif kind == "bytes repeated":
+            source = start
+            start = end = _up_to(random, size)
+            inserted = bytes(content[source : source + int(random.integers(1, 200))])
+    return content[:start] + inserted + content[end:]
 
 
 def outcome(path: Path) -> str:
@@ -204,9 +184,9 @@ def outcome(path: Path) -> str:
     return READ if fits else f"an array {pixels.dtype} {pixels.shape}"
 
 
-def case(number: int, originals: Originals, folder: Path) -> Case:
+def case(number: int, folder: Path) -> Case:
     """Damage one file, read it, and say what became of it."""
-    ending, damage, content = damaged(number, originals)
+    ending, damage, content = damaged(number, seeds())
     path = folder / (f"image.{ending}" if ending else "image")
     path.write_bytes(content)
     found = outcome(path)
@@ -219,10 +199,6 @@ def _start() -> None:
     seeds()
 
 
-def _case(number: int, folder: Path) -> Case:
-    return case(number, seeds(), folder)
-
-
 def run(count: int, first: int = 0) -> list[Case]:
     """Read `count` damaged files in another process; that it dies or hangs is an escape, and a new one goes on."""
     done: list[Case] = []
@@ -231,7 +207,7 @@ def run(count: int, first: int = 0) -> list[Case]:
             pool.apply(os.getpid)  # it has loaded its modules
             for number in range(first + len(done), first + count):
                 try:
-                    done.append(pool.apply_async(_case, (number, Path(folder))).get(SECONDS_AN_IMAGE))
+                    done.append(pool.apply_async(case, (number, Path(folder))).get(SECONDS_AN_IMAGE))
                 except multiprocessing.TimeoutError:
                     done.append((number, "?", "?", f"the process died, or was not done after {SECONDS_AN_IMAGE} s"))
                     break

@@ -21,35 +21,12 @@ RESULTS = (
 )
 
 
-def digests(root: Path) -> dict[str, str]:
-    """The SHA-256 of each result under `root`, by its path.
-
-    Raises:
-        AssayError: there is none.
-    """
-    found = {file for pattern in RESULTS for file in root.glob(pattern) if file.is_file()}
-    if not found:
-        raise AssayError(f"{root}: holds no results of the pipeline; run this where dvc.yaml is, after `make repro`")
-    return {str(file.relative_to(root)): files.file_digest(file) for file in sorted(found)}
-
-
-def differences(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """A line for each result that is new, missing or has other content."""
-    lines = []
-    for name in sorted(before.keys() | after.keys()):
-        if before.get(name) != after.get(name):
-            what = "new" if name not in before else "missing" if name not in after else "other content"
-            lines.append(f"{name}: {what}")
-    return lines
-
-
 def main(action: str, file: Path) -> int:
-    """Record or compare; gives the exit status.
-
-    Raises:
-        AssayError: there are no results, or no such record of them.
-    """
-    after = digests(Path())
+    """Record or compare; gives the exit status."""
+    results = sorted({path for pattern in RESULTS for path in Path().glob(pattern) if path.is_file()})
+    if not results:
+        raise AssayError("no results of the pipeline here; run this where dvc.yaml is, after `make repro`")
+    after = {str(path): files.file_digest(path) for path in results}
     if action == "record":
         files.write_json(file, after)
         print(f"{file}: {len(after)} results")
@@ -58,7 +35,11 @@ def main(action: str, file: Path) -> int:
         before = files.read_json(file)
     except (OSError, ValueError) as error:
         raise AssayError(f"{file}: cannot be read ({error}); `record` writes it") from None
-    lines = differences(before, after)
+    lines = []
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
+            what = "new" if name not in before else "missing" if name not in after else "other content"
+            lines.append(f"{name}: {what}")
     print("\n".join([*lines, f"{len(lines)} of {len(before | after)} results differ"]))
     return 1 if lines else 0
 

@@ -6,10 +6,9 @@ of the same model and data. The two networks of a round are timed in turn, many 
 
 from __future__ import annotations
 
-import statistics
-import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -21,31 +20,10 @@ from assay.core.config import BASELINE
 from assay.core.errors import AssayError, one_line_errors
 from assay.data.sets.images import Images
 from assay.models import artifact, sparse
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
+from benchmarks.engine import medians
 
 RESULTS, MODELS = Path("benchmarks/sparsity.json"), Path("models")
 BATCHES, REPEATS, SECONDS = (1, 256), 9, 0.05
-
-
-def milliseconds(networks: dict[str, nn.Module], inputs: Tensor) -> dict[str, float]:
-    """The median time of a forward pass of each network on the same inputs, measured in turn."""
-    passes = {name: max(1, int(SECONDS / _seconds(network, inputs, 3))) for name, network in networks.items()}
-    times: dict[str, list[float]] = {name: [] for name in networks}
-    for _ in range(REPEATS):
-        for name, network in networks.items():
-            times[name].append(_seconds(network, inputs, passes[name]))
-    return {name: round(1e3 * statistics.median(own), 4) for name, own in times.items()}
-
-
-def _seconds(network: nn.Module, inputs: Tensor, passes: int) -> float:
-    with torch.inference_mode():
-        network(inputs)
-        start = time.perf_counter()
-        for _ in range(passes):
-            network(inputs)
-        return (time.perf_counter() - start) / passes
 
 
 def measure(trained: artifact.Artifact, number: int) -> dict[str, Any]:
@@ -58,20 +36,20 @@ def measure(trained: artifact.Artifact, number: int) -> dict[str, Any]:
     variant, record = next(iter(manifest.variants.items()))
     images = Images(**manifest.images)
     state = artifact.state_dict(trained, variant, seed=0)
-    whole = {name: torch.ones_like(tensor) for name, tensor in state.items()}
-    networks = {}
-    for name in ("dense", "sparse"):
-        network = models.build(manifest.model.name, images, **manifest.model.arguments)
-        network.load_state_dict(state)
-        networks[name] = network.eval() if name == "dense" else sparse.sparse_network(network.eval())
+    dense, other = (models.build(manifest.model.name, images, **manifest.model.arguments) for _ in range(2))
+    dense.load_state_dict(state)
+    other.load_state_dict(state)
+    networks = {"dense": dense.eval(), "sparse": sparse.sparse_network(other.eval())}
     latency: dict[str, dict[str, float]] = {name: {} for name in networks}
     for batch in BATCHES:
         inputs = torch.randn(batch, *images.shape, generator=runtime.generator(0, "bench-sparse", batch))
         with torch.inference_mode():
             if not torch.allclose(networks["dense"](inputs), networks["sparse"](inputs), rtol=1e-3, atol=1e-4):
                 raise AssayError(f"models/{manifest.arm}: the sparse network's logits are not those of the dense one")
-        for name, value in milliseconds(networks, inputs).items():
-            latency[name][str(batch)] = value
+            steps = {name: partial(network, inputs) for name, network in networks.items()}
+            for name, seconds in medians(steps, REPEATS, SECONDS).items():
+                latency[name][str(batch)] = round(1e3 * seconds, 4)
+    whole = {name: torch.ones_like(tensor) for name, tensor in state.items()}
     return {
         "round": number,
         "model": manifest.model.name,
@@ -83,28 +61,19 @@ def measure(trained: artifact.Artifact, number: int) -> dict[str, Any]:
     }
 
 
-def show(rounds: list[dict[str, Any]]) -> None:
-    """Print the table."""
-    columns = [f"{name}, batch {batch}, ms" for batch in BATCHES for name in ("dense", "sparse")]
-    table = Table("round", "weights left, %", "dense, kB", "sparse, kB", *columns)
-    for one in rounds:
-        times = [one["latency_ms"][name][str(batch)] for batch in BATCHES for name in ("dense", "sparse")]
-        kilobytes = [one["dense_bytes"] / 1000, one["sparse_bytes"] / 1000]
-        shown = [100 * one["density"], *kilobytes, *times]
-        table.add_row(str(one["round"]), *(f"{value:.3g}" if value < 1 else f"{value:.1f}" for value in shown))
-    Console(highlight=False).print(table)
-
-
 def main() -> None:
-    """Measure every round that params.yaml names, print, and write the file.
-
-    Raises:
-        AssayError: a round is not trained yet.
-    """
+    """Measure every round that params.yaml names, print, and write the file."""
     runtime.set_up()
     names = [BASELINE, *config.load().lottery.names]
     rounds = [measure(artifact.read(MODELS / name), number) for number, name in enumerate(names)]
-    show(rounds)
+    kinds = [(name, batch) for batch in BATCHES for name in ("dense", "sparse")]
+    columns = [f"{name}, batch {batch}, ms" for name, batch in kinds]
+    table = Table("round", "weights left, %", "dense, kB", "sparse, kB", *columns)
+    for one in rounds:
+        shown = [100 * one["density"], one["dense_bytes"] / 1000, one["sparse_bytes"] / 1000]
+        shown += [one["latency_ms"][name][str(batch)] for name, batch in kinds]
+        table.add_row(str(one["round"]), *(f"{value:.3g}" if value < 1 else f"{value:.1f}" for value in shown))
+    Console(highlight=False).print(table)
     machine = {"processor": runtime.processor(), "threads": torch.get_num_threads(), "torch": torch.__version__}
     files.write_json(RESULTS, [{**one, "machine": machine} for one in rounds])
 

@@ -14,6 +14,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from ruamel.yaml import YAML
 
 from assay.core import files
@@ -85,13 +87,9 @@ print(json.dumps(found, sort_keys=True))
 
 
 class Clone:
-    """A copy of the working tree with small parameters.
+    """A copy in `folder` of the working tree at `source`, with small parameters.
 
-    Args:
-        source: the repository.
-        folder: where the copy goes.
-        params: its params.yaml.
-        environment: variables that its commands have beside this process's, MLflow's and git's excepted.
+    Its commands have this process's environment but for MLflow's and git's variables, and that of `environment`.
     """
 
     def __init__(self, source: Path, folder: Path, params: Mapping[str, Any] = PARAMS, **environment: str) -> None:
@@ -118,11 +116,7 @@ class Clone:
     def reset(self) -> None:
         """Remove everything that a run left."""
         for name in STATE:
-            path = self.folder / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            files.remove(self.folder / name)
 
     def run(self, seconds: float | None = None) -> int | None:
         """Run the pipeline; its exit code, or None where it was killed after `seconds`."""
@@ -151,8 +145,6 @@ class Clone:
 
     def _tracked(self) -> dict[str, Any]:
         """MLflow's runs that are not deleted, and its models by what they answer."""
-        import sqlite3
-
         found: dict[str, Any] = {}
         noted = files.read_json(self.folder / "metrics/mlflow.json")
         keys = {one["name"]: one["key"] for one in [*noted["runs"].values(), noted["report"]]}
@@ -183,20 +175,17 @@ class Clone:
 
 
 def kill_group(group: int) -> None:
-    """Send SIGKILL to a process group and wait until all of it is gone."""
+    """Send SIGKILL to a process group and wait until all of it is gone or a zombie."""
+
+    def lives(process: psutil.Process) -> bool:
+        with suppress(ProcessLookupError):
+            return process.info["status"] != psutil.STATUS_ZOMBIE and os.getpgid(process.pid) == group
+        return False
+
     with suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
-    while any(_group(stat) == group for stat in Path("/proc").glob("[0-9]*/stat")):
+    while any(map(lives, psutil.process_iter(["status"]))):
         time.sleep(0.01)
-
-
-def _group(stat: Path) -> int | None:
-    """The process group of a process that is no zombie."""
-    try:
-        state, _, group = stat.read_text().rpartition(")")[2].split()[:3]
-    except (OSError, ValueError):
-        return None
-    return None if state == "Z" else int(group)
 
 
 def untimed(entry: Any) -> Any:
@@ -215,22 +204,15 @@ def differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
 
 
 def campaign(clone: Clone, kills: int, seed: int, minutes: float) -> list[str]:
-    """Deal the kills; gives what differs, and prints how it goes.
-
-    Args:
-        clone: where.
-        kills: how many.
-        seed: of the moments.
-        minutes: after which no further pass is begun.
+    """Deal so many kills, at moments of this seed; gives what differs. After `minutes` no further pass is begun.
 
     Raises:
         AssayError: the undisturbed run fails.
     """
     moments, began = random.Random(seed), time.monotonic()
-    start = time.monotonic()
     if clone.run():
         raise AssayError(f"the undisturbed run failed; {clone.log} says why")
-    duration = time.monotonic() - start
+    duration = time.monotonic() - began
     expected = clone.state()
     print(f"undisturbed: {duration:.0f} s, {len(expected)} things to compare", flush=True)
     dealt = passes = 0

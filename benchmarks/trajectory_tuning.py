@@ -56,17 +56,10 @@ TRIED: dict[str, dict[str, Any]] = {
 def run_one(changes: dict[str, Any], data: prepared.Prepared, samples: int) -> dict[str, Any]:
     """Run a configuration until its forward samples are spent; gives its figures."""
     options = {**BASE, **{key: value for key, value in changes.items() if key != "model"}}
-    model = changes.get("model", MODEL)
     sweeps = round(samples / (SAMPLES_A_MOVE * options["block"] * options["tau"]))
-    settings = config.load()
-    run = config.Run(
-        arm="tried",
-        method="trajectory",
-        seeds=(0,),
-        model=config.Model(**model),
-        train=settings.train.model_copy(update={"steps": sweeps}),
-        options=options,
-    )
+    train = config.load().train.model_copy(update={"steps": sweeps})
+    model = config.Model(**changes.get("model", MODEL))
+    run = config.Run(arm="tried", method="trajectory", seeds=(0,), model=model, train=train, options=options)
     update = methods.make_update(TrainContext(run, data))
     assert isinstance(update, TrajectoryUpdate)
     for step in range(sweeps):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
@@ -15,16 +15,13 @@ from assay.core.errors import one_line_errors
 from assay.data.sets.images import Images
 from assay.engine.stack import Stack, Strategy, choose_strategy, initialise
 from assay.engine.stack.layers import split_prefix
-from benchmarks.engine import seconds_a_step
+from benchmarks.engine import medians
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GREY, COLOUR = Images(1, 28, 28, 10), Images(3, 32, 32, 10)
-NETWORKS = {
-    "linear": GREY,
-    "lenet_300_100": GREY,
-    "trajectory_cnn": GREY,
-    "conv_2": COLOUR,
-    "resnet_20": COLOUR,
-}
+NETWORKS = {"linear": GREY, "lenet_300_100": GREY, "trajectory_cnn": GREY, "conv_2": COLOUR, "resnet_20": COLOUR}
 STRATEGIES: tuple[Strategy, ...] = ("dense", "folded", "sliced")
 COPIES, BATCH, ROUNDS = 5, 60, 5
 
@@ -38,19 +35,12 @@ def main() -> None:
         network, parameters, buffers = initialise(partial(models.build, name, images), range(COPIES), device)
         inputs = torch.randn(COPIES, BATCH, *images.shape, device=device)
         labels = torch.randint(0, images.classes, (COPIES, BATCH), device=device)
-        strategies = STRATEGIES if split_prefix(network) else STRATEGIES[1:]
-        passes = {
-            strategy: partial(
-                Stack(network, COPIES, device, strategy=strategy).gradients, parameters, buffers, inputs, labels
-            )
-            for strategy in strategies
-        }
-        steps = max(2, int(0.5 / seconds_a_step(passes["sliced"], 2)))
-        rounds = [{strategy: seconds_a_step(step, steps) for strategy, step in passes.items()} for _ in range(ROUNDS)]
-        medians = {
-            strategy: 1e3 * statistics.median(each[strategy] for each in rounds) / COPIES for strategy in strategies
-        }
-        cells = (f"{medians[strategy]:.2f}" if strategy in medians else "" for strategy in STRATEGIES)
+        passes: dict[str, Callable[[], object]] = {}
+        for strategy in STRATEGIES if split_prefix(network) else STRATEGIES[1:]:
+            stack = Stack(network, COPIES, device, strategy=strategy)
+            passes[strategy] = partial(stack.gradients, parameters, buffers, inputs, labels)
+        shown = {name: f"{1e3 * seconds / COPIES:.2f}" for name, seconds in medians(passes, ROUNDS, 0.5).items()}
+        cells = (shown.get(strategy, "") for strategy in STRATEGIES)
         table.add_row(name, *cells, choose_strategy(network, device, "float32"))
     Console(highlight=False).print(table)
 

@@ -1,4 +1,7 @@
-"""One thin entry point a stage of dvc.yaml: read parameters, call `assay`, write files."""
+"""One thin entry point a stage of dvc.yaml: read parameters, call `assay`, write files.
+
+Each raises an `AssayError` where parameters are wrong or a file is missing or damaged; its lines are what is printed.
+"""
 
 import sys
 from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from assay.core import config
 from assay.core.config import BASELINE
 from assay.core.errors import start
-from stages.training import train_and_write
+from stages.train import train_and_write
 
 
 def main(name: str = BASELINE) -> None:

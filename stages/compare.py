@@ -1,35 +1,31 @@
-"""Compare what was evaluated, decide the claims, write the report: `python -m stages.compare [--fail-on refuted]`."""
+"""Compare what was evaluated, decide the claims, write the report."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assay.analysis import archives, claims, curves, registration, seeds
 from assay.core import config, files
 from assay.core.config import BASELINE
-from assay.core.errors import one_line_errors
+from assay.core.errors import start
 from assay.core.plain import read_json
 from assay.pipeline import leftovers
 from assay.report import data_sets, report, summary
 from assay.scoring import record
 
+if TYPE_CHECKING:
+    from assay.analysis.claims import ClaimRecord
+
 ROOT = Path()
 METRICS, TIMINGS = Path("metrics/metrics.json"), Path("metrics/timings")
 
 
-def main(fail_on: str | None = None) -> int:
-    """Write the report, metrics/plots/ and the tables that git keeps; gives the exit code.
+def main() -> list[ClaimRecord]:
+    """Write the report, metrics/plots/ and the tables that git keeps; gives the decided claims.
 
     The tables are metrics.json, seeds.csv, summary.csv, claims.json and timings.json, all under `metrics/`. Each has a
     line for an arm, a variant, a seed or a number, so that a changed result is a changed line.
-
-    Args:
-        fail_on: the verdict of any claim that makes it 1.
-
-    Raises:
-        AssayError: a file is missing or damaged, or a claim names a variant that was not evaluated.
     """
     params = config.load()
     arms = [*params.arms, *params.lottery.names]
@@ -56,14 +52,8 @@ def main(fail_on: str | None = None) -> int:
     again = "delete it and run `dvc repro`"
     timed = {path.stem: read_json(path, again, again) for path in sorted((ROOT / TIMINGS).glob("*.json"))}
     files.write_json(ROOT / TIMINGS.with_suffix(".json"), timed, depth=1)
-    failed = [claim.id for claim in decided if claim.verdict == fail_on]
-    for name in failed:
-        print(f"{fail_on}: {name}", file=sys.stderr)
-    return 1 if failed else 0
+    return decided
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fail-on", choices=claims.VERDICTS, help="exit with code 1 when a claim has this verdict")
-    with one_line_errors():
-        sys.exit(main(parser.parse_args().fail_on))
+    start(main)

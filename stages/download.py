@@ -11,11 +11,7 @@ from assay.data.sets import catalog
 
 
 def main() -> None:
-    """Read parameters; write data/raw.
-
-    Raises:
-        AssayError: params.yaml is wrong, or no source has the data set.
-    """
+    """Read parameters; write data/raw."""
     data = config.load().data
     catalog.check(data)
     sources.obtain(data, Path("data/raw"))

@@ -20,11 +20,7 @@ PREPARED = Path("data/prepared")
 
 
 def main(name: str) -> None:
-    """Read models/<name> and the test set; write metrics/evaluate/<name>.json and data/predictions/<name>.safetensors.
-
-    Raises:
-        AssayError: a file is missing or damaged, or the model was trained on other data.
-    """
+    """Read models/<name> and the test set; write its record in metrics/evaluate and its answers in data/predictions."""
     device = runtime.set_up()
     trained = artifact.read(Path("models") / name)
     manifest = trained.manifest

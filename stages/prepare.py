@@ -10,11 +10,7 @@ from assay.data import preparation
 
 
 def main() -> None:
-    """Read parameters and data/raw; write data/prepared.
-
-    Raises:
-        AssayError: params.yaml is wrong, or a raw file is missing or altered.
-    """
+    """Read parameters and data/raw; write data/prepared."""
     preparation.prepare(Path("data/raw"), config.load().data, Path("data/prepared"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assay.core import config
 from assay.core.errors import start
-from stages.training import train_and_write
+from stages.train import train_and_write
 
 
 def main(key: str) -> None:

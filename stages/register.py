@@ -29,18 +29,17 @@ def main() -> None:
     """Register the claims of params.yaml; what is registered in the last commit and in the file itself is known.
 
     This stage runs first, so that a mistake in any arm or claim is found before hours of training.
-
-    Raises:
-        AssayError: params.yaml is wrong.
     """
     params = config.load()
     metrics.check(params.claims, params.rule)
     checks.check(params)
     runs = {run.arm: methods.resolve(run).run for run in params.runs()}
-    data, trained = params.data.name, read(TIMINGS)
+    data, digests = params.data.name, {}
     there = [arm for arm, run in runs.items() if is_result(read(RECORDS / f"{arm}.json"), run, data)]
     # a fresh clone has no evaluations, but git holds which trainings the last comparison saw
-    there += [run.arm for run in params.runs() if is_trained(trained, run.arm, run.digest(data))]
+    with suppress(AttributeError):
+        digests = {arm: timing.get("run") for arm, timing in read(TIMINGS).items()}
+    there += [run.arm for run in params.runs() if digests.get(run.arm) == run.digest(data)]
     made = register(params.claims, params.rule, runs, there, list(registered()))
     files.write_json(PATH, made.model_dump(mode="json"))
     arms = [params.run(name) for name in (config.BASELINE, *params.arms)]
@@ -52,12 +51,6 @@ def read(path: Path) -> Any:
     with suppress(OSError, ValueError):
         return files.read_json(path)
     return None
-
-
-def is_trained(timings: Any, arm: str, digest: str) -> bool:
-    """Whether metrics/timings.json lists a training of an arm with this digest."""
-    timing = timings.get(arm) if isinstance(timings, dict) else None
-    return isinstance(timing, dict) and timing.get("run") == digest
 
 
 def registered() -> Iterator[Entry]:

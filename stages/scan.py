@@ -13,11 +13,7 @@ from assay.data import folder
 
 
 def main(name: str) -> None:
-    """Bring data/own.json up to date; a file that is right already is not touched.
-
-    Raises:
-        AssayError: the images are not laid out as they should be, or `ASSAY_DATA_DIR` names no folder.
-    """
+    """Bring data/own.json up to date; a file that is right already is not touched."""
     text = folder.stale(name)
     if text is not None:
         files.write_text(Path(folder.RECORD), text)

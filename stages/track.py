@@ -1,19 +1,16 @@
-"""Write what the stages left on disk to MLflow, or with --follow the curves of a training that still goes on."""
+"""Write what the stages left on disk to MLflow."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from assay.core import config
-from assay.core.errors import one_line_errors
+from assay.core.errors import start
 from assay.pipeline import leftovers
 from assay.tracking import tags, view
 from assay.tracking.champion import ALIAS
-from assay.tracking.follow import follow
-from assay.tracking.records import read_meta
 from assay.tracking.store import opened
-from assay.tracking.sync import experiment_name, sync
+from assay.tracking.sync import sync
 
 
 def main() -> None:
@@ -36,25 +33,5 @@ def main() -> None:
         print(f"See them {server}{done.page}")
 
 
-def stream(interval: float, grace: float) -> None:
-    """Follow the trainings that are going on."""
-    model = config.load().model
-    with opened(Path.cwd()) as store:
-        name = experiment_name(read_meta(store.root).name, model.name)
-        print(f"{name}: waiting for a training, at most {grace:g} s, in {store.shown}")
-        follow(store, name, interval, grace)
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--follow", action="store_true", help="stream live curves until no training is left")
-    parser.add_argument("--interval", type=float, default=2.0, help="seconds between two looks (%(default)s)")
-    parser.add_argument("--grace", type=float, default=60.0, help="seconds to wait for a next training (%(default)s)")
-    arguments = parser.parse_args()
-    if arguments.interval <= 0 or arguments.grace < 0:
-        parser.error("--interval must be above 0, --grace 0 or more")
-    with one_line_errors():
-        if arguments.follow:
-            stream(arguments.interval, arguments.grace)
-        else:
-            main()
+    start(main)

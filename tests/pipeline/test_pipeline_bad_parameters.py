@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from clone import PARAMS, Clone
 
-from assay.cli import check
+from assay.cli.repro import check
 from assay.core.errors import AssayError
 
 WRONG = [
@@ -41,7 +41,7 @@ def test_bad_parameters_are_named(clone, monkeypatch, change, line):
     write(clone, change)
     monkeypatch.chdir(clone.folder)
     with pytest.raises(AssayError) as error:
-        check.main()
+        check()
     assert any(each.startswith("params.yaml: ") and line in each for each in str(error.value).splitlines())
 
 

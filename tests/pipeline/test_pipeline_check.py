@@ -15,7 +15,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from assay import models
-from assay.cli import check
+from assay.cli.repro import check
 from assay.core import config, files
 from assay.core.config import SEEDS_FILE, Data
 from assay.core.config.blocks import NO_BLOCKS
@@ -115,7 +115,7 @@ def resolved(root: Path) -> list[str]:
 def test_what_is_passed_dvc_resolves(root, name, monkeypatch):
     (root / "params.yaml").write_text(VALID[name], encoding="utf-8", newline="")
     monkeypatch.chdir(root)
-    check.main()
+    check()
     params = config.load()
     files.write_json(root / models.DIGESTS, {"networks": models.digests(params.runs())})  # as `register`
     arms = [f"{stage}@{arm}" for arm in params.arms for stage in ("train", "evaluate")]
@@ -129,7 +129,7 @@ def test_what_is_refused_is_one_line(root, name, monkeypatch):
     (root / "params.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
     monkeypatch.chdir(root)
     with pytest.raises(AssayError) as raised:
-        check.main()
+        check()
     said = [each.removeprefix("params.yaml: ") for each in str(raised.value).splitlines()]
     assert said[0].startswith(line)
     assert len(said) == 1 or name == "a round without what it reads"
@@ -148,19 +148,19 @@ def test_own_images_are_counted_where_they_are(root, monkeypatch):
     with pytest.raises(
         AssayError, match=r"^params.yaml: data.validation: got 500; it must be less than the 135 training"
     ):
-        check.main()
+        check()
     changes["arms"] = {"hard": {"method": "hard_batches", "batch_size": 60}}
     (root / "params.yaml").write_text(text(data={**data, "validation": 27}, **changes))
     with pytest.raises(AssayError, match=r"^params.yaml: arms.hard.batch_size: 108 training examples make one batch"):
-        check.main()
+        check()
     (root / "params.yaml").write_text(text(data={**data, "validation": 14}, **changes))
-    check.main()
+    check()
     monkeypatch.setenv("ASSAY_DATA_DIR", str(root / "elsewhere"))
     (root / "params.yaml").write_text(text(data=data, **changes))
-    check.main()  # nothing is known of images that are not here
+    check()  # nothing is known of images that are not here
     monkeypatch.setenv("ASSAY_DEVICE", "gpu")
     with pytest.raises(AssayError, match=r"^ASSAY_DEVICE=gpu: "):
-        check.main()
+        check()
 
 
 def test_the_pipeline_runs_without_arms_rounds_and_claims(tmp_path):
@@ -196,8 +196,8 @@ def test_a_missing_seeds_file_is_said_before_dvc_meets_it(root, monkeypatch):
     kept = (root / SEEDS_FILE).read_text()
     (root / SEEDS_FILE).unlink()
     with pytest.raises(AssayError, match=r"^seeds.yaml: not found, and dvc.yaml needs it; `git checkout seeds.yaml`$"):
-        check.main()
+        check()
     (root / "dvc.yaml").write_text("stages: {}\n", encoding="utf-8")  # a pipeline of the user's own without blocks
-    check.main()
+    check()
     (root / SEEDS_FILE).write_text(kept)
-    check.main()
+    check()

@@ -1,4 +1,7 @@
-"""`assay COMMAND`: everything that a person or CI types. Only the chosen command's module is imported."""
+"""`assay COMMAND`: everything that a person or CI types. Only the chosen command's module is imported.
+
+A command raises an `AssayError` where something is wrong that the user can mend; its lines are then what is printed.
+"""
 
 from __future__ import annotations
 
@@ -15,27 +18,24 @@ from assay.core.errors import AssayError, one_line_errors
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    Argument = tuple[tuple[str, ...], dict[str, Any]]
-
 ROOT = Path("dvc.yaml")  # stands in the root of a repository, where commands run
 VERDICTS = ("reproduced", "refuted", "negligible", "undecided", "by construction", "not tested here")
 
 
 class Command(NamedTuple):
-    """A subcommand."""
+    """A subcommand.
 
-    target: str  # module:function, which takes the arguments by name; what it returns is the exit code
+    Attributes:
+        target: module:function, which takes the arguments by name; what it returns is the exit code.
+        help: a phrase.
+        arguments: what `add_argument` takes, by name.
+        anywhere: whether it also runs outside a repository.
+    """
+
+    target: str
     help: str
-    arguments: tuple[Argument, ...] = ()
-    anywhere: bool = False  # whether it also runs outside a repository
-
-
-def _argument(*names: str, **options: Any) -> Argument:
-    return names, options
-
-
-def _flag(name: str, text: str, **options: Any) -> Argument:
-    return (name,), {"action": "store_true", "help": text, **options}
+    arguments: dict[str, dict[str, Any]] = {}  # noqa: RUF012 (a named tuple has no state)
+    anywhere: bool = False
 
 
 def _number(least: float, above: bool = False) -> Callable[[str], float]:
@@ -48,88 +48,89 @@ def _number(least: float, above: bool = False) -> Callable[[str], float]:
     return number
 
 
-_BASE = _argument("--base", default="main", help="branch or commit to compare with (%(default)s)")
+FLAG = {"action": "store_true"}
+BASE = {"--base": {"default": "main", "help": "branch or commit to compare with (%(default)s)"}}
 
 COMMANDS = {
-    "check": Command("assay.cli.check:main", "check params.yaml: one line for each thing wrong"),
+    "check": Command("assay.cli.repro:check", "check params.yaml: one line for each thing wrong"),
     "plan": Command(
         "assay.cli.repro:plan",
         "say which stages a change reruns, why, and how long they take; runs nothing, needs no data",
-        (
-            _argument("--since", metavar="REVISION", help="compare with the results of this git revision"),
-            _flag("--remote", "also ask the default remote what it can restore", dest="ask_remote"),
-            _flag("--json", "print JSON", dest="as_json"),
-        ),
+        {
+            "--since": {"metavar": "REVISION", "help": "compare with the results of this git revision"},
+            "--remote": {**FLAG, "dest": "ask_remote", "help": "also ask the default remote what it can restore"},
+            "--json": {**FLAG, "dest": "as_json", "help": "print JSON"},
+        },
     ),
     "repro": Command("assay.cli.repro:main", "run whatever a change touched, arms side by side, and track it"),
     "decide": Command(
         "assay.cli.decide:main",
         "train more seeds where claims are undecided, as long as the time lasts; can be stopped and started at will",
-        (
-            _argument("--minutes", type=_number(0), default=60.0, help="for further seeds (%(default)s)"),
-            _flag("--dry", "print the plan alone"),
-        ),
+        {
+            "--minutes": {"type": _number(0), "default": 60.0, "help": "for further seeds (%(default)s)"},
+            "--dry": {**FLAG, "help": "print the plan alone"},
+        },
     ),
     "preset": Command(
         "assay.cli.preset:main",
         "rewrite params.yaml by a preset; without a name, list the presets",
-        (_argument("name", nargs="?", help="of a file in presets/, without .yaml"),),
+        {"name": {"nargs": "?", "help": "of a file in presets/, without .yaml"}},
     ),
     "archive": Command(
         "assay.cli.archive:main",
         "keep a finished run in results/NAME/, in small files that belong in git",
-        (
-            _argument("name", help="of the folder; a claim that names it as its preset takes its verdict from there"),
-            _argument("--note", default="", help="what was shortened, for readers"),
-            _flag("--force", "replace another run of this name"),
-        ),
+        {
+            "name": {"help": "of the folder; a claim that names it as its preset takes its verdict from there"},
+            "--note": {"default": "", "help": "what was shortened, for readers"},
+            "--force": {**FLAG, "help": "replace another run of this name"},
+        },
     ),
     "export": Command(
         "assay.cli.export:main",
         "write a trained network as a plain state dict, for `load_state_dict` of what assay.models.build returns",
-        (
-            _argument("model", type=Path, metavar="MODEL_DIR", help="a folder such as models/line"),
-            _argument("--variant", help="a variant (default: the first), or with --alpha a line or curve"),
-            _argument("--alpha", type=float, help="where on the line or curve, from 0 to 1"),
-            _argument("--seed", type=int, help="whose network (default: the first seed's)"),
-            _argument("--member", type=int, default=0, help="which member of a variant, from 0 (%(default)s)"),
-            _argument("--out", type=Path, required=True, help="the file to write: .safetensors, .pt or .pth"),
-            _argument("--data", type=Path, default=Path("data/prepared"), help="for batch norm (%(default)s)"),
-            _flag("--sparse", "leave zeros out; `assay.models.sparse.read` reads such a file"),
-        ),
+        {
+            "model": {"type": Path, "metavar": "MODEL_DIR", "help": "a folder such as models/line"},
+            "--variant": {"help": "a variant (default: the first), or with --alpha a line or curve"},
+            "--alpha": {"type": float, "help": "where on the line or curve, from 0 to 1"},
+            "--seed": {"type": int, "help": "whose network (default: the first seed's)"},
+            "--member": {"type": int, "default": 0, "help": "which member of a variant, from 0 (%(default)s)"},
+            "--out": {"type": Path, "required": True, "help": "the file to write: .safetensors, .pt or .pth"},
+            "--data": {"type": Path, "default": Path("data/prepared"), "help": "for batch norm (%(default)s)"},
+            "--sparse": {**FLAG, "help": "leave zeros out; `assay.models.sparse.read` reads such a file"},
+        },
         anywhere=True,
     ),
     "experiments": Command("assay.cli.show:experiments", "compare what `dvc exp run` made: what differs"),
     "track": Command("stages.track:main", "write to MLflow what it lacks of the results"),
     "follow": Command(
-        "stages.track:stream",
+        "assay.cli.show:follow",
         "stream the curves of running trainings to MLflow",
-        (
-            _argument("--interval", type=_number(0, above=True), default=2.0, help="seconds a look (%(default)s)"),
-            _argument("--grace", type=_number(0), default=60.0, help="seconds to wait for a training (%(default)s)"),
-        ),
+        {
+            "--interval": {"type": _number(0, True), "default": 2.0, "help": "seconds a look (%(default)s)"},
+            "--grace": {"type": _number(0), "default": 60.0, "help": "seconds to wait for a training (%(default)s)"},
+        },
     ),
     "ui": Command("assay.cli.show:ui", "open MLflow on what was tracked, at the port that PORT names"),
     "report": Command(
-        "stages.compare:main",
+        "assay.cli.show:report",
         "write the report anew from what was evaluated",
-        (_argument("--fail-on", choices=VERDICTS, help="exit with code 1 when a claim has this verdict"),),
+        {"--fail-on": {"choices": VERDICTS, "help": "exit with code 1 when a claim has this verdict"}},
     ),
     "readme": Command(
         "assay.report.readme:main",
         "copy the figures of the results into README.md and docs/",
-        (_flag("--check", "change nothing; exit with code 1 when one is out of date"),),
+        {"--check": {**FLAG, "help": "change nothing; exit with code 1 when one is out of date"}},
     ),
-    "models": Command("assay.cli.show:models", "print the table of docs/models.md", anywhere=True),
-    "ci-plan": Command("assay.cli.ci:plan", "CI: comment which stages the branch reruns; needs no data", (_BASE,)),
+    "models": Command("assay.cli.show:networks", "print the table of docs/models.md", anywhere=True),
+    "ci-plan": Command("assay.cli.ci:plan", "CI: comment which stages the branch reruns; needs no data", BASE),
     "ci-repro": Command("assay.cli.ci:repro", "CI: run those stages, take all else from the DVC remote, push"),
     "ci-commit": Command(
         "assay.cli.ci:commit",
         "CI: commit dvc.lock and the metrics",
-        (_argument("--branch", required=True, help="the branch to push to"),),
+        {"--branch": {"required": True, "help": "the branch to push to"}},
     ),
     "ci-track": Command("assay.cli.ci:track", "CI: write to MLflow what it lacks"),
-    "ci-report": Command("assay.cli.ci:report", "CI: comment what changed; 1 where a claim regressed", (_BASE,)),
+    "ci-report": Command("assay.cli.ci:report", "CI: comment what changed; 1 where a claim regressed", BASE),
 }
 
 
@@ -139,8 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     for name, command in COMMANDS.items():
         own = commands.add_parser(name, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}.")
-        for names, options in command.arguments:
-            own.add_argument(*names, **options)
+        for argument, options in command.arguments.items():
+            own.add_argument(argument, **options)
     given = vars(parser.parse_args(arguments))
     name = given.pop("command")
     with one_line_errors():

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from assay.pipeline.plan import Plan
 
 NAME = re.compile(rf"[A-Za-z][A-Za-z0-9_]{{0,{LONGEST_NAME - 1}}}")
-SEEDS, TIMINGS, README = Path("seeds.yaml"), Path("metrics/timings.json"), "README.md"
+TIMINGS, README = Path("metrics/timings.json"), "README.md"
 FACTS = ("device", "processor", "instructions", "threads", "torch")
 CODE = ("src", "stages", "dvc.yaml")
 OF_THE_COMMIT = ("commit", "date", "changed_since")  # the same run, archived later, differs in these alone
@@ -33,19 +33,20 @@ LATER = "track"  # writes nothing that is archived
 UNSEEN = (Reason("file", str(archives.FOLDER)),)  # of `compare`: an archived run that it has not seen
 
 
-def main(name: str, note: str = "", force: bool = False, root: Path = Path()) -> None:
+def main(name: str, note: str = "", force: bool = False) -> None:
     """Archive the run whose results are in `metrics/` as `results/<name>/`; `force` replaces another run there.
 
     Raises:
-        AssayError: the name is unusable or taken, or the run is not finished.
+        AssayError: the name is unusable or taken, the run is not finished, a result is missing or damaged, or git knows
+            no commit.
     """
     if not NAME.fullmatch(name):
         allowed = f"letters, digits and _, at most {LONGEST_NAME}, the first a letter"
         raise AssayError(f"NAME: got {name!r}; it should be {allowed}, as in: make archive NAME=mnist")
-    check_finished(plan.make(root), name)
-    folder = root / archives.FOLDER / name
+    check_finished(plan.make(Path()), name)
+    folder = archives.FOLDER / name
     with files.replacing(folder) as new:
-        write(root, new, name, note)
+        write(new, name, note)
         if folder.exists() and _content(folder) == _content(new):
             print(f"{folder}: holds this run already")
             shutil.copytree(folder, new, dirs_exist_ok=True)  # its commit is the one it was archived at
@@ -67,64 +68,53 @@ def check_finished(found: Plan, name: str) -> None:
     for step in found.steps:
         why = [one for one in step.reasons if one not in UNSEEN and one.what not in consequences]
         if why and step.stage != LATER:
-            raise AssayError(
-                f"{archives.FOLDER / name}: not written, since the run is not finished: {step.stage} would run "
-                f"({why[0]}); run `make repro` first"
-            )
+            unfinished = f"not written, since the run is not finished: {step.stage} would run ({why[0]})"
+            raise AssayError(f"{archives.FOLDER / name}: {unfinished}; run `make repro` first")
         consequences.add(step.stage)
 
 
-def write(root: Path, folder: Path, name: str, note: str) -> None:
+def write(folder: Path, name: str, note: str) -> None:
     """Write the files of an archived run into a new folder.
 
     Raises:
         AssayError: a result is missing or damaged, or git knows no commit.
     """
-    (folder / "evaluate").mkdir(parents=True)
-    for path in (config.PARAMS_FILE, SEEDS, claims.PATH, summary.PATH):
-        if path != SEEDS or (root / path).exists():
-            shutil.copyfile(root / path, folder / path.name)
-    run = _run(root, note)
-    for name in run["training_seconds_by_arm"]:
-        path = root / record.RECORDS / f"{name}.json"
-        if not path.is_file():
-            raise AssayError(f"{path}: not found; `dvc pull` fetches it, `dvc repro` writes it")
-        shutil.copyfile(path, folder / "evaluate" / path.name)
-    files.write_json(folder / archives.RUN, run)
-    decided = archives.claims_of(root / claims.PATH)
-    values = {
-        "name": name,
-        "run": run,
-        "headline": verdicts.headline(decided),
-        "topics": verdicts.topics(decided, summary.read(root / summary.PATH)),
-    }
-    files.write_text(folder / README, report.templates().get_template("archive.md.j2").render(values))
-
-
-def _run(root: Path, note: str) -> dict[str, Any]:
-    """What run.json holds: settings in short, code, machine, and seconds of training by arm."""
-    params = config.load(root / config.PARAMS_FILE)
-    timings = read_json(root / TIMINGS, "`make repro` writes it", "delete it and run `make repro`")
+    params = config.load()
+    timings = read_json(TIMINGS, "`make repro` writes it", "delete it and run `make repro`")
     machines = [{key: one[key] for key in FACTS if key in one} for one in timings.values()]
     seconds = {arm: one["seconds"] for arm, one in timings.items()}
-    return {
+    run = {
         "data": params.data.name,
         "model": params.model.name,
         "seeds": list(params.seeds),
         "rule": params.rule.model_dump(mode="json"),
         "note": note,
-        "commit": _git(root, "rev-parse", "HEAD"),
-        "date": _git(root, "log", "-1", "--format=%cI"),
-        "changed_since": [line[3:] for line in _git(root, "status", "--porcelain", "--", *CODE).splitlines()],
+        "commit": _git("rev-parse", "HEAD"),
+        "date": _git("log", "-1", "--format=%cI"),
+        "changed_since": [line[3:] for line in _git("status", "--porcelain", "--", *CODE).splitlines()],
         "machines": [one for i, one in enumerate(machines) if one not in machines[:i]],
         "training_seconds": round(sum(seconds.values()), 1),
         "training_seconds_by_arm": seconds,
     }
+    (folder / "evaluate").mkdir(parents=True)
+    for path in (config.PARAMS_FILE, config.SEEDS_FILE, claims.PATH, summary.PATH):
+        if path != config.SEEDS_FILE or path.exists():
+            shutil.copyfile(path, folder / path.name)
+    for arm in seconds:
+        path = record.RECORDS / f"{arm}.json"
+        if not path.is_file():
+            raise AssayError(f"{path}: not found; `dvc pull` fetches it, `dvc repro` writes it")
+        shutil.copyfile(path, folder / "evaluate" / path.name)
+    files.write_json(folder / archives.RUN, run)
+    decided = archives.claims_of(claims.PATH)
+    told = {"headline": verdicts.headline(decided), "topics": verdicts.topics(decided, summary.read(summary.PATH))}
+    text = report.templates().get_template("archive.md.j2").render(name=name, run=run, **told)
+    files.write_text(folder / README, text)
 
 
-def _git(root: Path, *command: str) -> str:
+def _git(*command: str) -> str:
     try:
-        return dag.git(root, *command).rstrip("\n")
+        return dag.git(Path(), *command).rstrip("\n")
     except AssayError as error:
         raise AssayError(f"{error}; an archive names the commit") from None
 
@@ -133,6 +123,6 @@ def _content(folder: Path) -> dict[str, Any]:
     """All files by name; of run.json and its README what does not depend on the commit."""
     kept = (path for path in folder.rglob("*") if path.is_file() and path.name != README)  # it follows from the others
     found: dict[str, Any] = {str(path.relative_to(folder)): path.read_bytes() for path in kept}
-    run = files.read_json(folder / archives.RUN) if (folder / archives.RUN).exists() else {}
+    run = files.read_json(folder / archives.RUN) if archives.RUN in found else {}
     found[archives.RUN] = {key: value for key, value in run.items() if key not in OF_THE_COMMIT}
     return found

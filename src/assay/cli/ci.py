@@ -7,9 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+from assay.cli.repro import check, costs
 from assay.core import config, files
 from assay.core.errors import AssayError
-from assay.pipeline import dag, dvc, reasons, wording
+from assay.pipeline import dag, dvc, reasons
 from assay.pipeline import plan as plans
 from assay.review import base as bases
 from assay.review import comment, github, snapshot
@@ -21,19 +22,12 @@ WRITTEN = ("dvc.lock", "metrics", "data/own.json")
 
 
 def plan(base: str) -> None:
-    """Print what a branch reruns, comment it, and hand the number of stages that are not up to date to later jobs.
-
-    Raises:
-        AssayError: params.yaml is wrong, a file of the pipeline cannot be read, there is no such base, or GitHub
-            refuses the comment.
-    """
-    from assay.cli.repro import costs
-
+    """Print what a branch reruns, comment it, and hand the number of stages that are not up to date to later jobs."""
     config.load()
     root = Path.cwd()
     compared = bases.find(root, base)
     found = plans.make(root, costs=lambda: costs(root))
-    print(f"{wording.as_text(found)}\n\n{compared.text(repr)}")
+    print(f"{plans.as_text(found)}\n\n{compared.text(repr)}")
     before, now = snapshot.of_revision(root, compared.commit.sha), snapshot.of_tree(root)
     text = comment.of_plan(compared, reasons.changes(before.params, now.params), found)
     github.append("GITHUB_STEP_SUMMARY", text)
@@ -44,14 +38,8 @@ def plan(base: str) -> None:
 
 
 def repro() -> None:
-    """Check params.yaml, run what a change touched with all else from the remote, push; keep for the report what ran.
-
-    Raises:
-        AssayError: params.yaml is wrong, the remote does not answer, or a stage fails.
-    """
-    from assay.cli import check
-
-    check.main()
+    """Check params.yaml, run what a change touched with all else from the remote, push; keep what ran."""
+    check()
     root = Path.cwd()
     start = time.monotonic()
     done = dvc.reproduce(root)
@@ -64,9 +52,6 @@ def commit(branch: str) -> None:
     """Commit what the stages wrote (`WRITTEN`) and push it to the branch; where nothing is new, do nothing.
 
     The message holds `[skip ci]`, and a push with a job's own token starts no workflow: the commit cannot start itself.
-
-    Raises:
-        AssayError: the branch has moved on since this checkout.
     """
     root = Path.cwd()
     written = [name for name in WRITTEN if (root / name).exists()]
@@ -93,11 +78,7 @@ def commit(branch: str) -> None:
 
 
 def track() -> None:
-    """Fetch what runs are made of and write to MLflow those that it lacks, unless the stage `track` has just done so.
-
-    Raises:
-        AssayError: the DVC remote or the store does not answer.
-    """
+    """Fetch what runs are made of and write to MLflow those that it lacks, unless the stage `track` did it."""
     root = Path.cwd()
     if dvc.is_tracked(root, identity(root)):
         print("MLflow has it all: the stage `track` ran with these results")
@@ -109,11 +90,7 @@ def track() -> None:
 
 
 def report(base: str) -> int:
-    """Compare a branch with its base, comment it, put the verdict on the commit; gives the exit code.
-
-    Raises:
-        AssayError: there is no such base, a file is damaged, or GitHub refuses the comment.
-    """
+    """Compare a branch with its base, comment it, put the verdict on the commit; gives the exit code."""
     root = Path.cwd()
     found = bases.find(root, base)
     print(found.text(repr))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import nullcontext, suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,18 +34,18 @@ SIDE, PRODUCTS = 512, 8  # of the matrices that are multiplied, and how often
 
 
 class Costing:
-    """What was timed, and what follows from it.
-
-    Args:
-        root: the repository's root.
-        params: what is to be trained.
-    """
+    """What was timed in the repository at `root`, and what follows from it for what `params` trains."""
 
     def __init__(self, root: Path, params: Params) -> None:
         self._root, self._params = root, params
-        self._timed = _timed(root)
+        found: dict[str, Any] = {}  # by what was trained: in the copy that git holds, and here since
+        with suppress(OSError, ValueError, TypeError):
+            found = dict(files.read_json((root / TIMINGS).with_suffix(".json")))
+        for path in sorted((root / TIMINGS).glob("*.json")):
+            with suppress(ValueError):
+                found[path.stem] = files.read_json(path)
+        self._timed = {name: one for name, one in found.items() if _is_timing(one)}
         self._counted: dict[str, int | None] = {}
-        self._product: float | None = None
 
     def of(self, run: Run) -> Cost | None:
         """The seconds of a training with all its start-up; None for own images that are not prepared yet."""
@@ -62,7 +63,7 @@ class Costing:
 
         best = max(map(likeness, self._timed.values()), default=None)
         like = [one for one in self._timed.values() if likeness(one) == best]
-        rate = sum(one["flops"] for one in like) / sum(one["seconds"] for one in like) if like else self._peak()
+        rate = sum(one["flops"] for one in like) / sum(one["seconds"] for one in like) if like else _peak()
         start_up = max((one.get("start_up_seconds", 0.0) for one in like), default=0.0)
         return Cost(of_sample * methods.resolve(run).samples / rate + start_up, measured=False)
 
@@ -71,8 +72,7 @@ class Costing:
         if runs is None:
             blocks = config.block_runs(self._params, read_blocks(self._root / config.SEEDS_FILE))
             runs = [*self._params.runs(), *blocks]
-        found = {stages_of(run.name)[0]: self.of(run) for run in runs}
-        return {stage: cost for stage, cost in found.items() if cost is not None}
+        return {stages_of(run.name)[0]: cost for run in runs if (cost := self.of(run)) is not None}
 
     def _flops_per_sample(self, run: Run) -> int | None:
         """Forward and backward, as it was counted when this model was trained on this data, or counted now."""
@@ -82,41 +82,29 @@ class Costing:
                 return int(one["flops_per_sample"])
         name = json.dumps(model, sort_keys=True)
         if name not in self._counted:
-            images = catalog.images_of(data) or _prepared(self._root)
+            images = catalog.images_of(data)
+            with suppress(OSError, ValueError, TypeError, KeyError):
+                images = images or Images(**files.read_json(self._root / META)["images"])
             # shapes alone where weights are many and take seconds to draw; to load what that takes costs two itself
             with nullcontext() if run.model.name in DENSE else torch.device("meta"):
                 counts = models.operations(run.model.name, images, run.model.arguments) if images else None
             self._counted[name] = counts[1] if counts else None
         return self._counted[name]
 
-    def _peak(self) -> float:
-        """Operations a second of a matrix product."""
-        if self._product is None:
-            factor = torch.rand(SIDE, SIDE)
-            torch.mm(factor, factor)
-            began = time.perf_counter()
-            for _ in range(PRODUCTS):
-                torch.mm(factor, factor)
-            self._product = PRODUCTS * 2 * SIDE**3 / (time.perf_counter() - began)
-        return self._product
 
-
-def _timed(root: Path) -> dict[str, dict[str, Any]]:
-    """What was timed, by what was trained: in the copy that git holds, and here since.
-
-    Files of older versions, which do not say of what they are, do not count.
-    """
-    found: dict[str, Any] = {}
-    with suppress(OSError, ValueError, TypeError):
-        found = dict(files.read_json((root / TIMINGS).with_suffix(".json")))
-    for path in sorted((root / TIMINGS).glob("*.json")):
-        with suppress(ValueError):
-            found[path.stem] = files.read_json(path)
-    return {name: one for name, one in found.items() if _is_timing(one)}
+@cache
+def _peak() -> float:
+    """Operations a second of a matrix product."""
+    factor = torch.rand(SIDE, SIDE)
+    torch.mm(factor, factor)
+    began = time.perf_counter()
+    for _ in range(PRODUCTS):
+        torch.mm(factor, factor)
+    return PRODUCTS * 2 * SIDE**3 / (time.perf_counter() - began)
 
 
 def _is_timing(content: Any) -> bool:
-    with suppress(TypeError, KeyError):
+    with suppress(TypeError, KeyError):  # files of older versions do not say of what they are
         return bool(content["flops"] > 0 and content["seconds"] > 0 and "run" in content)
     return False
 
@@ -126,10 +114,3 @@ def _is_here(timing: Mapping[str, Any], device: str) -> bool:
     if device != "cpu":
         return str(timing["device"]) != "cpu"
     return (str(timing["device"]), str(timing["processor"])) == ("cpu", runtime.processor())
-
-
-def _prepared(root: Path) -> Images | None:
-    """The shape of the images that were prepared."""
-    with suppress(OSError, ValueError, TypeError, KeyError):
-        return Images(**files.read_json(root / META)["images"])
-    return None

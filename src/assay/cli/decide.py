@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from assay.analysis.claims import PATH, ClaimRecord
 from assay.cli.costing import Costing
-from assay.cli.repro import check
+from assay.cli.repro import check_changes
 from assay.core import config, files
 from assay.core.config import BASELINE, SEEDS_FILE, split_variant
 from assay.core.config.blocks import ROUND, TUNED, canonical, read_blocks
 from assay.core.config.lottery import round_name
 from assay.core.errors import AssayError
-from assay.pipeline import plan, side_by_side, wording
-from assay.pipeline.wording import duration
+from assay.pipeline import plan, side_by_side
+from assay.pipeline.plan import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,24 +31,29 @@ AT_ONCE = 0.5  # of the time left: what is begun together, so that estimates tha
 
 
 def main(minutes: float, dry: bool) -> None:
-    """Run the pipeline, then take looks until each claim is decided or the time is over; `dry` prints the plan alone.
-
-    Raises:
-        AssayError: a file is wrong, or a stage fails.
-    """
+    """Run the pipeline, then take looks until each claim is decided or the time is over; `dry` prints the plan."""
     root = Path.cwd()
+
+    def costs() -> Mapping[str, Cost]:
+        return Costing(root, config.load()).by_stage()
+
+    def look() -> tuple[list[Open], Blocks, Deciding]:
+        params, blocks = config.load(), read_blocks()
+        deciding = Deciding(params, Costing(root, params).of, side_by_side.jobs())
+        return deciding.open(_records(), blocks), blocks, deciding
+
     if dry:
-        stale = plan.make(root, costs=Costing(root, config.load()).by_stage)
+        stale = plan.make(root, costs=costs)
         if stale.steps or any(source is None for source in stale.missing.values()):
-            print(f"First the pipeline: {wording.headline(stale)}.\n")
-        print(_plan(*_open(root)[:2]))
+            print(f"First the pipeline: {plan.headline(stale)}.\n")
+        print(_plan(*look()[:2]))
         return
-    check()
-    side_by_side.reproduce(root, Costing(root, config.load()).by_stage)
+    check_changes()
+    side_by_side.reproduce(root, costs)
     end = time.monotonic() + 60 * minutes
-    before = {one.id: one.verdict for one in _records(root)}
+    before = {one.id: one.verdict for one in _records()}
     while True:
-        found, blocks, deciding = _open(root)
+        found, blocks, deciding = look()
         left = end - time.monotonic()
         together, taken = deciding.chosen(found, blocks, left)
         if not taken:
@@ -57,23 +62,16 @@ def main(minutes: float, dry: bool) -> None:
         print(f"{_plan(found, blocks)}\n\n{duration(left)} are left. Now, in about", end=" ")
         print(f"{duration(deciding.seconds(together, blocks))}: {', '.join(one.record.id for one in taken)}")
         print(f"Further seeds: {', '.join(names)}", flush=True)
-        files.write_text(root / SEEDS_FILE, together.text())
-        side_by_side.reproduce(root, Costing(root, config.load()).by_stage)
-    lines = decided(before, _records(root))
+        files.write_text(SEEDS_FILE, together.text())
+        side_by_side.reproduce(root, costs)
+    lines = decided(before, _records())
     print("\n".join([f"\nDecided now: {len(lines)}", *(f"  {line}" for line in lines)]))
     print(_plan(found, blocks))
 
 
-def _open(root: Path) -> tuple[list[Open], Blocks, Deciding]:
-    params, blocks = config.load(), read_blocks()
-    deciding = Deciding(params, Costing(root, params).of, side_by_side.jobs())
-    return deciding.open(_records(root), blocks), blocks, deciding
-
-
-def _records(root: Path) -> list[ClaimRecord]:
-    path = root / PATH
+def _records() -> list[ClaimRecord]:
     try:
-        return [ClaimRecord.model_validate(one) for one in files.read_json(path)] if path.is_file() else []
+        return [ClaimRecord.model_validate(one) for one in files.read_json(PATH)] if PATH.is_file() else []
     except (ValueError, TypeError):
         raise AssayError(f"{PATH}: not a list of claims; delete it and run `make repro`") from None
 
@@ -92,27 +90,16 @@ class Open:
     record: ClaimRecord
     arms: Sequence[str]
     have: int  # the seeds that its arms have in common
-    look: int | None  # the next number of seeds at which it may be decided; None after the last, or with an obstacle
-    target: int | None  # the number at which its forecast says that it is decided, else the last
+    look: int | None = None  # the next number of seeds at which it may be decided; None after the last
     seconds: float = 0.0  # of training up to the next look
-    seconds_to_target: float = 0.0
+    seconds_to_target: float = 0.0  # up to the look at which its forecast says that it is decided, else the last
     obstacle: str = ""  # why no seeds can be added
-
-    @property
-    def order(self) -> tuple[bool, float]:
-        """The cheapest first; those that no number of seeds is likely to decide after all others."""
-        forecast = self.record.forecast
-        hopeless = forecast is not None and (forecast.seeds is None or forecast.test_examples is not None)
-        return hopeless, self.seconds_to_target
 
 
 class Deciding:
     """The undecided claims of a params.yaml and how to go on with them.
 
-    Args:
-        params: what is trained and claimed.
-        cost: of a training; None where it is not known.
-        jobs: how many trainings run side by side.
+    `cost` gives that of a training, None where it is not known; `jobs` is how many trainings run side by side.
     """
 
     def __init__(self, params: Params, cost: Callable[[Run], Cost | None], jobs: int) -> None:
@@ -120,24 +107,29 @@ class Deciding:
         self._runs = {run.arm: run for run in params.runs()}
 
     def open(self, records: Sequence[ClaimRecord], blocks: Blocks) -> list[Open]:
-        """The undecided claims, those first whose forecast is the cheapest."""
+        """The undecided claims, the cheapest first; those that no number of seeds is likely to decide after all."""
         arms = {claim.id: [split_variant(name)[0] for name in claim.arms.values()] for claim in self._params.claims}
+
+        def order(one: Open) -> tuple[bool, float]:
+            forecast = one.record.forecast
+            hopeless = forecast is not None and (forecast.seeds is None or forecast.test_examples is not None)
+            return hopeless, one.seconds_to_target
+
         undecided = [one for one in records if one.verdict == "undecided" and arms.get(one.id)]
-        return sorted((self._open(one, arms[one.id], blocks) for one in undecided), key=lambda one: one.order)
+        return sorted((self._open(one, arms[one.id], blocks) for one in undecided), key=order)
 
     def _open(self, record: ClaimRecord, arms: Sequence[str], blocks: Blocks) -> Open:
         have = min(blocks.total(self._runs[arm]) for arm in arms)
         later = [look for look in self._params.rule.looks if look > have]
         if not later:
-            return Open(record, arms, have, None, None, obstacle="undecided after the last look")
+            return Open(record, arms, have, obstacle="undecided after the last look")
         named = record.forecast.seeds if record.forecast else later[0]
-        target = named if named in later else later[-1]
+        looks = (later[0], named if named in later else later[-1])
         try:
-            following, all_ = (self._grown(blocks, arms, look) for look in (later[0], target))
+            following, in_all = (self.seconds(self._grown(blocks, arms, look), blocks) for look in looks)
         except AssayError as error:
-            return Open(record, arms, have, None, None, obstacle=str(error))
-        seconds = (self.seconds(following, blocks), self.seconds(all_, blocks))
-        return Open(record, arms, have, later[0], target, *seconds)
+            return Open(record, arms, have, obstacle=str(error))
+        return Open(record, arms, have, later[0], following, in_all)
 
     def seconds(self, blocks: Blocks, present: Blocks) -> float:
         """How long the blocks take that are not present yet, side by side."""
@@ -157,37 +149,33 @@ class Deciding:
         taken: list[Open] = []
         together = blocks
         for one in found:
-            if one.look is None:
-                continue
-            more = self._grown(together, one.arms, one.look)
-            if self.seconds(more, blocks) <= (left * AT_ONCE if taken else left):
-                together = more
-                taken.append(one)
+            if one.look is not None:
+                more = self._grown(together, one.arms, one.look)
+                if self.seconds(more, blocks) <= (left * AT_ONCE if taken else left):
+                    together = more
+                    taken.append(one)
         return together, taken
 
     def _grown(self, blocks: Blocks, arms: Sequence[str], look: int) -> Blocks:
         """The blocks with those added that these arms lack for so many seeds, and what they start from."""
+        shared = self._runs[BASELINE].seeds
+        chains = []
         for arm in arms:
             found = ROUND.fullmatch(arm)  # a round starts from the baseline and the rounds before it
-            for link in [round_name(number) for number in range(int(found[1]) + 1)] if found else [arm]:
-                blocks = self._with_seeds(blocks, self._runs[link], look)
-        return blocks
-
-    def _with_seeds(self, blocks: Blocks, run: Run, look: int) -> Blocks:
-        shared = self._runs[BASELINE].seeds
-        while (have := blocks.total(run)) < look:
-            number = len(blocks.of(run.arm)) + 1
-            if ROUND.fullmatch(run.arm):
-                seeds = blocks.seeds[f"{BASELINE}-{number}"]  # a chain has the blocks of its dense training
-            else:
-                until = min(one for one in self._params.rule.looks if one > have)
-                sequence = canonical(shared, until)
-                if run.train.tune is not None:
-                    raise AssayError(f"{run.arm} has {TUNED}")
-                if run.seeds != sequence[: len(run.seeds)]:
-                    raise AssayError(f"arms.{run.arm}.seeds are its own, so none can be added")
-                seeds = sequence[have:]
-            blocks = blocks.with_block(run, seeds, number)
+            chains += [round_name(number) for number in range(int(found[1]) + 1)] if found else [arm]
+        for run in map(self._runs.__getitem__, chains):
+            while (have := blocks.total(run)) < look:
+                number = len(blocks.of(run.arm)) + 1
+                if ROUND.fullmatch(run.arm):
+                    seeds = blocks.seeds[f"{BASELINE}-{number}"]  # a chain has the blocks of its dense training
+                else:
+                    sequence = canonical(shared, min(one for one in self._params.rule.looks if one > have))
+                    if run.train.tune is not None:
+                        raise AssayError(f"{run.arm} has {TUNED}")
+                    if run.seeds != sequence[: len(run.seeds)]:
+                        raise AssayError(f"arms.{run.arm}.seeds are its own, so none can be added")
+                    seeds = sequence[have:]
+                blocks = blocks.with_block(run, seeds, number)
         return blocks
 
 
@@ -195,23 +183,17 @@ def table(found: Sequence[Open]) -> str:
     """The undecided claims, a line each: seeds now and needed, what the forecast says, and the time."""
     rows = [("claim", "seeds now", "next look", "forecast", "training up to there")]
     for one in found:
-        if one.look is None:
-            rows.append((one.record.id, str(one.have), "none", one.obstacle, ""))
-        else:
+        told, seconds, forecast = one.obstacle, "", one.record.forecast
+        if one.look is not None:
             seconds = f"{duration(one.seconds)} to the next look, {duration(one.seconds_to_target)} in all"
-            rows.append((one.record.id, str(one.have), str(one.look), _forecast(one), seconds))
+            told = f"{forecast.probability:.0%}" if forecast else "none"
+            if forecast and forecast.test_examples is not None:
+                told += f"; needs a test set of {forecast.test_examples:,}"
+            elif forecast:
+                told += f" at {forecast.seeds} seeds" if forecast.seeds else " at the last look"
+        rows.append((one.record.id, str(one.have), str(one.look or "none"), told, seconds))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-
-
-def _forecast(one: Open) -> str:
-    forecast = one.record.forecast
-    if forecast is None:
-        return "none"
-    chance = f"{forecast.probability:.0%}"
-    if forecast.test_examples is not None:
-        return f"{chance}; needs a test set of {forecast.test_examples:,}"
-    return f"{chance} at {forecast.seeds} seeds" if forecast.seeds else f"{chance} at the last look"
 
 
 def decided(before: Mapping[str, str], records: Sequence[ClaimRecord]) -> list[str]:

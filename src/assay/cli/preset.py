@@ -9,24 +9,39 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from assay.cli.costing import Costing
 from assay.core import config, files
-from assay.core.config import SEEDS_FILE
+from assay.core.config import PARAMS_FILE, SEEDS_FILE
 from assay.core.config.blocks import NO_BLOCKS
 from assay.core.config.parsing import parse, suggestion
 from assay.core.errors import AssayError
 from assay.core.plain import text_of, yaml_of
 from assay.methods import checks
-from assay.pipeline.wording import duration
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from assay.pipeline.plan import duration
 
 FOLDER = Path("presets")
 EXPERIMENT = ("arms", "lottery", "claims")
 KEY = re.compile(r"(?:^#.*\n)*(?P<line>^(?P<key>[^\s#{\[-][^:\n]*):)", re.MULTILINE)  # with the comments right above it
+
+
+def main(name: str | None) -> None:
+    """Apply a preset, or list them all, with what they would take here; one that does not fit says why."""
+    if name:
+        apply(name)
+        print(f"{PARAMS_FILE}: rewritten by {FOLDER / name}.yaml; git diff shows how, git checkout undoes it")
+        print(f"It takes {cost(config.load())}; `make plan` shows each stage")
+        return
+    print("Presets, and what they take (apply one with: make preset NAME=...):")
+    own = _mapping(text_of(PARAMS_FILE), str(PARAMS_FILE))
+    for one in names():
+        where = str(FOLDER / f"{one}.yaml")
+        try:
+            shown = cost(parse(config.Params, {**own, **_mapping(read(one), where)}, where))
+        except AssayError as error:
+            shown = str(error).splitlines()[0]
+        print(f"  {one:{max(map(len, names()))}}  {shown}", flush=True)
 
 
 def names(folder: Path = FOLDER) -> list[str]:
@@ -54,57 +69,35 @@ def overlaid(params: str, preset: str, where: str) -> str:
         AssayError: a text is no YAML, the result is not a valid params.yaml, or the preset says in part only what is
             to be trained and claimed.
     """
-    old, new = _mapping(params, str(config.PARAMS_FILE)), _mapping(preset, where)
+    old, new = _mapping(params, str(PARAMS_FILE)), _mapping(preset, where)
     missing = [key for key in EXPERIMENT if key not in new]
     if 0 < len(missing) < len(EXPERIMENT):
         together = ", ".join(EXPERIMENT)
         raise AssayError(f"{where}: {missing[0]}: missing; a preset replaces {together} together, or none of them")
-    blocks = _sections(params) | {key: block for key, block in _sections(preset).items() if key}
-    text = "".join(block if block.endswith("\n") or not block else f"{block}\n" for block in blocks.values())
-    if not _is(text, {**old, **new}):
-        raise AssayError(f"{where}: each top-level key must begin a line of its own, there and in {config.PARAMS_FILE}")
+    sections = _sections(params) | {key: lines for key, lines in _sections(preset).items() if key}
+    text = "".join(lines if lines.endswith("\n") or not lines else f"{lines}\n" for lines in sections.values())
     try:
-        checks.check(parse(config.Params, {**old, **new}, str(config.PARAMS_FILE)))
+        whole = _mapping(text, "") == {**old, **new}
+    except AssayError:
+        whole = False
+    if not whole:
+        raise AssayError(f"{where}: each top-level key must begin a line of its own, there and in {PARAMS_FILE}")
+    try:
+        checks.check(parse(config.Params, {**old, **new}, str(PARAMS_FILE)))
     except AssayError as error:
         raise AssayError("\n".join(f"{where}: not applied: {line}" for line in str(error).splitlines())) from None
     return text
 
 
-def apply(name: str, path: Path = config.PARAMS_FILE, folder: Path = FOLDER) -> None:
+def apply(name: str, path: Path = PARAMS_FILE, folder: Path = FOLDER) -> None:
     """Rewrite params.yaml, whole or not at all; seeds.yaml then lists no further seeds.
 
     Raises:
         AssayError: as `read` and `overlaid`; params.yaml is as before.
     """
-    preset = read(name, folder)
-    files.write_text(path, overlaid(text_of(path), preset, str(folder / f"{name}.yaml")))
+    files.write_text(path, overlaid(text_of(path), read(name, folder), str(folder / f"{name}.yaml")))
     if (seeds := path.with_name(SEEDS_FILE.name)).exists():  # they were of other arms, or of other parameters
         files.write_text(seeds, NO_BLOCKS.text())
-
-
-def _mapping(text: str, where: str) -> dict[str, Any]:
-    content = yaml_of(text, where)
-    if not isinstance(content, dict):
-        raise AssayError(f"{where}: must hold keys and values")
-    return content
-
-
-def _is(text: str, content: dict[str, Any]) -> bool:
-    """Whether a text is YAML for this content, and no other."""
-    try:
-        return _mapping(text, "") == content
-    except AssayError:
-        return False
-
-
-def _sections(text: str) -> dict[str, str]:
-    """The lines of each top-level key, with the comments right above it; under "" what stands above the first key."""
-    found = list(KEY.finditer(text))
-    starts = [*(one.start() if number else one.start("line") for number, one in enumerate(found)), len(text)]
-    sections = {"": text[: starts[0]]}
-    for one, start, end in zip(found, starts[:-1], starts[1:], strict=True):
-        sections[one["key"].strip("'\"")] = text[start:end]
-    return sections
 
 
 def cost(params: config.Params) -> str:
@@ -115,25 +108,18 @@ def cost(params: config.Params) -> str:
     return f"about {duration(sum(cost.seconds for cost in found.values()))} of training here"
 
 
-def listing() -> Iterator[str]:
-    """The presets, a line each, with what they would take here; one that does not fit params.yaml says why."""
-    own = _mapping(text_of(config.PARAMS_FILE), str(config.PARAMS_FILE))
-    for name in names():
-        where = str(FOLDER / f"{name}.yaml")
-        try:
-            shown = cost(parse(config.Params, {**own, **_mapping(read(name), where)}, where))
-        except AssayError as error:
-            shown = str(error).splitlines()[0]
-        yield f"  {name:{max(map(len, names()))}}  {shown}"
+def _mapping(text: str, where: str) -> dict[str, Any]:
+    content = yaml_of(text, where)
+    if not isinstance(content, dict):
+        raise AssayError(f"{where}: must hold keys and values")
+    return content
 
 
-def main(name: str | None) -> None:
-    """Apply a preset, or list them all."""
-    if not name:
-        print("Presets, and what they take (apply one with: make preset NAME=...):")
-        for line in listing():
-            print(line, flush=True)
-        return
-    apply(name)
-    print(f"{config.PARAMS_FILE}: rewritten by {FOLDER / name}.yaml; git diff shows how, git checkout undoes it")
-    print(f"It takes {cost(config.load())}; `make plan` shows each stage")
+def _sections(text: str) -> dict[str, str]:
+    """The lines of each top-level key, with the comments right above it; under "" what stands above the first key."""
+    found = list(KEY.finditer(text))
+    starts = [*(one.start() if number else one.start("line") for number, one in enumerate(found)), len(text)]
+    sections = {"": text[: starts[0]]}
+    for one, start, end in zip(found, starts[:-1], starts[1:], strict=True):
+        sections[one["key"].strip("'\"")] = text[start:end]
+    return sections

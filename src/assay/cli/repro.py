@@ -1,4 +1,7 @@
-"""`assay repro` and `assay plan`. With nothing to do neither loads PyTorch, nor `repro` MLflow: it ends in seconds."""
+"""`assay check`, `repro` and `plan`. With nothing to do none loads PyTorch, nor `repro` MLflow: it ends in seconds.
+
+What `check` passes runs: DVC resolves the stages, each of them accepts its parameters, and every claim can be decided.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +12,28 @@ import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assay.core import files
-from assay.pipeline import dvc, side_by_side, wording
+from assay.core.errors import AssayError
+from assay.pipeline import dvc, side_by_side
 from assay.pipeline import plan as plans
 from assay.pipeline.dag import lock_at
 from assay.tracking.store import identity
 
+if TYPE_CHECKING:
+    from assay.core.config import Data
+    from assay.data.sets.images import Images
+
 CHECKED, TRACKED = Path(".assay/checked.json"), Path("metrics/mlflow.json")
 CHECKED_FILES = ("params.yaml", "seeds.yaml", "dvc.yaml", "src/assay/**/*.py", "src/assay/**/*.yaml")
+PIPELINE = Path("dvc.yaml")
 
 
 def main() -> None:
-    """Check params.yaml, run whatever a change touched and nothing else, and bring MLflow up to date.
-
-    It ends as `dvc repro` does, sooner.
-
-    Raises:
-        AssayError: params.yaml is wrong, a stage fails, or a number of jobs or threads is none.
-    """
+    """Check params.yaml, run whatever a change touched and nothing else, and bring MLflow up to date."""
     root, begin = Path.cwd(), time.time()
-    check()
+    check_changes()
     side_by_side.reproduce(root, lambda: costs(root))
     if dvc.is_tracked(root, identity(root)):
         print("MLflow has it all.")
@@ -43,12 +47,8 @@ def main() -> None:
     dvc.write_tracked(root, identity(root))
 
 
-def check() -> None:
-    """As `assay check`; of files, code and environment that passed last time it repeats what it said then.
-
-    Raises:
-        AssayError: something is wrong.
-    """
+def check_changes() -> None:
+    """As `check`; of files, code and environment that passed last time it repeats what it said then."""
     found = {str(path): files.file_digest(path) for name in CHECKED_FILES for path in sorted(Path().glob(name))}
     state = files.content_digest([found, {key: value for key, value in os.environ.items() if key.startswith("ASSAY_")}])
     with suppress(OSError, ValueError, KeyError, TypeError):
@@ -57,12 +57,53 @@ def check() -> None:
             print(known["said"])
             return
     print("Checking params.yaml", flush=True)
-    from assay.cli.check import passed  # with PyTorch
-
-    said, lasting = passed()
+    said, lasting = _passed()
     print(said, flush=True)
     if lasting:
         files.write_json(CHECKED, {"state": state, "said": said})
+
+
+def check() -> None:
+    """Check params.yaml, seeds.yaml and the environment variables that a run reads; say what they ask for."""
+    print(_passed()[0])
+
+
+def _passed() -> tuple[str, bool]:
+    """What `check` says, and whether it holds as long as the files and the code: own images may change without them."""
+    from assay.core import config, runtime
+    from assay.methods import checks
+    from assay.scoring import metrics
+
+    params = config.load()
+    needed = PIPELINE.is_file() and str(config.SEEDS_FILE) in PIPELINE.read_text(encoding="utf-8")
+    if needed and not config.SEEDS_FILE.is_file():
+        raise AssayError(f"{config.SEEDS_FILE}: not found, and {PIPELINE} needs it; `git checkout {config.SEEDS_FILE}`")
+    metrics.check(params.claims, params.rule)
+    checks.check(params, _own_images(params.data))
+    runtime.check()
+    runs = [*params.runs(), *config.block_runs(params)]
+    networks = sum(len(run.seeds) for run in runs)
+    said = f"{config.PARAMS_FILE}: fine; {params.data.name}, {len(runs)} runs, {networks} networks"
+    return said, params.data.side is None
+
+
+def _own_images(data: Data) -> tuple[Images, int] | None:
+    """The shape of the user's images, and how many are left to train on, by the names in the folder alone.
+
+    None for a published data set, and where the folder is not there: nothing is known then.
+    """
+    import numpy as np
+
+    from assay.data import folder, listing, preparation, raw
+    from assay.data.sets.images import Images
+
+    root = folder.root_of_images()
+    if data.side is None or not root.is_dir():
+        return None
+    names, labels = listing.labels(root)
+    raw.check_validation(data, {split: len(found) for split, found in labels.items()}, str(root))
+    held_out = preparation.held_out(np.array(labels["train"]), data, names)
+    return Images(3, data.side, data.side, len(names)), len(labels["train"]) - len(held_out)
 
 
 @cache
@@ -75,17 +116,13 @@ def costs(root: Path) -> dict[str, plans.Cost]:
 
 
 def plan(since: str | None, ask_remote: bool, as_json: bool) -> None:
-    """Check params.yaml, then print which stages a change reruns, why, and what it takes.
-
-    Raises:
-        AssayError: params.yaml is wrong, a file of the pipeline cannot be read, or there is no such revision.
-    """
+    """Check params.yaml, then print which stages a change reruns, why, and what it takes."""
     from assay.core import config
 
     config.load()
     root = Path.cwd()
     found = plans.make(root, None if since is None else lock_at(root, since), ask_remote, lambda: costs(root))
     try:
-        print(json.dumps(wording.as_data(found), indent=2) if as_json else wording.as_text(found), flush=True)
+        print(json.dumps(plans.as_data(found), indent=2) if as_json else plans.as_text(found), flush=True)
     except BrokenPipeError:  # the reader has seen enough, as `head` has; the flush at exit must not fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Show results in another program: `assay ui`, MLflow on what was tracked; `assay experiments`, DVC's experiments."""
+"""Commands that show something: `assay ui`, `follow`, `experiments`, `report` and `models`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from itertools import zip_longest
+from math import prod
 from pathlib import Path
 
 from assay.core.errors import AssayError
@@ -23,11 +24,7 @@ COMMAND = (sys.executable, "-m", "dvc", "exp", "show", "--only-changed", "--csv"
 
 
 def ui() -> None:
-    """Track what is new, then become MLflow's server; where the runs are on a server already, say where.
-
-    Raises:
-        AssayError: the store cannot be opened, or the port cannot be used.
-    """
+    """Track what is new, then become MLflow's server; where the runs are on a server already, say where."""
     from assay.tracking.store import opened
     from stages import track
 
@@ -69,11 +66,7 @@ def usable_port() -> int:
 
 
 def experiments() -> None:
-    """Compare what `dvc exp run` made, in a table that fits a screen.
-
-    Raises:
-        AssayError: DVC cannot list the experiments.
-    """
+    """Compare what `dvc exp run` made, in a table that fits a screen."""
     done = subprocess.run(COMMAND, capture_output=True, text=True, check=False)
     if done.returncode:
         raise AssayError(f"dvc exp show failed: {' '.join(done.stderr.split())}")
@@ -93,8 +86,46 @@ def table(text: str) -> str:
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
-def models() -> None:
-    """Print the table of docs/models.md."""
-    from assay.models.__main__ import markdown
+def report(fail_on: str | None) -> int:
+    """Write the report anew; the exit code is 1 where a claim has the verdict `fail_on`."""
+    from stages import compare
 
-    print(markdown())
+    failed = [claim.id for claim in compare.main() if claim.verdict == fail_on]
+    for name in failed:
+        print(f"{fail_on}: {name}", file=sys.stderr)
+    return int(bool(failed))
+
+
+def follow(interval: float, grace: float) -> None:
+    """Stream the curves of the trainings that are going on to MLflow."""
+    from assay.core import config
+    from assay.tracking import follow, records, store, sync
+
+    model = config.load().model
+    with store.opened(Path.cwd()) as opened:
+        name = sync.experiment_name(records.read_meta(opened.root).name, model.name)
+        print(f"{name}: waiting for a training, at most {grace:g} s, in {opened.shown}")
+        follow.follow(opened, name, interval, grace)
+
+
+def networks() -> None:
+    """Print the table of docs/models.md, a row for each model and each of its examples."""
+    from assay import models
+    from assay.data.sets.images import Images
+
+    data_sets = {"MNIST": Images(1, 28, 28, 10), "CIFAR-10": Images(3, 32, 32, 10)}
+    header = ["name", "arguments", *(f"{data}: weights / parameters" for data in data_sets), "smallest side", "source"]
+    rows, examples = [header, ["---"] * len(header)], models.literals("EXAMPLES")
+    for stem, sources in models.literals("MODELS").items():
+        for name, source in sources.items():
+            for arguments in examples.get(stem, {}).get(name, [{}]):
+                given = ", ".join(f"{key}: {str(value).lower()}" for key, value in arguments.items())
+                counts = []
+                for images in data_sets.values():
+                    network = models.blueprint(name, images, arguments)
+                    shapes = network.state_dict()
+                    weights = sum(prod(shapes[weight].shape) for weight in models.weight_names(network))
+                    counts.append(f"{weights:,} / {models.parameter_count(network):,}")
+                side = models.smallest_side(name, data_sets["CIFAR-10"], arguments)
+                rows.append([f"`{name}`", f"`{given}`" if given else "", *counts, str(side), source])
+    print("\n".join("| " + " | ".join(cells) + " |" for cells in rows))

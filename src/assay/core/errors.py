@@ -90,7 +90,7 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(2)
 
 
-def start(main: Callable[..., None]) -> None:
+def start(main: Callable[..., object]) -> None:
     """Run a stage: `main` with an argument of the command line for each of its parameters."""
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     for name, parameter in inspect.signature(main).parameters.items():

@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         if left == temporary or left_behind(left):
-            _remove(left)
+            remove(left)
     try:
         yield temporary
         if path.is_dir() and not path.is_symlink():
@@ -49,7 +49,7 @@ def replacing(path: Path) -> Iterator[Path]:
         raise OSError(failed.errno, failed.strerror, str(path)) from error
     finally:
         with suppress(OSError):  # a read-only file system refuses it even where there is nothing to remove
-            _remove(temporary)
+            remove(temporary)
 
 
 def left_behind(path: Path) -> bool:
@@ -58,7 +58,8 @@ def left_behind(path: Path) -> bool:
     return part is not None and not psutil.pid_exists(int(part[1]))
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole directory, if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

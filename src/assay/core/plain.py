@@ -99,10 +99,7 @@ def read_csv(path: Path, missing: str) -> list[dict[str, str]]:
 def flat(value: Any, prefix: str = "", ids: bool = False) -> Iterator[tuple[str, Any]]:
     """`{"train": {"steps": 3}}` as `("train.steps", 3)`; what is no mapping, or an empty one, is one value.
 
-    Args:
-        value: plain data.
-        prefix: its name.
-        ids: whether a list of mappings with an `id` each counts as a mapping from these.
+    With `ids`, a list of mappings with an `id` each counts as a mapping from these.
     """
     if ids and isinstance(value, list | tuple) and all(isinstance(one, dict) and "id" in one for one in value):
         value = {one["id"]: one for one in value} or value

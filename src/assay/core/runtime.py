@@ -90,12 +90,12 @@ def device() -> torch.device:
 
 def threads() -> int:
     """The CPU threads to use: `ASSAY_THREADS`, or the cores that this process may use."""
-    return count("ASSAY_THREADS", "threads") or len(os.sched_getaffinity(0))
+    return _count("ASSAY_THREADS", "threads") or len(os.sched_getaffinity(0))
 
 
 def beside() -> int:
     """Number of stages running concurrently, including this one; needed to interpret timings."""
-    return count("ASSAY_BESIDE", "stages") or 1
+    return _count("ASSAY_BESIDE", "stages") or 1
 
 
 def processor() -> str:
@@ -106,12 +106,7 @@ def processor() -> str:
     return next(names, "") or platform.processor() or platform.machine()
 
 
-def count(variable: str, what: str) -> int | None:
-    """Read a number of `what` from an environment variable; None where it is not set.
-
-    Raises:
-        AssayError: it is not a positive integer.
-    """
+def _count(variable: str, what: str) -> int | None:
     text = os.environ.get(variable)
     if text and not (text.isascii() and text.isdigit() and 1 <= int(text[:10]) <= MOST):
         raise AssayError(f"{variable}={text}: give a whole number of {what}, from 1 to {MOST}")
@@ -120,7 +115,7 @@ def count(variable: str, what: str) -> int | None:
 
 def jobs() -> int | None:
     """How many stages may run at a time, if `ASSAY_JOBS` says it."""
-    return count("ASSAY_JOBS", "jobs")
+    return _count("ASSAY_JOBS", "jobs")
 
 
 def checkpoint_seconds() -> float:

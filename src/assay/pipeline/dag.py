@@ -42,19 +42,20 @@ def in_order(repo: Any) -> list[Any]:
     return list(nx.lexicographical_topological_sort(graph, key=lambda stage: place[stage.addressing]))
 
 
-def recorded(stages: Sequence[Any]) -> dict[str, Any]:
-    """The entries of dvc.lock by stage, as DVC has read them; none where there is no such file."""
-    return dict(stages[0].dvcfile.lockfile_contents.get("stages", {})) if stages else {}
-
-
-def gathering(stages: Sequence[Any]) -> list[Any]:
-    """The stages that read a whole folder into which several stages write: `compare` and `track`.
-
-    DVC pulls what a stage depends on where it is absent; a folder with holes is not absent, so somebody else must fill
-    it before these stages run.
-    """
-    folders = {str(folder) for stage in stages for out in stage.outs for folder in Path(out.fs_path).parents}
-    return [stage for stage in stages if any(dep.fs_path in folders for dep in stage.deps)]
+def producers(stages: Sequence[Any]) -> dict[str, list[tuple[Any, Any]]]:
+    """For each path that a stage depends on: the outputs that lie at, above or below it, each with its stage."""
+    outs = [(out.fs_path, out, stage) for stage in stages for out in stage.outs]
+    at: dict[str, set[int]] = {}
+    below: dict[str, set[int]] = {}
+    for place, (path, _, _) in enumerate(outs):
+        at.setdefault(path, set()).add(place)
+        for folder in Path(path).parents:
+            below.setdefault(str(folder), set()).add(place)
+    found = {}
+    for name in {dep.fs_path for stage in stages for dep in stage.deps}:
+        above = (at.get(str(folder), set()) for folder in (name, *Path(name).parents))
+        found[name] = [outs[place][1:] for place in sorted(below.get(name, set()).union(*above))]
+    return found
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -71,22 +72,6 @@ def git(root: Path, *arguments: str) -> str:
         reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
         raise AssayError(f"git {' '.join(arguments)}: {reason}")
     return done.stdout
-
-
-def producers(stages: Sequence[Any]) -> dict[str, list[tuple[Any, Any]]]:
-    """For each path that a stage depends on: the outputs that lie at, above or below it, each with its stage."""
-    outs = [(out.fs_path, out, stage) for stage in stages for out in stage.outs]
-    at: dict[str, set[int]] = {}
-    below: dict[str, set[int]] = {}
-    for place, (path, _, _) in enumerate(outs):
-        at.setdefault(path, set()).add(place)
-        for folder in Path(path).parents:
-            below.setdefault(str(folder), set()).add(place)
-    found = {}
-    for name in {dep.fs_path for stage in stages for dep in stage.deps}:
-        above = (at.get(str(folder), set()) for folder in (name, *Path(name).parents))
-        found[name] = [outs[place][1:] for place in sorted(below.get(name, set()).union(*above))]
-    return found
 
 
 def lock_at(root: Path, revision: str) -> dict[str, Any]:

@@ -1,22 +1,23 @@
-"""DVC's own commands, run for CI as a person would type them, and what they did."""
+"""DVC's own commands, run for CI as a person would type them, what they did, and the remote that they restore from."""
 
 from __future__ import annotations
 
 import logging
 import re
+import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.core import files
 from assay.core.errors import AssayError
-from assay.pipeline import dag, lockfile, plan, quick_dvc, remote, warm
+from assay.pipeline import dag, lockfile, plan, quick_dvc, restore, warm
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-REPRO = ("repro", "--pull", "--allow-missing")
 MOST_TARGETS = 8  # DVC takes almost a second for each target, and five for all stages at once
 TRACK = "track"  # the stage
 DONE_FILE, TRACKED_FILE = ".assay/ci/done.json", ".assay/ci/tracked.json"
@@ -47,7 +48,7 @@ def reproduce(root: Path) -> Done:
             if going:
                 with warm.started():
                     _fill(repo, done, going)
-                    _run(done, *REPRO)
+                    _run(done, "repro", "--pull", "--allow-missing")
         finally:
             _run(Done(), "push", "--run-cache")  # what is new, so that any clone can restore it
         ran = (stage for stage in repo.index.stages if stage.addressing in done.ran)
@@ -62,9 +63,18 @@ def fill(root: Path) -> None:
         AssayError: the remote does not answer, or a stage fails.
     """
     with dag.opened(root) as repo:
-        if remote.absent(repo, [TRACK]):
+        if absent(repo, [TRACK]):
             _connect(repo)
             _fill(repo, Done(), [TRACK])
+
+
+def absent(repo: Any, readers: Collection[str]) -> list[str]:
+    """The stages that write what these stages read, where it is not here; in the pipeline's order, without these."""
+    stages = dag.in_order(repo)
+    made = dag.producers(stages)
+    read = {dep.fs_path for stage in stages if stage.addressing in readers for dep in stage.deps}
+    wanted = {writer.addressing for path in read for out, writer in made[path] if not out.exists} - set(readers)
+    return [stage.addressing for stage in stages if stage.addressing in wanted]
 
 
 def _fill(repo: Any, done: Done, readers: Collection[str]) -> None:
@@ -73,87 +83,57 @@ def _fill(repo: Any, done: Done, readers: Collection[str]) -> None:
     DVC pulls what a stage depends on where that is absent, but a folder with holes is not absent.
     """
     known = lockfile.read(Path(repo.root_dir))
-    names = [name for name in remote.absent(repo, readers) if name in known]
+    names = [name for name in absent(repo, readers) if name in known]
     if not names:
         return
     several = [] if len(names) > MOST_TARGETS else names
     _run(done, "pull", "--allow-missing", *several, check=False)  # at once; what fails is looked at one by one
-    absent = remote.absent(repo, readers)
-    lost = [name for name in names if name in absent]
-    if lost:
-        remote.ready(repo)
+    still = absent(repo, readers)
+    if lost := [name for name in names if name in still]:
+        _connect(repo)
         _run(done, "repro", "--pull", "--single-item", *lost)
 
 
 def _connect(repo: Any) -> None:
-    name, verifies = remote.ready(repo)
-    if not verifies:
+    """Check that the default remote answers, before hours of training, and have DVC verify what comes from it.
+
+    Raises:
+        AssayError: no remote is configured, it cannot be reached, or the folder or bucket it names is not there (as
+            when a network drive is not mounted: DVC would take it for an empty remote and train everything anew).
+    """
+    with restore.remote_of(repo) as remote:
+        name = repo.config["core"]["remote"]
+        base = remote.path.removesuffix("/files/md5")
+        # of a remote that may be new its folder is there, or in an object store, without folders, its bucket
+        places = [base] if remote.fs.protocol in ("local", "ssh") else [base, base.partition("/")[0]]
+        if not any(map(remote.fs.exists, places)):
+            raise AssayError(f"DVC remote {name!r}: {base} is not there; mount it, or create it if it is new")
+    if not repo.config["remote"][name].get("verify"):
         _run(Done(), "config", "--local", f"remote.{name}.verify", "true")
 
 
-class _Listener(logging.Handler):
-    """Takes down which stages DVC says that it runs or restores."""
-
-    def __init__(self, done: Done) -> None:
-        super().__init__(logging.INFO)
-        self.done = done
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Called for each line that DVC logs."""
-        line = record.getMessage().strip()
-        for pattern, names in (
-            (r"Running stage '(.+)'", self.done.ran),
-            (r"Stage '(.+)' is cached", self.done.restored),
-        ):
-            found = re.match(pattern, line)
-            if found:
-                names.append(found[1])
-
-
 def _run(done: Done, *arguments: str, check: bool = True) -> None:
-    """Run a command of DVC on the working directory, in this process, where it starts at once."""
+    """Run a command of DVC in this process, where it starts at once; note in `done` what it runs and restores."""
     print(f"+ dvc {' '.join(arguments)}", flush=True)
-    listener = _Listener(done)
-    logger = logging.getLogger("dvc")
-    logger.addHandler(listener)
+    logger, logged = logging.getLogger("dvc"), BufferingHandler(sys.maxsize)
+    logged.setLevel(logging.INFO)
+    logger.addHandler(logged)
     try:
         code = quick_dvc.main(list(arguments))
     finally:
-        logger.removeHandler(listener)
+        logger.removeHandler(logged)
+        lines = [record.getMessage().strip() for record in logged.buffer]
+        done.ran += [found[1] for line in lines if (found := re.match(r"Running stage '(.+)'", line))]
+        done.restored += [found[1] for line in lines if (found := re.match(r"Stage '(.+)' is cached", line))]
     if check and code:
         raise AssayError(f"dvc {arguments[0]} failed with exit code {code}; its own lines above say why")
 
 
 def write_done(root: Path, done: Done, seconds: float, store: str) -> None:
-    """Keep for the report what ran, how long it took, and the share of it that was training.
-
-    Args:
-        root: the repository's root.
-        done: what ran.
-        seconds: in all.
-        store: which MLflow store `track` wrote to, where it ran.
-    """
+    """Keep for the report what ran and the seconds in all, and where `track` ran, that this MLflow store has it."""
     files.write_json(root / DONE_FILE, {**asdict(done), "seconds": seconds})
     if TRACK in done.ran:
         write_tracked(root, store)
-
-
-def write_tracked(root: Path, store: str) -> None:
-    """Keep that this store has what dvc.lock records now."""
-    files.write_json(root / TRACKED_FILE, {"store": store, "lock": files.file_digest(root / lockfile.NAME)})
-
-
-def is_tracked(root: Path, store: str) -> bool:
-    """Whether `track` wrote to this very store what dvc.lock records now.
-
-    Args:
-        root: the repository's root.
-        store: which one; empty where it is not there.
-    """
-    with suppress(OSError, ValueError):
-        lock = files.file_digest(root / lockfile.NAME)
-        return bool(store and files.read_json(root / TRACKED_FILE) == {"store": store, "lock": lock})
-    return False
 
 
 def read_done(root: Path) -> dict[str, Any] | None:
@@ -167,3 +147,16 @@ def read_done(root: Path) -> dict[str, Any] | None:
         return dict(files.read_json(path)) if path.is_file() else None
     except (ValueError, TypeError) as error:
         raise AssayError(f"{DONE_FILE}: not JSON ({error}); delete it and run `make ci-repro`") from None
+
+
+def write_tracked(root: Path, store: str) -> None:
+    """Keep that this store has what dvc.lock records now."""
+    files.write_json(root / TRACKED_FILE, {"store": store, "lock": files.file_digest(root / lockfile.NAME)})
+
+
+def is_tracked(root: Path, store: str) -> bool:
+    """Whether `track` wrote to this very store, empty where it is not there, what dvc.lock records now."""
+    with suppress(OSError, ValueError):
+        lock = files.file_digest(root / lockfile.NAME)
+        return bool(store and files.read_json(root / TRACKED_FILE) == {"store": store, "lock": lock})
+    return False

@@ -30,25 +30,8 @@ def read(root: Path) -> dict[str, Any]:
     return parse(path.read_bytes().decode(errors="replace"), NAME) if path.is_file() else {}
 
 
-def digest(path: Path) -> str:
-    """The MD5 of an output as dvc.lock records it: of a file, or of the list of a folder's files, ending in `.dir`."""
-    if not path.is_dir():
-        return files.file_digest(path, "md5")
-    listed = [
-        {"md5": files.file_digest(file, "md5"), "relpath": file.relative_to(path).as_posix()}
-        for file in path.rglob("*")
-        if file.is_file()
-    ]
-    text = json.dumps(sorted(listed, key=lambda one: one["relpath"]))
-    return f"{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}.dir"
-
-
 def parse(text: str, where: str) -> dict[str, Any]:
-    """The entries of a dvc.lock by stage.
-
-    Args:
-        text: the file's content.
-        where: what to call it in an error.
+    """The entries by stage of the text of a dvc.lock, which errors call `where`.
 
     Raises:
         AssayError: it is not YAML.
@@ -58,3 +41,12 @@ def parse(text: str, where: str) -> dict[str, Any]:
         return dict(content.get("stages") or {})
     except (AttributeError, TypeError, ValueError):
         raise AssayError(f"{where}: not what DVC writes; {RESOLVE}") from None
+
+
+def digest(path: Path) -> str:
+    """The MD5 of an output as dvc.lock records it: of a file, or of the list of a folder's files, ending in `.dir`."""
+    if not path.is_dir():
+        return files.file_digest(path, "md5")
+    names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    text = json.dumps([{"md5": files.file_digest(path / name, "md5"), "relpath": name} for name in names])
+    return f"{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}.dir"

@@ -7,7 +7,7 @@ upper bound: a stage that reruns and writes the bytes that it wrote before leave
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,13 +17,14 @@ from assay.core import files
 from assay.pipeline import dag, reasons, restore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from assay.pipeline.reasons import Reason
 
 TIMINGS = "metrics/timings/"
 SCAN = "scan"  # the stage that takes the digest of the user's own images
 REGISTER = "register"  # the stage that takes the digests of the arms' networks
+SOURCES = {"cache": "restored from the local cache", "remote": "restored from the remote"}
 
 
 class Cost(NamedTuple):
@@ -80,15 +81,15 @@ def make(
     """
     with dag.opened(where) if isinstance(where, Path) else nullcontext(where) as repo:
         stages = dag.in_order(repo)
-        entries = dag.recorded(stages) if since is None else since
+        recorded = stages[0].dvcfile.lockfile_contents.get("stages", {}) if stages else {}
+        entries = recorded if since is None else since
         for stage in stages:
             _fill(stage, entries.get(stage.addressing))
         with restore.remote_of(repo) if ask_remote else nullcontext() as remote:
-            find = partial(restore.find, repo, remote=remote) if since is None else _nothing
-            steps = _steps(stages, entries, find, results_count=since is None)
+            find = partial(restore.find, repo, remote=remote) if since is None else None
+            steps = _steps(stages, entries, find)
         going = {step.stage for step in steps}
         unchanged = [stage for stage in stages if stage.addressing not in going]
-        names = {stage.addressing for stage in stages}
         missing = restore.missing(repo, unchanged)
         away = [name for name, source in missing.items() if source is None]
         known = costs() if steps or away else {}
@@ -96,7 +97,7 @@ def make(
             steps=tuple(replace(step, cost=known.get(step.stage)) for step in steps),
             unchanged=tuple(stage.addressing for stage in unchanged),
             missing=missing,
-            removed=tuple(name for name in entries if name not in names),
+            removed=tuple(name for name in entries if name not in {stage.addressing for stage in stages}),
             remote=bool(repo.config["core"].get("remote")),
             anew=sum(known[name].seconds for name in away if name in known) or None,
         )
@@ -113,28 +114,30 @@ def _fill(stage: Any, entry: Mapping[str, Any] | None) -> None:
     StageLoader.fill_from_lock(stage, entry)
 
 
-def _nothing(stage: Any, known: Mapping[str, str | None]) -> None:
-    """For a comparison with the past: what caches hold now says nothing of it."""
-
-
 def _steps(
     stages: Sequence[Any],
     entries: Mapping[str, Any],
-    find: Callable[[Any, Mapping[str, str | None]], restore.Restored | None],
-    results_count: bool,
+    find: Callable[[Any, Mapping[str, str | None]], restore.Restored | None] | None,
 ) -> list[Step]:
+    """Without `find`, as for a comparison with the past, neither caches nor what stages wrote since count."""
     made, digests = dag.producers(stages), dict[str, Any]()
     written: dict[str, tuple[str, str | None]] = {}  # path: the stage that will write it, the digest it will have
     steps = []
     for stage in stages:
-        why = reasons.own(stage, entries.get(stage.addressing), made, digests, results_count)
-        why += _images(stage, results_count)
-        before = _upstream(stage, written)
-        why = [one for one in why if one.kind != "file" or not _touches(one.what, written)]  # said by what follows
-        why += [reasons.Reason("upstream", name) for name in before]
+        why = reasons.own(stage, entries.get(stage.addressing), made, digests, find is not None)
+        if stage.addressing == SCAN and stage.cmd.endswith(" folder") and _are_images_new(stage, find is not None):
+            why.append(reasons.Reason("images", stage.outs[0].def_path))
+        before = {}  # the stages that will write, or may write, something else than this one read last
+        for dep in stage.deps:
+            for path, (name, digest) in written.items():
+                same = path == dep.def_path and digest is not None and digest == dep.hash_info.value
+                if restore.touches(dep.def_path, (path,)) and not same:
+                    before[name] = reasons.Reason("upstream", name)
+        why = [one for one in why if one.kind != "file" or not restore.touches(one.what, written)]  # a consequence
+        why += before.values()
         if not why:
             continue
-        found = find(stage, {path: digest for path, (_, digest) in written.items()})
+        found = find(stage, {path: digest for path, (_, digest) in written.items()}) if find else None
         restored = found.digests if found else {}
         written |= {out.def_path: (stage.addressing, restored.get(out.def_path)) for out in stage.outs}
         if stage.addressing == REGISTER:
@@ -143,19 +146,14 @@ def _steps(
     return steps
 
 
-def _images(stage: Any, results_count: bool) -> list[reasons.Reason]:
+def _are_images_new(scan: Any, results_count: bool) -> bool:
     """Whether the user's own images changed: no file that DVC knows, and in the past only their digest is known."""
-    if stage.addressing != SCAN or not stage.cmd.endswith(" folder"):
-        return []
-    (out,) = stage.outs
-    if results_count:
-        from assay.data import folder  # with NumPy, which a plan needs for nothing else
+    if not results_count:
+        return reasons.altered(scan.outs[0])
+    from assay.data import folder  # with NumPy, which a plan needs for nothing else
 
-        with redirect_stdout(sys.stderr):  # its warnings are no part of the plan
-            changed = folder.stale("folder", Path(stage.repo.root_dir)) is not None
-    else:
-        changed = reasons.altered(out)
-    return [reasons.Reason("images", out.def_path)] if changed else []
+    with redirect_stdout(sys.stderr):  # its warnings are no part of the plan
+        return folder.stale("folder", Path(scan.repo.root_dir)) is not None
 
 
 def _foresee(stages: Sequence[Any], written: dict[str, tuple[str, str | None]]) -> None:
@@ -172,29 +170,98 @@ def _foresee(stages: Sequence[Any], written: dict[str, tuple[str, str | None]]) 
         dep.read_params = lambda known=known, **_: known
 
 
-def _upstream(stage: Any, written: Mapping[str, tuple[str, str | None]]) -> list[str]:
-    """The stages that will write, or may write, something else than this stage read last."""
-    found = {}
-    for dep in stage.deps:
-        for path, (name, digest) in written.items():
-            same = path == dep.def_path and digest is not None and digest == dep.hash_info.value
-            if _touches(dep.def_path, (path,)) and not same:
-                found[name] = True
-    return list(found)
-
-
-def _touches(path: str, others: Iterable[str]) -> bool:
-    """Whether a path is one of the others, or lies above or below one."""
-    return any(path == one or path.startswith(f"{one}/") or one.startswith(f"{path}/") for one in others)
-
-
 def seconds_of(stage: Any) -> float | None:
     """From the file of timings that the stage wrote when it ran last."""
-    for out in stage.outs:
-        if out.def_path.startswith(TIMINGS):
-            try:
-                content = files.read_json(Path(out.fs_path))
-                return float(content["seconds"]) + float(content.get("start_up_seconds", 0))
-            except (OSError, ValueError, TypeError, KeyError):
-                return None
+    with suppress(OSError, ValueError, TypeError, KeyError, StopIteration):
+        content = files.read_json(Path(next(out.fs_path for out in stage.outs if out.def_path.startswith(TIMINGS))))
+        return float(content["seconds"]) + float(content.get("start_up_seconds", 0))
     return None
+
+
+def as_data(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON can hold it."""
+    steps = [
+        {
+            "stage": step.stage,
+            "reasons": [vars(reason) | {"text": str(reason)} for reason in step.reasons],
+            "restored": step.restored,
+            "seconds": step.cost and step.cost.seconds,
+            "measured": step.cost and step.cost.measured,
+        }
+        for step in plan.steps
+    ]
+    return vars(plan) | {"steps": steps}
+
+
+def as_text(plan: Plan) -> str:
+    """The plan as lines: what happens in a sentence, then each stage with its reasons, then the rest."""
+    lines = [headline(plan)]
+    for step in plan.steps:
+        lines += ["", f"{step.stage}  {note(step)}".rstrip(), *(f"    {line}" for line in because(step))]
+    if plan.removed:
+        lines += ["", f"no longer in dvc.yaml: {', '.join(plan.removed)}"]
+    away = sum(source is None for source in plan.missing.values())
+    here = len(plan.missing) - away
+    if plan.missing:
+        lines.append("")
+    if here:
+        lines.append(f"{here} up-to-date stages lack their files: `dvc checkout` takes them from the cache")
+    if away:
+        way = "`dvc pull` fetches them" if plan.remote else "no remote is configured, so `dvc repro` computes them anew"
+        if plan.anew:
+            way += f"; training them anew takes about {duration(plan.anew)}"
+        lines.append(f"{away} up-to-date stages have no data here: {way}")
+    return "\n".join(lines)
+
+
+def headline(plan: Plan) -> str:
+    """`4 of 10 stages run, 1 is restored; what trains took 3 min last time`; where not all was timed, what it takes."""
+    total = len(plan.steps) + len(plan.unchanged)
+    if not plan.steps:
+        away = sum(source is None for source in plan.missing.values())
+        if away:
+            return f"All {total} stages have results, but the data of {away} is not here"
+        return f"Nothing to do: all {total} stages are up to date"
+    restored = len(plan.steps) - len(plan.running)
+    text = f"{len(plan.running)} of {total} stages run"
+    if restored:
+        text += f", {restored} {'is' if restored == 1 else 'are'} restored"
+    known = [step.cost for step in plan.running if step.cost]
+    if not known:
+        return text
+    seconds = duration(sum(cost.seconds for cost in known))
+    if all(cost.measured for cost in known):
+        return f"{text}; what trains took {seconds} last time"
+    return f"{text}; what trains takes about {seconds}, an estimate"
+
+
+def note(step: Step) -> str:
+    """What there is to say of a stage beside its reasons."""
+    if step.restored:
+        return SOURCES[step.restored]
+    if step.cost is None:
+        return ""
+    seconds = duration(step.cost.seconds)
+    return f"last time {seconds}" if step.cost.measured else f"about {seconds}, an estimate"
+
+
+def because(step: Step, most: int = 8, most_stages: int = 4) -> list[str]:
+    """The reasons, one a line; what lies before the stage in one line, and after `most` a count."""
+    upstream = [reason.what for reason in step.reasons if reason.kind == "upstream"]
+    lines = [str(reason) for reason in step.reasons if reason.kind != "upstream"]
+    if len(lines) > most:
+        lines = [*lines[: most - 1], f"and {len(lines) - most + 1} more"]
+    if len(upstream) > most_stages:
+        upstream = [*upstream[: most_stages - 1], f"{len(upstream) - most_stages + 1} more"]
+    if len(upstream) > 1:
+        return [*lines, f"{', '.join(upstream[:-1])} and {upstream[-1]} rerun"]
+    return [*lines, *(f"{name} reruns" for name in upstream)]
+
+
+def duration(seconds: float) -> str:
+    """`8 s`, `3 min`, `2.5 h`, `12 days`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 2 * 86400 else f"{seconds / 86400:.0f} days"

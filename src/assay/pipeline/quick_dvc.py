@@ -60,7 +60,6 @@ def quick() -> Iterator[None]:
 
 
 def _at(content: Any, key: str) -> Any:
-    """The value under `a.b`; MISSING where there is none."""
     for part in key.split("."):
         if not isinstance(content, dict) or part not in content:
             return MISSING
@@ -80,8 +79,7 @@ def _dump_entries(lockfile: Any, stages: Sequence[Any], **options: Any) -> bool:
     before = text = path.read_text(encoding="utf-8")
     for stage in stages:
         entry = dumps_yaml({"stages": to_lockfile(stage, **options)}).removeprefix("stages:\n")
-        replaced = with_entry(text, entry)
-        if replaced is None:
+        if (replaced := with_entry(text, entry)) is None:
             return False
         text = replaced
     if text != before:
@@ -92,16 +90,13 @@ def _dump_entries(lockfile: Any, stages: Sequence[Any], **options: Any) -> bool:
 
 
 def with_entry(text: str, entry: str) -> str | None:
-    """A dvc.lock with one stage's entry in place of the one it has, or at its end; None where it is none of DVC's own.
+    """The text of a dvc.lock with a stage's entry, indented as in the file, in place of the old one or at its end.
 
-    Args:
-        text: of dvc.lock.
-        entry: the stage's name and what is recorded of it, indented as in the file.
+    None where it is not as DVC writes it: a section after the stages, or the marks of a merge.
     """
     if not text.startswith(HEAD) or not text.endswith("\n"):
         return None
-    others = {line[0] for line in text.removeprefix(HEAD).splitlines() if line} - {" "}
-    if others:  # a section after the stages, or the marks of a merge
+    if any(line[0] != " " for line in text.removeprefix(HEAD).splitlines() if line):
         return None
     name = entry[: entry.index("\n") + 1]
     start = text.find(f"\n{name}", len(HEAD) - 1) + 1

@@ -83,7 +83,7 @@ def own(
         stage: as DVC resolves it, its dependencies filled from `entry`.
         entry: of dvc.lock; None where there is none.
         made: the outputs behind each dependency, as `dag.producers` gives them.
-        digests: of what was looked at, by path; filled here, since many stages depend on the same folders.
+        digests: by path, of what was looked at for other stages; filled here.
         results_count: whether a file that a stage wrote, and that is another one now, is a reason.
     """
     if entry is None:

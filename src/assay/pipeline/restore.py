@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +17,7 @@ from assay.core.errors import AssayError
 from assay.core.plain import yaml_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 Source = Literal["cache", "remote"]
 
@@ -58,27 +59,32 @@ def find(repo: Any, stage: Any, known: Mapping[str, str | None], remote: Any = N
         known: by path, the digests of what stages before it will write; None for what they have yet to compute.
         remote: also look there, at the cost of two requests.
     """
-    if not _restorable(stage) or not _fill(stage, known):
+    cached = all(not out.persist and (out.use_cache or out.metric or out.plot) for out in stage.outs)
+    keyed = stage.cmd and stage.deps and stage.outs and not (stage.is_callback or stage.always_changed)
+    if not (cached and keyed and _fill(stage, known)):  # DVC's own conditions for an entry in the run-cache
         return None
     from dvc.stage.cache import _get_cache_hash
     from dvc.stage.serialize import to_single_stage_lockfile
 
     key = _get_cache_hash(to_single_stage_lockfile(stage), key=True)
-    entry = _entry(repo.stage_cache, key)
+    newest = max(Path(repo.stage_cache._get_cache_dir(key)).glob("*"), key=os.path.getmtime, default=None)
+    entry = _outputs(newest.read_text(encoding="utf-8")) if newest else None  # DVC takes the newest too
     if entry and all(repo.cache.local.exists(digest) for digest in entry.values()):
         return Restored("cache", entry)
-    candidates = [] if remote is None else [*([entry] if entry else []), *_remote_entries(remote, key)]
-    for candidate in candidates:
-        if all(remote.exists(digest) for digest in candidate.values()):
+    if remote is None:
+        return None
+    folder = remote.fs.join(remote.path.removesuffix("/files/md5"), "runs", key[:2], key)
+    paths = remote.fs.find(folder) if remote.fs.exists(folder) else []
+    there = (_outputs(remote.fs.read_text(path, encoding="utf-8")) for path in paths)
+    for candidate in filter(None, chain([entry], there)):
+        if all(map(remote.exists, candidate.values())):
             return Restored("remote", candidate)
     return None
 
 
-def _restorable(stage: Any) -> bool:
-    """DVC's own conditions for an entry in the run-cache, as far as dvc.yaml decides them."""
-    if stage.is_callback or stage.always_changed or not (stage.cmd and stage.deps and stage.outs):
-        return False
-    return not any(out.persist or not (out.use_cache or out.metric or out.plot) for out in stage.outs)
+def touches(path: str, others: Iterable[str]) -> bool:
+    """Whether a path is one of the others, or lies above or below one."""
+    return any(path == one or path.startswith(f"{one}/") or one.startswith(f"{path}/") for one in others)
 
 
 def _fill(stage: Any, known: Mapping[str, str | None]) -> bool:
@@ -87,34 +93,15 @@ def _fill(stage: Any, known: Mapping[str, str | None]) -> bool:
     from dvc_data.hashfile.meta import Meta
 
     for dep in stage.deps:
-        if dep.def_path in known:
-            digest = known[dep.def_path]
-            if digest is None:
-                return False
+        if digest := known.get(dep.def_path):
             dep.hash_info, dep.meta = HashInfo("md5", digest), Meta()
-        elif any(path.startswith(f"{dep.def_path}/") or dep.def_path.startswith(f"{path}/") for path in known):
+        elif touches(dep.def_path, known):
             return False  # a part of a folder that is to be written: which digest it will have stands in no entry
         elif dep.exists:
             dep.save()
         elif not dep.hash_info:
             return False
     return True
-
-
-def _entry(cache: Any, key: str) -> Mapping[str, str] | None:
-    """The newest entry of the local run-cache, as DVC takes it."""
-    folder = Path(cache._get_cache_dir(key))
-    newest = max(folder.glob("*"), key=os.path.getmtime, default=None)
-    return _outputs(newest.read_text(encoding="utf-8")) if newest else None
-
-
-def _remote_entries(remote: Any, key: str) -> Iterator[Mapping[str, str]]:
-    folder = remote.fs.join(remote.path.removesuffix("/files/md5"), "runs", key[:2], key)
-    if remote.fs.exists(folder):
-        for path in remote.fs.find(folder):
-            entry = _outputs(remote.fs.read_text(path, encoding="utf-8"))
-            if entry:
-                yield entry
 
 
 def _outputs(text: str) -> Mapping[str, str] | None:

@@ -12,17 +12,17 @@ import re
 import subprocess
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
+from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
 from assay.core import files, runtime
 from assay.core.errors import AssayError
 from assay.core.plain import yaml_of
-from assay.pipeline import dag, lockfile, plan, quick_dvc, warm, wording
+from assay.pipeline import dag, lockfile, plan, quick_dvc, warm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-    from pathlib import Path
 
     from assay.pipeline.plan import Cost
 
@@ -35,33 +35,23 @@ ENTRY = re.compile(r"^  \S", re.MULTILINE)  # where a stage's entry begins in dv
 ADVICE = re.compile(r"To track the changes|\tgit add|To enable auto staging|\tdvc config|Use `dvc push`|Updating lock")
 
 
-def most_jobs() -> int:
-    """The most to run at a time: `ASSAY_JOBS`, or one for each thread up to four.
+def jobs() -> int:
+    """How many to run at a time: `ASSAY_JOBS`, or one for each thread up to four, or one where there is a GPU.
 
     Raises:
         AssayError: `ASSAY_JOBS` or `ASSAY_THREADS` is no number.
     """
-    return runtime.jobs() or min(runtime.threads(), MOST_JOBS)
-
-
-def jobs() -> int:
-    """How many to run at a time: the most, but one where there is a GPU and `ASSAY_JOBS` is not set.
-
-    Raises:
-        AssayError: as in `most_jobs`.
-    """
-    asked = os.environ.get("ASSAY_JOBS")
-    return 1 if not asked and runtime.device_name().startswith("cuda") else most_jobs()
+    most = runtime.jobs() or min(runtime.threads(), MOST_JOBS)
+    if most == 1 or os.environ.get("ASSAY_JOBS"):
+        return most
+    return 1 if runtime.device_name().startswith("cuda") else most  # to ask for it loads PyTorch: two seconds
 
 
 def reproduce(root: Path, costs: Callable[[], Mapping[str, Cost]] = dict) -> None:
     """Bring the pipeline up to date: arms side by side, longest first; then a plain `dvc repro` for whatever is left.
 
-    What a kill left of DVC's own files is repaired first.
-
-    Args:
-        root: the repository's root.
-        costs: gives what each stage's training takes, for the order and for the time left that is printed.
+    What a kill left of DVC's own files is repaired first. `costs` gives what each stage's training takes, for the order
+    and for the time left that is printed.
 
     Raises:
         AssayError: `ASSAY_JOBS` or `ASSAY_THREADS` is no number, or a stage failed. Those that ran beside it were
@@ -73,38 +63,41 @@ def reproduce(root: Path, costs: Callable[[], Mapping[str, Cost]] = dict) -> Non
         # those that DVC would not skip: the plan's, and those that stand but whose data is not here (a fresh clone)
         restored = {step.stage: step.restored for step in found.steps} | dict(found.missing)
         parts = units(repo, restored)
-    print(f"{wording.headline(found)}.", flush=True)
+    print(f"{plan.headline(found)}.", flush=True)
     if not restored:
         return
     known = costs()
     seconds = {name: 0.0 if source or name not in known else known[name].seconds for name, source in restored.items()}
-    at_a_time = jobs() if len(seconds) > 1 and most_jobs() > 1 else 1  # asking for a GPU loads PyTorch: two seconds
+    at_a_time = jobs() if len(seconds) > 1 else 1
     beside = at_a_time > 1 and len(parts) > 1
     with warm.started():
         targets = [*(["prepare"] if beside else []), *([REGISTER] if REGISTER in seconds else [])]
         if targets:
-            _check(" and ".join(targets), subprocess.run([*DVC, *targets], cwd=root, check=False).returncode)
+            _repro(root, " and ".join(targets), *targets)
         if beside:
             parts.sort(key=lambda part: -sum(seconds[name] for name in part))
             _run(root, parts, seconds, min(at_a_time, len(parts)), max(1, runtime.threads() // at_a_time))
-        _check("the pipeline", subprocess.run(DVC, cwd=root, check=False).returncode)
+        _repro(root, "the pipeline")
+
+
+def _repro(root: Path, what: str, *targets: str) -> None:
+    if code := subprocess.run([*DVC, *targets], cwd=root, check=False).returncode:
+        raise AssayError(f"{what}: dvc repro failed with exit code {code}; its own lines above say why")
 
 
 def units(repo: Any, names: Collection[str]) -> list[list[str]]:
     """Of the stages named, those that may run side by side, in sets of which none reads what another writes.
 
-    Left out are the stages that all the others rest on, and those that gather what all the others wrote. Each set is in
-    the order in which its stages run.
-
-    Args:
-        repo: DVC's, open.
-        names: of stages.
+    Left out are the stages that all the others rest on, and `compare` and `track`, which read whole folders into which
+    several stages write. DVC does not pull into a folder that has holes, so the other stages must fill it before. Each
+    set is in the order in which its stages run.
     """
     import networkx as nx
 
     stages = dag.in_order(repo)
-    apart = {*FIRST, *(stage.addressing for stage in dag.gathering(stages))}
-    beside = [stage for stage in stages if stage.addressing in names and stage.addressing not in apart]
+    folders = {str(folder) for stage in stages for out in stage.outs for folder in Path(out.fs_path).parents}
+    gathering = {stage.addressing for stage in stages if any(dep.fs_path in folders for dep in stage.deps)}
+    beside = [stage for stage in stages if stage.addressing in {*names} - gathering - {*FIRST}]
     sets = nx.weakly_connected_components(repo.index.graph.subgraph(beside))
     return [[stage.addressing for stage in beside if stage in part] for part in sets]
 
@@ -134,7 +127,7 @@ def _run(root: Path, parts: Sequence[Sequence[str]], seconds: Mapping[str, float
         with printing:
             del left[number]
             ahead = sum(seconds[name] for some in left.values() for name in some) / jobs
-            about = f", at most about {wording.duration(ahead)}" if ahead else ""
+            about = f", at most about {plan.duration(ahead)}" if ahead else ""
             print(f"{part[0]}: done; {len(left)} of {len(parts)} left{about}", flush=True)
 
     with ThreadPoolExecutor(jobs) as pool:
@@ -147,18 +140,19 @@ def _run(root: Path, parts: Sequence[Sequence[str]], seconds: Mapping[str, float
         future.result()
 
 
-def _check(what: str, code: int) -> None:
-    if code:
-        raise AssayError(f"{what}: dvc repro failed with exit code {code}; its own lines above say why")
-
-
 def recover(root: Path) -> None:
     """Make DVC's own files readable again, with a line for what is lost by it; nothing is done if they are.
 
     DVC rewrites dvc.lock and `.dvc/tmp/rwlock`, its list of running commands, in place. Where a kill or a full disk
     cuts that short, every later command of DVC refuses to run.
     """
-    _drop_dead_commands(root / ".dvc/tmp/rwlock")
+    running = root / ".dvc/tmp/rwlock"
+    if _is_stale(running):
+        from dvc.lock import make_lock
+
+        with make_lock(f"{running}.lock", tmp_dir=str(running.parent), wait=True):
+            if _is_stale(running):
+                running.unlink()
     path = root / lockfile.NAME
     if not path.is_file() or _is_whole(path.read_bytes().decode(errors="replace")):
         return
@@ -190,18 +184,8 @@ def _is_whole(text: str) -> bool:
     return text.endswith("\n")
 
 
-def _drop_dead_commands(path: Path) -> None:
-    """Remove the list of running commands if it is damaged or none of them runs: their numbers may belong to others."""
-    if not path.is_file() or not _is_stale(path):
-        return
-    from dvc.lock import make_lock
-
-    with make_lock(f"{path}.lock", tmp_dir=str(path.parent), wait=True):
-        if _is_stale(path):
-            path.unlink()
-
-
 def _is_stale(path: Path) -> bool:
+    """Whether the list of running commands is damaged or none of them runs: their numbers may belong to others."""
     import psutil
 
     def is_dvc(pid: int) -> bool:
@@ -213,6 +197,8 @@ def _is_stale(path: Path) -> bool:
         content = files.read_json(path)
         writers, readers = content.get("write", {}).values(), content.get("read", {}).values()
         pids = [int(one["pid"]) for one in [*writers, *(one for some in readers for one in some)]]
+    except FileNotFoundError:
+        return False
     except (ValueError, TypeError, KeyError, AttributeError):
         return True
     return bool(pids) and not any(map(is_dvc, pids))

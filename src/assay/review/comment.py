@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from assay.pipeline import reasons, wording
+from assay.pipeline import plan as plans
+from assay.pipeline import reasons
 from assay.report.report import FOLDER, REPORT
 from assay.review import differences
 from assay.review.markdown import Section, code, codes, fit, row, table, text
@@ -60,7 +61,7 @@ class Results:
 
 def of_plan(base: Base, parameters: Sequence[reasons.Change], plan: Plan) -> str:
     """The comment before anything ran: the parameters that differ from the base, and what will run."""
-    headline = wording.headline(plan)
+    headline = plans.headline(plan)
     steps = Section(f"### The plan\n\n{headline}.\n\n", [(1.0, _steps(plan))], rest="stages; `make plan` lists them.")
     head = Section(f"{MARKER}\n## … {headline}\n\n{base.text(code)}\n")
     return fit([head, _parameters(base, parameters, share=0.5), steps])
@@ -79,7 +80,7 @@ def of_results(base: Base, plan: Plan, results: Results) -> str:
             *_metrics(base, plan, results),
             Section(f"### What ran\n\n{ran(results.done)}\n"),
             Section(
-                f"<details><summary>Why: {wording.headline(plan)}</summary>\n\n",
+                f"<details><summary>Why: {plans.headline(plan)}</summary>\n\n",
                 [(0.7, _steps(plan))],
                 "\n</details>\n",
                 f"stages; `make plan` and the lock file of {code(base.name)} have the reasons.",
@@ -217,8 +218,8 @@ def _rows(results: Results, names: Sequence[str]) -> list[str]:
 def _steps(plan: Plan) -> list[str]:
     found = []
     for step in plan.steps:
-        note = wording.note(step)
-        reasons = "; ".join(text(line, 200) for line in wording.because(step))
+        note = plans.note(step)
+        reasons = "; ".join(text(line, 200) for line in plans.because(step))
         found.append(f"- **{text(step.stage)}**{f', {note}' if note else ''}: {reasons}\n")
     return found
 

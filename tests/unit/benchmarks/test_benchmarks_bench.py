@@ -8,9 +8,8 @@ from ruamel.yaml import YAML
 from assay.core import config
 from assay.core.errors import AssayError
 from assay.methods import checks
-from benchmarks.bench import check_parameters
+from benchmarks.bench import SMALL, check_parameters
 from benchmarks.engine import PLAIN, summarise
-from benchmarks.idle import SMALL
 
 
 def process(plain: list[float], stack: list[float], ceiling: float = 1e9) -> dict[str, dict[str, list[float]]]:

@@ -18,7 +18,9 @@ def test_a_command_takes_by_name_what_it_is_given(name):
     command = cli.COMMANDS[name]
     module, _, function = command.target.partition(":")
     found = inspect.signature(getattr(import_module(module), function)).parameters
-    given = {options.get("dest", names[-1].strip("-").replace("-", "_")) for names, options in command.arguments}
+    given = {
+        options.get("dest", argument.strip("-").replace("-", "_")) for argument, options in command.arguments.items()
+    }
     assert given <= set(found)
     assert {key for key, one in found.items() if one.default is one.empty} <= given
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from assay.methods.hard_batches import HardBatches
-from stages import train, training
+from stages import train
 from tests.conftest import make_data
 
 ROOT = Path(__file__).parents[3]
@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ASSAY_DEVICE", "cpu")
     monkeypatch.setenv("ASSAY_THREADS", "1")
-    monkeypatch.setattr(training.prepared, "load", lambda *_: make_data())
+    monkeypatch.setattr(train.prepared, "load", lambda *_: make_data())
     return tmp_path
 
 

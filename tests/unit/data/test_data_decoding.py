@@ -225,6 +225,6 @@ def test_a_wrong_ending_is_no_obstacle(tmp_path):
 
 def test_damaged_images_are_read_or_refused_in_one_line(tmp_path):
     originals = fuzz_images.seeds()
-    found = [fuzz_images.case(number, originals, tmp_path) for number in range(100_000, 100_000 + 10 * len(originals))]
+    found = [fuzz_images.case(number, tmp_path) for number in range(100_000, 100_000 + 10 * len(originals))]
     assert [case for case in found if case[3] not in (fuzz_images.READ, fuzz_images.REFUSED)] == []
     assert {case[3] for case in found} == {fuzz_images.READ, fuzz_images.REFUSED}

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.pipeline import reasons, wording
+from assay.pipeline import plan as plans
+from assay.pipeline import reasons
 from assay.pipeline.plan import Cost, Plan, Step
 from assay.pipeline.reasons import Reason
 
@@ -60,27 +61,25 @@ def upstream(*names: str) -> tuple[Reason, ...]:
 def test_the_headline_counts_what_runs_and_what_is_restored():
     run = Step("train@a", (Reason("new", "train@a"),), None, Cost(200.0, measured=True))
     restored = Step("train@b", (Reason("file", "x.py"),), "cache", Cost(999.0, measured=True))
-    assert wording.headline(make_plan(run, restored)) == (
+    assert plans.headline(make_plan(run, restored)) == (
         "1 of 3 stages run, 1 is restored; what trains took 3 min last time"
     )
     guessed = Step("train@c", (Reason("new", "train@c"),), None, Cost(3e6, measured=False))
-    assert (
-        wording.headline(make_plan(run, guessed)) == "2 of 3 stages run; what trains takes about 35 days, an estimate"
-    )
-    assert (wording.note(run), wording.note(guessed)) == ("last time 3 min", "about 35 days, an estimate")
-    assert wording.headline(make_plan()) == "Nothing to do: all 1 stages are up to date"
-    assert "restored from the local cache" in wording.as_text(make_plan(restored))
+    assert plans.headline(make_plan(run, guessed)) == "2 of 3 stages run; what trains takes about 35 days, an estimate"
+    assert (plans.note(run), plans.note(guessed)) == ("last time 3 min", "about 35 days, an estimate")
+    assert plans.headline(make_plan()) == "Nothing to do: all 1 stages are up to date"
+    assert "restored from the local cache" in plans.as_text(make_plan(restored))
 
 
 def test_results_whose_data_is_not_here_are_not_nothing_to_do():
     plan = make_plan(missing={"prepare": None}, remote=False, anew=1800.0)
-    assert wording.headline(plan) == "All 1 stages have results, but the data of 1 is not here"
-    assert "training them anew takes about 30 min" in wording.as_text(plan)
+    assert plans.headline(plan) == "All 1 stages have results, but the data of 1 is not here"
+    assert "training them anew takes about 30 min" in plans.as_text(plan)
 
 
 def test_many_reasons_are_shortened():
     step = Step("compare", tuple(Reason("file", f"{n}.py") for n in range(20)) + upstream(*"abcdef"), None, None)
-    lines = wording.because(step)
+    lines = plans.because(step)
     assert lines[7:] == ["and 13 more", "a, b, c and 3 more rerun"]
 
 
@@ -93,19 +92,19 @@ def test_many_reasons_are_shortened():
     ],
 )
 def test_where_absent_data_comes_from_is_said(missing, remote, words):
-    assert words in wording.as_text(make_plan(missing=missing, remote=remote))
+    assert words in plans.as_text(make_plan(missing=missing, remote=remote))
 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(8.4, "8 s"), (89, "89 s"), (600, "10 min"), (9000, "2.5 h"), (3e6, "35 days")]
 )
 def test_durations(seconds, shown):
-    assert wording.duration(seconds) == shown
+    assert plans.duration(seconds) == shown
 
 
 def test_the_plan_as_data_is_json():
     step = Step("train@a", (Reason("parameter", "arms.a.steps", "1", "2"),), None, None)
-    (found,) = json.loads(json.dumps(wording.as_data(make_plan(step))))["steps"]
+    (found,) = json.loads(json.dumps(plans.as_data(make_plan(step))))["steps"]
     assert found["reasons"][0] == {
         "kind": "parameter",
         "what": "arms.a.steps",

@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from assay.analysis import curves
+from assay.cli import show
 from assay.core.errors import AssayError
 from stages import compare
 
@@ -183,7 +184,7 @@ def test_the_bytes_do_not_vary(folder):
 
 
 def test_fail_on_is_an_exit_code(folder, capsys):
-    assert compare.main("refuted") == 1
+    assert show.report("refuted") == 1
     assert capsys.readouterr().err == "refuted: hopeless\n"
     assert (folder / "metrics/claims.json").exists()
 
@@ -192,7 +193,7 @@ def test_without_arms_and_claims(site, monkeypatch):
     monkeypatch.chdir(site.root)
     folder = site.root
     site.params()
-    assert compare.main("refuted") == 0
+    assert show.report("refuted") == 0
     assert json.loads((folder / "metrics/claims.json").read_text()) == []
     assert "No claims to decide" in (folder / "metrics/report/index.html").read_text()
 

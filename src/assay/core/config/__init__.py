@@ -83,29 +83,19 @@ class Params(Section):
             ValueError: an arm's override is not valid; the message names the key under `arms`.
         """
         shared: dict[str, Any] = {"seeds": self.seeds, "model": self.model, "train": self.train}
-        rounds = [(round_name(n), LOTTERY, self.lottery.options(n)) for n in self.lottery.numbers]
-        baseline, *pruned = (
-            Run(arm=name, method=method, options=options, **shared)
-            for name, method, options in [(BASELINE, "sgd", {}), *rounds]
-        )
-        return [baseline, *(self._resolved(name, arm) for name, arm in self.arms.items()), *pruned]
-
-    def _resolved(self, name: str, arm: Arm) -> Run:
-        """An arm with its overrides; an optimizer or schedule is replaced as a whole."""
-        try:
-            train = Train.model_validate({**dict(self.train), **arm.overrides()})
-        except ValidationError as error:
-            raise ValueError("\n".join(problem_lines(Train, error, f"arms.{name}."))) from None
-        return Run(
-            arm=name,
-            method=arm.method,
-            seeds=arm.seeds or self.seeds,
-            model=arm.model or self.model,
-            train=train,
-            label_noise=arm.label_noise,
-            options=arm.options(),
-            own=tuple(sorted(arm.model_fields_set)),
-        )
+        runs = [Run(arm=BASELINE, method="sgd", options={}, **shared)]
+        for name, arm in self.arms.items():
+            try:  # an optimizer or schedule is replaced as a whole
+                train = Train.model_validate({**dict(self.train), **arm.overrides()})
+            except ValidationError as error:
+                raise ValueError("\n".join(problem_lines(Train, error, f"arms.{name}."))) from None
+            own = {"own": tuple(sorted(arm.model_fields_set)), "options": arm.options(), "label_noise": arm.label_noise}
+            used = {"seeds": arm.seeds or self.seeds, "model": arm.model or self.model, "train": train}
+            runs.append(Run.model_validate({"arm": name, "method": arm.method, **own, **used}))
+        for number in self.lottery.numbers:
+            options = self.lottery.options(number)
+            runs.append(Run(arm=round_name(number), method=LOTTERY, options=options, **shared))
+        return runs
 
     def run(self, name: str) -> Run:
         """The training called `name`: `baseline`, an arm, `round-<n>`, or a block of one of them (`hard-1`).

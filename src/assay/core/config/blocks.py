@@ -100,28 +100,29 @@ class Blocks(Section):
                 elif arm not in by_arm:
                     allowed = suggestion(arm, list(by_arm))
                     found.append(f"{kind}.{key}: params.yaml has no {arm!r}; remove the block, or {allowed}")
-        return found or [line for run in by_arm.values() if (line := self._misfit(run, by_arm[BASELINE].seeds))]
-
-    def _misfit(self, run: Run, first: Sequence[int]) -> str:
-        """What is wrong with the blocks of an arm; empty where nothing is."""
-        have = len(run.seeds)
-        for number, name in enumerate(self.of(run.arm), start=1):
-            kind, key = _place(*split_block(name))
-            block = getattr(self, kind)[key]
-            if name != block_name(run.arm, number):
-                return f"{kind}.{key}: comes without block {number} before it; blocks count from 1"
-            sequence = canonical(first, have + len(block.seeds))
-            if run.seeds != sequence[: len(run.seeds)]:
-                return f"{kind}.{key}: arms.{run.arm}.seeds are its own, so it takes no blocks; drop one of the two"
-            if run.train.tune is not None:
-                return f"{kind}.{key}: {run.arm} has {TUNED}"
-            if block != (expected := _block(run, sequence[have:], number)):
-                return f"{kind}.{key}: got {block}; it should be {expected}"
-            missing = [one for one in (block.after, block.dense) if one and self.seeds.get(one) != block.seeds]
-            if missing:
-                return f"{kind}.{key}: starts from {missing[0]}, which must be a block of the same seeds; add it"
-            have += len(block.seeds)
-        return ""
+        for run in by_arm.values() if not found else ():
+            have = len(run.seeds)
+            for number, name in enumerate(self.of(run.arm), start=1):
+                kind, key = _place(*split_block(name))
+                block = getattr(self, kind)[key]
+                sequence = canonical(by_arm[BASELINE].seeds, have + len(block.seeds))
+                missing = [one for one in (block.after, block.dense) if one and self.seeds.get(one) != block.seeds]
+                if name != block_name(run.arm, number):
+                    wrong = f"comes without block {number} before it; blocks count from 1"
+                elif run.seeds != sequence[: len(run.seeds)]:
+                    wrong = f"arms.{run.arm}.seeds are its own, so it takes no blocks; drop one of the two"
+                elif run.train.tune is not None:
+                    wrong = f"{run.arm} has {TUNED}"
+                elif block != (expected := _block(run, sequence[have:], number)):
+                    wrong = f"got {block}; it should be {expected}"
+                elif missing:
+                    wrong = f"starts from {missing[0]}, which must be a block of the same seeds; add it"
+                else:
+                    have += len(block.seeds)
+                    continue
+                found.append(f"{kind}.{key}: {wrong}")
+                break  # what follows in this arm is a consequence
+        return found
 
 
 NO_BLOCKS = Blocks()
@@ -184,10 +185,9 @@ def _place(arm: str, number: int) -> tuple[str, str]:
 
 def _block(run: Run, seeds: Sequence[int], number: int) -> Block:
     """A block of a run, as seeds.yaml must have it."""
-    kind = _place(run.arm, number)[0]
-    names: dict[str, str] = {}
-    if kind == "more":
-        names = {"arm": run.arm, "method": run.method}
-    elif kind == "more_rounds":
+    names = {"arm": run.arm, "method": run.method}
+    if ROUND.fullmatch(run.arm):
         names = {"after": block_name(run.options["after"], number), "dense": block_name(BASELINE, number)}
+    elif run.arm == BASELINE:
+        names = {}
     return Block(**names, seeds=tuple(seeds))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -94,13 +94,13 @@ class InList(BaseModel):
 
 
 def parse(kind: type[S], content: Any, where: str, prefix: str = "", also_allowed: Iterable[str] = ()) -> S:
-    """Check `content` against a pydantic model, with one readable line for each thing wrong.
+    """Check `content`, as YAML or JSON gave it, against a pydantic model, with one line for each thing wrong.
 
     Args:
         kind: the model.
-        content: what YAML or JSON gave.
-        where: the file that the content is from, for the message.
-        prefix: the key under which the content stands in it, with its closing dot.
+        content: from the file `where`.
+        where: for the message.
+        prefix: the key under which the content stands in the file, with its closing dot.
         also_allowed: further keys, for the list of what is allowed.
 
     Raises:
@@ -174,20 +174,17 @@ def _locate(kind: Any, location: tuple[int | str, ...]) -> tuple[list[str], type
     Pydantic's location also names the member of a union that it tried, which the file does not.
     """
     keys: list[str] = []
-    here, section = kind, None
+    inside, section = _sections(kind), None
     for part in location:
-        models = _sections(here)
-        tagged = [model for model in models if part in _tags(model)]
-        if tagged and not isinstance(here, type):
-            here = tagged[0]
+        names = {model: model.model_fields.get("name") for model in inside}
+        tagged = [model for model, name in names.items() if name and part in get_args(name.annotation)]
+        if tagged and len(inside) > 1:
+            inside = tagged
         elif part != "[key]":
             keys.append(str(part))
-            section = models[0] if len(models) == 1 else None
-            inside = models[0] if models else None
-            if section and get_origin(here) not in (dict, tuple, list):
-                field = section.model_fields.get(str(part))
-                inside = field.annotation if field else None  # type: ignore[assignment]
-            here = inside
+            section = inside[0] if len(inside) == 1 else None
+            if section and part in section.model_fields:  # else it is a place in a list or a mapping of sections
+                inside = _sections(section.model_fields[part].annotation)
     return keys, section
 
 
@@ -196,8 +193,3 @@ def _sections(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [section for argument in get_args(annotation) for section in _sections(argument)]
-
-
-def _tags(section: type[BaseModel]) -> tuple[Any, ...]:
-    name = section.model_fields.get("name")
-    return get_args(name.annotation) if name else ()
