@@ -47,11 +47,11 @@ def measure(arm: str = ARM, sweeps: int = SWEEPS, rounds: int = ROUNDS) -> dict[
     rates, shares = [], []
     for _ in range(rounds):
         ceiling = matrix_product_rate(device)
-        samples, start = update.forward_samples, time.perf_counter()
+        samples, start = update.counters.of("forward_samples").sum(), time.perf_counter()
         for _ in range(sweeps):
             update.step(next(numbers))
         finish()
-        rate = (update.forward_samples - samples) / (time.perf_counter() - start)
+        rate = int(update.counters.of("forward_samples").sum() - samples) / (time.perf_counter() - start)
         rates.append(rate)
         shares.append(operations * rate / ((ceiling + matrix_product_rate(device)) / 2))
     return {

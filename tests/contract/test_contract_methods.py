@@ -20,7 +20,7 @@ from assay.core.config import SGD, Run
 from assay.data.sets.prepared import Split
 from assay.engine.checkpoint import Scratch
 from assay.engine.context import TrainContext
-from assay.engine.curves import Curves
+from assay.engine.loop import Curves
 from assay.models import artifact
 from tests.conftest import make_data
 
@@ -35,7 +35,7 @@ FIRST_ROUND, CHAIN = ARMS["lottery"]["options"], ARMS["trajectory"]["options"]
 
 def train(run, data, folder, stage="probe"):
     with Scratch(stage, run.model_dump(mode="json"), data.train.images.device, folder) as scratch:
-        return methods.train(run, data, scratch, parents(run, data))
+        return methods.resolve(run).train(data, scratch, parents(run, data))
 
 
 def parents(run, data):

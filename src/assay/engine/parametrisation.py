@@ -36,13 +36,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Swept:
-    """A path of networks as training leaves it, to be evaluated point by point.
-
-    Attributes:
-        sweep: where its points are, and what they are made of.
-        buffers: of the networks at its points, `(seed, point, *shape)`.
-        points: what is combined, `(seed, network, *shape)`, unless a variant holds it.
-    """
+    """A path of networks as training leaves it, to be evaluated point by point."""
 
     sweep: Sweep
     buffers: Weights
@@ -50,24 +44,14 @@ class Swept:
 
 
 class Parametrisation:
-    """What is stored is what runs. Subspaces and masks override this.
-
-    Everything is stacked: stored tensors are `(copy, *stored shape)`, weights `(copy, *shape)`.
-    """
+    """What is stored, `(copy, *stored shape)`, is what runs, `(copy, *shape)`. Subspaces and masks override this."""
 
     def weights(self, stored: Weights, step: int) -> Weights:  # noqa: ARG002
         """The weights that run at a step."""
         return stored
 
     def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
-        """The gradient of each copy's loss, and of what regularises it, for each stored tensor.
-
-        Args:
-            stored: what is trained.
-            weights: what ran at this step.
-            gradients: of each copy's loss for what ran; to be changed in place.
-            step: the step's number.
-        """
+        """The gradient of the loss and of what regularises it; `gradients`, of what ran, may be changed in place."""
         return gradients
 
     def evaluated(self, stored: Weights) -> Weights:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,16 +10,17 @@ import torch
 from assay.core.config import PARAMS_FILE
 from assay.core.runtime import key
 from assay.engine.batches import BatchLoader, Seam
+from assay.engine.checkpoint import Stateful
 from assay.engine.optim import Optimizer, check_warm_up, rate_factor
 from assay.engine.parametrisation import Averaging, Outcome, Parametrisation, Swept
-from assay.engine.stack import Stack, Weights
+from assay.engine.stack import BatchStats, Stack, Weights
 from assay.engine.stack.loss import Loss, cross_entropy
 from assay.models.artifact import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Bool, Float, Int64
+    from jaxtyping import Float, Int64
     from torch import Tensor, nn
 
     from assay.core.config import Train
@@ -30,15 +30,10 @@ if TYPE_CHECKING:
 KINDS = ("train_samples", "forward_samples", "optimizer_steps")
 
 
-class Counters:
-    """Costs, counted and not guessed: for each copy, what it was shown and how often it moved.
+class Counters(Stateful):
+    """What each copy was shown and how often it moved; kept on the device, so that counting never waits for it."""
 
-    The counts are on the device, so that counting never waits for it.
-
-    Args:
-        copies: R.
-        device: where the counts live.
-    """
+    kept = ("_counts",)
 
     def __init__(self, copies: int, device: torch.device) -> None:
         self._counts = {kind: torch.zeros(copies, dtype=torch.int64, device=device) for kind in KINDS}
@@ -55,28 +50,6 @@ class Counters:
         """The mean over copies, times the members that make up one prediction."""
         totals = {kind: (members * int(count.sum()), len(count)) for kind, count in self._counts.items()}
         return Cost(**{kind: total / n if total % n else total // n for kind, (total, n) in totals.items()})
-
-    def state(self) -> dict[str, Tensor]:
-        """For a checkpoint."""
-        return self._counts
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """From a checkpoint."""
-        for kind, count in self._counts.items():
-            count.copy_(state[kind])
-
-
-@dataclass(frozen=True)
-class BatchStats:
-    """What a step saw before it moved.
-
-    Attributes:
-        losses: of each example, or the means of some mini-batches.
-        correct: whether it was classified rightly, or the share that was.
-    """
-
-    losses: Float[Tensor, "copy batch"]
-    correct: Bool[Tensor, "copy batch"] | Float[Tensor, "copy batch"]
 
 
 class StepRule(Seam, ABC):
@@ -97,7 +70,7 @@ class StepRule(Seam, ABC):
 
     @abstractmethod
     def step(self, step: int) -> BatchStats:
-        """Move every copy once."""
+        """Move every copy once; gives what it saw before it moved, of each example or as means of mini-batches."""
 
     @abstractmethod
     def evaluated(self) -> Weights:
@@ -111,54 +84,6 @@ class StepRule(Seam, ABC):
         """Paths of networks to evaluate point by point, by name."""
         return {}
 
-    @abstractmethod
-    def state(self) -> dict[str, Any]:
-        """All that a resumed run needs to go on to the same bytes."""
-
-    @abstractmethod
-    def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
-
-
-class StepWrapper(StepRule):
-    """An update that does something beside another's steps; whatever it does not override is the other's.
-
-    Args:
-        inner: the other.
-    """
-
-    def __init__(self, inner: StepRule) -> None:
-        self.inner, self.network, self.counters = inner, inner.network, inner.counters
-        self.curve_names, self.first_step = inner.curve_names, inner.first_step
-
-    def step(self, step: int) -> BatchStats:
-        """The inner update's."""
-        return self.inner.step(step)
-
-    def evaluated(self) -> Weights:
-        """The inner update's."""
-        return self.inner.evaluated()
-
-    def variants(self) -> dict[str, Outcome]:
-        """The inner update's."""
-        return self.inner.variants()
-
-    def sweeps(self) -> dict[str, Swept]:
-        """The inner update's."""
-        return self.inner.sweeps()
-
-    def record(self) -> dict[str, Any]:
-        """The inner update's."""
-        return self.inner.record()
-
-    def state(self) -> dict[str, Any]:
-        """The inner update's."""
-        return {"inner": self.inner.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
-        self.inner.restore(state["inner"])
-
 
 class GradientUpdate(StepRule):
     """Draw a batch, run the weights, step down the gradient.
@@ -170,14 +95,13 @@ class GradientUpdate(StepRule):
         network: the plain module.
         stored: what is trained, `(copy, *stored shape)`.
         buffers: of the networks that run, `(copy, *shape)`.
-        batches: the first seam.
-        parametrisation: the second.
-        averaging: the third.
-        loss: the fifth.
+        batches, parametrisation, averaging, loss: the other seams.
 
     Raises:
         AssayError: the schedule still warms up when the steps are over.
     """
+
+    kept = ("stored", "buffers", "optimizer", "counters", "batches", "averaging")
 
     def __init__(
         self,
@@ -197,9 +121,8 @@ class GradientUpdate(StepRule):
         self.train, self.seeds, self.network = train, tuple(seeds), network
         self.stored = {name: tensor.detach().clone() for name, tensor in stored.items()}
         self.buffers = {name: tensor.clone() for name, tensor in buffers.items()}
-        self.batches = batches
+        self.batches, self.averaging = batches, averaging or Averaging()
         self.parametrisation = parametrisation or Parametrisation()
-        self.averaging = averaging or Averaging()
         self.stack = Stack(network, len(self.seeds), device, train.precision, loss=loss)
         self.loader = BatchLoader(data, seeds)
         self.counters = Counters(len(self.seeds), device)
@@ -207,10 +130,10 @@ class GradientUpdate(StepRule):
 
     def step(self, step: int) -> BatchStats:
         """One update of every copy."""
-        if step in self.batches.phase_starts:
+        first, length = self.batches.phase(step, self.train.steps)
+        if step == first > 0:
             self.optimizer = Optimizer(self.train.optimizer, self.stored)
-        place = self.batches.schedule_step(step, self.train.steps)
-        scheduled = self.train.optimizer.lr * rate_factor(self.train.schedule, *place)
+        scheduled = self.train.optimizer.lr * rate_factor(self.train.schedule, step - first, length)
         batch = self.batches.draw(step, self._score)
         weights = self.parametrisation.weights(self.stored, step)
         gradients = self.stack.gradients(
@@ -229,7 +152,7 @@ class GradientUpdate(StepRule):
         self.counters.add("optimizer_steps", 1)
         self.batches.observe(step, batch, gradients.losses)
         self.averaging.observe(step, self.stored, self.buffers)
-        return BatchStats(gradients.losses, gradients.correct)
+        return gradients
 
     def _score(
         self, indices: Int64[Tensor, "copy examples"], labels: Int64[Tensor, "copy examples"]
@@ -259,24 +182,3 @@ class GradientUpdate(StepRule):
     def record(self) -> dict[str, Any]:
         """What the seams have to say."""
         return {**self.batches.record(), **self.parametrisation.record(self.stored), **self.averaging.record()}
-
-    def state(self) -> dict[str, Any]:
-        """Weights, buffers, optimizer, counters, and what the seams keep."""
-        return {
-            "stored": self.stored,
-            "buffers": self.buffers,
-            "optimizer": self.optimizer.state(),
-            "counters": self.counters.state(),
-            "batches": self.batches.state(),
-            "averaging": self.averaging.state(),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
-        for own, saved in ((self.stored, state["stored"]), (self.buffers, state["buffers"])):
-            for name, tensor in own.items():
-                tensor.copy_(saved[name])
-        self.optimizer.restore(state["optimizer"])
-        self.counters.restore(state["counters"])
-        self.batches.restore(state["batches"])
-        self.averaging.restore(state["averaging"])

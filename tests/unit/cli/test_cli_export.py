@@ -32,7 +32,7 @@ def folder(make_run, tmp_path):
         data = replace(make_data(), digest=digest)
         run = make_run(arm="line", method="subspace", model=model, options=options, seeds=(3, 5))
         with Scratch("probe", {}, torch.device("cpu"), tmp_path) as scratch:
-            artifact.write(tmp_path / "line", methods.train(run, data, scratch)[0])
+            artifact.write(tmp_path / "line", methods.resolve(run).train(data, scratch)[0])
         return tmp_path, data
 
     return make

@@ -63,11 +63,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse a round that would leave a layer empty, or prune nothing: arithmetic, known before anything trains.
-
-    Raises:
-        AssayError: it would, or the model has no layer of a kind that is pruned.
-    """
+    """Refuse, with an `AssayError`, a round that would leave a layer empty, or prune nothing; it takes no training."""
     network = models.blueprint(run.model.name, images, run.model.arguments)
     found = pools(models.weight_names(network), options.prune_fraction, options.scope)
     where = f"{PARAMS_FILE}: lottery"
@@ -102,11 +98,7 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
 
 
 class Round(GradientUpdate):
-    """Gradient training of a round's variants, as `curve_names` lists them.
-
-    Attributes:
-        number: of the round, from 1.
-    """
+    """Gradient training of the variants of a round, which has a `number` from 1."""
 
     number = 0
 
@@ -114,8 +106,8 @@ class Round(GradientUpdate):
         """Trainings behind each variant, counts of weights, and bytes on disk: of a dense network and each ticket."""
         trainings = {"ticket": self.number + 1, "reinit": self.number + 1, "random": 1, "one_shot": 2}
         ticket = self.variants()["ticket"].weights
-        seeds = range(len(next(iter(ticket.values()))))
-        states = [{name: tensor[seed, 0] for name, tensor in ticket.items()} for seed in seeds]
+        copies = zip(*ticket.values(), strict=True)
+        states = [dict(zip(ticket, (member[0] for member in copy), strict=True)) for copy in copies]
         return {
             "round": self.number,
             "trainings": {variant: trainings[variant] for variant in self.curve_names},
@@ -149,14 +141,13 @@ def update(context: TrainContext, options: Options) -> StepRule:
     if "reinit" in masks:
         again = context.fresh([key(seed, "reinitialisation", options.round) for seed in run.seeds])
         starts["reinit"] = early(*again[1:])
-    before, dense = (
-        next(iter(context.parents[name].manifest.variants.values())).cost for name in (options.after, BASELINE)
-    )
+    parents = (context.parents[name].manifest for name in (options.after, BASELINE))
+    before, dense = (next(iter(each.variants.values())).cost for each in parents)
     rewound = Cost(train_samples=rewind * run.train.batch_size, optimizer_steps=rewind)
     prior = {"ticket": before, "reinit": before + rewound, "random": rewound, "one_shot": dense}
     masked = Masked(masks, sum(initial[name][0].numel() for name in kinds), prior)
-    stored = masked.start([{name: tensor.detach() for name, tensor in each.stored.items()} for each in starts.values()])
+    stored = {name: torch.cat([each.stored[name] for each in starts.values()]) for name in initial}
     kept = {name: torch.cat([each.buffers[name] for each in starts.values()]) for name in buffers}
-    training = made(stored, kept, len(masks), masked)
+    training = made(masked.pruned(stored), kept, len(masks), masked)
     training.number, training.curve_names, training.first_step = options.round, tuple(masks), rewind
     return training

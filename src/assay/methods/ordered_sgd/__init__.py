@@ -40,11 +40,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse a q that takes whole batches.
-
-    Raises:
-        AssayError: it does.
-    """
+    """Refuse a q that takes whole batches, with an `AssayError`."""
     if options.q >= run.train.batch_size:
         raise AssayError(
             f"{PARAMS_FILE}: arms.{run.arm}.q: {options.q} leaves out none of the {run.train.batch_size} examples of a "

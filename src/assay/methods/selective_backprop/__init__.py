@@ -6,7 +6,7 @@ probability is CDF(loss)^beta, where CDF is the distribution of the most recent 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from pydantic import Field
@@ -45,11 +45,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse batches of one example, of which at least the hardest is back-propagated.
-
-    Raises:
-        AssayError: a batch has one example.
-    """
+    """Refuse batches of one example, which is always back-propagated, with an `AssayError`."""
     if run.train.batch_size < 2:
         raise AssayError(f"{run.place('batch_size')}: of one example, {run.arm} selects none; set it to 2 or more")
 
@@ -63,6 +59,8 @@ def update(context: TrainContext, options: Options) -> StepRule:
 
 class Selective(EpochBatches):
     """Reshuffled epochs; the loss of a batch is the mean over the examples that were drawn, each copy's own."""
+
+    kept = ("_recent",)
 
     def __init__(self, labels: Tensor, seeds: Sequence[int], batch_size: int, beta: float, history: int) -> None:
         super().__init__(labels, seeds, batch_size)
@@ -93,11 +91,3 @@ class Selective(EpochBatches):
     def observe(self, step: int, batch: Batch, losses: Float[Tensor, "copy batch"]) -> None:  # noqa: ARG002
         """Let the batch's losses take the place of the oldest."""
         self._recent = torch.cat([self._recent, losses], 1)[:, -self._recent.shape[1] :]
-
-    def state(self) -> dict[str, Any]:
-        """The most recent losses."""
-        return {"recent": self._recent}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Set the most recent losses."""
-        self._recent = state["recent"]

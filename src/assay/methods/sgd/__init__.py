@@ -36,11 +36,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse fixed batches of which none comes a second time.
-
-    Raises:
-        AssayError: the training ends within its first epoch.
-    """
+    """Refuse fixed batches of which none comes a second time, with an `AssayError`."""
     epoch = examples // run.train.batch_size
     if options.batches == "fixed" and run.train.steps <= epoch:
         raise AssayError(

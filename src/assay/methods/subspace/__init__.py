@@ -45,6 +45,7 @@ CONTRACT_ARMS: dict[str, dict[str, Any]] = {
     "line, layerwise": {"model": {"name": "mlp", "hidden": [8]}, "options": {"layerwise": True}},
     "line with batch norm": {"model": {"name": "vgg", "widths": [[4], [4]], "batch_norm": True}},
 }
+record_keys = ("squared_cosine", "distance")
 
 
 class Options(Section):
@@ -93,11 +94,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse to draw layer by layer where there is one layer.
-
-    Raises:
-        AssayError: the model has one layer.
-    """
+    """Refuse to draw layer by layer where there is one layer, with an `AssayError`."""
     if options.layerwise and len(layers(models.blueprint(run.model.name, images, run.model.arguments))) < 2:
         raise AssayError(
             f"{PARAMS_FILE}: arms.{run.arm}.layerwise: {run.model.name} has one layer, for which it changes nothing; "
@@ -109,11 +106,6 @@ def variants(options: Options) -> dict[str, int]:
     """The midpoint, the ensemble of the ends, and of a line or curve also a pair in between."""
     found = {"midpoint": 1, "ensemble": options.ends}
     return found if options.shape == "simplex" else {**found, "pair": 2}
-
-
-def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
-    """How far apart the endpoints are."""
-    return ("squared_cosine", "distance")
 
 
 def update(context: TrainContext, options: Options) -> StepRule:
@@ -137,13 +129,8 @@ def layers(network: nn.Module) -> list[str]:
 class Endpoints(Parametrisation):
     """Stored tensors are `(copy, endpoint, *shape)`; each step runs a point, and moves the endpoints that make it.
 
-    The gradients are written out: autograd would keep and copy more, and at small networks memory is what costs.
-
-    Args:
-        options: of the arm.
-        network: the plain module.
-        buffers: of a fresh stack, for their names and shapes.
-        context: the training; each copy's seed decides its points, the data serves batch norm.
+    The gradients are written out: autograd would keep and copy more, and at small networks memory is what costs. Each
+    copy's seed decides its points; batch norm's statistics, of names and shapes as `buffers`, come from the data.
     """
 
     def __init__(self, options: Options, network: nn.Module, buffers: Weights, context: TrainContext) -> None:
@@ -171,18 +158,24 @@ class Endpoints(Parametrisation):
 
     def evaluated(self, stored: Weights) -> Weights:
         """The midpoint; batch norm's statistics are from the first `EXAMPLES_FOR_CURVES`, to be had at every look."""
-        return self._network_at(stored, self._middle(), EXAMPLES_FOR_CURVES)
+        return self._network_at(stored, self._points()["midpoint"][0], EXAMPLES_FOR_CURVES)
+
+    def _points(self) -> dict[str, Float[Tensor, "member endpoint"]]:
+        """The coefficients of each variant's members: the midpoint is at α = 1/2, or the centre of the simplex."""
+        options, ends = self._options, torch.eye(self._options.count, dtype=torch.float64)[: self._options.ends]
+        if options.shape == "simplex":
+            return {"midpoint": torch.full_like(ends[:1], 1 / options.count), "ensemble": ends}
+        return {"midpoint": self._at([0.5]), "ensemble": ends, "pair": self._at([options.pair, 1 - options.pair])}
 
     def variants(self, stored: Weights, buffers: Weights) -> dict[str, Outcome]:  # noqa: ARG002
         """`midpoint`, `ensemble` (of the endpoints, but for a curve's bend), and of a line or curve also `pair`."""
-        options = self._options
-        rows = {
-            "midpoint": self._middle()[None],
-            "ensemble": torch.eye(options.count, dtype=torch.float64)[: options.ends],
-        }
-        if options.shape != "simplex":
-            rows["pair"] = self._at([options.pair, 1 - options.pair])
-        return {name: self._outcome(stored, each) for name, each in rows.items()}
+        found, examples = {}, batch_norm.examples_seen(self._network, self._context.data)
+        for variant, rows in self._points().items():
+            members = [self._network_at(stored, row) for row in rows]
+            weights = {name: torch.stack([member[name] for member in members], 1) for name in members[0]}
+            cost = Cost(forward_samples=len(members) * examples)
+            found[variant] = Outcome(weights, self._options.combine, prior_cost=cost)
+        return found
 
     def sweeps(self, stored: Weights, buffers: Weights) -> dict[str, Swept]:  # noqa: ARG002
         """The networks along a line or curve, named after it, at α = 0, 0.05, ..., 1."""
@@ -192,13 +185,9 @@ class Endpoints(Parametrisation):
         rows, bent = self._at(ALPHAS), shape == "curve"
         networks = [self._network_at(stored, row) for row in rows] if self._buffers else []
         found = {name: torch.stack([network[name] for network in networks], 1) for name in self._buffers}
-        sweep = Sweep(
-            axis="alpha",
-            at=list(ALPHAS),
-            tensors=f"{shape}{POINTS}" if bent else "ensemble",
-            coefficients=rows.tolist(),
-            combine=self._options.combine,
-        )
+        tensors, coefficients = f"{shape}{POINTS}" if bent else "ensemble", rows.tolist()
+        combine = self._options.combine
+        sweep = Sweep(axis="alpha", at=list(ALPHAS), tensors=tensors, coefficients=coefficients, combine=combine)
         return {shape: Swept(sweep, found, stored if bent else None)}
 
     def record(self, stored: Weights) -> dict[str, Any]:
@@ -232,15 +221,6 @@ class Endpoints(Parametrisation):
     def _at(self, alphas: Sequence[float]) -> Float[Tensor, "point endpoint"]:
         return geometry.along(self._options.shape, torch.tensor(alphas, dtype=torch.float64))
 
-    def _middle(self) -> Float[Tensor, " endpoint"]:
-        """Coefficients of the midpoint: α = 1/2, or the centre of the simplex."""
-        count = self._options.count
-        return (
-            torch.full((count,), 1 / count, dtype=torch.float64)
-            if self._options.shape == "simplex"
-            else self._at([0.5])[0]
-        )
-
     def _network_at(
         self, stored: Weights, coefficients: Float[Tensor, " endpoint"], examples: int | None = None
     ) -> Weights:
@@ -250,9 +230,3 @@ class Endpoints(Parametrisation):
         parameters = {name: geometry.mix(tensor, rows) for name, tensor in stored.items()}
         settings = (self._context.data, self._context.run.train.batch_size, examples)
         return parameters | batch_norm.recomputed(self._network, parameters, self._buffers, *settings)
-
-    def _outcome(self, stored: Weights, rows: Float[Tensor, "member endpoint"]) -> Outcome:
-        members = [self._network_at(stored, row) for row in rows]
-        weights = {name: torch.stack([member[name] for member in members], 1) for name in members[0]}
-        samples = len(members) * batch_norm.examples_seen(self._network, self._context.data)
-        return Outcome(weights, self._options.combine, prior_cost=Cost(forward_samples=samples))

@@ -20,11 +20,7 @@ Shape = Literal["line", "curve", "simplex"]
 
 
 def along(shape: Shape, alpha: Float[Tensor, "*point"]) -> Float[Tensor, "*point endpoint"]:
-    """Coefficients at α: 1 - α and α on a line (section 3.1); (1 - α)², α² and, for the bend, 2α(1 - α) on a curve.
-
-    Raises:
-        ValueError: the shape is a simplex, which has no α.
-    """
+    """Coefficients at α: 1 - α and α on a line (section 3.1); (1 - α)², α² and, for the bend, 2α(1 - α) on a curve."""
     if shape == "simplex":
         raise ValueError("a simplex has no alpha")
     if shape == "line":

@@ -37,6 +37,8 @@ CONTRACT_ARMS = {
         "options": {"start": 0.9, "cycle_steps": 1},
     },
 }
+variants = {"average": 1, "last": 1}
+record_keys = ("averaged", "averaged_from_step")
 
 
 class Options(Section):
@@ -61,12 +63,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse what leaves nothing to average.
-
-    Raises:
-        AssayError: fewer than two cycles end before the training does, the schedule still warms up when averaging
-            begins, or it ends at a rate of 0.
-    """
+    """Refuse fewer than two cycles, and a schedule that warms up until averaging begins or ends at 0 (`AssayError`)."""
     train, where = run.train, f"{PARAMS_FILE}: arms.{run.arm}"
     first, cycle = options.cycles(train, examples)
     if first + 2 * cycle > train.steps:
@@ -86,16 +83,6 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
         )
 
 
-def variants(options: Options) -> dict[str, int]:  # noqa: ARG001
-    """The average, and the last weights."""
-    return {"average": 1, "last": 1}
-
-
-def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
-    """What `WeightAveraging.record` says."""
-    return ("averaged", "averaged_from_step")
-
-
 def update(context: TrainContext, options: Options) -> StepRule:
     """Gradient training that also keeps an average of the weights."""
     return context.gradient_update(context.batches(), averaging=WeightAveraging(context, options))
@@ -103,6 +90,8 @@ def update(context: TrainContext, options: Options) -> StepRule:
 
 class WeightAveraging(Averaging):
     """The equal average of the weights at the ends of cycles."""
+
+    kept = ("_average", "_count")
 
     def __init__(self, context: TrainContext, options: Options) -> None:
         self._train, self._data, self._options = context.run.train, context.data, options
@@ -115,7 +104,7 @@ class WeightAveraging(Averaging):
         """The schedule, shortened so that it ends where averaging begins; then cycles (equation 1 of the paper).
 
         After the warm-up, the schedule's shape is stretched between the optimizer's rate and that of averaging, so that
-        the rate does not jump where averaging begins; a constant schedule stays until then.
+        there is no jump; a constant schedule stays until then.
         """
         train, options = self._train, self._options
         lowest = rate_factor(train.schedule, self._first, self._first)
@@ -143,8 +132,8 @@ class WeightAveraging(Averaging):
 
     def variants(self) -> dict[str, Outcome]:
         """`average`, with batch norm's statistics of its own."""
-        settings = (self._data, self._train.batch_size)
-        buffers = batch_norm.recomputed(self._network, self._average, self._buffers, *settings)
+        own = (self._network, self._average, self._buffers, self._data, self._train.batch_size)
+        buffers = batch_norm.recomputed(*own)
         weights = {name: tensor.unsqueeze(1) for name, tensor in {**self._average, **buffers}.items()}
         cost = Cost(forward_samples=batch_norm.examples_seen(self._network, self._data))
         return {"average": Outcome(weights, prior_cost=cost)}
@@ -152,11 +141,3 @@ class WeightAveraging(Averaging):
     def record(self) -> dict[str, Any]:
         """How many networks the average is of, and from which step on."""
         return {"averaged": self._count, "averaged_from_step": self._first + self._cycle}
-
-    def state(self) -> dict[str, Any]:
-        """The average, and of how many."""
-        return {"average": self._average, "count": self._count}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Set the average, and of how many."""
-        self._average, self._count = dict(state["average"]), state["count"]

@@ -1,10 +1,4 @@
-"""The two models of each test on training examples: `NetworkPairs` sums losses, the other two run the networks.
-
-`DenseNetworks` is for linear layers and ReLUs, `StackedNetworks` for all others, and slower. Dense: the prefix
-(pooling, flattening) is the same for every network, so it is applied once to the whole training set. The two models of
-a test see the same examples, so their first layers are one matrix product. Everything is laid out `(pair, unit of a
-layer, example)`, in which all products and the sum over classes run along memory.
-"""
+"""The two models of each test on training examples: `NetworkPairs` sums losses, the other two run the networks."""
 
 from __future__ import annotations
 
@@ -26,6 +20,7 @@ if TYPE_CHECKING:
     from assay.data.sets.prepared import Prepared
     from assay.engine.stack import Weights
 
+    Indices = Int64[Tensor, "unit example"] | slice
 
 CHUNK = 4096
 ROWS = {"cpu": 2048}  # of a pass: what fits the caches of a core
@@ -35,16 +30,11 @@ MOST_ROWS = 32768  # of a pass on another device
 class DenseNetworks:
     """Runs networks, a prefix without parameters and then linear layers and ReLUs, on training examples.
 
-    Args:
-        prefix: what comes before the first linear layer.
-        layers: the linear layers and ReLUs, named.
-        data: the prepared data, on the device.
-        centred: whether to take each input's mean over the training set away.
+    The prefix (pooling, flattening) is the same for every network, so it is applied once to the whole training set. The
+    two models of a test see the same examples, so their first layers are one matrix product. Everything is laid out
+    `(pair, unit of a layer, example)`, in which all products and the sum over classes run along memory.
 
-    Attributes:
-        inputs: what the first linear layer sees of each training example.
-        centre: what was taken away; zeros if nothing was.
-        first: the name of the first linear layer.
+    If `centred`, each input's mean over the training set, the `centre`, is taken away.
     """
 
     def __init__(
@@ -58,15 +48,8 @@ class DenseNetworks:
         self.centre = self.inputs.double().mean(0).float() if centred else torch.zeros_like(self.inputs[0])
         self.inputs -= self.centre
 
-    def logits(
-        self, weights: Weights, indices: Int64[Tensor, "unit example"] | slice
-    ) -> Float[Tensor, "unit model class example"]:
-        """Logits of all models of each unit.
-
-        Args:
-            weights: parameters `(unit, model, *shape)`.
-            indices: each unit's own examples, or a slice of the training set for all units.
-        """
+    def logits(self, weights: Weights, indices: Indices) -> Float[Tensor, "unit model class example"]:
+        """Logits of all models of each unit, parameters `(unit, model, *shape)`, on its own examples or a slice."""
         units, models = next(iter(weights.values())).shape[:2]
         hidden = torch.empty(0)
         for layer, name in enumerate(self._names):
@@ -84,14 +67,12 @@ class DenseNetworks:
 
 
 class StackedNetworks:
-    """Runs networks without buffers on training examples, in eval mode."""
+    """Runs networks of any kind without buffers on training examples, in eval mode; slower."""
 
     def __init__(self, network: nn.Module, data: Prepared) -> None:
         self._network, self._data = network.eval(), data
 
-    def logits(
-        self, weights: Weights, indices: Int64[Tensor, "unit example"] | slice
-    ) -> Float[Tensor, "unit model class example"]:
+    def logits(self, weights: Weights, indices: Indices) -> Float[Tensor, "unit model class example"]:
         """As `DenseNetworks.logits`."""
         units, models = next(iter(weights.values())).shape[:2]
         images = self._data.train.images
@@ -115,9 +96,6 @@ class NetworkPairs:
         labels: of the training set, for each chain.
         generators: draw each chain's examples.
         block: b0, the examples of a pilot, and the least of a batch.
-
-    Attributes:
-        examples: N.
     """
 
     def __init__(
@@ -134,12 +112,7 @@ class NetworkPairs:
         self.examples, self.block = labels.shape[-1], block
 
     def sample(self, tests: Int64[Tensor, " batch"], counts: Int64[Tensor, " batch"]) -> Moments:
-        """Both models of a test on fresh examples, i.i.d. with replacement; batches of one size run together.
-
-        Args:
-            tests: the test of each batch, ascending.
-            counts: how many examples each batch has.
-        """
+        """Both models of ascending tests on fresh examples, i.i.d. with replacement; equal counts run together."""
         chains = tests // self._tests_a_chain
         totals = counts.new_zeros(len(self._generators)).index_add_(0, chains, counts).tolist()
         sources = zip(totals, self._generators, strict=True)
@@ -179,7 +152,7 @@ class NetworkPairs:
         return torch.cat(found, 1) / self.examples
 
     def _classify(
-        self, weights: Weights, indices: Int64[Tensor, "unit example"] | slice, labels: Tensor
+        self, weights: Weights, indices: Indices, labels: Tensor
     ) -> tuple[Float[Tensor, "unit model example"], Bool[Tensor, "unit example"]]:
         """The log-probability of the label, and whether the first model is right."""
         log_probabilities = self._networks.logits(weights, indices).log_softmax(2)
