@@ -70,12 +70,8 @@ class Scratch:
     The folder is untracked, since DVC's run-cache does not work for a stage with persistent outputs. A checkpoint is
     written atomically and ends with its SHA-256; a damaged one is dropped, and the training starts over.
 
-    Args:
-        stage: the stage's name, as in `train@line`.
-        inputs: everything, as JSON, that decides the result: parameters, seeds, digests of the data and of the code
-            (`source_digest`). The version of torch, device and threads are added, since they decide it too.
-        device: where the stage runs.
-        root: the folder of all scratch.
+    The stage is named as in `train@line`. The inputs are everything, as JSON, that decides the result: parameters,
+    seeds, digests of the data and of the code (`source_digest`). The version of torch, device and threads are added.
     """
 
     def __init__(self, stage: str, inputs: Any, device: torch.device, root: Path = ROOT) -> None:

@@ -14,8 +14,6 @@ from assay.data.sets.noise import noisy
 from assay.engine.batches import EpochBatches
 from assay.engine.loop import Copy
 from assay.engine.stack import initialise, predict
-from assay.engine.stack.loss import cross_entropy
-from assay.engine.step_rule import GradientUpdate
 from assay.models import artifact
 from assay.models.artifact import Artifact, Manifest, ModelRecord, Variant
 from assay.models.combine import combine
@@ -29,12 +27,10 @@ if TYPE_CHECKING:
 
     from assay.core.config import Run
     from assay.data.sets.prepared import Prepared
-    from assay.engine.batches import Batches, Order
+    from assay.engine.batches import Order
     from assay.engine.loop import Curves
-    from assay.engine.parametrisation import Averaging, Outcome, Parametrisation
     from assay.engine.stack import Weights
-    from assay.engine.stack.loss import Loss
-    from assay.engine.step_rule import StepRule
+    from assay.engine.step_rule import Outcome, StepRule
 
 
 @dataclass(frozen=True)
@@ -74,20 +70,6 @@ class TrainContext:
     def batches(self, order: Order = "reshuffled") -> EpochBatches:
         """Plain epochs over the training set, one order for each seed."""
         return EpochBatches(self.labels, self.run.seeds, self.run.train.batch_size, order)
-
-    def gradient_update(
-        self,
-        batches: Batches,
-        parametrisation: Parametrisation | None = None,
-        averaging: Averaging | None = None,
-        stored: Weights | None = None,
-        loss: Loss = cross_entropy,
-    ) -> GradientUpdate:
-        """Gradient training of one network a seed, from fresh weights unless the method stores something else."""
-        network, parameters, buffers = self.fresh(self.run.seeds)
-        state = (network, stored or parameters, buffers)
-        seams = (batches, parametrisation, averaging, loss)
-        return GradientUpdate(self.data, self.run.train, self.run.seeds, *state, *seams)
 
     def copies(self, update: StepRule) -> list[Copy]:
         """Whose curves the copies of the stack draw: the arm's, or those of `<arm>/<variant>` where it has several."""
@@ -134,7 +116,6 @@ class TrainContext:
         return Artifact(manifest=manifest, weights=weights)
 
     def _validation(self, network: nn.Module, outcome: Outcome) -> tuple[list[float], list[float]]:
-        """Loss and accuracy of a variant's combined prediction on the validation set, for each seed."""
         split, losses, accuracies = self.data.validation, [], []
         for seed in range(len(self.run.seeds)) if len(split.labels) else ():
             members = {name: tensor[seed] for name, tensor in outcome.weights.items()}

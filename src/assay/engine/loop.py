@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from assay.engine.step_rule import StepRule
 
 COLUMNS = ("arm", "seed", "step", "split", "loss", "accuracy")
-CPU = torch.device("cpu")
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_FRAMES = 0.2
 
@@ -56,7 +55,7 @@ class Curves(Stateful):
 
     kept = ("rows", "_sums", "_steps")
 
-    def __init__(self, copies: Sequence[Copy], device: torch.device = CPU) -> None:
+    def __init__(self, copies: Sequence[Copy], device: torch.device | None = None) -> None:
         self.copies = tuple(copies)
         self.rows: list[tuple[str, int, int, str, float, float]] = []
         self._sums = torch.zeros(2, len(self.copies), dtype=torch.float64, device=device)

@@ -1,8 +1,12 @@
-"""The fourth seam: how does a proposal become the next state? By a gradient step, unless a method says otherwise."""
+"""The other seams: which weights run, what is kept beside the last ones, and how a proposal becomes the next state.
+
+That is by a gradient step, unless a method says otherwise.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +16,6 @@ from assay.core.runtime import key
 from assay.engine.batches import BatchLoader, Seam
 from assay.engine.checkpoint import Stateful
 from assay.engine.optim import Optimizer, check_warm_up, rate_factor
-from assay.engine.parametrisation import Averaging, Outcome, Parametrisation, Swept
 from assay.engine.stack import BatchStats, Stack, Weights
 from assay.engine.stack.loss import Loss, cross_entropy
 from assay.models.artifact import Cost
@@ -23,11 +26,75 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64
     from torch import Tensor, nn
 
-    from assay.core.config import Train
-    from assay.data.sets.prepared import Prepared
     from assay.engine.batches import Batches
+    from assay.engine.context import TrainContext
+    from assay.models.artifact import Combine, Sweep
 
 KINDS = ("train_samples", "forward_samples", "optimizer_steps")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One variant as training leaves it."""
+
+    weights: Weights  # parameters and buffers, `(seed, member, *shape)`
+    combine: Combine = "mean_probability"  # how its members are combined
+    density: float = 1.0  # the share of weights that is not pruned
+    copies: int = 1  # of the stack that it took to train one seed's members; its cost is theirs
+    masks: Weights | None = None  # 0 or 1 for each pruned parameter, `(seed, member, *shape)`
+    prior_cost: Cost = field(default_factory=Cost)  # beside this training: earlier ones, a pass for batch norm
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A path of networks as training leaves it, to be evaluated point by point."""
+
+    sweep: Sweep  # where its points are, and what they are made of
+    buffers: Weights  # of the networks at its points, `(seed, point, *shape)`
+    points: Weights | None = None  # what is combined, `(seed, network, *shape)`, unless a variant holds it
+
+
+class Parametrisation:
+    """What is stored, `(copy, *stored shape)`, is what runs, `(copy, *shape)`. Subspaces and masks override this."""
+
+    def weights(self, stored: Weights, step: int) -> Weights:  # noqa: ARG002
+        """The weights that run at a step."""
+        return stored
+
+    def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
+        """The gradient of the loss and of what regularises it; `gradients`, of what ran, may be changed in place."""
+        return gradients
+
+    def evaluated(self, stored: Weights) -> Weights:
+        """The weights whose validation loss the curves show; buffers among them take the place of those in training."""
+        return stored
+
+    def variants(self, stored: Weights, buffers: Weights) -> dict[str, Outcome]:
+        """What is left at the end, by variant; the first is what the bare arm stands for."""
+        return {"last": Outcome({name: tensor.unsqueeze(1) for name, tensor in {**stored, **buffers}.items()})}
+
+    def sweeps(self, stored: Weights, buffers: Weights) -> dict[str, Swept]:  # noqa: ARG002
+        """Paths of networks to evaluate point by point, by name."""
+        return {}
+
+    def record(self, stored: Weights) -> dict[str, Any]:  # noqa: ARG002
+        """Entries for the manifest's record: JSON, the same in every rerun."""
+        return {}
+
+
+class Averaging(Seam):
+    """Nothing is kept. Stochastic weight averaging overrides this."""
+
+    def rate(self, step: int, scheduled: float) -> float:  # noqa: ARG002
+        """The learning rate of a step, where averaging asks for another than the schedule's."""
+        return scheduled
+
+    def observe(self, step: int, weights: Weights, buffers: Weights) -> None:
+        """See the stored weights after the update of a step; they are overwritten by the next one."""
+
+    def variants(self) -> dict[str, Outcome]:
+        """What was kept, by variant; it comes before the last weights, since it is what the arm is for."""
+        return {}
 
 
 class Counters(Stateful):
@@ -89,13 +156,11 @@ class GradientUpdate(StepRule):
     """Draw a batch, run the weights, step down the gradient.
 
     Args:
-        data: the prepared data, on the device.
-        train: the budget; its `steps` are the schedule's length, and may be fewer than those of the whole arm.
-        seeds: one for each copy.
-        network: the plain module.
-        stored: what is trained, `(copy, *stored shape)`.
-        buffers: of the networks that run, `(copy, *shape)`.
+        context: the training; its `steps` are the schedule's length, and may be fewer than those of the whole arm.
         batches, parametrisation, averaging, loss: the other seams.
+        seeds: one for each copy; those of the arm unless given.
+        start: the plain module, what is trained `(copy, *stored shape)`, and the buffers of the networks that run
+            `(copy, *shape)`; fresh networks unless given.
 
     Raises:
         AssayError: the schedule still warms up when the steps are over.
@@ -105,28 +170,26 @@ class GradientUpdate(StepRule):
 
     def __init__(
         self,
-        data: Prepared,
-        train: Train,
-        seeds: Sequence[int],
-        network: nn.Module,
-        stored: Weights,
-        buffers: Weights,
+        context: TrainContext,
         batches: Batches,
         parametrisation: Parametrisation | None = None,
         averaging: Averaging | None = None,
         loss: Loss = cross_entropy,
+        seeds: Sequence[int] | None = None,
+        start: tuple[nn.Module, Weights, Weights] | None = None,
     ) -> None:
-        device = data.train.images.device
-        check_warm_up(train.schedule, train.steps, f"{PARAMS_FILE}: train.schedule: a training by gradient")
-        self.train, self.seeds, self.network = train, tuple(seeds), network
+        self.train, self.seeds = context.run.train, tuple(seeds or context.run.seeds)
+        place = f"{PARAMS_FILE}: train.schedule: a training by gradient"
+        check_warm_up(self.train.schedule, self.train.steps, place)
+        self.network, stored, buffers = start or context.fresh(self.seeds)
         self.stored = {name: tensor.detach().clone() for name, tensor in stored.items()}
         self.buffers = {name: tensor.clone() for name, tensor in buffers.items()}
         self.batches, self.averaging = batches, averaging or Averaging()
         self.parametrisation = parametrisation or Parametrisation()
-        self.stack = Stack(network, len(self.seeds), device, train.precision, loss=loss)
-        self.loader = BatchLoader(data, seeds)
-        self.counters = Counters(len(self.seeds), device)
-        self.optimizer = Optimizer(train.optimizer, self.stored)
+        self.stack = Stack(self.network, len(self.seeds), context.device, self.train.precision, loss=loss)
+        self.loader = BatchLoader(context.data, self.seeds)
+        self.counters = Counters(len(self.seeds), context.device)
+        self.optimizer = Optimizer(self.train.optimizer, self.stored)
 
     def step(self, step: int) -> BatchStats:
         """One update of every copy."""

@@ -125,13 +125,8 @@ class Training:
     ) -> tuple[Artifact, Trained]:
         """Train to the end, all seeds as one stack; with a grid of learning rates, at each of them.
 
-        A rate that was chosen before is kept: by the arm's first seeds, or for a pruning round by the baseline.
-
-        Args:
-            data: training and validation split, on the device.
-            scratch: for checkpoints and live curves.
-            parents: the trained networks that a pruning round starts from, by arm.
-            eval_splits: the splits whose loss and accuracy the curves show.
+        A rate that was chosen before is kept: by the arm's first seeds, or for a pruning round by the baseline. The
+        parents are the trained networks that a round starts from, by arm; curves are of `eval_splits`.
 
         Raises:
             AssayError: an option is wrong, a parent does not belong to the run, or the training diverged.
@@ -200,7 +195,6 @@ class Training:
 
 
 def _billed(trained: Artifact, tuning: dict[str, Any]) -> Artifact:
-    """A trained arm whose manifest says how its rate was chosen, and what each variant's choice cost."""
     manifest = trained.manifest
     variants = {
         name: one.model_copy(update={"cost": one.cost.model_copy(update={"tuning_samples": tuning["samples"][name]})})

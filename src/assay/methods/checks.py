@@ -51,10 +51,7 @@ def check(params: Params, own: tuple[Images, int] | None = None) -> None:
 
 
 def _check_grids(params: Params, trainings: Mapping[str, Training]) -> None:
-    """Refuse grids that differ between contenders, that stand where no rate is used, or that nothing can choose from.
-
-    Pruning rounds have no grid of their own: they train at the rate that the baseline chose.
-    """
+    """Refuse grids that differ between contenders, stand where no rate is used, or that nothing can choose from."""
     shared = params.train.tune
     for name, arm in params.arms.items():
         where, grid = f"{PARAMS_FILE}: arms.{name}.tune", trainings[name].run.train.tune
@@ -72,10 +69,7 @@ def _check_grids(params: Params, trainings: Mapping[str, Training]) -> None:
 
 
 def _problems(claim: Claim, params: Params, trainings: Mapping[str, Training]) -> list[str]:
-    """Why a claim could not be decided for want of a variant, of a number, or of a common seed.
-
-    `assay.analysis.looks` reads the numbers afterwards and refuses the same.
-    """
+    """Why a claim could not be decided for want of a variant, of a number, or of a common seed."""
     sides: dict[str, tuple[str, str]] = {}
     for key, named in claim.arms.items():
         arm, variant = split_variant(named)
@@ -93,7 +87,6 @@ def _problems(claim: Claim, params: Params, trainings: Mapping[str, Training]) -
 
 
 def _lacking(metric: str, training: Training, variant: str, params: Params) -> str | None:
-    """Why a variant will not have the metric; None where it will."""
     run, train = training.run, training.run.train
     if metric.startswith(RECORD):
         key = metric.removeprefix(RECORD)

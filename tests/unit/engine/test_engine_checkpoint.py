@@ -59,7 +59,7 @@ def test_other_inputs_and_other_threads_start_anew(tmp_path):
         ("tracking/content.py", False),
         ("analysis/claims.py", False),
         ("methods/subset/__init__.py", False),  # of another method
-        ("methods/subspace/geometry.py", True),
+        ("methods/subspace/__init__.py", True),
         ("methods/__init__.py", True),
         ("engine/loop.py", True),
         ("engine/stack/layers.py", True),

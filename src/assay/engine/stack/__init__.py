@@ -123,7 +123,7 @@ class Stack:
         }
 
     def forward(self, weights: Weights, inputs: Float[Tensor, "copy batch c h w"]) -> Float[Tensor, "copy batch class"]:
-        """Logits of every copy on its own normalised images, float32, in the network's mode (train or eval).
+        """Logits `float32` of every copy on its own normalised images, in the network's mode (train or eval).
 
         Weights are parameters and buffers, `(copy, *shape)`; in training mode batch norm updates its statistics there.
         """

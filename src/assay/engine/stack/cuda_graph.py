@@ -49,8 +49,8 @@ class GraphedPass:
 
     def _record(self, weights: Weights, buffers: Weights, inputs: Tensor, labels: Tensor) -> torch.cuda.CUDAGraph:
         """Record the pass on tensors that stay where they are: what a replay is given is copied there."""
-        states = ({name: tensor.detach().clone() for name, tensor in each.items()} for each in (weights, buffers))
-        self._given = *states, inputs.clone(), labels.clone()
+        states = [{name: tensor.detach().clone() for name, tensor in each.items()} for each in (weights, buffers)]
+        self._given = states[0], states[1], inputs.clone(), labels.clone()
         now, aside = torch.cuda.current_stream(), torch.cuda.Stream()
         aside.wait_stream(now)
         with torch.cuda.stream(aside):

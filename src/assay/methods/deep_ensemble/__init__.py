@@ -13,9 +13,8 @@ from pydantic import Field
 from assay.core.config import Section
 from assay.core.runtime import key
 from assay.engine.batches import EpochBatches
-from assay.engine.parametrisation import Outcome
 from assay.engine.stack import BatchStats
-from assay.engine.step_rule import GradientUpdate
+from assay.engine.step_rule import GradientUpdate, Outcome
 
 if TYPE_CHECKING:
     from assay.core.config import Run
@@ -59,12 +58,10 @@ class DeepEnsemble(GradientUpdate):
     """
 
     def __init__(self, context: TrainContext, options: Options) -> None:
-        train, count, labels = context.run.train, options.members, context.labels
-        others = range(1, count)
+        count, labels, others = options.members, context.labels, range(1, options.members)
         seeds = [own for seed in context.run.seeds for own in (seed, *(key(seed, "member", k) for k in others))]
         labels = labels if labels.dim() == 1 else labels.repeat_interleave(count, 0)
-        batches = EpochBatches(labels, seeds, train.batch_size)
-        super().__init__(context.data, train, seeds, *context.fresh(seeds), batches)
+        super().__init__(context, EpochBatches(labels, seeds, context.run.train.batch_size), seeds=seeds)
         self._options = options
 
     def step(self, step: int) -> BatchStats:

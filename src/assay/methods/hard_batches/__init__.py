@@ -16,6 +16,7 @@ from assay.core.config import Section
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
 from assay.engine.batches import Batches, orders
+from assay.engine.step_rule import GradientUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from assay.data.sets.images import Images
     from assay.engine.batches import Batch, Score
     from assay.engine.context import TrainContext
-    from assay.engine.step_rule import StepRule
 
 Selection = Literal["hardest", "random", "fresh"]
 
@@ -75,10 +75,10 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
         )
 
 
-def update(context: TrainContext, options: Options) -> StepRule:
+def update(context: TrainContext, options: Options) -> GradientUpdate:
     """Gradient training on chosen batches."""
     seeds, batch_size = context.run.seeds, context.run.train.batch_size
-    return context.gradient_update(HardBatches(context.labels, seeds, batch_size, options.delta, options.selection))
+    return GradientUpdate(context, HardBatches(context.labels, seeds, batch_size, options.delta, options.selection))
 
 
 class HardBatches(Batches):
@@ -113,7 +113,6 @@ class HardBatches(Batches):
         return self._batches[self._rows, self._now]
 
     def _choose(self, number: int, score: Score) -> Int64[Tensor, "copy chosen"]:
-        """The batches of a round (from 0), ascending."""
         if self.selection == "random":
             sources = (generator(seed, "random batches", number) for seed in self.seeds)
             order = torch.stack([torch.randperm(self.count, generator=source) for source in sources]).to(self.device)

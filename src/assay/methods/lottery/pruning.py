@@ -14,7 +14,7 @@ import torch
 from assay.core.config.lottery import BASELINE, round_name
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
-from assay.engine.parametrisation import Outcome, Parametrisation
+from assay.engine.step_rule import Outcome, Parametrisation
 from assay.models import artifact
 from assay.models.artifact import MASKS
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from assay.engine.context import TrainContext
     from assay.engine.stack import Weights
     from assay.methods.lottery import Options
-    from assay.models.artifact import Artifact, Cost
+    from assay.models.artifact import Cost
 
     Masks = dict[str, Bool[Tensor, "copy ..."]]
     Pool = tuple[tuple[str, ...], float]
@@ -129,28 +129,10 @@ def round_masks(context: TrainContext, options: Options, kinds: Mapping[str, str
 
 
 def _parent(context: TrainContext, name: str, prunable: Sequence[str]) -> tuple[Weights, Masks]:
-    """The trained weights of `baseline` or a round, and what it has left: everything, where it pruned nothing."""
-    found, where = context.parents[name], f"models/{name}"
-    _check_parent(context, found, where)
-    variant = next(iter(found.manifest.variants))
-    weights, stored = (
-        {key: tensor[:, 0].to(context.device) for key, tensor in found.weights.get(group, {}).items()}
-        for group in (variant, variant + MASKS)
-    )
-    if stored and stored.keys() != set(prunable):
-        odd = ", ".join(sorted(stored.keys() ^ set(prunable)))
-        raise AssayError(f"{where}: its masks do not belong to this model and lottery.prune_fraction: {odd}")
-    masks = {key: (stored[key] if stored else torch.ones_like(weights[key])).bool() for key in prunable}
-    for key, mask in masks.items():
-        if weights[key].masked_select(~mask).any():
-            raise AssayError(f"{where}: {key} has weights where its mask has none; delete it and run `dvc repro`")
-    return weights, masks
-
-
-def _check_parent(context: TrainContext, found: Artifact, where: str) -> None:
-    """Refuse a parent with other seeds, another model or other data."""
+    """The trained weights of a fitting `baseline` or round, and what it has left: everything, if it pruned nothing."""
+    found, where, run = context.parents[name], f"models/{name}", context.run
     artifact.check(found, where)
-    manifest, run = found.manifest, context.run
+    manifest = found.manifest
     for what, theirs, ours in (
         ("seeds", tuple(manifest.seeds), run.seeds),
         ("model", (manifest.model.name, manifest.model.arguments), (run.model.name, run.model.arguments)),
@@ -165,6 +147,19 @@ def _check_parent(context: TrainContext, found: Artifact, where: str) -> None:
         if odd:
             names = ", ".join(sorted(odd))
             raise AssayError(f"{where}: its {variant} does not fit the model: {names}; run `dvc repro`")
+    variant = next(iter(manifest.variants))
+    weights, stored = (
+        {key: tensor[:, 0].to(context.device) for key, tensor in found.weights.get(group, {}).items()}
+        for group in (variant, variant + MASKS)
+    )
+    if stored and stored.keys() != set(prunable):
+        names = ", ".join(sorted(stored.keys() ^ set(prunable)))
+        raise AssayError(f"{where}: its masks do not belong to this model and lottery.prune_fraction: {names}")
+    masks = {key: (stored[key] if stored else torch.ones_like(weights[key])).bool() for key in prunable}
+    for key, mask in masks.items():
+        if weights[key].masked_select(~mask).any():
+            raise AssayError(f"{where}: {key} has weights where its mask has none; delete it and run `dvc repro`")
+    return weights, masks
 
 
 class Masked(Parametrisation):

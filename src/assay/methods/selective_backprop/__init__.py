@@ -15,6 +15,7 @@ from assay.core.config import Section
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
 from assay.engine.batches import EpochBatches
+from assay.engine.step_rule import GradientUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from assay.data.sets.images import Images
     from assay.engine.batches import Batch, Score
     from assay.engine.context import TrainContext
-    from assay.engine.step_rule import StepRule
 
 PAPER = {"key": "jiang2019", "topic": "Selective-Backprop", "cited": "Jiang et al. 2019, arXiv 1910.00762"}
 CONTRACT_ARMS = {"selective backprop": {"options": {"beta": 1.0, "history": 40}}}
@@ -50,11 +50,11 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
         raise AssayError(f"{run.place('batch_size')}: of one example, {run.arm} selects none; set it to 2 or more")
 
 
-def update(context: TrainContext, options: Options) -> StepRule:
+def update(context: TrainContext, options: Options) -> GradientUpdate:
     """Gradient training on the examples that are drawn from each batch."""
     run = context.run
     batches = Selective(context.labels, run.seeds, run.train.batch_size, options.beta, options.history)
-    return context.gradient_update(batches)
+    return GradientUpdate(context, batches)
 
 
 class Selective(EpochBatches):

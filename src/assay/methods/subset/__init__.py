@@ -225,7 +225,7 @@ class SubsetUpdate(GradientUpdate):
         run, data, steps = context.run, context.data, context.run.train.steps
         first = options.pretraining_steps(steps)
         batches = SubsetBatches(context.labels, run.seeds, run.train.batch_size, options.k, first)
-        super().__init__(data, run.train, run.seeds, *context.fresh(run.seeds), batches)
+        super().__init__(context, batches)
         self.lbfgs = Lbfgs(self, batches.subset) if options.pretrain_with == "lbfgs" else None
         self._data, self._subset, self._first = data, batches.subset, first
         self._ends = {steps: FROM_SCRATCH} if options.k == 1 else {first: PRETRAINING, steps: FINE_TUNING}
@@ -250,8 +250,8 @@ class SubsetUpdate(GradientUpdate):
         return seen
 
     def _measure(self) -> dict[str, dict[str, list[float]]]:
-        """Mean loss and accuracy of each copy on the subset, the training set and the validation set."""
-        data, weights, found = self._data, self.evaluated(), {}
+        data, weights = self._data, self.evaluated()
+        found: dict[str, dict[str, list[float]]] = {}
 
         def measure(name: str, losses: Tensor, correct: Tensor) -> None:
             means = ([round(mean, 6) for mean in each.double().mean(1).tolist()] for each in (losses, correct))

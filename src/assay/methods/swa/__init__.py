@@ -19,7 +19,7 @@ from assay.core.config import PARAMS_FILE, Section
 from assay.core.errors import AssayError
 from assay.engine import batch_norm
 from assay.engine.optim import rate_factor
-from assay.engine.parametrisation import Averaging, Outcome
+from assay.engine.step_rule import Averaging, GradientUpdate, Outcome
 from assay.models.artifact import Cost
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from assay.data.sets.images import Images
     from assay.engine.context import TrainContext
     from assay.engine.stack import Weights
-    from assay.engine.step_rule import StepRule
 
 PAPER = {"key": "izmailov2018", "topic": "Stochastic weight averaging", "cited": "Izmailov et al. 2018, UAI"}
 CONTRACT_ARMS = {
@@ -83,9 +82,9 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
         )
 
 
-def update(context: TrainContext, options: Options) -> StepRule:
+def update(context: TrainContext, options: Options) -> GradientUpdate:
     """Gradient training that also keeps an average of the weights."""
-    return context.gradient_update(context.batches(), averaging=WeightAveraging(context, options))
+    return GradientUpdate(context, context.batches(), averaging=WeightAveraging(context, options))
 
 
 class WeightAveraging(Averaging):
@@ -124,11 +123,10 @@ class WeightAveraging(Averaging):
         if step < self._first or (step + 1 - self._first) % self._cycle:
             return
         self._count += 1
-        for name, tensor in weights.items():
-            if name in self._average:
-                self._average[name].lerp_(tensor, 1 / self._count)
-            else:
-                self._average[name] = tensor.detach().clone()
+        if self._count == 1:
+            self._average = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        for name, tensor in self._average.items():
+            tensor.lerp_(weights[name], 1 / self._count)
 
     def variants(self) -> dict[str, Outcome]:
         """`average`, with batch norm's statistics of its own."""

@@ -64,8 +64,7 @@ class Options(Section):
         s: the bias towards low loss, of each model, at which samples are kept.
         s_start: the bias at the start; it rises geometrically to `s` over the burn-in. Without it, s is constant.
         burn_in: the share of the sweeps in which s rises and σ is steered; what follows samples at fixed s and σ.
-        steer: whether σ is moved, while burning in, to where a forward sample is worth most to this kind of test;
-            otherwise σ is constant.
+        steer: whether σ is moved, while burning in, to where a forward sample is worth most to this kind of test.
         moves: proposals for a chain, its budget; without it, `steps` sweeps of tau proposals.
         block: b0, the examples of each of the two pilots, and the least of a mini-batch.
         test: `minibatch`, or `full` for the exact test over all examples, which keeps the loss of each model.
@@ -74,8 +73,7 @@ class Options(Section):
         start: `copies` of one network in a chain, or the paper's random `walk` away from it.
         layer_scale: step sizes of layers, as in `{output: 4}`; other layers have 1.
         centre: take each input's mean over the training set away while sampling; for networks of linear layers.
-        warm_start: gradient steps before the first move, with the shared optimizer and batch size, and the shared
-            schedule over these steps.
+        warm_start: gradient steps before the first move, over which the shared schedule spans.
     """
 
     tau: int = Field(default=32, ge=1)

@@ -11,10 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from assay.core.runtime import generator
-from assay.engine.parametrisation import Outcome
 from assay.engine.stack import BatchStats
 from assay.engine.stack.layers import split_prefix
-from assay.engine.step_rule import Counters, StepRule
+from assay.engine.step_rule import Counters, GradientUpdate, Outcome, StepRule
 from assay.methods.trajectory.acceptance import Decision, decide, decide_exactly
 from assay.methods.trajectory.diagnostics import PROBED, WINDOWS, Diagnostics, Memory, short
 from assay.methods.trajectory.moves import Steering, annealed, draw, halves, move_models, starting_chains
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
     from assay.engine.context import TrainContext
     from assay.engine.stack import Weights
-    from assay.engine.step_rule import GradientUpdate
     from assay.methods.trajectory import Options
 
 
@@ -81,12 +79,8 @@ class Coordinates:
 class TrajectoryUpdate(StepRule):
     """One step is one sweep: every model of every chain is proposed a move once, every other model at a time.
 
-    All that moves change is changed in place; all randomness is a function of seed and sweep.
-
-    Args:
-        context: the training; each of its seeds is a chain.
-        options: of the arm.
-        sweeps: how many there will be, after a warm start by gradients if one is asked for.
+    Each seed is a chain, and all randomness a function of seed and sweep. A warm start by gradients, if the options ask
+    for one, comes before the sweeps.
     """
 
     kept = ("theta", "_known", "steering", "counters", "diagnostics", "_memory")
@@ -98,10 +92,12 @@ class TrajectoryUpdate(StepRule):
         self.network, parameters, _ = context.fresh(seeds)
         self.counters = Counters(chains, device)
         dense, centring = split_prefix(self.network), None
+        self._networks: DenseNetworks | StackedNetworks
         if dense:
-            networks = DenseNetworks(*dense, context.data, centred=options.centre)
+            self._networks = networks = DenseNetworks(*dense, context.data, centred=options.centre)
             centring = (networks.first, networks.centre) if options.centre else None
-        self._networks = networks if dense else StackedNetworks(self.network, context.data)
+        else:
+            self._networks = StackedNetworks(self.network, context.data)
         self._coordinates = Coordinates(parameters, options.layer_scale, centring)
         if options.warm_start:
             warm = _warmed(context, options.warm_start)
@@ -121,8 +117,8 @@ class TrajectoryUpdate(StepRule):
     def step(self, step: int) -> BatchStats:
         """One sweep; what it saw is each model's mini-batch loss and accuracy before its move."""
         chains, tau, _ = self.theta.shape
-        burn_in = self._burn_in
-        s = annealed(self.options.s_start or self.options.s, self.options.s, burn_in, step)
+        options, burn_in = self.options, self._burn_in
+        s = annealed(options.s_start or options.s, options.s, burn_in, step)
         self._memory.observe(step, self._probe)
         decisions = [vars(self._move_half(number, step, s)) for number in range(len(self._halves))]
         columns = {name: torch.cat([each[name].view(chains, -1) for each in decisions], 1) for name in decisions[0]}
@@ -190,10 +186,9 @@ class TrajectoryUpdate(StepRule):
 
 
 def _warmed(context: TrainContext, steps: int) -> GradientUpdate:
-    """Gradient training over a budget of these steps, at its end."""
     train = context.run.train.model_copy(update={"steps": steps})
     own = replace(context, run=context.run.model_copy(update={"train": train}))
-    warm = own.gradient_update(own.batches())
+    warm = GradientUpdate(own, own.batches())
     for step in range(steps):
         warm.step(step)
     return warm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -87,35 +88,29 @@ class StackedNetworks:
         return logits.view(units, models, *logits.shape[1:]).mT
 
 
+@dataclass(frozen=True)
 class NetworkPairs:
-    """The two models of each test (before and after the move). What a chain gets does not depend on the others.
+    """The two models of each test (before and after the move). What a chain gets does not depend on the others."""
 
-    Args:
-        networks: runs them.
-        weights: both models of each test, `(test, 2, *shape)`; the tests of a chain stand together.
-        labels: of the training set, for each chain.
-        generators: draw each chain's examples.
-        block: b0, the examples of a pilot, and the least of a batch.
-    """
+    networks: DenseNetworks | StackedNetworks
+    weights: Weights  # both models of each test, `(test, 2, *shape)`; the tests of a chain stand together
+    labels: Int64[Tensor, "chain example"]  # of the training set
+    generators: Sequence[torch.Generator]  # draw each chain's examples
+    block: int  # b0, the examples of a pilot, and the least of a batch
 
-    def __init__(
-        self,
-        networks: DenseNetworks | StackedNetworks,
-        weights: Weights,
-        labels: Int64[Tensor, "chain example"],
-        generators: Sequence[torch.Generator],
-        block: int,
-    ) -> None:
-        self._networks, self._weights, self._labels, self._generators = networks, weights, labels, generators
-        self._tests_a_chain = len(next(iter(weights.values()))) // len(generators)
-        self._rows = ROWS.get(labels.device.type, MOST_ROWS)
-        self.examples, self.block = labels.shape[-1], block
+    @property
+    def examples(self) -> int:
+        """N."""
+        return self.labels.shape[-1]
+
+    def _chains(self, tests: Int64[Tensor, " test"]) -> Int64[Tensor, " test"]:
+        return tests // (len(next(iter(self.weights.values()))) // len(self.generators))
 
     def sample(self, tests: Int64[Tensor, " batch"], counts: Int64[Tensor, " batch"]) -> Moments:
         """Both models of ascending tests on fresh examples, i.i.d. with replacement; equal counts run together."""
-        chains = tests // self._tests_a_chain
-        totals = counts.new_zeros(len(self._generators)).index_add_(0, chains, counts).tolist()
-        sources = zip(totals, self._generators, strict=True)
+        chains = self._chains(tests)
+        totals = counts.new_zeros(len(self.generators)).index_add_(0, chains, counts).tolist()
+        sources = zip(totals, self.generators, strict=True)
         drawn = torch.cat([torch.randint(self.examples, (n,), generator=source) for n, source in sources if n])
         drawn = drawn.to(tests.device)
         ends, sizes = counts.cumsum(0), torch.tensor(counts.tolist())
@@ -123,10 +118,10 @@ class NetworkPairs:
         for size in sizes.unique().tolist():
             group = (sizes == size).nonzero()[:, 0].to(tests.device)
             places = torch.arange(-size, 0, device=tests.device)
-            for part in group.split(max(1, self._rows // size)):
+            for part in group.split(max(1, ROWS.get(tests.device.type, MOST_ROWS) // size)):
                 indices = drawn[ends[part, None] + places]
-                labels = self._labels.take(indices + self.examples * chains[part, None])
-                weights = {name: tensor.index_select(0, tests[part]) for name, tensor in self._weights.items()}
+                labels = self.labels.take(indices + self.examples * chains[part, None])
+                weights = {name: tensor.index_select(0, tests[part]) for name, tensor in self.weights.items()}
                 known, right = self._classify(weights, indices, labels)
                 old, new = known.double().unbind(1)
                 change = old - new
@@ -137,15 +132,15 @@ class NetworkPairs:
 
     def whole(self, tests: Int64[Tensor, " test"], side: int) -> Float64[Tensor, "2 test"]:
         """Mean loss and accuracy over all examples of the model before (`side` 0) or after (1) the move."""
-        chains, found = tests // self._tests_a_chain, []
+        chains, found = self._chains(tests), []
         for chain in chains.unique().tolist():
             own = tests[chains == chain]
-            weights = {name: tensor[own, side].unsqueeze(1) for name, tensor in self._weights.items()}
-            rows = max(1, 4 * self._rows // len(own))
+            weights = {name: tensor[own, side].unsqueeze(1) for name, tensor in self.weights.items()}
+            rows = max(1, 4 * ROWS.get(tests.device.type, MOST_ROWS) // len(own))
             sums = torch.zeros(2, len(own), dtype=torch.float64, device=tests.device)
             for start in range(0, self.examples, rows):
                 part = slice(start, start + rows)
-                known, right = self._classify(weights, part, self._labels[chain, part].expand(len(own), -1))
+                known, right = self._classify(weights, part, self.labels[chain, part].expand(len(own), -1))
                 sums[0] -= known[:, 0].double().sum(1)
                 sums[1] += right.sum(1)
             found.append(sums)
@@ -155,7 +150,7 @@ class NetworkPairs:
         self, weights: Weights, indices: Indices, labels: Tensor
     ) -> tuple[Float[Tensor, "unit model example"], Bool[Tensor, "unit example"]]:
         """The log-probability of the label, and whether the first model is right."""
-        log_probabilities = self._networks.logits(weights, indices).log_softmax(2)
+        log_probabilities = self.networks.logits(weights, indices).log_softmax(2)
         models = log_probabilities.shape[1]
         of_label = log_probabilities.gather(2, labels[:, None, None].expand(-1, models, 1, -1))[:, :, 0]
         return of_label, of_label[:, 0] >= log_probabilities[:, 0].amax(1)
