@@ -155,11 +155,7 @@ class Lbfgs(Stateful):
     Liu and Nocedal, "On the Limited Memory BFGS Method for Large Scale Optimization" (1989), in PyTorch's
     implementation with a strong Wolfe line search, which decides how often it runs the whole subset; every run is
     billed. Each copy has its own optimizer, since an inner product over a whole stack would tie the copies together.
-    An extension that the paper motivates.
-
-    Args:
-        update: whose stored weights are moved in place.
-        subset: each copy's positions in the training set; its images are not augmented.
+    The update's stored weights are moved in place. An extension that the paper motivates.
     """
 
     def __init__(self, update: GradientUpdate, subset: Int64[Tensor, "copy subset"]) -> None:

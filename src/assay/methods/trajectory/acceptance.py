@@ -83,12 +83,8 @@ def decide(
 ) -> Decision:
     """Test every pair on a mini-batch of its own, as large as its noise asks for; beyond N, on all examples.
 
-    Args:
-        pairs: the two models of each test, ready to be run.
-        s: the bias towards low loss.
-        variance: T of each test, drawn before any example is.
-        normal: ξ of each test, standard normal.
-        known: loss and accuracy of the old model over all examples; NaN where not known.
+    T of each test (`variance`) and ξ (`normal`) are drawn before any example is; s is the bias towards low loss. Loss
+    and accuracy of the old models over all examples are `known`, or NaN.
     """
     tests, block = len(variance), pairs.block
     if not fits(block, pairs.examples):
