@@ -175,7 +175,6 @@ def test_it_leaves_what_it_declares_for_claims(arm, make_run, data, tmp_path):
         if is_a_number_a_seed(value, 3) and is_a_number_a_seed(numbers(fewer.manifest.record)[key], 2)
     ]
     assert sorted(declared.record) == sorted(found)
-    assert declared.evaluations == len({row[2] for row in done.curves.rows})
 
 
 def numbers(record, prefix=""):

@@ -75,7 +75,8 @@ class Optimizer(Stateful):
             self._unpadded["steps"] += 1
             times = [self._unpadded["steps"]] * len(self._tensors)
             kernel = torch._fused_adamw_ if self._settings.name == "adamw" else torch._fused_adam_
-            kernel(self._tensors, given, *self._moments, [], times, amsgrad=False, **constants)
+            mean, mean_square = self._moments
+            kernel(self._tensors, given, mean, mean_square, [], times, amsgrad=False, **constants)
         if self._odd:
             torch._foreach_copy_(self._own, self._values)
 

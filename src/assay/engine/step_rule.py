@@ -166,7 +166,7 @@ class GradientUpdate(StepRule):
         AssayError: the schedule still warms up when the steps are over.
     """
 
-    kept = ("stored", "buffers", "optimizer", "counters", "batches", "averaging")
+    kept: tuple[str, ...] = ("stored", "buffers", "optimizer", "counters", "batches", "averaging")
 
     def __init__(
         self,

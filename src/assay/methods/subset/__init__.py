@@ -215,7 +215,7 @@ class Lbfgs(Stateful):
 class SubsetUpdate(GradientUpdate):
     """Gradient training in phases, the first by L-BFGS if asked for; networks are measured after each, unbilled."""
 
-    kept = (*GradientUpdate.kept, "lbfgs", "_phases")
+    kept: tuple[str, ...] = (*GradientUpdate.kept, "lbfgs", "_phases")
 
     def __init__(self, context: TrainContext, options: Options) -> None:
         run, data, steps = context.run, context.data, context.run.train.steps

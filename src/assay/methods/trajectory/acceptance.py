@@ -140,7 +140,8 @@ def decide_exactly(
     accepted = variance.sqrt() * normal - change > 0
     batch, nothing = torch.full_like(tests, pairs.examples), torch.zeros_like(variance)
     seen = (batch, 0 * batch, batch * (1 + unknown.long()), torch.ones_like(accepted))
-    return Decision(accepted, *seen, change, nothing, *old, nothing, *torch.where(accepted, new, old))
+    kept = torch.where(accepted, new, old)
+    return Decision(accepted, *seen, change, nothing, old[0], old[1], nothing, kept[0], kept[1])
 
 
 def fits(block: int, examples: int) -> bool:
