@@ -165,7 +165,7 @@ def test_it_leaves_what_it_declares_for_claims(arm, make_run, data, tmp_path):
     """`check` refuses claims by this declaration, so it must be what a training really leaves."""
     run = make_run(**LEAVES[arm])
     declared = methods.resolve(run)
-    result, done = trained(run, data)
+    result, _ = trained(run, data)
     manifest = result.manifest
     assert dict(declared.variants) == {name: variant.members for name, variant in manifest.variants.items()}
     fewer, _ = train(run.model_copy(update={"seeds": run.seeds[:2]}), data, tmp_path)
