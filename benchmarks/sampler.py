@@ -39,9 +39,9 @@ def measure(arm: str = "trajectory") -> dict[str, float]:
     operations = 2 * sum(update.network.get_parameter(name).numel() for name in models.weight_names(update.network))
     rates, shares = [], []
     for _ in range(ROUNDS):
-        ceiling, samples = matrix_product_rate(device), update.forward_samples
+        ceiling, samples = matrix_product_rate(device), int(update.counters.of("forward_samples").sum())
         seconds = SWEEPS * seconds_a_step(lambda: update.step(next(numbers)), SWEEPS)
-        rates.append((update.forward_samples - samples) / seconds)
+        rates.append((int(update.counters.of("forward_samples").sum()) - samples) / seconds)
         shares.append(operations * rates[-1] / ((ceiling + matrix_product_rate(device)) / 2))
     return {
         "forward samples a second": round(median(rates)),

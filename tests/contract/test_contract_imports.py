@@ -24,7 +24,7 @@ for optimizer, method, options in (
     budget = Train(steps=2, batch_size=8, optimizer=optimizer, evaluate_every=1)
     run = Run(arm="probe", seeds=(0, 1), model=Model(name="linear"), train=budget, method=method, options=options)
     with Scratch("probe", {}, device, Path(sys.argv[1])) as scratch:
-        methods.train(run, make_data(), scratch)
+        methods.resolve(run).train(make_data(), scratch)
     assert "torch._dynamo" not in sys.modules, (method, optimizer.name)
 """
 

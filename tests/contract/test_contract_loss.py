@@ -20,6 +20,7 @@ from assay.engine.context import TrainContext
 from assay.engine.stack import Stack
 from assay.engine.stack.cuda_graph import PASSES_BEFORE
 from assay.engine.stack.loss import cross_entropy
+from assay.engine.step_rule import GradientUpdate
 from tests.conftest import make_data
 from tests.contract.test_contract_methods import assert_equal_weights, bit_equal, train, train_killed
 from tests.contract.test_contract_options import others, result_of
@@ -123,6 +124,6 @@ class Scoring(Batches):
 def test_batches_score_and_weigh_by_the_methods_own_loss(run, data):
     batches = Scoring(data.train.labels, run.seeds, 16)
     loss = methods.make_update(TrainContext(run, data)).stack.loss
-    seen = TrainContext(run, data).gradient_update(batches, loss=loss).step(0)
+    seen = GradientUpdate(TrainContext(run, data), batches, loss=loss).step(0)
     torch.testing.assert_close(seen.losses, batches.losses.topk(16, 1).values, rtol=1e-5, atol=1e-5)
     assert torch.equal(batches.weighed, seen.losses)

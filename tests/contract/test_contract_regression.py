@@ -43,7 +43,7 @@ def validation_losses(name: str) -> list[float]:
     run = Run(arm="probe", method="sgd", seeds=(0, 1), model=model, train=train, options=options)
     data = make_data(augment="crop_flip" if name == "vgg cosine" else "none")
     with TemporaryDirectory() as folder, Scratch("probe", name, torch.device("cpu"), Path(folder)) as scratch:
-        _, trained = methods.train(run, data, scratch)
+        _, trained = methods.resolve(run).train(data, scratch)
     rows = [row for row in trained.curves.rows if row[3] == "validation"]
     return [round(sum(row[4] for row in rows if row[2] == step) / 2, 6) for step in (10, 20, 30)]
 

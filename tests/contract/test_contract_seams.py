@@ -9,8 +9,8 @@ from assay.engine.batches import Batches, EpochBatches
 from assay.engine.checkpoint import Scratch
 from assay.engine.context import TrainContext
 from assay.engine.loop import train
-from assay.engine.parametrisation import Averaging, Outcome, Parametrisation
 from assay.engine.stack.loss import cross_entropy
+from assay.engine.step_rule import Averaging, GradientUpdate, Outcome, Parametrisation
 
 CPU = torch.device("cpu")
 
@@ -44,10 +44,10 @@ class Midpoint(Parametrisation):
 
 
 def test_a_parametrisation_carries_gradients_to_what_is_stored(context, tmp_path, moved):
-    _, parameters, _ = context.fresh(context.run.seeds)
+    network, parameters, buffers = context.fresh(context.run.seeds)
     stored = {name: torch.stack([tensor, tensor], 1) for name, tensor in parameters.items()}
-    both = context.gradient_update(batches=context.batches(), parametrisation=Midpoint(), stored=stored)
-    plain = context.gradient_update(batches=context.batches())
+    both = GradientUpdate(context, context.batches(), Midpoint(), start=(network, stored, buffers))
+    plain = GradientUpdate(context, batches=context.batches())
     (carried, _), (gradients, _) = moved(both), moved(plain)
     for name, tensor in gradients.items():
         for endpoint in (0, 1):
@@ -81,7 +81,7 @@ class FirstWeights(Averaging):
 
 
 def test_an_averaging_sees_the_weights_after_every_update(context, tmp_path):
-    update = context.gradient_update(batches=context.batches(), averaging=FirstWeights())
+    update = GradientUpdate(context, batches=context.batches(), averaging=FirstWeights())
     seen = []
     for step in range(3):
         update.step(step)
@@ -103,7 +103,7 @@ class Rescoring(Batches):
 
 def test_batches_may_score_examples_and_are_billed(context):
     batches = Rescoring(context.data.train.labels, context.run.seeds, 16)
-    update = context.gradient_update(batches=batches)
+    update = GradientUpdate(context, batches=batches)
     seen = update.step(0)
     torch.testing.assert_close(seen.losses, batches.losses.topk(16, 1).values, rtol=1e-5, atol=1e-5)
     cost = update.counters.cost()
@@ -123,7 +123,7 @@ class HardestHalf(EpochBatches):
 
 def test_batches_may_weigh_examples_by_their_losses_and_what_is_left_out_counts_as_forward_only(context):
     batches = HardestHalf(context.data.train.labels, context.run.seeds, 16)
-    update = context.gradient_update(batches=batches)
+    update = GradientUpdate(context, batches=batches)
     seen = update.step(0)
     step, indices, losses = batches.seen
     assert step == 0
@@ -138,24 +138,25 @@ def test_a_loss_decides_the_gradients_and_is_what_a_step_saw(context, moved):
     def doubled(logits, labels):
         return 2 * cross_entropy(logits, labels)
 
-    own, plain = (context.gradient_update(context.batches(), loss=loss) for loss in (doubled, cross_entropy))
+    own, plain = (GradientUpdate(context, context.batches(), loss=loss) for loss in (doubled, cross_entropy))
     (gradients, _), (expected, _) = moved(own), moved(plain)
     for name, tensor in expected.items():
         torch.testing.assert_close(gradients[name], 2 * tensor)
-    fresh = [context.gradient_update(context.batches(), loss=loss).step(0).losses for loss in (doubled, cross_entropy)]
+    fresh = [GradientUpdate(context, context.batches(), loss=loss).step(0).losses for loss in (doubled, cross_entropy)]
     torch.testing.assert_close(fresh[0], 2 * fresh[1])
 
 
 class TwoPhases(EpochBatches):
-    """The optimizer starts afresh at step 2."""
+    """The second begins at step 2."""
 
-    phase_starts = frozenset({2})
+    def phase(self, step, steps):
+        return (0, 2) if step < 2 else (2, steps - 2)
 
 
 def test_a_phase_begins_with_a_fresh_optimizer(context):
-    update = context.gradient_update(batches=TwoPhases(context.data.train.labels, context.run.seeds, 16))
+    update = GradientUpdate(context, batches=TwoPhases(context.data.train.labels, context.run.seeds, 16))
     counts = []
     for step in range(4):
         update.step(step)
-        counts.append(int(update.optimizer.state()["steps"][0]))
+        counts.append(int(update.optimizer.state()["_unpadded"]["steps"]))
     assert counts == [1, 2, 1, 2]

@@ -18,7 +18,7 @@ from assay.core.config.blocks import NO_BLOCKS, read_blocks
 from assay.core.errors import AssayError
 from assay.data.sets import catalog
 from assay.engine.context import TrainContext
-from assay.engine.curves import Curves
+from assay.engine.loop import Curves
 from tests.conftest import make_data
 
 ROOT = Path(__file__).parents[2]

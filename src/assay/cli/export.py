@@ -20,7 +20,7 @@ from assay.core.errors import AssayError
 from assay.data.sets import prepared
 from assay.data.sets.images import Images
 from assay.engine import batch_norm
-from assay.methods.subspace import geometry
+from assay.methods import subspace
 from assay.models import artifact, sparse
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def at(trained: Artifact, sweep: str, alpha: float, index: int, folder: Path) ->
     points = manifest.sweeps[sweep].at
     if alpha in points:
         return {name: tensor[index] for name, tensor in artifact.point(trained, sweep, points.index(alpha)).items()}
-    shape: geometry.Shape = "curve" if sweep == "curve" else "line"
-    row = geometry.along(shape, torch.tensor(alpha, dtype=torch.float64)).tolist()
+    shape: subspace.Shape = "curve" if sweep == "curve" else "line"
+    row = subspace.along(shape, torch.tensor(alpha, dtype=torch.float64)).tolist()
     weights = {name: tensor[[index]] for name, tensor in artifact.mixed(trained, sweep, row).items()}
     near = {name: one[[index]] for name, one in artifact.point(trained, sweep, 0).items() if name not in weights}
     if near:

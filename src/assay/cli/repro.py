@@ -38,9 +38,7 @@ def main() -> None:
     if dvc.is_tracked(root, identity(root)):
         print("MLflow has it all.")
         return
-    if (
-        not (root / TRACKED).is_file() or (root / TRACKED).stat().st_mtime < begin
-    ):
+    if not (root / TRACKED).is_file() or (root / TRACKED).stat().st_mtime < begin:
         from stages import track  # unless the stage has just run
 
         track.main()

@@ -1,13 +1,11 @@
 """Batch norm's running statistics for networks that no step has run: averages of weights, points of a subspace.
 
-What a training gathers belongs to the weights that it ran. A network made of them afterwards needs its own, from one
-pass over the training set with a cumulative average (Izmailov et al., "Averaging Weights Leads to Wider Optima and
-Better Generalization", arXiv 1803.05407, section 3.2).
+They need one pass over the training set with a cumulative average (Izmailov et al., "Averaging Weights Leads to Wider
+Optima and Better Generalization", arXiv 1803.05407, section 3.2).
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,8 +15,6 @@ from assay.data.sets.augment import normalise
 from assay.engine.stack import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import nn
 
     from assay.data.sets.prepared import Prepared
@@ -31,12 +27,7 @@ def examples_seen(network: nn.Module, data: Prepared) -> int:
 
 
 def recomputed(
-    network: nn.Module,
-    weights: Weights,
-    buffers: Weights,
-    data: Prepared,
-    batch_size: int,
-    examples: int | None = None,
+    network: nn.Module, weights: Weights, buffers: Weights, data: Prepared, batch_size: int, examples: int | None = None
 ) -> Weights:
     """The buffers `(copy, *shape)` of a stack of networks, batch norm's statistics computed anew from the training set.
 
@@ -48,7 +39,7 @@ def recomputed(
         weights: parameters, `(copy, *shape)`.
         buffers: `(copy, *shape)`; not changed, and batch norm's are not looked at.
         data: the prepared data, on the device.
-        batch_size: the largest number of examples in a batch; batches differ by one example at most.
+        batch_size: the most examples in a batch; batches differ by one example at most.
         examples: how many to use, from the first; the whole training set unless given.
     """
     fresh = {name: tensor.clone() for name, tensor in buffers.items()}
@@ -62,31 +53,23 @@ def recomputed(
     stack = Stack(network, copies, data.train.images.device)
     images = data.train.images[:examples]
     seen = 0
-    with torch.no_grad(), _only_norms_train(network, norms):
+    momenta = {path: norm.momentum for path, norm in norms.items()}
+    network.eval()
+    for norm in norms.values():
+        norm.train()
+    with torch.no_grad():
         for chunk in images.tensor_split(-(-len(images) // batch_size)):
             seen += len(chunk)
             for norm in norms.values():
                 norm.momentum = len(chunk) / seen
             inputs = normalise(chunk, data.mean, data.std)
             stack.forward({**weights, **fresh}, inputs.expand(copies, *inputs.shape))
+    network.eval()
+    for path, norm in norms.items():
+        norm.momentum = momenta[path]
     return fresh
 
 
 def _norms(network: nn.Module) -> dict[str, _BatchNorm]:
     modules = network.named_modules()
     return {path: module for path, module in modules if isinstance(module, _BatchNorm) and module.track_running_stats}
-
-
-@contextmanager
-def _only_norms_train(network: nn.Module, norms: dict[str, _BatchNorm]) -> Iterator[None]:
-    """Batch norm in training mode, all else in eval mode; afterwards all in eval mode, and momenta as they were."""
-    momenta = {path: norm.momentum for path, norm in norms.items()}
-    network.eval()
-    try:
-        for norm in norms.values():
-            norm.train()
-        yield
-    finally:
-        network.eval()
-        for path, norm in norms.items():
-            norm.momentum = momenta[path]

@@ -11,6 +11,7 @@ import torch
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
 from assay.data.sets.augment import augment, normalise
+from assay.engine.checkpoint import Stateful
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,32 +21,21 @@ if TYPE_CHECKING:
 
     from assay.data.sets.prepared import Prepared
 
+    Order = Literal["reshuffled", "fixed"]
     Score = Callable[[Int64[Tensor, "copy example"], Int64[Tensor, "copy example"]], Float[Tensor, "copy example"]]
 
 
-class Seam:
-    """What the objects that fill a seam may leave in the manifest and in a checkpoint: here, nothing."""
+class Seam(Stateful):
+    """What fills a seam: it may keep something (`kept`), and have something to say in the manifest."""
 
     def record(self) -> dict[str, Any]:
         """Entries for the manifest's record: JSON, the same in every rerun."""
         return {}
 
-    def state(self) -> dict[str, Any]:
-        """What cannot be derived from the step, as tensors, numbers, strings, lists and dicts, for a checkpoint."""
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
-
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch for each copy.
-
-    Attributes:
-        indices: positions in the training set.
-        labels: the labels to learn, which need not be the data set's own.
-    """
+    """One batch for each copy: positions in the training set, and labels to learn, which need not be the set's own."""
 
     indices: Int64[Tensor, "copy batch"]
     labels: Int64[Tensor, "copy batch"]
@@ -58,47 +48,27 @@ class Batches(Seam, ABC):
         labels: of the training set: one list for all copies, or one for each.
         seeds: one for each copy; what a copy sees depends on its own seed alone.
         batch_size: B.
-
-    Attributes:
-        phase_starts: the steps at which the optimizer starts afresh, as after a pretraining.
     """
 
-    phase_starts: frozenset[int] = frozenset()
-
     def __init__(
-        self,
-        labels: Int64[Tensor, " example"] | Int64[Tensor, "copy example"],
-        seeds: Sequence[int],
-        batch_size: int,
+        self, labels: Int64[Tensor, " example"] | Int64[Tensor, "copy example"], seeds: Sequence[int], batch_size: int
     ) -> None:
         self.seeds, self.batch_size = tuple(seeds), batch_size
         self.examples = labels.shape[-1]
         self.device = labels.device
         if batch_size > self.examples:
             raise AssayError(f"train.batch_size: {batch_size} is more than the {self.examples} training examples")
-        self._labels = labels.flatten()
+        self._labels, self._shared = labels.flatten(), labels.dim() == 1
         self._offsets = self.examples * torch.arange(len(self.seeds), device=self.device)[:, None]
-        self._shared = labels.dim() == 1
 
     def draw(self, step: int, score: Score) -> Batch:
-        """The batch of every copy for a step (from 0).
-
-        Args:
-            step: the step that the batch is for.
-            score: gives the losses of examples (positions, labels) under the weights of now; what it is asked for is
-                billed as forward samples.
-        """
+        """The batch of every copy for a step (from 0); the losses that `score` gives are billed as forward samples."""
         indices = self.select(step, score)
         return Batch(indices, self.labels(indices))
 
-    def schedule_step(self, step: int, steps: int) -> tuple[int, int]:
-        """Where in the learning rate's schedule a step stands: its number there, and the schedule's length in steps.
-
-        Args:
-            step: from 0.
-            steps: of the whole training, which is what a schedule spans unless a method trains in phases.
-        """
-        return step, steps
+    def phase(self, step: int, steps: int) -> tuple[int, int]:  # noqa: ARG002
+        """The first step and the length of a step's phase, which has a schedule and an optimizer of its own."""
+        return 0, steps
 
     def labels(self, indices: Int64[Tensor, "copy example"]) -> Int64[Tensor, "copy example"]:
         """Each copy's labels at these positions of the training set."""
@@ -110,12 +80,7 @@ class Batches(Seam, ABC):
         """Positions in the training set, for each copy."""
 
     def weigh(self, losses: Float[Tensor, "copy batch"], copies: slice) -> Float[Tensor, "copy batch"]:  # noqa: ARG002
-        """Coefficients of the examples' losses in a copy's loss, seen before the backward pass; here, their mean.
-
-        Args:
-            losses: of the copies that `copies` names, which may be some of the stack.
-            copies: which copies they are.
-        """
+        """Coefficients of the losses of these copies' examples, seen before the backward pass; here, for their mean."""
         return torch.full_like(losses, 1 / losses.shape[1])
 
     def observe(self, step: int, batch: Batch, losses: Float[Tensor, "copy batch"]) -> None:
@@ -135,21 +100,12 @@ def orders(examples: int, seeds: Sequence[int], epoch: int) -> Int64[Tensor, "co
 class EpochBatches(Batches):
     """Every example once an epoch, in seeded batches; the last, incomplete batch of an epoch is left out.
 
-    Args:
-        labels, seeds, batch_size: as in `Batches`.
-        order: `reshuffled` permutes anew for each epoch; `fixed` repeats the batches of the first epoch.
+    With `order` reshuffled, each epoch is permuted anew; `fixed` repeats the batches of the first.
     """
 
-    def __init__(
-        self,
-        labels: Tensor,
-        seeds: Sequence[int],
-        batch_size: int,
-        order: Literal["reshuffled", "fixed"] = "reshuffled",
-    ) -> None:
+    def __init__(self, labels: Tensor, seeds: Sequence[int], batch_size: int, order: Order = "reshuffled") -> None:
         super().__init__(labels, seeds, batch_size)
-        self.order = order
-        self.batches_per_epoch = self.examples // batch_size
+        self.order, self.batches_per_epoch = order, self.examples // batch_size
         self._epoch: int | None = None
         self._batches: tuple[Int64[Tensor, "copy batch"], ...] = ()
 
@@ -158,34 +114,21 @@ class EpochBatches(Batches):
         epoch, position = divmod(step, self.batches_per_epoch)
         epoch = 0 if self.order == "fixed" else epoch
         if epoch != self._epoch:
-            self._epoch, self._batches = epoch, self._cut(orders(self.examples, self.seeds, epoch))
+            order = orders(self.examples, self.seeds, epoch)[:, : self.batches_per_epoch * self.batch_size]
+            parts = order.view(len(self.seeds), self.batches_per_epoch, self.batch_size).transpose(0, 1)
+            # each lies together in memory, where a slice of the order would be all over it
+            self._epoch, self._batches = epoch, parts.contiguous().to(self.device).unbind()
         return self._batches[position]
-
-    def _cut(self, order: Int64[Tensor, "copy example"]) -> tuple[Int64[Tensor, "copy batch"], ...]:
-        """The batches of an epoch; each lies together in memory, where a slice of the order would be all over it."""
-        whole = order[:, : self.batches_per_epoch * self.batch_size]
-        parts = whole.view(len(self.seeds), self.batches_per_epoch, self.batch_size).transpose(0, 1)
-        return parts.contiguous().to(self.device).unbind()
 
 
 class BatchLoader:
-    """From positions in the training set to what a network is fed: gathered, augmented, normalised on the device.
-
-    Args:
-        data: the prepared data, on the device.
-        seeds: one for each copy; they decide its augmentation.
-    """
+    """From positions in the training set to what a network is fed: gathered, augmented as by seed, normalised."""
 
     def __init__(self, data: Prepared, seeds: Sequence[int]) -> None:
         self._data, self._seeds = data, tuple(seeds)
 
     def batch(self, indices: Int64[Tensor, "copy batch"], step: int | None) -> Float[Tensor, "copy batch c h w"]:
-        """The images at these positions of the training set.
-
-        Args:
-            indices: for each copy.
-            step: what augmentation depends on, besides the seed; None leaves it out.
-        """
+        """The images at these positions; what augmentation draws depends on the step, and None leaves it out."""
         images = self._data.train.images.index_select(0, indices.flatten())
         if step is not None and self._data.augment != "none":
             generators = [generator(seed, "augmentation", step) for seed in self._seeds]

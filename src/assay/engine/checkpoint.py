@@ -1,9 +1,4 @@
-"""Scratch of a running stage: what lets a killed run go on, and nothing that any stage reads.
-
-It lives in an untracked folder named after the stage and a digest of everything that decides its result (DVC would
-switch its run-cache off for a stage with persistent outputs), is written atomically, and goes when the stage is done.
-A checkpoint ends with its SHA-256. A damaged one is dropped, and the training starts over.
-"""
+"""Checkpoints: what lets a killed training go on, and nothing that any stage reads."""
 
 from __future__ import annotations
 
@@ -16,7 +11,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -28,13 +23,41 @@ ROOT = Path(".assay/scratch")
 STATE, CURVES = "checkpoint.pt", "curves.csv"
 DIGEST_BYTES = 32
 SOURCES = (
-    *("__init__.py", "methods/__init__.py", "methods/_tuning.py"),
+    *("__init__.py", "methods/__init__.py"),
     *("core/**/*.py", "data/sets/**/*.py", "engine/**/*.py"),
     *("models/[!_]*.py", "models/__init__.py", "models/nets/__init__.py"),
 )
 """What all trainings import of the library; a test compares it with dvc.yaml."""
 UNUSABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, EOFError, pickle.UnpicklingError)
 """What reading or restoring a checkpoint raises when its content is not that of the training."""
+
+
+class Stateful:
+    """An object with a part in a training's checkpoint.
+
+    Attributes:
+        kept: the attributes that cannot be derived from the step: tensors, numbers, strings, lists and dicts of these,
+            or other `Stateful` objects.
+    """
+
+    kept: tuple[str, ...] = ()
+
+    def state(self) -> dict[str, Any]:
+        """What is kept, by attribute; not copied."""
+        own = {name: getattr(self, name) for name in self.kept}
+        return {name: each.state() if isinstance(each, Stateful) else each for name, each in own.items()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Set what is kept to a copy of `state`; tensors by name are written in place, since others hold them too."""
+        for name in self.kept:
+            own, saved = getattr(self, name), state[name]
+            if isinstance(own, Stateful):
+                own.restore(saved)
+            elif isinstance(own, dict) and own:
+                for key, tensor in own.items():
+                    tensor.copy_(saved[key])
+            else:
+                setattr(self, name, copy.deepcopy(saved))
 
 
 class UnusableCheckpointError(Exception):
@@ -44,22 +67,18 @@ class UnusableCheckpointError(Exception):
 class Scratch:
     """A stage's folder for checkpoints and live curves; as a context, removed when the block ends without error.
 
-    Args:
-        stage: the stage's name, as in `train@line`.
-        inputs: everything, as JSON, that decides the result: parameters, seeds, digests of the data and of the code
-            (`source_digest`). The version of torch, device and threads are added, so that no run goes on from a
-            checkpoint that other code or another machine would not have written.
-        device: where the stage runs.
-        root: the folder of all scratch.
+    The folder is untracked, since DVC's run-cache does not work for a stage with persistent outputs. A checkpoint is
+    written atomically and ends with its SHA-256; a damaged one is dropped, and the training starts over.
+
+    The stage is named as in `train@line`. The inputs are everything, as JSON, that decides the result: parameters,
+    seeds, digests of the data and of the code (`source_digest`). The version of torch, device and threads are added.
     """
 
     def __init__(self, stage: str, inputs: Any, device: torch.device, root: Path = ROOT) -> None:
         surroundings = [torch.__version__, device.type, torch.get_num_threads()]
         self.folder = root / f"{stage}-{files.content_digest([inputs, surroundings])[:16]}"
-        self._device = device
-        self._stage = stage
-        self._interval = runtime.checkpoint_seconds()
-        self._last = time.monotonic()
+        self._device, self._stage = device, stage
+        self._interval, self._last = runtime.checkpoint_seconds(), time.monotonic()
 
     def __enter__(self) -> Scratch:
         for stale in self.folder.parent.glob(f"{self._stage}-*"):
@@ -73,10 +92,7 @@ class Scratch:
             shutil.rmtree(self.folder)
 
     def part(self, name: str) -> Scratch:
-        """A place of its own for one of several trainings of the stage; it goes when the stage is done.
-
-        What is done of a part stands in its last checkpoint, so a run that is killed in a later part repeats seconds.
-        """
+        """A place of its own for one of several trainings of the stage; what is done stands in its last checkpoint."""
         own = copy.copy(self)
         own.folder = self.folder / name
         own.folder.mkdir(exist_ok=True)
@@ -102,25 +118,24 @@ class Scratch:
         if not path.exists():
             return None
         content = path.read_bytes()
-        content, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
-        if digest != hashlib.sha256(content).digest():
+        if content[-DIGEST_BYTES:] != hashlib.sha256(content[:-DIGEST_BYTES]).digest():
             self.drop("damaged: its content does not have its digest")
             return None
         try:
-            state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=self._device, weights_only=True)
+            found = torch.load(io.BytesIO(content[:-DIGEST_BYTES]), map_location=self._device, weights_only=True)
         except torch.OutOfMemoryError:
             raise
         except UNUSABLE as error:
             self.drop(repr(error))
             return None
-        return state
+        return cast("dict[str, Any]", found)
 
     def drop(self, reason: str) -> None:
         """Remove the checkpoint and say why, in a line."""
         path = self.folder / STATE
         path.unlink()
-        said = " ".join(reason.split())[:200]
-        print(f"{path}: {said}; the checkpoint is dropped and {self._stage} starts over", file=sys.stderr)
+        reason = " ".join(reason.split())[:200]
+        print(f"{path}: {reason}; the checkpoint is dropped and {self._stage} starts over", file=sys.stderr)
 
     def write_curves(self, csv: str) -> None:
         """Show the curves so far to whoever follows the run."""
@@ -130,10 +145,7 @@ class Scratch:
 def source_digest(method: str, model: str, root: Path = Path(assay.__file__).parent) -> str:
     """A digest of the source that a training imports: what dvc.yaml names under the `deps` of its stage.
 
-    Args:
-        method: of the training; other methods are left out, as is all that reads results.
-        model: its network's name; the files of others are left out.
-        root: the folder of the library.
+    Other methods than its own and the files of other models are left out, as is all that reads results.
     """
     own = (f"methods/{method}/**/*.py", f"models/nets/{models.source(model).name}")
     found = [file for name in (*SOURCES, *own) for file in root.glob(name)]

@@ -12,10 +12,8 @@ from torch.nn import functional as F
 from assay import models
 from assay.data.sets.noise import noisy
 from assay.engine.batches import EpochBatches
-from assay.engine.curves import Copy
+from assay.engine.loop import Copy
 from assay.engine.stack import initialise, predict
-from assay.engine.stack.loss import cross_entropy
-from assay.engine.step_rule import GradientUpdate
 from assay.models import artifact
 from assay.models.artifact import Artifact, Manifest, ModelRecord, Variant
 from assay.models.combine import combine
@@ -29,12 +27,10 @@ if TYPE_CHECKING:
 
     from assay.core.config import Run
     from assay.data.sets.prepared import Prepared
-    from assay.engine.batches import Batches
-    from assay.engine.curves import Curves
-    from assay.engine.parametrisation import Averaging, Outcome, Parametrisation
+    from assay.engine.batches import Order
+    from assay.engine.loop import Curves
     from assay.engine.stack import Weights
-    from assay.engine.stack.loss import Loss
-    from assay.engine.step_rule import StepRule
+    from assay.engine.step_rule import Outcome, StepRule
 
 
 @dataclass(frozen=True)
@@ -71,38 +67,22 @@ class TrainContext:
             return labels
         return torch.stack([noisy(labels, share, self.data.images.classes, seed) for seed in self.run.seeds])
 
-    def batches(self, order: Literal["reshuffled", "fixed"] = "reshuffled") -> EpochBatches:
+    def batches(self, order: Order = "reshuffled") -> EpochBatches:
         """Plain epochs over the training set, one order for each seed."""
         return EpochBatches(self.labels, self.run.seeds, self.run.train.batch_size, order)
 
-    def gradient_update(
-        self,
-        batches: Batches,
-        parametrisation: Parametrisation | None = None,
-        averaging: Averaging | None = None,
-        stored: Weights | None = None,
-        loss: Loss = cross_entropy,
-    ) -> GradientUpdate:
-        """Gradient training of one network a seed, from fresh weights unless the method stores something else."""
-        network, parameters, buffers = self.fresh(self.run.seeds)
-        start = parameters if stored is None else stored
-        seams = (batches, parametrisation, averaging, loss)
-        return GradientUpdate(self.data, self.run.train, self.run.seeds, network, start, buffers, *seams)
-
     def copies(self, update: StepRule) -> list[Copy]:
-        """Whose curves the copies of the stack draw."""
-        return [Copy(self._curve(name), seed) for name in update.curve_names for seed in self.run.seeds]
-
-    def _curve(self, name: str) -> str:
-        """What a curve is called: the arm, or `<arm>/<variant>` where an arm draws several."""
-        return f"{self.run.arm}/{name}" if name else self.run.arm
+        """Whose curves the copies of the stack draw: the arm's, or those of `<arm>/<variant>` where it has several."""
+        arm = self.run.arm
+        return [Copy(f"{arm}/{name}" if name else arm, seed) for name in update.curve_names for seed in self.run.seeds]
 
     def artifact(self, update: StepRule, curves: Curves) -> Artifact:
         """What training left, with the record of how it came about."""
-        outcomes, paths = update.variants(), update.sweeps()
+        run, model, outcomes, paths = self.run, self.run.model, update.variants(), update.sweeps()
         records = {}
         for name, outcome in outcomes.items():
-            steps, accuracies = curves.best(self._curve(name if name in update.curve_names else ""))
+            steps, accuracies = curves.best(f"{run.arm}/{name}" if name in update.curve_names else run.arm)
+            losses, correct = self._validation(update.network, outcome)
             records[name] = Variant(
                 members=next(iter(outcome.weights.values())).shape[1],
                 combine=outcome.combine,
@@ -110,9 +90,9 @@ class TrainContext:
                 cost=update.counters.cost(outcome.copies) + outcome.prior_cost,
                 best_step=steps,
                 best_step_accuracy=accuracies,
-                **self._validation(update.network, outcome),
+                validation_loss=losses,
+                validation_accuracy=correct,
             )
-        run, model = self.run, self.run.model
         forward, both = models.operations(model.name, self.data.images, model.arguments)
         manifest = Manifest(
             arm=run.arm,
@@ -135,19 +115,13 @@ class TrainContext:
         weights |= {f"{name}{artifact.BUFFERS}": path.buffers for name, path in paths.items() if path.buffers}
         return Artifact(manifest=manifest, weights=weights)
 
-    def _validation(self, network: nn.Module, outcome: Outcome) -> dict[str, list[float]]:
-        """Loss and accuracy of a variant's combined prediction on the validation set, for each seed."""
-        split = self.data.validation
-        if not len(split.labels):
-            return {}
-        losses, accuracies = [], []
-        for seed in range(len(self.run.seeds)):
+    def _validation(self, network: nn.Module, outcome: Outcome) -> tuple[list[float], list[float]]:
+        split, losses, accuracies = self.data.validation, [], []
+        for seed in range(len(self.run.seeds)) if len(split.labels) else ():
             members = {name: tensor[seed] for name, tensor in outcome.weights.items()}
             logits = predict(network, members, split.images, self.data.mean, self.data.std)
             probabilities = combine(logits, outcome.combine)
-            losses.append(F.nll_loss(probabilities.clamp_min(1e-12).log().double(), split.labels).item())
-            accuracies.append((probabilities.argmax(-1) == split.labels).double().mean().item())
-        return {
-            "validation_loss": [round(loss, 6) for loss in losses],
-            "validation_accuracy": [round(accuracy, 6) for accuracy in accuracies],
-        }
+            loss = F.nll_loss(probabilities.clamp_min(1e-12).log().double(), split.labels)
+            losses.append(round(loss.item(), 6))
+            accuracies.append(round((probabilities.argmax(-1) == split.labels).double().mean().item(), 6))
+        return losses, accuracies

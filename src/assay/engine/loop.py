@@ -1,41 +1,112 @@
-"""The one training loop: step, count, evaluate, save; every method passes through it.
+"""The one training loop: step, count, evaluate, save; every method passes through it, and it knows none.
 
-It knows nothing of methods: what a step does is the update's business, and the update asks the other seams.
+The losses and accuracies over steps that it leaves, for every copy, are `metrics/curves/<arm>.csv`.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from assay.engine.checkpoint import UNUSABLE, UnusableCheckpointError
-from assay.engine.curves import Curves
+from assay.core.errors import AssayError
+from assay.engine.checkpoint import UNUSABLE, Stateful, UnusableCheckpointError
 from assay.engine.stack import predict
 from assay.engine.stack.loss import cross_entropy
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float
+    from torch import Tensor
+
     from assay.engine.checkpoint import Scratch
     from assay.engine.context import TrainContext
+    from assay.engine.stack import BatchStats
     from assay.engine.step_rule import StepRule
 
+COLUMNS = ("arm", "seed", "step", "split", "loss", "accuracy")
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_FRAMES = 0.2
 
 
+class DivergedError(AssayError):
+    """A loss is not finite."""
+
+
+class Copy(NamedTuple):
+    """Whose curve a copy of the stack draws: an arm (or `round-<n>/<variant>`) and a seed."""
+
+    arm: str
+    seed: int
+
+
+class Curves(Stateful):
+    """Rows of `COLUMNS`, one for each evaluation, split and copy of the stack.
+
+    Means over the training steps since the last evaluation are summed on the device, so that no step waits for it.
+    """
+
+    kept = ("rows", "_sums", "_steps")
+
+    def __init__(self, copies: Sequence[Copy], device: torch.device | None = None) -> None:
+        self.copies = tuple(copies)
+        self.rows: list[tuple[str, int, int, str, float, float]] = []
+        self._sums = torch.zeros(2, len(self.copies), dtype=torch.float64, device=device)
+        self._steps = 0
+
+    def see(self, stats: BatchStats) -> None:
+        """Take what a training step saw into the means."""
+        self._sums[0] += stats.losses.mean(1)
+        self._sums[1] += stats.correct.float().mean(1)
+        self._steps += 1
+
+    def add_train(self, step: int) -> tuple[float, float]:
+        """Add a point `train`, the means over the steps since the last one; as `add`."""
+        losses, accuracies = (self._sums / max(1, self._steps)).cpu()
+        self._sums.zero_()
+        self._steps = 0
+        return self.add(step, "train", losses, accuracies)
+
+    def add(
+        self, step: int, split: str, losses: Float[Tensor, " copy"], accuracies: Float[Tensor, " copy"]
+    ) -> tuple[float, float]:
+        """Add a point for each copy; gives the means over copies. A loss that is not finite is a `DivergedError`."""
+        for copy, loss, accuracy in zip(self.copies, losses.tolist(), accuracies.tolist(), strict=True):
+            if not loss < float("inf"):
+                raise DivergedError(
+                    f"{copy.arm}: the {split} loss of seed {copy.seed} is {loss} at step {step}: the training "
+                    "diverged; lower the optimizer's lr, or give its schedule warmup_steps"
+                )
+            self.rows.append((*copy, step, split, round(loss, 6), round(accuracy, 6)))
+        return losses.mean().item(), accuracies.mean().item()
+
+    def best(self, arm: str) -> tuple[list[int], list[float]]:
+        """For each copy of an arm, the first step of the least validation loss; if known, the test accuracy there."""
+        steps, accuracies = [], []
+        for copy in self.copies:
+            own = [row for row in self.rows if row[:2] == copy and copy.arm == arm]
+            losses = [(loss, step) for *_, step, split, loss, _ in own if split == "validation"]
+            steps += [min(losses)[1]] if losses else []
+            accuracies += [row[5] for row in own if losses and row[2:4] == (steps[-1], "test")]
+        return steps, accuracies
+
+    def csv(self) -> str:
+        """The table as text."""
+        stream = io.StringIO()
+        csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *self.rows])
+        return stream.getvalue()
+
+
 @dataclass(frozen=True)
 class Trained:
-    """What the loop leaves beside the update's own state.
-
-    Attributes:
-        curves: loss and accuracy over steps.
-        steps: how many were taken.
-        seconds: that the loop took, over all the runs that a kill may have cut it into; never a stage's input.
-    """
+    """What the loop leaves beside the update's own state; the seconds are summed over runs that were killed."""
 
     curves: Curves
     steps: int
@@ -45,11 +116,7 @@ class Trained:
 def train(update: StepRule, context: TrainContext, scratch: Scratch, title: str = "") -> Trained:
     """Train to the end, from the scratch's checkpoint where it holds one.
 
-    Args:
-        update: the state and the rule that moves it.
-        context: the budget, the data, and which splits to evaluate on; empty splits are left out.
-        scratch: where checkpoints and live curves go.
-        title: what the progress shows; by default the run's name.
+    The curves are of the context's evaluation splits that are not empty. Progress shows the title, or the run's name.
 
     Raises:
         AssayError: the training diverged.
@@ -57,7 +124,18 @@ def train(update: StepRule, context: TrainContext, scratch: Scratch, title: str 
     """
     budget = context.run.train
     curves = Curves(context.copies(update), context.device)
-    start, seconds_before = _resume(update, curves, scratch) or (update.first_step, 0.0)
+    start, seconds_before = update.first_step, 0.0
+    state = scratch.load()
+    if state is not None:
+        try:
+            update.restore(state["update"])
+            curves.restore(state["curves"])
+            start, seconds_before = int(state["done"]), float(state["seconds"])
+        except torch.OutOfMemoryError:
+            raise
+        except UNUSABLE as error:
+            scratch.drop(repr(error))
+            raise UnusableCheckpointError from error
     began = time.monotonic()
     with StepProgress(title or context.run.name, budget.steps, start) as progress:
         for step in range(start, budget.steps):
@@ -68,9 +146,8 @@ def train(update: StepRule, context: TrainContext, scratch: Scratch, title: str 
                 scratch.write_curves(curves.csv())
             progress.step(done)
             if done < budget.steps and scratch.is_due():
-                seconds = seconds_before + time.monotonic() - began
-                state = {"update": update.state(), "curves": curves.state()}
-                scratch.save({"done": done, "seconds": seconds, **state})
+                state = {"done": done, "seconds": seconds_before + time.monotonic() - began}
+                scratch.save({**state, "update": update.state(), "curves": curves.state()})
     return Trained(curves, budget.steps - update.first_step, seconds_before + time.monotonic() - began)
 
 
@@ -88,62 +165,40 @@ def _evaluate(update: StepRule, context: TrainContext, curves: Curves, done: int
     return shown
 
 
-def _resume(update: StepRule, curves: Curves, scratch: Scratch) -> tuple[int, float] | None:
-    """Put everything back as the checkpoint has it; gives the steps done and the seconds they took, if there is one."""
-    state = scratch.load()
-    if state is None:
-        return None
-    try:
-        update.restore(state["update"])
-        curves.restore(state["curves"])
-        return int(state["done"]), float(state["seconds"])
-    except torch.OutOfMemoryError:
-        raise
-    except UNUSABLE as error:
-        scratch.drop(repr(error))
-        raise UnusableCheckpointError from error
-
-
 class StepProgress:
     """Progress of a training, as a context: a bar on a terminal, elsewhere a line every ten seconds and at the end.
 
-    Args:
-        title: what is trained.
-        steps: how many steps in all.
-        start: how many of them a resumed run has behind it.
-        console: where to show it; standard output by default.
+    A resumed run has `start` of its `steps` behind it.
     """
 
     def __init__(self, title: str, steps: int, start: int = 0, console: Console | None = None) -> None:
-        self._title, self._steps, self._start = title, steps, start
+        self._title, self._steps, self._start, self._text = title, steps, start, ""
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._began = self._shown = time.monotonic()
-        self._text = ""
-        self._bar: Progress | None = None
+        self._is_bar = self._console.is_terminal
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        text = TextColumn("{task.fields[text]}")
+        self._bar = Progress(*columns, text, console=self._console, disable=not self._is_bar)
+        self._task = self._bar.add_task(title, total=steps, completed=start, text="")
 
     def __enter__(self) -> StepProgress:
-        if self._console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, TextColumn("{task.fields[text]}"), console=self._console)
-            self._task = self._bar.add_task(self._title, total=self._steps, completed=self._start, text="")
-            self._bar.start()
-        elif self._start:
+        self._bar.start()
+        if self._start and not self._is_bar:
             self._console.print(f"{self._title}: goes on from step {self._start}")
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._bar.stop()
 
     def step(self, done: int) -> None:
         """Say that `done` steps are done."""
-        if self._bar is not None and self._is_due(done, SECONDS_BETWEEN_FRAMES):
+        if self._is_bar and self._is_due(done, SECONDS_BETWEEN_FRAMES):
             self._bar.update(self._task, completed=done, text=f"{self._rate(done):.0f} steps/s  {self._text}")
 
     def evaluated(self, done: int, split: str, loss: float, accuracy: float) -> None:
         """Show loss and accuracy, means over copies."""
         self._text = f"{split} loss {loss:.4f}  accuracy {100 * accuracy:.2f} %"
-        if self._bar is None and self._is_due(done, SECONDS_BETWEEN_LINES):
+        if not self._is_bar and self._is_due(done, SECONDS_BETWEEN_LINES):
             rate = self._rate(done)
             left = (self._steps - done) / rate if rate else 0.0
             place = f"step {done}/{self._steps}  {rate:.0f} steps/s  {left:.0f} s left"

@@ -9,6 +9,7 @@ import torch
 
 from assay.core import config
 from assay.core.errors import AssayError
+from assay.engine.checkpoint import Stateful
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,21 +21,23 @@ if TYPE_CHECKING:
 UNIT = 16  # float32 numbers: a cache line, at which the kernels share out work to threads, and the widest vector
 
 
-class Optimizer:
+class Optimizer(Stateful):
     """SGD, Adam or AdamW on stacked tensors, in place: one fused call moves all copies, elementwise.
 
     SGD has momentum (Nesterov's, if asked for) where it is above 0; Adam is that of Kingma and Ba (2015, arXiv
-    1412.6980), AdamW that of Loshchilov and Hutter (2019, arXiv 1711.05101). PyTorch's fused kernels do the arithmetic.
-    Its optimizer classes stay out: they import the compiler, more than a second in every stage.
+    1412.6980), AdamW that of Loshchilov and Hutter (2019, arXiv 1711.05101). PyTorch's fused kernels do the arithmetic;
+    its optimizer classes import the compiler, more than a second in every stage.
 
     On a CPU the kernels move vectors of numbers, and those at the end of a tensor one by one, which may round another
-    way. So parameters whose copies are not whole units go to them in one padded tensor (`_padded`), and a copy has the
-    same bits in a stack of any size.
+    way. So parameters whose copies are not whole units go to them in one padded tensor, in which each begins at a whole
+    unit of a copy, and a copy has the same bits in a stack of any size.
 
     Args:
         settings: which one, and its constants.
         stored: what it moves, by name, `(copy, *shape)`.
     """
+
+    kept = ("_unpadded",)
 
     def __init__(self, settings: config.Optimizer, stored: Weights) -> None:
         self._settings, self._constants = settings, settings.model_dump(exclude={"name", "lr", "betas"})
@@ -46,58 +49,40 @@ class Optimizer:
         packed, self._values = _padded(self._own)
         self._packed_gradients, self._gradients = _padded(self._own)
         self._tensors = [*whole, *packed]
-        self._kept: dict[str, list[Tensor]] = {}  # for a checkpoint, without the padding of `_moments`
-        self._moments: dict[str, list[Tensor]] = {}
+        self._moments: list[list[Tensor]] = []
+        self._unpadded: Weights = {}  # the same moments, for a checkpoint
         adam = ("mean", "mean_square")
-        for name in adam if isinstance(settings, config.Adam) else ("velocity",) * bool(settings.momentum):
+        for moment in adam if isinstance(settings, config.Adam) else ("velocity",) * bool(settings.momentum):
             fresh, (padded, views) = [torch.zeros_like(tensor) for tensor in whole], _padded(self._own)
-            self._kept[name], self._moments[name] = [*fresh, *views], [*fresh, *padded]
+            self._moments.append([*fresh, *padded])
+            names = [f"{moment} of {name}" for name in (*self._names, *self._odd)]
+            self._unpadded |= zip(names, [*fresh, *views], strict=True)
         if isinstance(settings, config.Adam):
             self._constants |= dict(zip(("beta1", "beta2"), settings.betas, strict=True))
-            self._kept["steps"] = [torch.zeros((), device=tensor.device) for tensor in self._tensors[:1]]
+            self._unpadded["steps"] = torch.zeros((), device=self._tensors[0].device)
 
     def step(self, gradients: Weights, rate: float) -> None:
-        """Move the tensors.
-
-        Args:
-            gradients: by the names of what is stored, of the same shapes.
-            rate: the learning rate of this step.
-        """
+        """Move the tensors by gradients of the same names and shapes, at the learning rate of this step."""
         if self._odd:
             torch._foreach_copy_(self._values, self._own)
             torch._foreach_copy_(self._gradients, [gradients[name] for name in self._odd])
-        self._move([*(gradients[name] for name in self._names), *self._packed_gradients], rate)
+        given = [*(gradients[name] for name in self._names), *self._packed_gradients]
+        constants = {**self._constants, "lr": rate, "maximize": False}
+        if isinstance(self._settings, config.SGD):
+            (velocity,) = self._moments or [[]]
+            torch._fused_sgd_(self._tensors, given, velocity, dampening=0.0, is_first_step=False, **constants)
+        else:
+            self._unpadded["steps"] += 1
+            times = [self._unpadded["steps"]] * len(self._tensors)
+            kernel = torch._fused_adamw_ if self._settings.name == "adamw" else torch._fused_adam_
+            mean, mean_square = self._moments
+            kernel(self._tensors, given, mean, mean_square, [], times, amsgrad=False, **constants)
         if self._odd:
             torch._foreach_copy_(self._own, self._values)
 
-    def _move(self, gradients: list[Tensor], rate: float) -> None:
-        constants = {**self._constants, "lr": rate, "maximize": False}
-        if isinstance(self._settings, config.SGD):
-            velocity = self._moments.get("velocity", [])
-            torch._fused_sgd_(self._tensors, gradients, velocity, dampening=0.0, is_first_step=False, **constants)
-            return
-        (steps,) = self._kept["steps"]
-        steps += 1
-        (mean, mean_square), times = self._moments.values(), [steps] * len(self._tensors)
-        kernel = torch._fused_adamw_ if self._settings.name == "adamw" else torch._fused_adam_
-        kernel(self._tensors, gradients, mean, mean_square, [], times, amsgrad=False, **constants)
-
-    def state(self) -> dict[str, list[Tensor]]:
-        """For a checkpoint."""
-        return self._kept
-
-    def restore(self, state: dict[str, list[Tensor]]) -> None:
-        """From a checkpoint."""
-        for name, tensors in self._kept.items():
-            for own, saved in zip(tensors, state[name], strict=True):
-                own.copy_(saved)
-
 
 def _padded(tensors: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """One tensor of zeros `(copy, number)` with room for all of these, none where there are none; and a view for each.
-
-    In a copy each begins at a whole unit, so that no copy's numbers depend on how many copies there are.
-    """
+    """One tensor of zeros `(copy, number)` with room for all of these, if there are any; and a view for each."""
     if not tensors:
         return [], []
     sizes = [-(-tensor[0].numel() // UNIT) * UNIT for tensor in tensors]
@@ -107,15 +92,9 @@ def _padded(tensors: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def check_warm_up(schedule: config.Schedule, steps: int, where: str) -> None:
-    """Refuse a training, or a phase of one, in which the learning rate never reaches its full height.
+    """Refuse, with an `AssayError`, a training or phase of `steps` in which the rate never reaches its full height.
 
-    Args:
-        schedule: of the optimizer.
-        steps: how long the training or phase is.
-        where: the key that decides how long it is, and what it is, for the message.
-
-    Raises:
-        AssayError: the warm-up is no shorter than that.
+    The message begins with `where`: the key that decides how long it is, and what it is.
     """
     if schedule.warmup_steps >= steps:
         raise AssayError(
@@ -125,13 +104,9 @@ def check_warm_up(schedule: config.Schedule, steps: int, where: str) -> None:
 
 
 def rate_factor(schedule: config.Schedule, step: int, steps: int) -> float:
-    """What the learning rate is multiplied by at a step.
+    """What the learning rate is multiplied by at a step, from 0; a warm-up reaches the full rate at `warmup_steps`.
 
-    Args:
-        schedule: its shape; a warm-up rises linearly and reaches the full rate at step `warmup_steps`.
-        step: from 0.
-        steps: the length of what the schedule spans, more than the warm-up (`check_warm_up`): a whole training, or a
-            phase of one. A cosine reaches `final` when the last of them is done.
+    The schedule spans `steps`, more than the warm-up, of a training or a phase; a cosine reaches `final` at their end.
     """
     if step < schedule.warmup_steps:
         return (step + 1) / (schedule.warmup_steps + 1)

@@ -1,9 +1,12 @@
-"""The fourth seam: how does a proposal become the next state? By a gradient step, unless a method says otherwise."""
+"""The other seams: which weights run, what is kept beside the last ones, and how a proposal becomes the next state.
+
+That is by a gradient step, unless a method says otherwise.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,34 +14,93 @@ import torch
 from assay.core.config import PARAMS_FILE
 from assay.core.runtime import key
 from assay.engine.batches import BatchLoader, Seam
+from assay.engine.checkpoint import Stateful
 from assay.engine.optim import Optimizer, check_warm_up, rate_factor
-from assay.engine.parametrisation import Averaging, Outcome, Parametrisation, Swept
-from assay.engine.stack import Stack, Weights
+from assay.engine.stack import BatchStats, Stack, Weights
 from assay.engine.stack.loss import Loss, cross_entropy
 from assay.models.artifact import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Bool, Float, Int64
+    from jaxtyping import Float, Int64
     from torch import Tensor, nn
 
-    from assay.core.config import Train
-    from assay.data.sets.prepared import Prepared
     from assay.engine.batches import Batches
+    from assay.engine.context import TrainContext
+    from assay.models.artifact import Combine, Sweep
 
 KINDS = ("train_samples", "forward_samples", "optimizer_steps")
 
 
-class Counters:
-    """Costs, counted and not guessed: for each copy, what it was shown and how often it moved.
+@dataclass(frozen=True)
+class Outcome:
+    """One variant as training leaves it."""
 
-    The counts are on the device, so that counting never waits for it.
+    weights: Weights  # parameters and buffers, `(seed, member, *shape)`
+    combine: Combine = "mean_probability"  # how its members are combined
+    density: float = 1.0  # the share of weights that is not pruned
+    copies: int = 1  # of the stack that it took to train one seed's members; its cost is theirs
+    masks: Weights | None = None  # 0 or 1 for each pruned parameter, `(seed, member, *shape)`
+    prior_cost: Cost = field(default_factory=Cost)  # beside this training: earlier ones, a pass for batch norm
 
-    Args:
-        copies: R.
-        device: where the counts live.
-    """
+
+@dataclass(frozen=True)
+class Swept:
+    """A path of networks as training leaves it, to be evaluated point by point."""
+
+    sweep: Sweep  # where its points are, and what they are made of
+    buffers: Weights  # of the networks at its points, `(seed, point, *shape)`
+    points: Weights | None = None  # what is combined, `(seed, network, *shape)`, unless a variant holds it
+
+
+class Parametrisation:
+    """What is stored, `(copy, *stored shape)`, is what runs, `(copy, *shape)`. Subspaces and masks override this."""
+
+    def weights(self, stored: Weights, step: int) -> Weights:  # noqa: ARG002
+        """The weights that run at a step."""
+        return stored
+
+    def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
+        """The gradient of the loss and of what regularises it; `gradients`, of what ran, may be changed in place."""
+        return gradients
+
+    def evaluated(self, stored: Weights) -> Weights:
+        """The weights whose validation loss the curves show; buffers among them take the place of those in training."""
+        return stored
+
+    def variants(self, stored: Weights, buffers: Weights) -> dict[str, Outcome]:
+        """What is left at the end, by variant; the first is what the bare arm stands for."""
+        return {"last": Outcome({name: tensor.unsqueeze(1) for name, tensor in {**stored, **buffers}.items()})}
+
+    def sweeps(self, stored: Weights, buffers: Weights) -> dict[str, Swept]:  # noqa: ARG002
+        """Paths of networks to evaluate point by point, by name."""
+        return {}
+
+    def record(self, stored: Weights) -> dict[str, Any]:  # noqa: ARG002
+        """Entries for the manifest's record: JSON, the same in every rerun."""
+        return {}
+
+
+class Averaging(Seam):
+    """Nothing is kept. Stochastic weight averaging overrides this."""
+
+    def rate(self, step: int, scheduled: float) -> float:  # noqa: ARG002
+        """The learning rate of a step, where averaging asks for another than the schedule's."""
+        return scheduled
+
+    def observe(self, step: int, weights: Weights, buffers: Weights) -> None:
+        """See the stored weights after the update of a step; they are overwritten by the next one."""
+
+    def variants(self) -> dict[str, Outcome]:
+        """What was kept, by variant; it comes before the last weights, since it is what the arm is for."""
+        return {}
+
+
+class Counters(Stateful):
+    """What each copy was shown and how often it moved; kept on the device, so that counting never waits for it."""
+
+    kept = ("_counts",)
 
     def __init__(self, copies: int, device: torch.device) -> None:
         self._counts = {kind: torch.zeros(copies, dtype=torch.int64, device=device) for kind in KINDS}
@@ -55,28 +117,6 @@ class Counters:
         """The mean over copies, times the members that make up one prediction."""
         totals = {kind: (members * int(count.sum()), len(count)) for kind, count in self._counts.items()}
         return Cost(**{kind: total / n if total % n else total // n for kind, (total, n) in totals.items()})
-
-    def state(self) -> dict[str, Tensor]:
-        """For a checkpoint."""
-        return self._counts
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """From a checkpoint."""
-        for kind, count in self._counts.items():
-            count.copy_(state[kind])
-
-
-@dataclass(frozen=True)
-class BatchStats:
-    """What a step saw before it moved.
-
-    Attributes:
-        losses: of each example, or the means of some mini-batches.
-        correct: whether it was classified rightly, or the share that was.
-    """
-
-    losses: Float[Tensor, "copy batch"]
-    correct: Bool[Tensor, "copy batch"] | Float[Tensor, "copy batch"]
 
 
 class StepRule(Seam, ABC):
@@ -97,7 +137,7 @@ class StepRule(Seam, ABC):
 
     @abstractmethod
     def step(self, step: int) -> BatchStats:
-        """Move every copy once."""
+        """Move every copy once; gives what it saw before it moved, of each example or as means of mini-batches."""
 
     @abstractmethod
     def evaluated(self) -> Weights:
@@ -111,106 +151,52 @@ class StepRule(Seam, ABC):
         """Paths of networks to evaluate point by point, by name."""
         return {}
 
-    @abstractmethod
-    def state(self) -> dict[str, Any]:
-        """All that a resumed run needs to go on to the same bytes."""
-
-    @abstractmethod
-    def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
-
-
-class StepWrapper(StepRule):
-    """An update that does something beside another's steps; whatever it does not override is the other's.
-
-    Args:
-        inner: the other.
-    """
-
-    def __init__(self, inner: StepRule) -> None:
-        self.inner, self.network, self.counters = inner, inner.network, inner.counters
-        self.curve_names, self.first_step = inner.curve_names, inner.first_step
-
-    def step(self, step: int) -> BatchStats:
-        """The inner update's."""
-        return self.inner.step(step)
-
-    def evaluated(self) -> Weights:
-        """The inner update's."""
-        return self.inner.evaluated()
-
-    def variants(self) -> dict[str, Outcome]:
-        """The inner update's."""
-        return self.inner.variants()
-
-    def sweeps(self) -> dict[str, Swept]:
-        """The inner update's."""
-        return self.inner.sweeps()
-
-    def record(self) -> dict[str, Any]:
-        """The inner update's."""
-        return self.inner.record()
-
-    def state(self) -> dict[str, Any]:
-        """The inner update's."""
-        return {"inner": self.inner.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
-        self.inner.restore(state["inner"])
-
 
 class GradientUpdate(StepRule):
     """Draw a batch, run the weights, step down the gradient.
 
     Args:
-        data: the prepared data, on the device.
-        train: the budget; its `steps` are the schedule's length, and may be fewer than those of the whole arm.
-        seeds: one for each copy.
-        network: the plain module.
-        stored: what is trained, `(copy, *stored shape)`.
-        buffers: of the networks that run, `(copy, *shape)`.
-        batches: the first seam.
-        parametrisation: the second.
-        averaging: the third.
-        loss: the fifth.
+        context: the training; its `steps` are the schedule's length, and may be fewer than those of the whole arm.
+        batches, parametrisation, averaging, loss: the other seams.
+        seeds: one for each copy; those of the arm unless given.
+        start: the plain module, what is trained `(copy, *stored shape)`, and the buffers of the networks that run
+            `(copy, *shape)`; fresh networks unless given.
 
     Raises:
         AssayError: the schedule still warms up when the steps are over.
     """
 
+    kept: tuple[str, ...] = ("stored", "buffers", "optimizer", "counters", "batches", "averaging")
+
     def __init__(
         self,
-        data: Prepared,
-        train: Train,
-        seeds: Sequence[int],
-        network: nn.Module,
-        stored: Weights,
-        buffers: Weights,
+        context: TrainContext,
         batches: Batches,
         parametrisation: Parametrisation | None = None,
         averaging: Averaging | None = None,
         loss: Loss = cross_entropy,
+        seeds: Sequence[int] | None = None,
+        start: tuple[nn.Module, Weights, Weights] | None = None,
     ) -> None:
-        device = data.train.images.device
-        check_warm_up(train.schedule, train.steps, f"{PARAMS_FILE}: train.schedule: a training by gradient")
-        self.train, self.seeds, self.network = train, tuple(seeds), network
+        self.train, self.seeds = context.run.train, tuple(seeds or context.run.seeds)
+        place = f"{PARAMS_FILE}: train.schedule: a training by gradient"
+        check_warm_up(self.train.schedule, self.train.steps, place)
+        self.network, stored, buffers = start or context.fresh(self.seeds)
         self.stored = {name: tensor.detach().clone() for name, tensor in stored.items()}
         self.buffers = {name: tensor.clone() for name, tensor in buffers.items()}
-        self.batches = batches
+        self.batches, self.averaging = batches, averaging or Averaging()
         self.parametrisation = parametrisation or Parametrisation()
-        self.averaging = averaging or Averaging()
-        self.stack = Stack(network, len(self.seeds), device, train.precision, loss=loss)
-        self.loader = BatchLoader(data, seeds)
-        self.counters = Counters(len(self.seeds), device)
-        self.optimizer = Optimizer(train.optimizer, self.stored)
+        self.stack = Stack(self.network, len(self.seeds), context.device, self.train.precision, loss=loss)
+        self.loader = BatchLoader(context.data, self.seeds)
+        self.counters = Counters(len(self.seeds), context.device)
+        self.optimizer = Optimizer(self.train.optimizer, self.stored)
 
     def step(self, step: int) -> BatchStats:
         """One update of every copy."""
-        if step in self.batches.phase_starts:
+        first, length = self.batches.phase(step, self.train.steps)
+        if step == first > 0:
             self.optimizer = Optimizer(self.train.optimizer, self.stored)
-        place = self.batches.schedule_step(step, self.train.steps)
-        scheduled = self.train.optimizer.lr * rate_factor(self.train.schedule, *place)
+        scheduled = self.train.optimizer.lr * rate_factor(self.train.schedule, step - first, length)
         batch = self.batches.draw(step, self._score)
         weights = self.parametrisation.weights(self.stored, step)
         gradients = self.stack.gradients(
@@ -229,7 +215,7 @@ class GradientUpdate(StepRule):
         self.counters.add("optimizer_steps", 1)
         self.batches.observe(step, batch, gradients.losses)
         self.averaging.observe(step, self.stored, self.buffers)
-        return BatchStats(gradients.losses, gradients.correct)
+        return gradients
 
     def _score(
         self, indices: Int64[Tensor, "copy examples"], labels: Int64[Tensor, "copy examples"]
@@ -259,24 +245,3 @@ class GradientUpdate(StepRule):
     def record(self) -> dict[str, Any]:
         """What the seams have to say."""
         return {**self.batches.record(), **self.parametrisation.record(self.stored), **self.averaging.record()}
-
-    def state(self) -> dict[str, Any]:
-        """Weights, buffers, optimizer, counters, and what the seams keep."""
-        return {
-            "stored": self.stored,
-            "buffers": self.buffers,
-            "optimizer": self.optimizer.state(),
-            "counters": self.counters.state(),
-            "batches": self.batches.state(),
-            "averaging": self.averaging.state(),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
-        for own, saved in ((self.stored, state["stored"]), (self.buffers, state["buffers"])):
-            for name, tensor in own.items():
-                tensor.copy_(saved[name])
-        self.optimizer.restore(state["optimizer"])
-        self.counters.restore(state["counters"])
-        self.batches.restore(state["batches"])
-        self.averaging.restore(state["averaging"])

@@ -9,9 +9,9 @@ A method is a package in this folder. Its `__init__.py` holds:
 - `check(run, options, images, examples)` (optional): refuses, in one line that names the key, options that do not fit
   the budget, the model or the data, or that leave the method nothing to do, such as choosing among one batch;
 - `budget(train, options)` (optional): the arm's own budget in place of the shared one;
-- `variants(options)` (optional): the number of members of each variant, in order, unless `{"last": 1}` is all;
-- `record_keys(run, options)` (optional): keys of its record, deeper ones as `a.b`, that claims may name: each holds a
-  number or one for each seed;
+- `variants` (optional): the number of members of each variant, in order; or a function of the options that gives it;
+- `record_keys` (optional): keys of its record, deeper ones as `a.b`, that claims may name, each of a number or one for
+  each seed; or a function of the run and the options that gives them;
 - `TAKES_GRADIENTS = False` (optional): it has no learning rate to tune.
 
 A method is imported by name when an arm asks for it, so a stage depends on the folder of its own method alone.
@@ -20,18 +20,20 @@ A method is imported by name when an arm asks for it, so a stage depends on the 
 from __future__ import annotations
 
 import importlib
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from assay import models
-from assay.core.config import ARM_KEYS, LOTTERY, PARAMS_FILE
+from assay.core.config import ARM_KEYS, BASELINE, LOTTERY, PARAMS_FILE
 from assay.core.config.parsing import parse, suggestion
 from assay.core.errors import AssayError
+from assay.engine import loop
 from assay.engine.checkpoint import UnusableCheckpointError
 from assay.engine.context import TrainContext
-from assay.engine.loop import train as run_loop
-from assay.methods import _tuning
+from assay.engine.loop import DivergedError, Trained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,15 +43,14 @@ if TYPE_CHECKING:
     from assay.data.sets.images import Images
     from assay.data.sets.prepared import Prepared
     from assay.engine.checkpoint import Scratch
-    from assay.engine.loop import Trained
     from assay.engine.step_rule import StepRule
     from assay.models.artifact import Artifact
 
 DEFAULTS: dict[str, Any] = {  # of what is optional in a method
     "check": lambda *_: None,
     "budget": lambda train, _: train,
-    "variants": lambda _: {"last": 1},
-    "record_keys": lambda *_: (),
+    "variants": {"last": 1},
+    "record_keys": (),
     "TAKES_GRADIENTS": True,
 }
 
@@ -58,24 +59,22 @@ DEFAULTS: dict[str, Any] = {  # of what is optional in a method
 class Training:
     """The training of an arm, a pruning round or the baseline, with its method's options parsed once.
 
-    Attributes:
-        run: the parameters, with the budget that the method makes of its options.
-        method: the method's package; this module's docstring says what it holds.
-        options: of type `method.Options`.
+    The run has the budget that the method makes of its options; the options are of type `method.Options`.
     """
 
     run: Run
     method: ModuleType
     options: Any
 
-    def hook(self, name: str) -> Any:
-        """An optional part of the method, or what stands for it."""
-        return getattr(self.method, name, DEFAULTS[name])
+    def hook(self, name: str, *args: Any) -> Any:
+        """An optional part of the method, or what stands for it; called with the arguments if it is a function."""
+        found = getattr(self.method, name, DEFAULTS[name])
+        return found(*args) if callable(found) else found
 
     @property
     def variants(self) -> dict[str, int]:
         """The number of members of each variant; the bare arm stands for the first."""
-        return dict(self.hook("variants")(self.options))
+        return dict(self.hook("variants", self.options))
 
     @property
     def is_tuned(self) -> bool:
@@ -85,7 +84,7 @@ class Training:
     @property
     def record(self) -> tuple[str, ...]:
         """The keys of its record, deeper ones as `a.b`, that hold a number, or one for each seed."""
-        keys: tuple[str, ...] = self.hook("record_keys")(self.run, self.options)
+        keys: tuple[str, ...] = self.hook("record_keys", self.run, self.options)
         if self.is_tuned and self.run.method != LOTTERY:
             keys = (*keys, "tuning.lr", *(f"tuning.samples.{name}" for name in self.variants))
         return keys
@@ -100,10 +99,9 @@ class Training:
 
     @property
     def samples(self) -> int:
-        """How many times it shows an example to a network, at most: an estimate of its work, for all seeds.
+        """How many times it shows an example to a network, at most: an estimate of its work, for all seeds and rates.
 
-        Every step shows a batch to each network that it moves: the members, of a round its variants. Of a grid, all
-        rates are trained.
+        Every step shows a batch to each network that it moves: the members, of a round its variants.
         """
         train, variants = self.run.train, self.variants
         networks = len(variants) if self.run.method == LOTTERY else max(variants.values())
@@ -116,11 +114,7 @@ class Training:
         models.check(run.model.name, images, run.model.arguments, run.place("model"))
 
     def check(self, images: Images, examples: int) -> None:
-        """Check the batches and the options against the number of training examples.
-
-        Raises:
-            AssayError: something does not fit; the line names the key.
-        """
+        """Check batches and options against the number of training examples; an `AssayError` names the key."""
         run = self.run
         if run.train.batch_size > examples:
             key = run.place("batch_size")
@@ -128,7 +122,7 @@ class Training:
         if run.label_noise and not int(run.label_noise * examples):
             key = f"{PARAMS_FILE}: arms.{run.arm}.label_noise"
             raise AssayError(f"{key}: {run.label_noise} of {examples} training examples is none; set it to 0 or higher")
-        self.hook("check")(run, self.options, images, examples)
+        self.hook("check", run, self.options, images, examples)
 
     def train(
         self,
@@ -137,39 +131,85 @@ class Training:
         parents: Mapping[str, Artifact] | None = None,
         eval_splits: tuple[Literal["validation", "test"], ...] = ("validation",),
     ) -> tuple[Artifact, Trained]:
-        """Train to the end: all seeds as one stack.
+        """Train to the end, all seeds as one stack; with a grid of learning rates, at each of them.
 
-        Args:
-            data: training and validation split, on the device.
-            scratch: for checkpoints and live curves.
-            parents: the trained networks that a pruning round starts from, by arm.
-            eval_splits: the splits whose loss and accuracy the curves show.
+        A rate that was chosen before is kept: by the arm's first seeds, or for a pruning round by the baseline. The
+        parents are the trained networks that a round starts from, by arm; curves are of `eval_splits`.
 
         Raises:
             AssayError: an option is wrong, a parent does not belong to the run, or the training diverged.
         """
         self.check_model(data.images)  # of a folder, only its bytes tell the classes and examples
         self.check(data.images, len(data.train.labels))
-        context = TrainContext(self.run, data, parents or {}, eval_splits)
-        tuning = _tuning.chosen_before(self.run, context.parents) if self.is_tuned else None
-        if tuning is not None:
-            own, trained = self._train(context, scratch, tuning["lr"])
-            return (own if self.run.method == LOTTERY else _tuning.billed(own, tuning)), trained
-        if self.is_tuned and self.run.train.tune:
-            return _tuning.search(self.run.train.tune.lr, lambda lr: self._train(context, scratch.part(f"lr-{lr}"), lr))
-        return self._train(context, scratch)
+        context, is_round = TrainContext(self.run, data, parents or {}, eval_splits), self.run.method == LOTTERY
+        if not self.is_tuned:
+            return self._train(context, scratch)
+        before = context.parents.get(self.run.arm) or (context.parents.get(BASELINE) if is_round else None)
+        tuning = before.manifest.record.get("tuning") if before else None
+        if tuning is None:
+            return self._search(context, scratch)
+        own, trained = self._train(context, scratch, tuning["lr"])
+        return (own if is_round else _billed(own, tuning)), trained
 
     def _train(self, context: TrainContext, scratch: Scratch, lr: float | None = None) -> tuple[Artifact, Trained]:
         """Train once, at another learning rate if one is given; from the scratch's checkpoint where it holds one."""
-        own = context if lr is None else replace(context, run=_tuning.with_lr(context.run, lr))
+        own, title = context, context.run.name
+        if lr is not None:
+            optimizer = self.run.train.optimizer.model_copy(update={"lr": lr})
+            train = self.run.train.model_copy(update={"optimizer": optimizer})
+            own, title = replace(context, run=self.run.model_copy(update={"train": train})), f"{title}, lr {lr}"
         while True:
             update = self.method.update(own, self.options)
-            title = own.run.name if lr is None else f"{own.run.name}, lr {lr}"
             try:
-                trained = run_loop(update, own, scratch, title)
+                trained = loop.train(update, own, scratch, title)
             except UnusableCheckpointError:  # the checkpoint is dropped: once more, without it
                 continue
             return context.artifact(update, trained.curves), trained
+
+    def _search(self, context: TrainContext, scratch: Scratch) -> tuple[Artifact, Trained]:
+        """Train at each rate of the grid; give the best, with the grid in its record and the cost of the others billed.
+
+        The best has the highest validation accuracy of the arm's first variant, mean over seeds; of equals, the lower
+        validation loss. A rate at which a seed diverges is out. All contenders have the same grid, without which they
+        are not comparable (Dahl et al., "Benchmarking Neural Network Training Algorithms", AlgoPerf, arXiv 2306.07179).
+        """
+        grid: list[dict[str, Any]] = []
+        done: list[tuple[tuple[float, float], float, Artifact, Trained]] = []
+        for lr in self.run.train.tune.lr if self.run.train.tune else ():
+            try:
+                made, trained = self._train(context, scratch.part(f"lr-{lr}"), lr)
+            except DivergedError as error:
+                grid.append({"lr": lr, "diverged": str(error)})
+                continue
+            first = next(iter(made.manifest.variants.values()))
+            if not first.validation_accuracy:
+                raise AssayError(f"{PARAMS_FILE}: train.tune: chosen on the validation set, and none is held out")
+            done.append(((fmean(first.validation_accuracy), -fmean(first.validation_loss)), lr, made, trained))
+            numbers = {"validation_accuracy": first.validation_accuracy, "validation_loss": first.validation_loss}
+            grid.append({"lr": lr, **numbers})
+        if not done:
+            reason = f"every training diverged; give lower rates ({grid[0]['diverged']})"
+            raise AssayError(f"{PARAMS_FILE}: train.tune.lr: {reason}")
+        _, lr, winner, trained = max(done, key=lambda one: one[0])
+        spent = {}
+        for name in winner.manifest.variants:
+            costs = {rate: other.manifest.variants[name].cost for _, rate, other, _ in done}
+            samples = {rate: cost.train_samples + cost.forward_samples for rate, cost in costs.items()}
+            others = sum(count for rate, count in samples.items() if rate != lr)
+            spent[name] = others + (len(grid) - len(done)) * samples[lr]
+        steps, seconds = sum(one.steps for *_, one in done), math.fsum(one.seconds for *_, one in done)
+        tuning = {"lr": lr, "samples": spent, "grid": grid}
+        return _billed(winner, tuning), Trained(trained.curves, steps, seconds)
+
+
+def _billed(trained: Artifact, tuning: dict[str, Any]) -> Artifact:
+    manifest = trained.manifest
+    variants = {
+        name: one.model_copy(update={"cost": one.cost.model_copy(update={"tuning_samples": tuning["samples"][name]})})
+        for name, one in manifest.variants.items()
+    }
+    update = {"variants": variants, "record": {**manifest.record, "tuning": tuning}}
+    return trained.model_copy(update={"manifest": manifest.model_copy(update=update)})
 
 
 def names() -> list[str]:
@@ -178,11 +218,7 @@ def names() -> list[str]:
 
 
 def resolve(run: Run) -> Training:
-    """A run with its method, typed options and the method's own budget.
-
-    Raises:
-        AssayError: the method, a key or a value is wrong; the line names the key.
-    """
+    """A run with its method, typed options and the method's own budget; an `AssayError` names the key that is wrong."""
     where = f"arms.{run.arm}."
     if run.method not in names():
         unknown = f"unknown method {run.method!r}; {suggestion(run.method, names())}"
@@ -190,13 +226,7 @@ def resolve(run: Run) -> Training:
     method = importlib.import_module(f"{__name__}.{run.method}")
     options = parse(method.Options, run.options, str(PARAMS_FILE), where, also_allowed=ARM_KEYS)
     training = Training(run, method, options)
-    train = training.hook("budget")(run.train, options)
-    return replace(training, run=run.model_copy(update={"train": train}))
-
-
-def train(run: Run, *args: Any) -> tuple[Artifact, Trained]:
-    """Train a run to the end; arguments as of `Training.train`."""
-    return resolve(run).train(*args)
+    return replace(training, run=run.model_copy(update={"train": training.hook("budget", run.train, options)}))
 
 
 def make_update(context: TrainContext) -> StepRule:

@@ -1,7 +1,4 @@
-"""All of params.yaml checked against its methods, models and data, so that nothing trains in vain.
-
-`make check` and the stage `register` do it; no training depends on this file.
-"""
+"""All of params.yaml checked against its methods, models and data; no training depends on this file."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from assay.methods import resolve
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from assay.core.config import Model, Params, Train
+    from assay.core.config import Model, Params
     from assay.core.config.claim import Claim
     from assay.data.sets.images import Images
     from assay.methods import Training
@@ -30,9 +27,7 @@ OF_CURVES = ("best_step", "best_step_accuracy")
 def check(params: Params, own: tuple[Images, int] | None = None) -> None:
     """Check all that can be known before any byte of data is there, for every arm, so that nothing trains in vain.
 
-    Args:
-        params: all of params.yaml.
-        own: of a folder of the user's own images, where it is there: their shape, and how many are left to train on.
+    Of a folder of the user's own images that is there, `own` gives their shape and how many are left to train on.
 
     Raises:
         AssayError: a method or option is wrong, a model or batch does not fit the data, or a claim names what its arms
@@ -56,10 +51,7 @@ def check(params: Params, own: tuple[Images, int] | None = None) -> None:
 
 
 def _check_grids(params: Params, trainings: Mapping[str, Training]) -> None:
-    """Refuse grids that differ between contenders, that stand where no rate is used, or that nothing can choose from.
-
-    Pruning rounds have no grid of their own: they train at the rate that the baseline chose.
-    """
+    """Refuse grids that differ between contenders, stand where no rate is used, or that nothing can choose from."""
     shared = params.train.tune
     for name, arm in params.arms.items():
         where, grid = f"{PARAMS_FILE}: arms.{name}.tune", trainings[name].run.train.tune
@@ -77,10 +69,7 @@ def _check_grids(params: Params, trainings: Mapping[str, Training]) -> None:
 
 
 def _problems(claim: Claim, params: Params, trainings: Mapping[str, Training]) -> list[str]:
-    """Why a claim could not be decided for want of a variant, of a number, or of a common seed.
-
-    `assay.analysis.looks` reads the numbers afterwards and refuses the same.
-    """
+    """Why a claim could not be decided for want of a variant, of a number, or of a common seed."""
     sides: dict[str, tuple[str, str]] = {}
     for key, named in claim.arms.items():
         arm, variant = split_variant(named)
@@ -98,7 +87,6 @@ def _problems(claim: Claim, params: Params, trainings: Mapping[str, Training]) -
 
 
 def _lacking(metric: str, training: Training, variant: str, params: Params) -> str | None:
-    """Why a variant will not have the metric; None where it will."""
     run, train = training.run, training.run.train
     if metric.startswith(RECORD):
         key = metric.removeprefix(RECORD)
@@ -117,18 +105,14 @@ def _lacking(metric: str, training: Training, variant: str, params: Params) -> s
     if training.evaluations < 2:
         place = run.place("evaluate_every").partition(": ")[2]
         return f"{metric} is read off the validation curve, and that of {run.arm} has one point; set {place} lower"
-    labels_learned_by_heart = metric == "best_step_accuracy" and run.label_noise
-    if _decays(train) and not labels_learned_by_heart:
+    schedule, labels_learned_by_heart = train.schedule, metric == "best_step_accuracy" and run.label_noise
+    decays = (
+        schedule.at[0] < train.steps if schedule.name == "step" else schedule.name == "cosine" and schedule.final < 1
+    )
+    if decays and not labels_learned_by_heart:
         place = run.place("schedule").partition(": ")[2]
         return (
             f"{metric} says nothing of {run.arm}, whose learning rate decays ({place}): the least loss is then at the "
             "end; claim another metric, or give both arms a constant rate"
         )
     return None
-
-
-def _decays(train: Train) -> bool:
-    """Whether the learning rate falls to the end of the training."""
-    if train.schedule.name == "step":
-        return train.schedule.at[0] < train.steps
-    return train.schedule.name == "cosine" and train.schedule.final < 1

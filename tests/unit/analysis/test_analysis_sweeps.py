@@ -32,7 +32,7 @@ def trained(make_run, data, tmp_path):
     def train(method="subspace", model=CNN, **options):
         run = make_run(method=method, model=model, options=options, seeds=(0, 1))
         with Scratch("probe", {}, torch.device("cpu"), tmp_path) as scratch:
-            made, _ = methods.train(run, data, scratch)
+            made, _ = methods.resolve(run).train(data, scratch)
         artifact.write(tmp_path / "model", made)
         return artifact.read(tmp_path / "model")
 

@@ -15,7 +15,7 @@ from assay.data.sets.augment import normalise
 from assay.engine import batch_norm
 from assay.engine.checkpoint import Scratch
 from assay.engine.stack import predict
-from assay.methods.subspace import geometry
+from assay.methods import subspace
 from assay.models import artifact
 from tests.conftest import make_data
 
@@ -32,7 +32,7 @@ def folder(make_run, tmp_path):
         data = replace(make_data(), digest=digest)
         run = make_run(arm="line", method="subspace", model=model, options=options, seeds=(3, 5))
         with Scratch("probe", {}, torch.device("cpu"), tmp_path) as scratch:
-            artifact.write(tmp_path / "line", methods.train(run, data, scratch)[0])
+            artifact.write(tmp_path / "line", methods.resolve(run).train(data, scratch)[0])
         return tmp_path, data
 
     return make
@@ -66,11 +66,11 @@ def test_any_alpha_gives_the_logits_of_the_stack(folder, capsys, model, shape, s
     assert "numbers in" in capsys.readouterr().out
     state = load_file(out) if suffix == "safetensors" else torch.load(out, weights_only=True)
     stored = artifact.read(root / "line")
-    rows = geometry.along(shape, torch.tensor(alpha)).float().expand(2, -1)
+    rows = subspace.along(shape, torch.tensor(alpha)).float().expand(2, -1)
     group = "ensemble" if shape == "line" else "curve.points"
     network = models.build(model.name, data.images, **model.arguments)
     names = dict(network.named_parameters())
-    weights = {name: geometry.mix(stored.weights[group][name], rows) for name in names}
+    weights = {name: subspace.mix(stored.weights[group][name], rows) for name in names}
     buffers = {name: stored.weights["midpoint"][name][:, 0] for name, _ in network.named_buffers()}
     weights |= batch_norm.recomputed(network, weights, buffers, data, 16)
     expected = predict(network, weights, data.test.images, data.mean, data.std)[1]

@@ -58,9 +58,9 @@ def test_other_inputs_and_other_threads_start_anew(tmp_path):
         ("report/figures/claims.py", False),
         ("tracking/content.py", False),
         ("analysis/claims.py", False),
-        ("methods/subset/lbfgs.py", False),  # of another method
-        ("methods/subspace/geometry.py", True),
-        ("methods/_tuning.py", True),
+        ("methods/subset/__init__.py", False),  # of another method
+        ("methods/subspace/__init__.py", True),
+        ("methods/__init__.py", True),
         ("engine/loop.py", True),
         ("engine/stack/layers.py", True),
         ("models/__init__.py", True),
@@ -143,7 +143,7 @@ def test_after_a_checkpoint_of_something_else_the_training_is_as_if_there_was_no
 ):
     def train(folder):
         with Scratch("probe", {}, CPU, tmp_path / folder) as scratch:
-            return methods.train(make_run(), data, scratch)[0]
+            return methods.resolve(make_run()).train(data, scratch)[0]
 
     whole = train("whole")
     if state == "partly":  # what can be restored is, and the rest is missing

@@ -10,9 +10,9 @@ import torch
 from rich.console import Console
 
 from assay.core.errors import AssayError
-from assay.engine.curves import COLUMNS, Copy, Curves
-from assay.engine.loop import StepProgress
-from assay.engine.step_rule import BatchStats, Counters
+from assay.engine.loop import COLUMNS, Copy, Curves, StepProgress
+from assay.engine.stack import BatchStats
+from assay.engine.step_rule import Counters
 
 CPU = torch.device("cpu")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
@@ -66,14 +67,14 @@ def test_cosine_starts_at_one_is_half_way_at_half_time_and_ends_at_final():
 def test_a_training_shorter_than_the_warm_up_is_refused_where_it_begins(make_run, data):
     """As a warm start is, whose steps are fewer than the arm's: the run's own check does not see them."""
     context = TrainContext(make_run(schedule=Cosine(name="cosine", warmup_steps=4)), data)
-    network, parameters, buffers = context.fresh(context.run.seeds)
     for steps, fits in ((5, True), (4, False), (3, False)):
         train = context.run.train.model_copy(update={"steps": steps})
         expected = (
             nullcontext() if fits else pytest.raises(AssayError, match=rf"has {steps} steps, no more than the sch")
         )
+        own = replace(context, run=context.run.model_copy(update={"train": train}))
         with expected:
-            update = GradientUpdate(data, train, context.run.seeds, network, parameters, buffers, context.batches())
+            update = GradientUpdate(own, own.batches())
             for step in range(steps):
                 update.step(step)
 

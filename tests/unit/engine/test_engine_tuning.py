@@ -30,7 +30,7 @@ def at(run, lr):
 
 def train(run, data, folder, parents=None):
     with Scratch("probe", run.model_dump(mode="json"), torch.device("cpu"), folder) as scratch:
-        return methods.train(run, data, scratch, parents)
+        return methods.resolve(run).train(data, scratch, parents)
 
 
 def equal(one, other):

@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 def train(run, data, folder):
     with Scratch("probe", run.model_dump(mode="json"), CPU, folder) as scratch:
-        return methods.train(run, data, scratch)[0]
+        return methods.resolve(run).train(data, scratch)[0]
 
 
 @given(examples=st.integers(1, 200), k=st.integers(1, 20), seed=st.integers(0, 5))
@@ -44,7 +44,7 @@ def test_the_smaller_subset_lies_in_the_larger_and_seeds_differ():
 def test_pretraining_sees_its_subset_alone_and_all_of_it_and_fine_tuning_sees_everything():
     labels = torch.arange(96) % 4
     batches = SubsetBatches(labels, [3, 4], 16, k=3, pretraining=4)
-    assert batches.phase_starts == {4}
+    assert (batches.phase(3, 9), batches.phase(4, 9)) == ((0, 4), (4, 5))
     assert batches.subset.shape == (2, 32)
     for first in (0, 2):
         epoch = torch.cat([batches.draw(step, None).indices for step in (first, first + 1)], 1)
@@ -83,7 +83,7 @@ def test_fine_tuning_starts_from_fresh_optimizer_state(make_run, data):
     counts = []
     for step in range(8):
         update.step(step)
-        counts.append(int(update.inner.optimizer.state()["steps"][0]))
+        counts.append(int(update.optimizer.state()["_unpadded"]["steps"]))
     assert counts == [1, 2, 3, 4, 5, 6, 1, 2]
 
 
@@ -94,10 +94,7 @@ def rates(make_run, data):
     def of(method, steps, **options):
         run = make_run(method=method, steps=steps, options=options, schedule=Cosine(name="cosine", warmup_steps=1))
         update, seen = methods.make_update(TrainContext(run, data)), []
-        inner = update
-        while hasattr(inner, "inner"):
-            inner = inner.inner
-        inner.averaging.rate = lambda _, scheduled: seen.append(scheduled) or scheduled
+        update.averaging.rate = lambda _, scheduled: seen.append(scheduled) or scheduled
         for step in range(steps):
             update.step(step)
         return seen
@@ -125,7 +122,7 @@ def test_lbfgs_takes_nothing_of_the_schedule(rates):
 def test_a_phase_in_which_the_schedule_only_warms_up_is_refused(make_run, data, options, phase, steps):
     run = make_run(method="subset", options={"k": 6, **options}, schedule=Cosine(name="cosine", warmup_steps=3))
     with pytest.raises(AssayError, match=rf"^params\.yaml: arms\.probe\.pretrain: {phase} has {steps} steps, no more"):
-        methods.train(run, data, None)
+        methods.resolve(run).train(data, None)
 
 
 def test_lbfgs_needs_no_room_for_a_warm_up(make_run, data, tmp_path):

@@ -11,7 +11,7 @@ from assay import methods, models
 from assay.core.config import Model
 from assay.engine.checkpoint import Scratch
 from assay.engine.context import TrainContext
-from assay.methods.subset import lbfgs
+from assay.methods import subset
 from tests.conftest import make_data
 
 OPTIONS = {"k": 3, "pretrain": 0.5, "pretrain_with": "lbfgs"}
@@ -28,8 +28,8 @@ def test_it_is_what_pytorch_does_alone_with_the_whole_subset(context):
     weights = {name: tensor[1].clone() for name, tensor in update.evaluated().items()}
     for step in range(5):
         update.step(step)
-    network, batches = models.build("linear", context.data.images), update.inner.inner.batches
-    images = update.inner.inner.loader.batch(batches.subset, None)[1]
+    network, batches = models.build("linear", context.data.images), update.batches
+    images = update.loader.batch(batches.subset, None)[1]
     labels = batches.labels(batches.subset)[1]
     network.load_state_dict(weights)
     optimizer = torch.optim.LBFGS(network.parameters(), max_iter=5, max_eval=1000, line_search_fn="strong_wolfe")
@@ -47,13 +47,13 @@ def test_it_is_what_pytorch_does_alone_with_the_whole_subset(context):
 
 def test_every_run_of_the_subset_is_billed_to_the_copy_that_made_it(context, monkeypatch):
     runs = [0, 0, 0]
-    run = lbfgs.LbfgsPhase._run
+    run = subset.Lbfgs._run
 
     def counted(self, copy):
         runs[copy] += 1
         return run(self, copy)
 
-    monkeypatch.setattr(lbfgs.LbfgsPhase, "_run", counted)
+    monkeypatch.setattr(subset.Lbfgs, "_run", counted)
     update = methods.make_update(context)
     for step in range(6):
         update.step(step)
@@ -83,7 +83,7 @@ def test_the_loss_falls_at_every_iteration_and_faster_than_adams(context, make_r
 def test_parts_of_a_subset_add_up_to_the_whole(context, monkeypatch):
     whole, parts = methods.make_update(context), methods.make_update(context)
     whole.step(0)
-    monkeypatch.setattr(lbfgs, "ROWS", 5)
+    monkeypatch.setattr(subset, "ROWS", 5)
     parts.step(0)
     for name, tensor in whole.evaluated().items():
         torch.testing.assert_close(parts.evaluated()[name], tensor)
@@ -106,7 +106,7 @@ def test_it_goes_on_after_a_kill_at_the_seam_of_the_phases(make_run, tmp_path, m
 
     def train(stage):
         with Scratch(stage, run.model_dump(mode="json"), torch.device("cpu"), tmp_path) as scratch:
-            return methods.train(run, data, scratch)[0]
+            return methods.resolve(run).train(data, scratch)[0]
 
     whole, save = train("whole"), Scratch.save
 
@@ -130,5 +130,5 @@ def test_a_checkpoint_of_fine_tuning_carries_no_curvature(context):
     sizes = []
     for step in range(8):
         update.step(step)
-        sizes.append(len(update.state()["inner"]["lbfgs"]))
+        sizes.append(len(update.state()["lbfgs"]["optimizers"]))
     assert sizes == [3] * 6 + [0] * 2

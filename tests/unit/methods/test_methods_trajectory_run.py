@@ -20,7 +20,7 @@ from assay.methods import trajectory
 from assay.methods.trajectory.acceptance import Decision
 from assay.methods.trajectory.chain import Coordinates
 from assay.methods.trajectory.diagnostics import Memory, flags
-from assay.methods.trajectory.moves import Annealing, Steering
+from assay.methods.trajectory.moves import Steering, annealed
 from benchmarks import trajectory_tuning
 
 ROOT = Path(__file__).parents[3]
@@ -37,10 +37,10 @@ def sampled(make_run, data, steps=40, seeds=(0, 1, 2), **options):
 
 
 def test_the_bias_rises_geometrically_and_stays():
-    annealing = Annealing(10.0, 1000.0, 100)
-    assert [annealing.at(sweep) for sweep in (0, 50, 100, 10_000)] == pytest.approx([10, 100, 1000, 1000])
-    assert Annealing(50.0, 50.0, 0).at(0) == 50.0
-    assert Annealing(0.0, 0.0, 5).at(2) == 0.0
+    found = [annealed(10.0, 1000.0, 100, sweep) for sweep in (0, 50, 100, 10_000)]
+    assert found == pytest.approx([10, 100, 1000, 1000])
+    assert annealed(50.0, 50.0, 0, 0) == 50.0
+    assert annealed(0.0, 0.0, 5, 2) == 0.0
 
 
 def seen(change, growing=0, forward=200, chains=1):
@@ -192,7 +192,7 @@ def test_a_chain_that_does_not_mix_says_so(make_run, data):
 def test_moves_are_the_budget_of_an_arm(make_run, data, tmp_path):
     run = make_run(method="trajectory", options={**SMALL, "moves": 16})
     with Scratch("probe", {}, CPU, tmp_path) as scratch:
-        result, trained = methods.train(run, data, scratch)
+        result, trained = methods.resolve(run).train(data, scratch)
     assert result.manifest.parameters["train"]["steps"] == 6  # sweeps of three
     assert max(row[2] for row in trained.curves.rows) == 6
     assert result.manifest.record["moves"] == 18
@@ -245,7 +245,7 @@ def test_what_sampling_cannot_do_is_refused_by_name(make_run, data, tmp_path, ch
 
 def refused(run, data, folder, line):
     with pytest.raises(AssayError) as error, Scratch("probe", {}, CPU, folder) as scratch:
-        methods.train(run, data, scratch)
+        methods.resolve(run).train(data, scratch)
     assert line in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -273,7 +273,7 @@ def test_a_warm_start_has_a_schedule_of_its_own(make_run, data, tmp_path):
         plain.step(step)
     assert torch.equal(ended[0][:, 0], Coordinates(plain.stored, {}).flat(plain.stored))
     short = {**options, "warm_start": 5}
-    line = "arms.probe.warm_start: 5 gradient steps end within the schedule's warm-up of 5 steps; set it above 5"
+    line = "arms.probe.warm_start: the warm start has 5 steps, no more than the schedule's warmup_steps (5)"
     refused(run.model_copy(update={"options": short}), data, tmp_path, line)
 
 

@@ -139,7 +139,7 @@ Schedule = Annotated[Constant | Step | Cosine, Field(discriminator="name")]
 
 
 class Tune(Section):
-    """A grid: the arm trains at each learning rate, with all its seeds, and validation chooses (`methods._tuning`)."""
+    """A grid: the arm trains at each learning rate, with all its seeds, and validation chooses (`methods.Training`)."""
 
     lr: Rates
 

@@ -9,7 +9,7 @@ a kind that folding does not know, or where copies draw random numbers (dropout)
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -24,7 +24,6 @@ from assay.engine.stack.loss import Loss, cross_entropy, with_gradient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
 
     from jaxtyping import Bool, Float, Int64, UInt8
 
@@ -37,10 +36,7 @@ PREDICTION_ROWS = 4096
 def choose_strategy(network: nn.Module, device: torch.device, precision: str) -> Strategy:
     """Choose how a stack of this network runs on this device, as `python -m benchmarks.ways` measures it.
 
-    Args:
-        network: the plain module.
-        device: where it runs.
-        precision: `float32`, or `bfloat16` for autocast, which gradients that are written out do not take part in.
+    The precision is `float32`, or `bfloat16` for autocast, in which gradients that are written out do not take part.
     """
     if not can_fold(network) or draws_random_numbers(network):
         return "sliced"
@@ -67,26 +63,29 @@ def initialise(
     for seed in seeds:
         with _seeded(key(seed, "initial weights"), torch.device("cpu")):
             networks.append(build())
-    parameters = _stacked([dict(network.named_parameters()) for network in networks], device)
-    buffers = _stacked([dict(network.named_buffers()) for network in networks], device)
+
+    def stacked(states: Sequence[Mapping[str, Tensor]]) -> Weights:
+        return {name: torch.stack([state[name].detach() for state in states]).to(device) for name in states[0]}
+
+    parameters = stacked([dict(network.named_parameters()) for network in networks])
+    buffers = stacked([dict(network.named_buffers()) for network in networks])
     return networks[0].to(device), parameters, buffers
 
 
 @dataclass(frozen=True)
-class Gradients:
-    """What one pass over a batch gives.
-
-    Attributes:
-        losses: of each example, before the update.
-        correct: whether each example was classified rightly, before the update.
-        used: examples of each copy that the backward pass saw (a coefficient other than 0).
-        by_name: the gradient of each copy's loss for each parameter, (copy, *shape); the next pass may write over it.
-    """
+class BatchStats:
+    """What a step saw before it moved: of each example, or the means of some mini-batches."""
 
     losses: Float[Tensor, "copy batch"]
-    correct: Bool[Tensor, "copy batch"]
-    used: Int64[Tensor, " copy"] | int
-    by_name: Weights
+    correct: Bool[Tensor, "copy batch"] | Float[Tensor, "copy batch"]  # whether classified correctly, or which share
+
+
+@dataclass(frozen=True)
+class Gradients(BatchStats):
+    """What one pass over a batch gives, the losses of each example among it."""
+
+    used: Int64[Tensor, " copy"] | int  # examples that the backward pass saw, those with a coefficient other than 0
+    by_name: Weights  # of each copy's loss for each parameter, (copy, *shape); the next pass may write over it
 
 
 class Stack:
@@ -97,11 +96,8 @@ class Stack:
         copies: R.
         device: where it runs.
         precision: `bfloat16` runs the forward pass under autocast; weights and losses stay float32.
-        strategy: how to run; chosen by `choose_strategy` unless a test or a benchmark insists.
+        strategy: how to run; chosen by `choose_strategy` unless given; `dense` raises a `ValueError` for other layers.
         loss: what `gradients` differentiates.
-
-    Raises:
-        ValueError: the strategy is `dense`, and the network has other layers.
     """
 
     def __init__(
@@ -126,24 +122,18 @@ class Stack:
             for name in holder
         }
 
-    def forward(
-        self,
-        weights: Weights,
-        inputs: Float[Tensor, "copy batch c h w"],
-    ) -> Float[Tensor, "copy batch class"]:
-        """Logits of every copy on its own inputs, float32, in the mode (train or eval) that the network is in.
+    def forward(self, weights: Weights, inputs: Float[Tensor, "copy batch c h w"]) -> Float[Tensor, "copy batch class"]:
+        """Logits `float32` of every copy on its own normalised images, in the network's mode (train or eval).
 
-        Args:
-            weights: parameters and buffers, `(copy, *shape)`; in training mode batch norm updates its statistics here.
-            inputs: normalised images.
+        Weights are parameters and buffers, `(copy, *shape)`; in training mode batch norm updates its statistics there.
         """
         if self._dense:
             return self._dense.forward(weights, inputs)[-1]
         if self.strategy == "sliced":
-            return torch.stack([self._copy(_of(weights, copy), inputs[copy]) for copy in range(self.copies)])
-        with FoldedLayers(self.copies), self._autocast():
+            return torch.stack([self._run(_of(weights, copy), inputs[copy]) for copy in range(self.copies)])
+        with FoldedLayers(self.copies):
             logits = self._run(weights, inputs.flatten(0, 1))
-        return logits.reshape(self.copies, -1, logits.shape[-1]).float()
+        return logits.reshape(self.copies, -1, logits.shape[-1])
 
     def gradients(
         self,
@@ -193,7 +183,7 @@ class Stack:
         parts = []  # one copy at a time, so that the activations of only one are in memory
         for copy, seed in enumerate(randomness or [None] * self.copies):
             leaves, own = _leaves(_of(weights, copy)), slice(copy, copy + 1)
-            logits = self._copy({**leaves, **_of(buffers, copy)}, inputs[copy], seed)[None]
+            logits = self._run({**leaves, **_of(buffers, copy)}, inputs[copy], seed)[None]
             parts.append(self._differentiate(logits, labels[own], leaves, weigh, own))
         return Gradients(
             torch.cat([part.losses for part in parts]),
@@ -212,44 +202,28 @@ class Stack:
         correct = logits.detach().argmax(-1) == labels
         return Gradients(losses.detach(), correct, _used(labels, coefficients), by_name)
 
-    def _copy(self, weights: Weights, inputs: Tensor, seed: int | None = None) -> Float[Tensor, "batch class"]:
-        with _seeded(seed, self.device), self._autocast():
-            return self._run(weights, inputs).float()
-
-    def _run(self, weights: Weights, inputs: Tensor) -> Tensor:
+    def _run(self, weights: Weights, inputs: Tensor, seed: int | None = None) -> Float[Tensor, "row class"]:
         """The network with these weights in the places of its own: `functional_call`, without a tenth of a step."""
         for name, tensor in weights.items():
             holder, attribute = self._places[name]
             holder[attribute] = tensor
-        outputs: Tensor = self.network(inputs)
-        return outputs
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        if self.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+        with _seeded(seed, self.device), autocast:
+            outputs: Tensor = self.network(inputs)
+        return outputs.float()
 
 
 def predict(
-    network: nn.Module,
-    weights: Weights,
-    images: UInt8[Tensor, "n c h w"],
-    mean: Sequence[float],
-    std: Sequence[float],
+    network: nn.Module, weights: Weights, images: UInt8[Tensor, "n c h w"], mean: Sequence[float], std: Sequence[float]
 ) -> Float[Tensor, "copy n class"]:
-    """Logits of every copy on the same images, in eval mode, a chunk at a time, without gradients.
+    """Logits of every copy on the same raw images, in eval mode, a chunk at a time, without gradients.
 
-    Args:
-        network: the plain module.
-        weights: parameters and buffers, `(copy, *shape)`, on the device of the images.
-        images: raw pixels.
-        mean: per channel, on the scale of the pixels (0 to 255).
-        std: likewise.
+    Weights are parameters and buffers, `(copy, *shape)`, on the device of the images; `mean` and `std` are per channel,
+    on the scale of the pixels (0 to 255).
     """
-    copies = next(iter(weights.values())).shape[0]
+    copies, chunks = next(iter(weights.values())).shape[0], []
     stack = Stack(network, copies, images.device)
     network.eval()
-    chunks = []
     with torch.no_grad():
         for chunk in images.split(max(64, PREDICTION_ROWS // copies)):
             inputs = normalise(chunk, mean, std)
@@ -260,16 +234,10 @@ def predict(
 @contextmanager
 def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
     """Draw from this seed inside; the random numbers of the world outside stay as they were."""
-    if seed is None:
+    with torch.random.fork_rng([device] if device.type == "cuda" else [], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
         yield
-        return
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
-
-
-def _stacked(states: Sequence[Mapping[str, Tensor]], device: torch.device) -> Weights:
-    return {name: torch.stack([state[name].detach() for state in states]).to(device) for name in states[0]}
 
 
 def _leaves(weights: Weights) -> Weights:

@@ -1,8 +1,4 @@
-"""Passes over batches as CUDA graphs: recorded once and replayed, so that a GPU does not wait for Python's launches.
-
-A small network's pass is hundreds of kernels of microseconds, each launched by a call that takes longer. A replay
-launches them all at once, and gives the bits that the pass itself gives.
-"""
+"""Passes over batches as CUDA graphs: recorded once and replayed, so that a GPU does not wait for Python's launches."""
 
 from __future__ import annotations
 
@@ -22,11 +18,9 @@ PASSES_BEFORE = 3
 
 
 class GraphedPass:
-    """Runs a pass, and once it has been run a few times on batches of one shape, records and replays it.
+    """Runs a pass, and once it has been run a few times on batches of one shape, records and replays it: the same bits.
 
-    Args:
-        run: the pass: from weights, buffers, inputs and labels to gradients; it moves the buffers in place, draws no
-            random numbers and asks nothing of the device.
+    The pass moves the buffers in place, draws no random numbers and asks nothing of the device.
     """
 
     def __init__(self, run: Callable[[Weights, Weights, Tensor, Tensor], Gradients]) -> None:
@@ -55,7 +49,8 @@ class GraphedPass:
 
     def _record(self, weights: Weights, buffers: Weights, inputs: Tensor, labels: Tensor) -> torch.cuda.CUDAGraph:
         """Record the pass on tensors that stay where they are: what a replay is given is copied there."""
-        self._given = _clones(weights), _clones(buffers), inputs.clone(), labels.clone()
+        states = [{name: tensor.detach().clone() for name, tensor in each.items()} for each in (weights, buffers)]
+        self._given = states[0], states[1], inputs.clone(), labels.clone()
         now, aside = torch.cuda.current_stream(), torch.cuda.Stream()
         aside.wait_stream(now)
         with torch.cuda.stream(aside):
@@ -65,10 +60,6 @@ class GraphedPass:
         with torch.cuda.graph(graph):
             self._found = self._run(*self._given)
         return graph
-
-
-def _clones(tensors: Weights) -> Weights:
-    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 def _copy(targets: Iterable[Tensor], sources: Iterable[Tensor]) -> None:

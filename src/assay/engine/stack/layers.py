@@ -45,14 +45,7 @@ def split_prefix(network: nn.Module) -> tuple[nn.Sequential, list[tuple[str, nn.
 
 
 class DenseLayers:
-    """The layers after the prefix, all copies at once.
-
-    Args:
-        network: the plain module, of this kind; its own weights are never used.
-
-    Raises:
-        ValueError: it is of another kind.
-    """
+    """The layers after the prefix, all copies at once; a network of another kind raises a `ValueError`."""
 
     def __init__(self, network: nn.Module) -> None:
         found = split_prefix(network)
@@ -65,12 +58,7 @@ class DenseLayers:
     def forward(
         self, weights: Weights, inputs: Float[Tensor, "copy batch c h w"]
     ) -> list[Float[Tensor, "copy batch unit"]]:
-        """What each linear layer sees, and at the end the logits.
-
-        Args:
-            weights: parameters, `(copy, *shape)`.
-            inputs: normalised images.
-        """
+        """What each linear layer sees of normalised images, and at the end the logits."""
         copies, batch = inputs.shape[:2]
         rows = [self._prefix(inputs.flatten(0, 1)).view(copies, batch, -1)]
         for name in self._names:
@@ -85,16 +73,13 @@ class DenseLayers:
         rows: Sequence[Float[Tensor, "copy batch unit"]],
         gradient: Float[Tensor, "copy batch class"],
     ) -> Weights:
-        """The gradient for each parameter, `(copy, *shape)`, laid out as the parameter is.
+        """From what `forward` gave and the gradient for the logits, that for each parameter, laid out as it is.
 
         They are the same tensors at every call, whose memory is then still in the processor's caches.
-
-        Args:
-            weights: as in `forward`.
-            rows: what it gave.
-            gradient: for the logits.
         """
-        self._found = found = {name: self._like(name, tensor) for name, tensor in weights.items()}
+        if any(name not in self._found or self._found[name].shape != own.shape for name, own in weights.items()):
+            self._found = {name: torch.empty_like(own) for name, own in weights.items()}
+        found = self._found
         for place, name in reversed(list(enumerate(self._names))):
             torch.bmm(gradient.mT, rows[place], out=found[f"{name}.weight"])
             torch.sum(gradient, 1, out=found[f"{name}.bias"])
@@ -103,18 +88,11 @@ class DenseLayers:
                 relu_backward(gradient, rows[place], 0, grad_input=gradient)
         return dict(found)  # whoever it is given to may take tensors out, as L-BFGS does
 
-    def _like(self, name: str, parameter: Tensor) -> Tensor:
-        found = self._found.get(name)
-        return found if found is not None and found.shape == parameter.shape else torch.empty_like(parameter)
-
 
 def can_fold(network: nn.Module) -> bool:
     """Whether each layer of `network` that owns parameters or buffers is one that `FoldedLayers` knows."""
-    return all(
-        isinstance(module, FOLDABLE)
-        for module in network.modules()
-        if any(True for _ in module.parameters(recurse=False)) or any(True for _ in module.buffers(recurse=False))
-    )
+    owners = (m for m in network.modules() if [*m.parameters(recurse=False), *m.buffers(recurse=False)])
+    return all(isinstance(module, FOLDABLE) for module in owners)
 
 
 class FoldedLayers(TorchFunctionMode):
@@ -138,12 +116,7 @@ class _StackedLinear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        inputs: Float[Tensor, "copy row input"],
-        weight: Float[Tensor, "copy output input"],
-        bias: Float[Tensor, "copy output"] | None,
-    ) -> Float[Tensor, "copy row output"]:
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Float[Tensor, "copy row output"]:
         ctx.save_for_backward(inputs, weight)
         if bias is None:
             return torch.bmm(inputs, weight.mT)
@@ -180,25 +153,14 @@ def _conv2d(
     return torch.cat([F.conv2d(x, w, b, *settings, **named) for x, w, b in slices])
 
 
-def _batch_norm(
-    copies: int,
-    inputs: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
+def _batch_norm(copies: int, inputs: Tensor, *own: Any, **named: Any) -> Tensor:
     """Statistics of each copy's own rows: the copies' channels side by side, so that they are channels of one norm."""
 
-    def flat(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor.flatten(0, 1)
+    def flat(given: Any) -> Any:  # views, so that running statistics are updated in place
+        return given.flatten(0, 1) if isinstance(given, Tensor) else given
 
     side_by_side = inputs.unflatten(0, (copies, -1)).transpose(0, 1).flatten(1, 2)  # (batch, copy · channel, ...)
-    statistics = flat(running_mean), flat(running_var)  # views, so that they are updated in place
-    outputs = F.batch_norm(side_by_side, *statistics, flat(weight), flat(bias), training, momentum, eps)
+    outputs = F.batch_norm(side_by_side, *map(flat, own), **{name: flat(given) for name, given in named.items()})
     by_copy: Tensor = outputs.unflatten(1, (copies, -1))
     return by_copy.transpose(0, 1).flatten(0, 1)
 

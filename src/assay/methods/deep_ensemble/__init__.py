@@ -13,14 +13,13 @@ from pydantic import Field
 from assay.core.config import Section
 from assay.core.runtime import key
 from assay.engine.batches import EpochBatches
-from assay.engine.parametrisation import Outcome
-from assay.engine.step_rule import BatchStats, GradientUpdate, StepWrapper
+from assay.engine.stack import BatchStats
+from assay.engine.step_rule import GradientUpdate, Outcome
 
 if TYPE_CHECKING:
     from assay.core.config import Run
     from assay.engine.context import TrainContext
     from assay.engine.stack import Weights
-    from assay.engine.step_rule import StepRule
 
 PAPER = {
     "key": "lakshminarayanan2017",
@@ -52,24 +51,17 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
     return tuple(f"trainings.{name}" for name in variants(options))
 
 
-def update(context: TrainContext, options: Options) -> StepRule:
-    """All members of all seeds as one stack, each with its own start and its own order of the examples.
+class DeepEnsemble(GradientUpdate):
+    """A stack in which `members` consecutive copies, each with its own start and order of examples, belong to one seed.
 
     The first member is the baseline's network of the same seed, bit for bit. Members share their seed's label noise.
     """
-    train, count = context.run.train, options.members
-    seeds = [own for seed in context.run.seeds for own in (seed, *(key(seed, "member", k) for k in range(1, count)))]
-    labels = context.labels if context.labels.dim() == 1 else context.labels.repeat_interleave(count, 0)
-    network, parameters, buffers = context.fresh(seeds)
-    batches = EpochBatches(labels, seeds, train.batch_size)
-    return DeepEnsemble(GradientUpdate(context.data, train, seeds, network, parameters, buffers, batches), options)
 
-
-class DeepEnsemble(StepWrapper):
-    """A stack in which `members` consecutive copies belong to one seed."""
-
-    def __init__(self, copies: GradientUpdate, options: Options) -> None:
-        super().__init__(copies)
+    def __init__(self, context: TrainContext, options: Options) -> None:
+        count, labels, others = options.members, context.labels, range(1, options.members)
+        seeds = [own for seed in context.run.seeds for own in (seed, *(key(seed, "member", k) for k in others))]
+        labels = labels if labels.dim() == 1 else labels.repeat_interleave(count, 0)
+        super().__init__(context, EpochBatches(labels, seeds, context.run.train.batch_size), seeds=seeds)
         self._options = options
 
     def step(self, step: int) -> BatchStats:
@@ -84,14 +76,16 @@ class DeepEnsemble(StepWrapper):
 
     def variants(self) -> dict[str, Outcome]:
         """`members_<M>`, then the ensembles of fewer, billed for the members that they have."""
-        members, combine = self._options.members, self._options.combine
-        weights = super().variants()["last"].weights
+        weights, members = super().variants()["last"].weights, self._options.members
         by_seed = {name: tensor.squeeze(1).unflatten(0, (-1, members)) for name, tensor in weights.items()}
         return {
-            variant: Outcome({name: tensor[:, :count] for name, tensor in by_seed.items()}, combine, copies=count)
+            variant: Outcome({n: t[:, :count] for n, t in by_seed.items()}, self._options.combine, copies=count)
             for variant, count in variants(self._options).items()
         }
 
     def record(self) -> dict[str, Any]:
         """How many trainings each variant took."""
         return {"trainings": variants(self._options)}
+
+
+update = DeepEnsemble

@@ -16,6 +16,7 @@ from assay.core.config import Section
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
 from assay.engine.batches import Batches, orders
+from assay.engine.step_rule import GradientUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from assay.data.sets.images import Images
     from assay.engine.batches import Batch, Score
     from assay.engine.context import TrainContext
-    from assay.engine.step_rule import StepRule
 
 Selection = Literal["hardest", "random", "fresh"]
 
@@ -43,6 +43,8 @@ CONTRACT_ARMS: dict[str, dict[str, Any]] = {
     "hard batches, random": {"options": {"delta": 0.5, "selection": "random"}},
     "hard batches, noisy labels": {"label_noise": 0.2},
 }
+KEYS = ("batches", "batches_per_round", "rounds", "first_selection_among_the_earliest", "by_chance")
+record_keys = tuple(f"hard_batches.{key}" for key in KEYS)
 
 
 class Options(Section):
@@ -59,11 +61,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse a training that never chooses between batches.
-
-    Raises:
-        AssayError: there is one batch, or the training ends within the first epoch, which visits all of them.
-    """
+    """Refuse, with an `AssayError`, a training of one batch, or one that ends with the epoch that visits them all."""
     count = examples // run.train.batch_size
     if count < 2:
         raise AssayError(
@@ -77,34 +75,22 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
         )
 
 
-def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
-    """What `HardBatches.record` says in a number, or one for each seed."""
-    keys = ("batches", "batches_per_round", "rounds", "first_selection_among_the_earliest", "by_chance")
-    return tuple(f"hard_batches.{key}" for key in keys)
-
-
-def update(context: TrainContext, options: Options) -> StepRule:
+def update(context: TrainContext, options: Options) -> GradientUpdate:
     """Gradient training on chosen batches."""
     seeds, batch_size = context.run.seeds, context.run.train.batch_size
-    return context.gradient_update(HardBatches(context.labels, seeds, batch_size, options.delta, options.selection))
+    return GradientUpdate(context, HardBatches(context.labels, seeds, batch_size, options.delta, options.selection))
 
 
 class HardBatches(Batches):
-    """Fixed batches: each once, then in rounds those that were chosen, in ascending order; each copy has its own.
+    """Fixed batches: each once, then in rounds those that were chosen, in ascending order; each copy has its own."""
 
-    Attributes:
-        count: N, the number of batches.
-        per_round: how many of them a round visits, max(1, int(delta · N)).
-        losses: the recorded mean loss of each batch.
-        visits: how often each batch was visited.
-    """
+    kept = ("losses", "visits", "_round", "_first")
 
     def __init__(
         self, labels: Tensor, seeds: Sequence[int], batch_size: int, delta: float, selection: Selection = "hardest"
     ) -> None:
         super().__init__(labels, seeds, batch_size)
-        self.selection = selection
-        self.count = self.examples // batch_size
+        self.selection, self.count = selection, self.examples // batch_size
         self.per_round = max(1, int(delta * self.count))
         shape = len(self.seeds), self.count
         order = orders(self.examples, self.seeds, 0)[:, : self.count * batch_size].to(self.device)
@@ -127,7 +113,6 @@ class HardBatches(Batches):
         return self._batches[self._rows, self._now]
 
     def _choose(self, number: int, score: Score) -> Int64[Tensor, "copy chosen"]:
-        """The batches of a round (from 0), ascending."""
         if self.selection == "random":
             sources = (generator(seed, "random batches", number) for seed in self.seeds)
             order = torch.stack([torch.randperm(self.count, generator=source) for source in sources]).to(self.device)
@@ -146,31 +131,18 @@ class HardBatches(Batches):
     def record(self) -> dict[str, Any]:
         """How often batches were visited, and which share of the first selection was seen earliest.
 
-        Losses fall during the first epoch, so the hardest batches are largely the first ones; by chance, the share
-        would be that of a round.
+        Losses fall during the first epoch, so that is more than by chance: the share of a round.
         """
         first = self._first if self._first.shape[1] else self._first[:0]  # nothing where no round was chosen
+        earliest = (first < self.per_round).float().mean(1).tolist()
+        by_visits = [enumerate(visits.bincount().tolist()) for visits in self.visits]
         return {
             "hard_batches": {
                 "batches": self.count,
                 "batches_per_round": self.per_round,
                 "rounds": max(0, -(-(int(self.visits[0].sum()) - self.count) // self.per_round)),
-                "batches_by_visits": [
-                    {str(number): count for number, count in enumerate(visits.bincount().tolist()) if count}
-                    for visits in self.visits
-                ],
-                "first_selection_among_the_earliest": [
-                    round(share, 6) for share in (first < self.per_round).float().mean(1).tolist()
-                ],
+                "batches_by_visits": [{str(times): count for times, count in each if count} for each in by_visits],
+                "first_selection_among_the_earliest": [round(share, 6) for share in earliest],
                 "by_chance": round(self.per_round / self.count, 6),
             }
         }
-
-    def state(self) -> dict[str, Any]:
-        """What was recorded, and the round that goes on."""
-        return {"losses": self.losses, "visits": self.visits, "round": self._round, "first": self._first}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Set what was recorded, and the round that goes on."""
-        self.losses, self.visits = state["losses"], state["visits"]
-        self._round, self._first = state["round"], state["first"]

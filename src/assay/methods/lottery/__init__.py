@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from assay.data.sets.images import Images
     from assay.engine.context import TrainContext
     from assay.engine.stack import Weights
-    from assay.engine.step_rule import StepRule
 
 PAPER = {"key": "frankle2019", "topic": "Lottery tickets", "cited": "Frankle and Carbin 2019, arXiv 1803.03635"}
 CONTRACT_ARMS = {
@@ -63,11 +62,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse a round that would leave a layer empty, or prune nothing: arithmetic, known before anything trains.
-
-    Raises:
-        AssayError: it would, or the model has no layer of a kind that is pruned.
-    """
+    """Refuse, with an `AssayError`, a round that would leave a layer empty, or prune nothing; it takes no training."""
     network = models.blueprint(run.model.name, images, run.model.arguments)
     found = pools(models.weight_names(network), options.prune_fraction, options.scope)
     where = f"{PARAMS_FILE}: lottery"
@@ -102,22 +97,45 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
 
 
 class Round(GradientUpdate):
-    """Gradient training of a round's variants, as `curve_names` lists them.
+    """Gradient training under the masks of a round, from the early weights of each variant."""
 
-    Attributes:
-        number: of the round, from 1.
-    """
+    def __init__(self, context: TrainContext, options: Options) -> None:
+        run, rewind = context.run, options.rewind
+        network, initial, buffers = context.fresh(run.seeds)
+        kinds = models.weight_names(network)
+        masks = round_masks(context, options, kinds)
 
-    number = 0
+        def early(weights: Weights, buffers: Weights) -> GradientUpdate:
+            """The dense training at the step to go back to: one copy a seed, as the baseline's, and so bit for bit."""
+            dense = GradientUpdate(context, context.batches(), start=(network, weights, buffers))
+            for step in range(rewind):
+                dense.step(step)
+            return dense
+
+        starts = dict.fromkeys(masks, early(initial, buffers))
+        if "reinit" in masks:
+            again = context.fresh([key(seed, "reinitialisation", options.round) for seed in run.seeds])
+            starts["reinit"] = early(*again[1:])
+        parents = (context.parents[name].manifest for name in (options.after, BASELINE))
+        before, dense = (next(iter(each.variants.values())).cost for each in parents)
+        rewound = Cost(train_samples=rewind * run.train.batch_size, optimizer_steps=rewind)
+        prior = {"ticket": before, "reinit": before + rewound, "random": rewound, "one_shot": dense}
+        masked = Masked(masks, sum(initial[name][0].numel() for name in kinds), prior)
+        stored = {name: torch.cat([each.stored[name] for each in starts.values()]) for name in initial}
+        kept = {name: torch.cat([each.buffers[name] for each in starts.values()]) for name in buffers}
+        seeds = run.seeds * len(masks)
+        batches = EpochBatches(context.labels, seeds, run.train.batch_size)  # the same for all networks of a seed
+        super().__init__(context, batches, masked, seeds=seeds, start=(network, masked.pruned(stored), kept))
+        self._number, self.curve_names, self.first_step = options.round, tuple(masks), rewind
 
     def record(self) -> dict[str, Any]:
         """Trainings behind each variant, counts of weights, and bytes on disk: of a dense network and each ticket."""
-        trainings = {"ticket": self.number + 1, "reinit": self.number + 1, "random": 1, "one_shot": 2}
+        trainings = {"ticket": self._number + 1, "reinit": self._number + 1, "random": 1, "one_shot": 2}
         ticket = self.variants()["ticket"].weights
-        seeds = range(len(next(iter(ticket.values()))))
-        states = [{name: tensor[seed, 0] for name, tensor in ticket.items()} for seed in seeds]
+        copies = zip(*ticket.values(), strict=True)
+        states = [dict(zip(ticket, (member[0] for member in copy), strict=True)) for copy in copies]
         return {
-            "round": self.number,
+            "round": self._number,
             "trainings": {variant: trainings[variant] for variant in self.curve_names},
             **super().record(),
             "dense_bytes": len(sparse.encoded({name: torch.ones_like(each) for name, each in states[0].items()})),
@@ -125,38 +143,4 @@ class Round(GradientUpdate):
         }
 
 
-def update(context: TrainContext, options: Options) -> StepRule:
-    """Gradient training under the masks of this round, from the early weights of each variant."""
-    run, rewind = context.run, options.rewind
-    network, initial, buffers = context.fresh(run.seeds)
-    kinds = models.weight_names(network)
-    masks = round_masks(context, options, kinds)
-
-    def made(weights: Weights, buffers: Weights, variants: int = 1, masked: Masked | None = None) -> Round:
-        """Training of so many networks a seed; those of one seed see the same batches."""
-        seeds = run.seeds * variants
-        batches = EpochBatches(context.labels, seeds, run.train.batch_size)
-        return Round(context.data, run.train, seeds, network, weights, buffers, batches, masked)
-
-    def early(weights: Weights, buffers: Weights) -> Round:
-        """The dense training at the step to go back to: one copy a seed, as the baseline's, and so bit for bit."""
-        dense = made(weights, buffers)
-        for step in range(rewind):
-            dense.step(step)
-        return dense
-
-    starts = dict.fromkeys(masks, early(initial, buffers))
-    if "reinit" in masks:
-        again = context.fresh([key(seed, "reinitialisation", options.round) for seed in run.seeds])
-        starts["reinit"] = early(*again[1:])
-    before, dense = (
-        next(iter(context.parents[name].manifest.variants.values())).cost for name in (options.after, BASELINE)
-    )
-    rewound = Cost(train_samples=rewind * run.train.batch_size, optimizer_steps=rewind)
-    prior = {"ticket": before, "reinit": before + rewound, "random": rewound, "one_shot": dense}
-    masked = Masked(masks, sum(initial[name][0].numel() for name in kinds), prior)
-    stored = masked.start([{name: tensor.detach() for name, tensor in each.stored.items()} for each in starts.values()])
-    kept = {name: torch.cat([each.buffers[name] for each in starts.values()]) for name in buffers}
-    training = made(stored, kept, len(masks), masked)
-    training.number, training.curve_names, training.first_step = options.round, tuple(masks), rewind
-    return training
+update = Round

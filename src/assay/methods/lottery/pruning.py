@@ -14,7 +14,7 @@ import torch
 from assay.core.config.lottery import BASELINE, round_name
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
-from assay.engine.parametrisation import Outcome, Parametrisation
+from assay.engine.step_rule import Outcome, Parametrisation
 from assay.models import artifact
 from assay.models.artifact import MASKS
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from assay.engine.context import TrainContext
     from assay.engine.stack import Weights
     from assay.methods.lottery import Options
-    from assay.models.artifact import Artifact, Cost
+    from assay.models.artifact import Cost
 
     Masks = dict[str, Bool[Tensor, "copy ..."]]
     Pool = tuple[tuple[str, ...], float]
@@ -52,10 +52,8 @@ def counts_left(mask: Bool[Tensor, "copy ..."]) -> list[int]:
 def pools(kinds: Mapping[str, str], fractions: Mapping[str, float], scope: Scope) -> list[Pool]:
     """Which layers are ranked together, and the share that a round takes of each such pool.
 
-    Args:
-        kinds: the prunable parameters and the kind of each (`assay.models.weight_names`).
-        fractions: by kind; layers of a kind that is left out are not pruned.
-        scope: `layerwise`, or `global` for one pool of all layers of a fraction.
+    The kinds are those of the prunable parameters; layers of a kind without a fraction are not pruned. With scope
+    `layerwise` each layer is a pool, with `global` all layers of a fraction are one.
     """
     pruned = {name: fractions[kind] for name, kind in kinds.items() if kind in fractions}
     if scope == "layerwise":
@@ -75,10 +73,7 @@ def prune(weights: Weights, masks: Masks, pool: Sequence[str], keep: int) -> Mas
 
 
 def random_masks(scores: Weights, counts: Mapping[str, Sequence[int]]) -> Masks:
-    """Leave, in each layer and copy, as many weights as asked for, those of the highest scores `(copy, *shape)`.
-
-    With scores that stay the same from round to round, such masks only ever lose weights, as a ticket's do.
-    """
+    """Leave, in each layer and copy, as many weights as asked for, those of the highest scores `(copy, *shape)`."""
     masks = {}
     for name, ks in counts.items():
         rows = [_highest(row.flatten(1), keep) for row, keep in zip(scores[name].split(1), ks, strict=True)]
@@ -97,11 +92,6 @@ def round_masks(context: TrainContext, options: Options, kinds: Mapping[str, str
 
     The ticket prunes what the round before has left. `reinit` shares its masks, `random` has as many weights in each
     layer, and `one_shot` prunes the dense network to the same size: layer by layer, or with scope `global` over all.
-
-    Args:
-        context: the round, with its parents.
-        options: which round, and how it prunes.
-        kinds: the prunable parameters, each with its kind.
 
     Raises:
         AssayError: a parent does not belong to this round, or global pruning leaves a layer empty.
@@ -124,47 +114,25 @@ def round_masks(context: TrainContext, options: Options, kinds: Mapping[str, str
                 )
         return found
 
-    def at_random(ticket: Masks) -> Masks:
+    ticket = pruned(weights, before)
+    masks: dict[str, Masks] = {"ticket": ticket, **dict.fromkeys(options.controls, ticket)}
+    if "one_shot" in masks:
+        masks["one_shot"] = pruned(*_parent(context, BASELINE, prunable))
+    if "random" in masks:
         scores = {}  # the same in every round, so that the masks only ever lose weights
         for name, mask in ticket.items():
             sources = [generator(seed, f"random ticket/{name}") for seed in seeds]
             drawn = [torch.rand(mask.shape[1:], generator=source) for source in sources]
             scores[name] = torch.stack(drawn).to(mask.device)
-        return random_masks(scores, {name: counts_left(mask) for name, mask in ticket.items()})
-
-    masks = {"ticket": pruned(weights, before)}
-    for control in options.controls:
-        if control == "one_shot":
-            masks[control] = pruned(*_parent(context, BASELINE, prunable))
-        else:
-            masks[control] = masks["ticket"] if control == "reinit" else at_random(masks["ticket"])
+        masks["random"] = random_masks(scores, {name: counts_left(mask) for name, mask in ticket.items()})
     return masks
 
 
 def _parent(context: TrainContext, name: str, prunable: Sequence[str]) -> tuple[Weights, Masks]:
-    """The trained weights of `baseline` or a round, and what it has left: everything, where it pruned nothing."""
-    found, where = context.parents[name], f"models/{name}"
-    _check_parent(context, found, where)
-    variant = next(iter(found.manifest.variants))
-
-    def tensors(group: str) -> Weights:
-        return {key: tensor[:, 0].to(context.device) for key, tensor in found.weights.get(group, {}).items()}
-
-    weights, stored = tensors(variant), tensors(variant + MASKS)
-    if stored and stored.keys() != set(prunable):
-        odd = ", ".join(sorted(stored.keys() ^ set(prunable)))
-        raise AssayError(f"{where}: its masks do not belong to this model and lottery.prune_fraction: {odd}")
-    masks = {key: (stored[key] if stored else torch.ones_like(weights[key])).bool() for key in prunable}
-    for key, mask in masks.items():
-        if weights[key].masked_select(~mask).any():
-            raise AssayError(f"{where}: {key} has weights where its mask has none; delete it and run `dvc repro`")
-    return weights, masks
-
-
-def _check_parent(context: TrainContext, found: Artifact, where: str) -> None:
-    """Refuse a parent with other seeds, another model or other data."""
+    """The trained weights of a fitting `baseline` or round, and what it has left: everything, if it pruned nothing."""
+    found, where, run = context.parents[name], f"models/{name}", context.run
     artifact.check(found, where)
-    manifest, run = found.manifest, context.run
+    manifest = found.manifest
     for what, theirs, ours in (
         ("seeds", tuple(manifest.seeds), run.seeds),
         ("model", (manifest.model.name, manifest.model.arguments), (run.model.name, run.model.arguments)),
@@ -179,6 +147,19 @@ def _check_parent(context: TrainContext, found: Artifact, where: str) -> None:
         if odd:
             names = ", ".join(sorted(odd))
             raise AssayError(f"{where}: its {variant} does not fit the model: {names}; run `dvc repro`")
+    variant = next(iter(manifest.variants))
+    weights, stored = (
+        {key: tensor[:, 0].to(context.device) for key, tensor in found.weights.get(group, {}).items()}
+        for group in (variant, variant + MASKS)
+    )
+    if stored and stored.keys() != set(prunable):
+        names = ", ".join(sorted(stored.keys() ^ set(prunable)))
+        raise AssayError(f"{where}: its masks do not belong to this model and lottery.prune_fraction: {names}")
+    masks = {key: (stored[key] if stored else torch.ones_like(weights[key])).bool() for key in prunable}
+    for key, mask in masks.items():
+        if weights[key].masked_select(~mask).any():
+            raise AssayError(f"{where}: {key} has weights where its mask has none; delete it and run `dvc repro`")
+    return weights, masks
 
 
 class Masked(Parametrisation):
@@ -198,11 +179,10 @@ class Masked(Parametrisation):
         first = next(iter(masks.values()))
         self._factors = {name: torch.cat([own[name] for own in masks.values()]).float() for name in first}
 
-    def start(self, weights: Sequence[Weights]) -> Weights:
-        """What is stored at first: the weights of each variant `(seed, *shape)`, with 0 in place of what is pruned."""
-        stored = {name: torch.cat([own[name] for own in weights]) for name in weights[0]}
-        pruned = {name: torch.where(factor.bool(), stored[name], 0) for name, factor in self._factors.items()}
-        return {**stored, **pruned}
+    def pruned(self, weights: Weights) -> Weights:
+        """The weights `(copy, *shape)`, with 0 in place of what is pruned."""
+        pruned = {name: torch.where(factor.bool(), weights[name], 0) for name, factor in self._factors.items()}
+        return {**weights, **pruned}
 
     def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
         """None for what is pruned."""
@@ -225,8 +205,5 @@ class Masked(Parametrisation):
 
     def record(self, stored: Weights) -> dict[str, Any]:  # noqa: ARG002
         """How many weights each layer has and, in each variant and seed, has left."""
-        left = {
-            variant: {name: counts_left(mask) for name, mask in masks.items()} for variant, masks in self._masks.items()
-        }
-        weights = {name: mask[0].numel() for name, mask in next(iter(self._masks.values())).items()}
-        return {"weights": weights, "left": left}
+        left = {variant: {n: counts_left(mask) for n, mask in masks.items()} for variant, masks in self._masks.items()}
+        return {"weights": {name: factor[0].numel() for name, factor in self._factors.items()}, "left": left}

@@ -13,6 +13,7 @@ from pydantic import Field
 from assay.core.config import PARAMS_FILE, Section
 from assay.core.errors import AssayError
 from assay.engine.batches import EpochBatches
+from assay.engine.step_rule import GradientUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from assay.core.config import Run
     from assay.data.sets.images import Images
     from assay.engine.context import TrainContext
-    from assay.engine.step_rule import StepRule
 
 PAPER = {"key": "kawaguchi2020", "topic": "Ordered SGD", "cited": "Kawaguchi and Lu 2020, AISTATS"}
 CONTRACT_ARMS = {"ordered sgd": {"options": {"q": 8}}}
@@ -40,11 +40,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse a q that takes whole batches.
-
-    Raises:
-        AssayError: it does.
-    """
+    """Refuse a q that takes whole batches, with an `AssayError`."""
     if options.q >= run.train.batch_size:
         raise AssayError(
             f"{PARAMS_FILE}: arms.{run.arm}.q: {options.q} leaves out none of the {run.train.batch_size} examples of a "
@@ -52,9 +48,9 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
         )
 
 
-def update(context: TrainContext, options: Options) -> StepRule:
+def update(context: TrainContext, options: Options) -> GradientUpdate:
     """Gradient training on the hardest examples of each batch."""
-    return context.gradient_update(TopQ(context.labels, context.run.seeds, context.run.train.batch_size, options.q))
+    return GradientUpdate(context, TopQ(context.labels, context.run.seeds, context.run.train.batch_size, options.q))
 
 
 class TopQ(EpochBatches):

@@ -6,7 +6,7 @@ probability is CDF(loss)^beta, where CDF is the distribution of the most recent 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from pydantic import Field
@@ -15,6 +15,7 @@ from assay.core.config import Section
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
 from assay.engine.batches import EpochBatches
+from assay.engine.step_rule import GradientUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from assay.data.sets.images import Images
     from assay.engine.batches import Batch, Score
     from assay.engine.context import TrainContext
-    from assay.engine.step_rule import StepRule
 
 PAPER = {"key": "jiang2019", "topic": "Selective-Backprop", "cited": "Jiang et al. 2019, arXiv 1910.00762"}
 CONTRACT_ARMS = {"selective backprop": {"options": {"beta": 1.0, "history": 40}}}
@@ -45,24 +45,22 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse batches of one example, of which at least the hardest is back-propagated.
-
-    Raises:
-        AssayError: a batch has one example.
-    """
+    """Refuse batches of one example, which is always back-propagated, with an `AssayError`."""
     if run.train.batch_size < 2:
         raise AssayError(f"{run.place('batch_size')}: of one example, {run.arm} selects none; set it to 2 or more")
 
 
-def update(context: TrainContext, options: Options) -> StepRule:
+def update(context: TrainContext, options: Options) -> GradientUpdate:
     """Gradient training on the examples that are drawn from each batch."""
     run = context.run
     batches = Selective(context.labels, run.seeds, run.train.batch_size, options.beta, options.history)
-    return context.gradient_update(batches)
+    return GradientUpdate(context, batches)
 
 
 class Selective(EpochBatches):
     """Reshuffled epochs; the loss of a batch is the mean over the examples that were drawn, each copy's own."""
+
+    kept = ("_recent",)
 
     def __init__(self, labels: Tensor, seeds: Sequence[int], batch_size: int, beta: float, history: int) -> None:
         super().__init__(labels, seeds, batch_size)
@@ -93,11 +91,3 @@ class Selective(EpochBatches):
     def observe(self, step: int, batch: Batch, losses: Float[Tensor, "copy batch"]) -> None:  # noqa: ARG002
         """Let the batch's losses take the place of the oldest."""
         self._recent = torch.cat([self._recent, losses], 1)[:, -self._recent.shape[1] :]
-
-    def state(self) -> dict[str, Any]:
-        """The most recent losses."""
-        return {"recent": self._recent}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Set the most recent losses."""
-        self._recent = state["recent"]

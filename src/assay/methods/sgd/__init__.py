@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from assay.core.config import Section
 from assay.core.errors import AssayError
+from assay.engine.step_rule import GradientUpdate
 
 if TYPE_CHECKING:
     from assay.core.config import Run
     from assay.data.sets.images import Images
     from assay.engine.context import TrainContext
-    from assay.engine.step_rule import StepRule
 
 CONTRACT_ARMS: dict[str, dict[str, Any]] = {
     "sgd": {},
@@ -36,11 +36,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse fixed batches of which none comes a second time.
-
-    Raises:
-        AssayError: the training ends within its first epoch.
-    """
+    """Refuse fixed batches of which none comes a second time, with an `AssayError`."""
     epoch = examples // run.train.batch_size
     if options.batches == "fixed" and run.train.steps <= epoch:
         raise AssayError(
@@ -49,6 +45,6 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
         )
 
 
-def update(context: TrainContext, options: Options) -> StepRule:
+def update(context: TrainContext, options: Options) -> GradientUpdate:
     """Gradient training on plain epochs."""
-    return context.gradient_update(context.batches(options.batches))
+    return GradientUpdate(context, context.batches(options.batches))

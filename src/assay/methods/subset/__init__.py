@@ -18,11 +18,11 @@ from assay.core.config import PARAMS_FILE, Section
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
 from assay.engine.batches import Batches, EpochBatches
+from assay.engine.checkpoint import Stateful
 from assay.engine.optim import check_warm_up
-from assay.engine.stack import draws_random_numbers, predict
+from assay.engine.stack import BatchStats, Stack, draws_random_numbers, predict
 from assay.engine.stack.loss import cross_entropy
-from assay.engine.step_rule import KINDS, BatchStats, StepRule, StepWrapper
-from assay.methods.subset.lbfgs import LbfgsPhase
+from assay.engine.step_rule import KINDS, GradientUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from assay.engine.context import TrainContext
 
 PRETRAINING, FINE_TUNING, FROM_SCRATCH = "pretraining", "fine-tuning", "from scratch"
-TERMS = ("k", "K", "M", "P", "Q")
+ROWS = 1024  # examples in one pass of L-BFGS, so that memory does not grow with the subset
+RUNS = 26  # of the subset in an iteration: the first, and the 25 that the line search may take
+TERMS = ("k", "K", "M", "P", "Q")  # numbers of the record; the phases are a list
 
 PAPER = {"key": "spoerer2024", "topic": "Subset pretraining", "cited": "Spoerer et al. 2024, arXiv 2410.16523"}
 CONTRACT_ARMS = {  # phases meet at step 6
@@ -44,6 +46,7 @@ CONTRACT_ARMS = {  # phases meet at step 6
     "subset from scratch": {"options": {"k": 1}},
     "subset with lbfgs": {"options": {"k": 3, "pretrain": 0.5, "pretrain_with": "lbfgs"}},
 }
+record_keys = tuple(f"subset.{term}" for term in TERMS)
 
 
 class Options(Section):
@@ -65,8 +68,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:
-    """Refuse a subset smaller than a batch, a phase without a step or in which the schedule only warms up, and a
-    pretraining of an epoch or less.
+    """Refuse a subset below a batch, a phase without a step or that only warms up, and a pretraining within an epoch.
 
     Raises:
         AssayError: the line names the key.
@@ -90,18 +92,7 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:
         raise AssayError(
             f"{where}.pretrain: {options.pretrain} of {steps} steps leaves no step for {starved}; {remedy} it"
         )
-    by_gradient = {FINE_TUNING: steps - pretraining}
-    if options.pretrain_with == "optimizer":
-        by_gradient[PRETRAINING] = pretraining
-    for phase, length in by_gradient.items():
-        check_warm_up(run.train.schedule, length, f"{where}.pretrain: {phase}")
-    epoch = size // run.train.batch_size
-    if options.pretrain_with == "optimizer" and pretraining <= epoch:
-        raise AssayError(
-            f"{where}.pretrain: {options.pretrain} of {steps} steps is {pretraining}, over before an example of the "
-            f"subset comes a second time, as in training on everything; {epoch + 1} steps or more are needed: raise "
-            "pretrain, steps or k"
-        )
+    check_warm_up(run.train.schedule, steps - pretraining, f"{where}.pretrain: {FINE_TUNING}")
     if options.pretrain_with == "lbfgs":
         network = models.blueprint(run.model.name, images, run.model.arguments)
         if draws_random_numbers(network) or any(True for _ in network.buffers()):
@@ -109,21 +100,15 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:
                 f"{where}.pretrain_with: lbfgs needs an exact gradient, and {run.model.name} has batch norm or "
                 "dropout; choose another model or pretrain_with: optimizer"
             )
-
-
-def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
-    """The terms of Q, each a number; the phases are a list."""
-    return tuple(f"subset.{term}" for term in TERMS)
-
-
-def update(context: TrainContext, options: Options) -> StepRule:
-    """Gradient training in phases, whose networks are measured after each."""
-    run = context.run
-    first = options.pretraining_steps(run.train.steps)
-    batches = SubsetBatches(context.labels, run.seeds, run.train.batch_size, options.k, first)
-    inner = context.gradient_update(batches)
-    moved = LbfgsPhase(inner, batches.subset, first) if options.pretrain_with == "lbfgs" else inner
-    return MeasuredPhases(moved, batches, context, options.k)
+        return
+    check_warm_up(run.train.schedule, pretraining, f"{where}.pretrain: {PRETRAINING}")
+    epoch = size // run.train.batch_size
+    if pretraining <= epoch:
+        raise AssayError(
+            f"{where}.pretrain: {options.pretrain} of {steps} steps is {pretraining}, over before an example of the "
+            f"subset comes a second time, as in training on everything; {epoch + 1} steps or more are needed: raise "
+            "pretrain, steps or k"
+        )
 
 
 def split(examples: int, k: int, seed: int) -> tuple[Int64[Tensor, " part"], ...]:
@@ -140,26 +125,22 @@ class SubsetBatches(Batches):
     """Epochs over a subset for some steps, then epochs over everything, with an optimizer that starts afresh.
 
     Each phase has a schedule of its own, as long as the phase: pretraining then ends at the minimum over the subset,
-    as the method wants it, and the rate of fine-tuning does not depend on k.
-
-    Attributes:
-        subset: each copy's positions: the last of k parts, ⌊N/k⌋ examples.
-        pretraining: how many steps go to it.
+    as the method wants it, and the rate of fine-tuning does not depend on k. A copy's subset is the last of k parts,
+    ⌊N/k⌋ examples.
     """
 
     def __init__(self, labels: Tensor, seeds: Sequence[int], batch_size: int, k: int, pretraining: int) -> None:
         super().__init__(labels, seeds, batch_size)
         self.pretraining = pretraining
-        self.phase_starts = frozenset({pretraining} if pretraining else ())
         own = [split(self.examples, k, seed)[-1] for seed in self.seeds]
         self.subset: Int64[Tensor, "copy subset"] = torch.stack(own).to(self.device)
         self._on_subset = EpochBatches(self.labels(self.subset), seeds, batch_size)
         self._on_everything = EpochBatches(labels, seeds, batch_size)
 
-    def schedule_step(self, step: int, steps: int) -> tuple[int, int]:
-        """Counted within the phase that the step is in."""
+    def phase(self, step: int, steps: int) -> tuple[int, int]:
+        """Pretraining, or fine-tuning."""
         first = self.pretraining
-        return (step, first) if step < first else (step - first, steps - first)
+        return (0, first) if step < first else (first, steps - first)
 
     def select(self, step: int, score: Score) -> Int64[Tensor, "copy batch"]:
         """A batch of the phase that the step is in; each phase begins with a new epoch."""
@@ -168,29 +149,96 @@ class SubsetBatches(Batches):
         return self._on_everything.select(step - self.pretraining, score)
 
 
-class MeasuredPhases(StepWrapper):
-    """Measures the networks of each copy at the end of a phase; as with validation, the measuring is not billed.
+class Lbfgs(Stateful):
+    """Each copy walks by L-BFGS on its own subset, whose gradient is exact, unlike a mini-batch's, an iteration a step.
 
-    Args:
-        inner: the update that does everything else.
-        batches: of the update, for each copy's subset and labels.
-        context: the training, for its data; the validation set may be empty.
-        k: the subset is 1/k of the training set.
+    Liu and Nocedal, "On the Limited Memory BFGS Method for Large Scale Optimization" (1989), in PyTorch's
+    implementation with a strong Wolfe line search, which decides how often it runs the whole subset; every run is
+    billed. Each copy has its own optimizer, since an inner product over a whole stack would tie the copies together.
+    The update's stored weights are moved in place. An extension that the paper motivates.
     """
 
-    def __init__(self, inner: StepRule, batches: SubsetBatches, context: TrainContext, k: int) -> None:
-        super().__init__(inner)
-        self._data, self._subset, steps = context.data, batches.subset, context.run.train.steps
-        self._ends = {steps: FROM_SCRATCH} if k == 1 else {batches.pretraining: PRETRAINING, steps: FINE_TUNING}
+    def __init__(self, update: GradientUpdate, subset: Int64[Tensor, "copy subset"]) -> None:
+        self._subset, self._loader, self._counters = subset, update.loader, update.counters
+        self._labels = update.batches.labels(subset)
+        self._alone = Stack(update.network, 1, subset.device, update.train.precision)
+        # views, so that the optimizers write into the stack itself
+        self._weights = [{name: tensor[copy] for name, tensor in update.stored.items()} for copy in range(len(subset))]
+        self.optimizers = [
+            torch.optim.LBFGS(list(weights.values()), max_iter=1, max_eval=RUNS, line_search_fn="strong_wolfe")
+            for weights in self._weights
+        ]
+
+    def step(self) -> BatchStats:
+        """One iteration of every copy; gives what each saw before it moved."""
+        seen, counts = [], []
+        for copy, optimizer in enumerate(self.optimizers):
+            runs: list[BatchStats] = []
+
+            def closure(copy: int = copy, runs: list[BatchStats] = runs) -> float:
+                runs.append(self._run(copy))
+                return runs[-1].losses.double().mean().item()
+
+            optimizer.step(closure)
+            seen.append(runs[0])
+            counts.append(len(runs))
+        self._counters.add("train_samples", self._subset.shape[1] * torch.tensor(counts, device=self._subset.device))
+        self._counters.add("optimizer_steps", 1)
+        return BatchStats(torch.cat([each.losses for each in seen]), torch.cat([each.correct for each in seen]))
+
+    def _run(self, copy: int) -> BatchStats:
+        """Run a copy's whole subset and leave the exact gradient with its weights."""
+        weights = self._weights[copy]
+        stacked = {name: tensor[None] for name, tensor in weights.items()}
+        positions, labels = self._subset[copy : copy + 1].split(ROWS, 1), self._labels[copy : copy + 1].split(ROWS, 1)
+        sums = {name: torch.zeros_like(tensor) for name, tensor in weights.items()}
+        parts = []
+        for part, own in zip(positions, labels, strict=True):
+            parts.append(self._alone.gradients(stacked, {}, self._loader.batch(part, None), own))
+            for name, tensor in sums.items():
+                tensor.add_(parts[-1].by_name.pop(name)[0], alpha=own.shape[1] / self._labels.shape[1])
+        for name, tensor in weights.items():
+            tensor.grad = sums[name]
+        return BatchStats(torch.cat([part.losses for part in parts], 1), torch.cat([part.correct for part in parts], 1))
+
+    def state(self) -> dict[str, Any]:
+        """The curvature that each copy has gathered."""
+        return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Set the curvature of each copy; after the last step of L-BFGS there is none."""
+        self.optimizers = self.optimizers[: len(state["optimizers"])]
+        for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(own)
+
+
+class SubsetUpdate(GradientUpdate):
+    """Gradient training in phases, the first by L-BFGS if asked for; networks are measured after each, unbilled."""
+
+    kept: tuple[str, ...] = (*GradientUpdate.kept, "lbfgs", "_phases")
+
+    def __init__(self, context: TrainContext, options: Options) -> None:
+        run, data, steps = context.run, context.data, context.run.train.steps
+        first = options.pretraining_steps(steps)
+        batches = SubsetBatches(context.labels, run.seeds, run.train.batch_size, options.k, first)
+        super().__init__(context, batches)
+        self.lbfgs = Lbfgs(self, batches.subset) if options.pretrain_with == "lbfgs" else None
+        self._data, self._subset, self._first = data, batches.subset, first
+        self._ends = {steps: FROM_SCRATCH} if options.k == 1 else {first: PRETRAINING, steps: FINE_TUNING}
         everything = torch.arange(batches.examples, device=context.device)
-        self._labels = batches.labels(everything.expand(len(batches.seeds), -1))
-        of_q = (self._subset.shape[1], self._data.images.classes, models.parameter_count(inner.network))
-        self._terms = dict(zip(TERMS, (k, *of_q, round(overdetermination(*of_q), 6)), strict=True))
+        self._labels = batches.labels(everything.expand(len(run.seeds), -1))
+        of_q = (self._subset.shape[1], data.images.classes, models.parameter_count(self.network))
+        self._terms = dict(zip(TERMS, (options.k, *of_q, round(overdetermination(*of_q), 6)), strict=True))
         self._phases: list[dict[str, Any]] = []
 
     def step(self, step: int) -> BatchStats:
-        """The inner update's step; then, at the end of a phase, a look at where it led."""
-        seen = super().step(step)
+        """An iteration of L-BFGS or a gradient step; then, at the end of a phase, a look at where it led."""
+        if self.lbfgs and step < self._first:
+            seen = self.lbfgs.step()
+        else:
+            if self.lbfgs:
+                self.lbfgs.optimizers = []  # what they remember is of no more use, and large in a checkpoint
+            seen = super().step(step)
         if step + 1 in self._ends:
             cost = self.counters.cost().model_dump()
             spent = {kind: cost[kind] - sum(phase[kind] for phase in self._phases) for kind in KINDS}
@@ -198,34 +246,26 @@ class MeasuredPhases(StepWrapper):
         return seen
 
     def _measure(self) -> dict[str, dict[str, list[float]]]:
-        """Mean loss and accuracy of each copy on the subset, the training set and the validation set."""
-        held_out, weights = self._data.validation, self.inner.evaluated()
-        of_set = {"train": (self._data.train.images, self._labels)}
-        if len(held_out.labels):
-            of_set["validation"] = held_out.images, held_out.labels.expand(len(self._labels), -1)
-        found = {}
-        for name, (images, labels) in of_set.items():
-            logits = predict(self.network, weights, images, self._data.mean, self._data.std)
-            found[name] = cross_entropy(logits, labels), logits.argmax(-1) == labels
-        losses, correct = found["train"]
-        found = {"subset": (losses.gather(1, self._subset), correct.gather(1, self._subset)), **found}
-        return {
-            name: {
-                key: [round(mean, 6) for mean in values.double().mean(1).tolist()]
-                for key, values in zip(("loss", "accuracy"), pair, strict=True)
-            }
-            for name, pair in found.items()
-        }
+        data, weights = self._data, self.evaluated()
+        found: dict[str, dict[str, list[float]]] = {}
+
+        def measure(name: str, losses: Tensor, correct: Tensor) -> None:
+            means = ([round(mean, 6) for mean in each.double().mean(1).tolist()] for each in (losses, correct))
+            found[name] = dict(zip(("loss", "accuracy"), means, strict=True))
+
+        for name, split in (("train", data.train), ("validation", data.validation)):
+            labels = self._labels if name == "train" else split.labels.expand(len(self._labels), -1)
+            if labels.numel():
+                logits = predict(self.network, weights, split.images, data.mean, data.std)
+                losses, correct = cross_entropy(logits, labels), logits.argmax(-1) == labels
+                if name == "train":
+                    measure("subset", losses.gather(1, self._subset), correct.gather(1, self._subset))
+                measure(name, losses, correct)
+        return found
 
     def record(self) -> dict[str, Any]:
-        """The inner update's, the terms of Q, and the phases."""
+        """The terms of Q, and the phases."""
         return {**super().record(), "subset": self._terms, "phases": self._phases}
 
-    def state(self) -> dict[str, Any]:
-        """The inner update's, and the phases that are done."""
-        return {**super().state(), "phases": self._phases}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Set the inner update's state, and the phases that are done."""
-        super().restore(state)
-        self._phases = list(state["phases"])
+update = SubsetUpdate

@@ -2,6 +2,7 @@
 
 Wortsman, Horton, Guestrin, Farhadi, Rastegari, "Learning Neural Network Subspaces" (ICML 2021, arXiv 2102.10472). Each
 step draws a point of the subspace, runs the network there, and moves every endpoint by its share of the gradient.
+Endpoints are stacked: a tensor `(copy, endpoint, *shape)` for each parameter. A point is a row of coefficients.
 """
 
 from __future__ import annotations
@@ -17,13 +18,11 @@ from assay.core.config import PARAMS_FILE, Section
 from assay.core.errors import AssayError
 from assay.core.runtime import generator, key
 from assay.engine import batch_norm
-from assay.engine.parametrisation import Outcome, Parametrisation, Swept
-from assay.methods.subspace import geometry
-from assay.methods.subspace.geometry import Shape  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.engine.step_rule import GradientUpdate, Outcome, Parametrisation, Swept
 from assay.models.artifact import POINTS, Cost, Sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from jaxtyping import Float
     from torch import Tensor, nn
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
     from assay.data.sets.images import Images
     from assay.engine.context import TrainContext
     from assay.engine.stack import Weights
-    from assay.engine.step_rule import StepRule
 
+Shape = Literal["line", "curve", "simplex"]
 ALPHAS = tuple(step / 20 for step in range(21))
 EXAMPLES_FOR_CURVES = 2048
 
@@ -45,6 +44,7 @@ CONTRACT_ARMS: dict[str, dict[str, Any]] = {
     "line, layerwise": {"model": {"name": "mlp", "hidden": [8]}, "options": {"layerwise": True}},
     "line with batch norm": {"model": {"name": "vgg", "widths": [[4], [4]], "batch_norm": True}},
 }
+record_keys = ("squared_cosine", "distance")
 
 
 class Options(Section):
@@ -93,11 +93,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse to draw layer by layer where there is one layer.
-
-    Raises:
-        AssayError: the model has one layer.
-    """
+    """Refuse to draw layer by layer where there is one layer, with an `AssayError`."""
     if options.layerwise and len(layers(models.blueprint(run.model.name, images, run.model.arguments))) < 2:
         raise AssayError(
             f"{PARAMS_FILE}: arms.{run.arm}.layerwise: {run.model.name} has one layer, for which it changes nothing; "
@@ -111,12 +107,7 @@ def variants(options: Options) -> dict[str, int]:
     return found if options.shape == "simplex" else {**found, "pair": 2}
 
 
-def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
-    """How far apart the endpoints are."""
-    return ("squared_cosine", "distance")
-
-
-def update(context: TrainContext, options: Options) -> StepRule:
+def update(context: TrainContext, options: Options) -> GradientUpdate:
     """Gradient training of m networks a seed, drawn independently of each other, through points between them.
 
     The first endpoint starts where the baseline's network of the same seed does.
@@ -126,7 +117,7 @@ def update(context: TrainContext, options: Options) -> StepRule:
     others = [context.fresh([key(seed, "endpoint", n) for seed in seeds])[1] for n in range(1, options.count)]
     stored = {name: torch.stack([parameters[name] for parameters in (first, *others)], 1) for name in first}
     endpoints = Endpoints(options, network, buffers, context)
-    return context.gradient_update(context.batches(), endpoints, stored=stored)
+    return GradientUpdate(context, context.batches(), endpoints, start=(network, stored, buffers))
 
 
 def layers(network: nn.Module) -> list[str]:
@@ -137,13 +128,8 @@ def layers(network: nn.Module) -> list[str]:
 class Endpoints(Parametrisation):
     """Stored tensors are `(copy, endpoint, *shape)`; each step runs a point, and moves the endpoints that make it.
 
-    The gradients are written out: autograd would keep and copy more, and at small networks memory is what costs.
-
-    Args:
-        options: of the arm.
-        network: the plain module.
-        buffers: of a fresh stack, for their names and shapes.
-        context: the training; each copy's seed decides its points, the data serves batch norm.
+    The gradients are written out: autograd would keep and copy more, and at small networks memory is what costs. Each
+    copy's seed decides its points; batch norm's statistics, of names and shapes as `buffers`, come from the data.
     """
 
     def __init__(self, options: Options, network: nn.Module, buffers: Weights, context: TrainContext) -> None:
@@ -156,33 +142,39 @@ class Endpoints(Parametrisation):
     def weights(self, stored: Weights, step: int) -> Weights:
         """Each copy's point of this step."""
         coefficients, _ = self._draw(step)
-        return {name: geometry.mix(tensor, coefficients[:, self._layer(name)]) for name, tensor in stored.items()}
+        return {name: mix(tensor, coefficients[:, self._layer(name)]) for name, tensor in stored.items()}
 
     def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
         """The chain rule to the endpoints, and the gradient of what holds a pair of them apart."""
         coefficients, pairs = self._draw(step)
-        carried = {name: geometry.spread(gradients[name], coefficients[:, self._layer(name)]) for name in stored}
+        carried = {name: spread(gradients[name], coefficients[:, self._layer(name)]) for name in stored}
         if self._options.beta:
-            inner = geometry.products(stored[name] for name in self._weight_names)
-            pull = geometry.cosine_gradient(inner, pairs, self._options.beta)
+            inner = products(stored[name] for name in self._weight_names)
+            pull = cosine_gradient(inner, pairs, self._options.beta)
             for name in self._weight_names:
                 carried[name].flatten(2).baddbmm_(pull, stored[name].flatten(2))
         return carried
 
     def evaluated(self, stored: Weights) -> Weights:
         """The midpoint; batch norm's statistics are from the first `EXAMPLES_FOR_CURVES`, to be had at every look."""
-        return self._network_at(stored, self._middle(), EXAMPLES_FOR_CURVES)
+        return self._network_at(stored, self._points()["midpoint"][0], EXAMPLES_FOR_CURVES)
+
+    def _points(self) -> dict[str, Float[Tensor, "member endpoint"]]:
+        """The coefficients of each variant's members: the midpoint is at α = 1/2, or the centre of the simplex."""
+        options, ends = self._options, torch.eye(self._options.count, dtype=torch.float64)[: self._options.ends]
+        if options.shape == "simplex":
+            return {"midpoint": torch.full_like(ends[:1], 1 / options.count), "ensemble": ends}
+        return {"midpoint": self._at([0.5]), "ensemble": ends, "pair": self._at([options.pair, 1 - options.pair])}
 
     def variants(self, stored: Weights, buffers: Weights) -> dict[str, Outcome]:  # noqa: ARG002
         """`midpoint`, `ensemble` (of the endpoints, but for a curve's bend), and of a line or curve also `pair`."""
-        options = self._options
-        rows = {
-            "midpoint": self._middle()[None],
-            "ensemble": torch.eye(options.count, dtype=torch.float64)[: options.ends],
-        }
-        if options.shape != "simplex":
-            rows["pair"] = self._at([options.pair, 1 - options.pair])
-        return {name: self._outcome(stored, each) for name, each in rows.items()}
+        found, examples = {}, batch_norm.examples_seen(self._network, self._context.data)
+        for variant, rows in self._points().items():
+            members = [self._network_at(stored, row) for row in rows]
+            weights = {name: torch.stack([member[name] for member in members], 1) for name in members[0]}
+            cost = Cost(forward_samples=len(members) * examples)
+            found[variant] = Outcome(weights, self._options.combine, prior_cost=cost)
+        return found
 
     def sweeps(self, stored: Weights, buffers: Weights) -> dict[str, Swept]:  # noqa: ARG002
         """The networks along a line or curve, named after it, at α = 0, 0.05, ..., 1."""
@@ -192,19 +184,15 @@ class Endpoints(Parametrisation):
         rows, bent = self._at(ALPHAS), shape == "curve"
         networks = [self._network_at(stored, row) for row in rows] if self._buffers else []
         found = {name: torch.stack([network[name] for network in networks], 1) for name in self._buffers}
-        sweep = Sweep(
-            axis="alpha",
-            at=list(ALPHAS),
-            tensors=f"{shape}{POINTS}" if bent else "ensemble",
-            coefficients=rows.tolist(),
-            combine=self._options.combine,
-        )
+        tensors, coefficients = f"{shape}{POINTS}" if bent else "ensemble", rows.tolist()
+        combine = self._options.combine
+        sweep = Sweep(axis="alpha", at=list(ALPHAS), tensors=tensors, coefficients=coefficients, combine=combine)
         return {shape: Swept(sweep, found, stored if bent else None)}
 
     def record(self, stored: Weights) -> dict[str, Any]:
         """For each seed, how far apart the endpoints are."""
-        inner = geometry.products(stored[name].double() for name in self._weight_names)
-        cosines, norms = geometry.squared_cosines(inner), inner.diagonal(dim1=1, dim2=2)
+        inner = products(stored[name].double() for name in self._weight_names)
+        cosines, norms = squared_cosines(inner), inner.diagonal(dim1=1, dim2=2)
         distances = (norms.unsqueeze(2) + norms.unsqueeze(1) - 2 * inner).clamp_min(0).sqrt()
         i, j = zip(*self._pairs, strict=True)
         return {
@@ -219,7 +207,7 @@ class Endpoints(Parametrisation):
             coefficients, pairs = [], torch.zeros(len(seeds), count, count)
             for copy, seed in enumerate(seeds):
                 source = generator(seed, "subspace", step)
-                coefficients.append(geometry.draw(self._options.shape, count, len(self._layers), source))
+                coefficients.append(draw(self._options.shape, count, len(self._layers), source))
                 i, j = self._pairs[int(torch.randint(len(self._pairs), (), generator=source))]
                 pairs[copy, i, j] = pairs[copy, j, i] = 1
             device = self._context.device
@@ -230,16 +218,7 @@ class Endpoints(Parametrisation):
         return self._layers.index(name.rpartition(".")[0]) if self._options.layerwise else 0
 
     def _at(self, alphas: Sequence[float]) -> Float[Tensor, "point endpoint"]:
-        return geometry.along(self._options.shape, torch.tensor(alphas, dtype=torch.float64))
-
-    def _middle(self) -> Float[Tensor, " endpoint"]:
-        """Coefficients of the midpoint: α = 1/2, or the centre of the simplex."""
-        count = self._options.count
-        return (
-            torch.full((count,), 1 / count, dtype=torch.float64)
-            if self._options.shape == "simplex"
-            else self._at([0.5])[0]
-        )
+        return along(self._options.shape, torch.tensor(alphas, dtype=torch.float64))
 
     def _network_at(
         self, stored: Weights, coefficients: Float[Tensor, " endpoint"], examples: int | None = None
@@ -247,12 +226,64 @@ class Endpoints(Parametrisation):
         """Parameters and buffers `(copy, *shape)` at one point, the same for all layers and copies."""
         first = next(iter(stored.values()))
         rows = coefficients.to(first).expand(len(first), -1)
-        parameters = {name: geometry.mix(tensor, rows) for name, tensor in stored.items()}
+        parameters = {name: mix(tensor, rows) for name, tensor in stored.items()}
         settings = (self._context.data, self._context.run.train.batch_size, examples)
         return parameters | batch_norm.recomputed(self._network, parameters, self._buffers, *settings)
 
-    def _outcome(self, stored: Weights, rows: Float[Tensor, "member endpoint"]) -> Outcome:
-        members = [self._network_at(stored, row) for row in rows]
-        weights = {name: torch.stack([member[name] for member in members], 1) for name in members[0]}
-        samples = len(members) * batch_norm.examples_seen(self._network, self._context.data)
-        return Outcome(weights, self._options.combine, prior_cost=Cost(forward_samples=samples))
+
+def along(shape: Shape, alpha: Float[Tensor, "*point"]) -> Float[Tensor, "*point endpoint"]:
+    """Coefficients at α: 1 - α and α on a line (section 3.1); (1 - α)², α² and, for the bend, 2α(1 - α) on a curve."""
+    if shape == "simplex":
+        raise ValueError("a simplex has no alpha")
+    if shape == "line":
+        return torch.stack([1 - alpha, alpha], -1)
+    return torch.stack([(1 - alpha) ** 2, alpha**2, 2 * alpha * (1 - alpha)], -1)
+
+
+def draw(shape: Shape, endpoints: int, layers: int, source: torch.Generator) -> Float[Tensor, "layer endpoint"]:
+    """So many points: α uniform on [0, 1), or uniform on the simplex of m endpoints, which is Dirichlet(1); float64."""
+    if shape == "simplex":
+        weights = torch.empty(layers, endpoints, dtype=torch.float64).exponential_(generator=source)
+        return weights / weights.sum(-1, keepdim=True)
+    return along(shape, torch.rand(layers, dtype=torch.float64, generator=source))
+
+
+def mix(
+    endpoints: Float[Tensor, "copy endpoint ..."], coefficients: Float[Tensor, "copy endpoint"]
+) -> Float[Tensor, "copy ..."]:
+    """The point that each copy's coefficients name: one matrix product, which reads each endpoint once."""
+    copies, count, *shape = endpoints.shape
+    return torch.bmm(coefficients.unsqueeze(1), endpoints.reshape(copies, count, -1)).view(copies, *shape)
+
+
+def spread(
+    gradient: Float[Tensor, "copy ..."], coefficients: Float[Tensor, "copy endpoint"]
+) -> Float[Tensor, "copy endpoint ..."]:
+    """The gradient at a point carried to its endpoints: each has its own coefficient's share, by the chain rule."""
+    return coefficients.view(*coefficients.shape, *[1] * (gradient.dim() - 1)) * gradient.unsqueeze(1)
+
+
+def products(endpoints: Iterable[Float[Tensor, "copy endpoint ..."]]) -> Float[Tensor, "copy endpoint endpoint"]:
+    """The inner products ⟨ω_i, ω_j⟩ of endpoints, over all given tensors as one vector."""
+    flat = (tensor.reshape(*tensor.shape[:2], -1) for tensor in endpoints)
+    return torch.stack([torch.bmm(rows, rows.mT) for rows in flat]).sum(0)
+
+
+def squared_cosines(inner: Float[Tensor, "copy endpoint endpoint"]) -> Float[Tensor, "copy endpoint endpoint"]:
+    """cos²(ω_i, ω_j) from inner products: 1 for endpoints that coincide, whatever their lengths."""
+    norms = inner.diagonal(dim1=1, dim2=2)
+    return inner.square() / (norms.unsqueeze(2) * norms.unsqueeze(1))
+
+
+def cosine_gradient(
+    inner: Float[Tensor, "copy endpoint endpoint"], pairs: Float[Tensor, "copy endpoint endpoint"], beta: float
+) -> Float[Tensor, "copy endpoint endpoint"]:
+    """The gradient of β cos²(ω_i, ω_j) (equation 3) as a matrix: times the endpoints, it is the gradient for each.
+
+    With q = ⟨ω_i, ω_j⟩ / (‖ω_i‖² ‖ω_j‖²), the gradient for ω_i is 2β q ω_j - 2β q ⟨ω_i, ω_j⟩ / ‖ω_i‖² ω_i.
+
+    `pairs` is 1 at (i, j) and (j, i) for the pair that a copy holds apart, else 0.
+    """
+    norms = inner.diagonal(dim1=1, dim2=2)
+    q = pairs * inner / (norms.unsqueeze(2) * norms.unsqueeze(1))
+    return 2 * beta * (q - torch.diag_embed((q * inner).sum(2) / norms))

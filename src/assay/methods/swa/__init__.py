@@ -19,7 +19,7 @@ from assay.core.config import PARAMS_FILE, Section
 from assay.core.errors import AssayError
 from assay.engine import batch_norm
 from assay.engine.optim import rate_factor
-from assay.engine.parametrisation import Averaging, Outcome
+from assay.engine.step_rule import Averaging, GradientUpdate, Outcome
 from assay.models.artifact import Cost
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from assay.data.sets.images import Images
     from assay.engine.context import TrainContext
     from assay.engine.stack import Weights
-    from assay.engine.step_rule import StepRule
 
 PAPER = {"key": "izmailov2018", "topic": "Stochastic weight averaging", "cited": "Izmailov et al. 2018, UAI"}
 CONTRACT_ARMS = {
@@ -37,6 +36,8 @@ CONTRACT_ARMS = {
         "options": {"start": 0.9, "cycle_steps": 1},
     },
 }
+variants = {"average": 1, "last": 1}
+record_keys = ("averaged", "averaged_from_step")
 
 
 class Options(Section):
@@ -61,12 +62,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse what leaves nothing to average.
-
-    Raises:
-        AssayError: fewer than two cycles end before the training does, the schedule still warms up when averaging
-            begins, or it ends at a rate of 0.
-    """
+    """Refuse fewer than two cycles, and a schedule that warms up until averaging begins or ends at 0 (`AssayError`)."""
     train, where = run.train, f"{PARAMS_FILE}: arms.{run.arm}"
     first, cycle = options.cycles(train, examples)
     if first + 2 * cycle > train.steps:
@@ -86,23 +82,15 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:  #
         )
 
 
-def variants(options: Options) -> dict[str, int]:  # noqa: ARG001
-    """The average, and the last weights."""
-    return {"average": 1, "last": 1}
-
-
-def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
-    """What `WeightAveraging.record` says."""
-    return ("averaged", "averaged_from_step")
-
-
-def update(context: TrainContext, options: Options) -> StepRule:
+def update(context: TrainContext, options: Options) -> GradientUpdate:
     """Gradient training that also keeps an average of the weights."""
-    return context.gradient_update(context.batches(), averaging=WeightAveraging(context, options))
+    return GradientUpdate(context, context.batches(), averaging=WeightAveraging(context, options))
 
 
 class WeightAveraging(Averaging):
     """The equal average of the weights at the ends of cycles."""
+
+    kept = ("_average", "_count")
 
     def __init__(self, context: TrainContext, options: Options) -> None:
         self._train, self._data, self._options = context.run.train, context.data, options
@@ -115,7 +103,7 @@ class WeightAveraging(Averaging):
         """The schedule, shortened so that it ends where averaging begins; then cycles (equation 1 of the paper).
 
         After the warm-up, the schedule's shape is stretched between the optimizer's rate and that of averaging, so that
-        the rate does not jump where averaging begins; a constant schedule stays until then.
+        there is no jump; a constant schedule stays until then.
         """
         train, options = self._train, self._options
         lowest = rate_factor(train.schedule, self._first, self._first)
@@ -135,16 +123,15 @@ class WeightAveraging(Averaging):
         if step < self._first or (step + 1 - self._first) % self._cycle:
             return
         self._count += 1
-        for name, tensor in weights.items():
-            if name in self._average:
-                self._average[name].lerp_(tensor, 1 / self._count)
-            else:
-                self._average[name] = tensor.detach().clone()
+        if self._count == 1:
+            self._average = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        for name, tensor in self._average.items():
+            tensor.lerp_(weights[name], 1 / self._count)
 
     def variants(self) -> dict[str, Outcome]:
         """`average`, with batch norm's statistics of its own."""
-        settings = (self._data, self._train.batch_size)
-        buffers = batch_norm.recomputed(self._network, self._average, self._buffers, *settings)
+        own = (self._network, self._average, self._buffers, self._data, self._train.batch_size)
+        buffers = batch_norm.recomputed(*own)
         weights = {name: tensor.unsqueeze(1) for name, tensor in {**self._average, **buffers}.items()}
         cost = Cost(forward_samples=batch_norm.examples_seen(self._network, self._data))
         return {"average": Outcome(weights, prior_cost=cost)}
@@ -152,11 +139,3 @@ class WeightAveraging(Averaging):
     def record(self) -> dict[str, Any]:
         """How many networks the average is of, and from which step on."""
         return {"averaged": self._count, "averaged_from_step": self._first + self._cycle}
-
-    def state(self) -> dict[str, Any]:
-        """The average, and of how many."""
-        return {"average": self._average, "count": self._count}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Set the average, and of how many."""
-        self._average, self._count = dict(state["average"]), state["count"]

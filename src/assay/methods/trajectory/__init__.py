@@ -5,13 +5,12 @@ predecessor: Mair, Rose and Garrahan (arXiv 2209.11116). A trajectory is a chain
 
     P(θ) ∝ exp(- Σ ‖θ_{t+1} - θ_t‖² / 2σ² - s Σ L(θ_t)),
 
-L the mean cross-entropy over the training set, without augmentation. No gradient is taken: it fills the fourth seam. A
-step of the loop is a sweep, one proposal for each model of each chain; each seed is a chain.
+L the mean cross-entropy over the training set, without augmentation. No gradient is taken. A step of the loop is a
+sweep, one proposal for each model of each chain; each seed is a chain.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -20,17 +19,15 @@ from assay import models
 from assay.core.config import PARAMS_FILE, Section
 from assay.core.config.parsing import suggestion
 from assay.core.errors import AssayError
+from assay.engine.optim import check_warm_up
 from assay.engine.stack.layers import split_prefix
 from assay.methods.trajectory.acceptance import fits
-from assay.methods.trajectory.chain import Coordinates, TrajectoryUpdate
-from assay.methods.trajectory.moves import starting_chains
-from assay.methods.trajectory.networks import DenseNetworks, StackedNetworks
+from assay.methods.trajectory.chain import TrajectoryUpdate
 
 if TYPE_CHECKING:
     from assay.core.config import Run, Train
     from assay.data.sets.images import Images
     from assay.engine.context import TrainContext
-    from assay.engine.step_rule import GradientUpdate
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -40,6 +37,12 @@ PAPER = {
     "cited": "Mair, Causer, Garrahan 2023, arXiv 2306.13442",
 }
 TAKES_GRADIENTS = False
+DECISIONS = ("accepted", "rejected", "accepted_exactly", "rejected_exactly")
+KEYS = (
+    *("tau", "parameters", "block", "moves", "burn_in_moves", "forward_samples", "examples", "batch_a_test"),
+    *("batch_a_test_whole_run", "saving", "saving_passes", "skewness", "memory", "acceptance", "mean_loss"),
+    *("mean_accuracy", "loss_drift", *(f"decisions.{key}" for key in DECISIONS), "reference_distance"),
+)
 _CHAIN = {"tau": 3, "s": 300.0, "sigma": 0.1, "s_start": 50.0, "block": 16, "steer": True}
 CONTRACT_ARMS: dict[str, dict[str, Any]] = {
     "trajectory": {"options": _CHAIN},
@@ -61,8 +64,7 @@ class Options(Section):
         s: the bias towards low loss, of each model, at which samples are kept.
         s_start: the bias at the start; it rises geometrically to `s` over the burn-in. Without it, s is constant.
         burn_in: the share of the sweeps in which s rises and σ is steered; what follows samples at fixed s and σ.
-        steer: whether σ is moved, while burning in, to where a forward sample is worth most to this kind of test;
-            otherwise σ is constant.
+        steer: whether σ is moved, while burning in, to where a forward sample is worth most to this kind of test.
         moves: proposals for a chain, its budget; without it, `steps` sweeps of tau proposals.
         block: b0, the examples of each of the two pilots, and the least of a mini-batch.
         test: `minibatch`, or `full` for the exact test over all examples, which keeps the loss of each model.
@@ -71,8 +73,7 @@ class Options(Section):
         start: `copies` of one network in a chain, or the paper's random `walk` away from it.
         layer_scale: step sizes of layers, as in `{output: 4}`; other layers have 1.
         centre: take each input's mean over the training set away while sampling; for networks of linear layers.
-        warm_start: gradient steps before the first move, with the shared optimizer and batch size, and the shared
-            schedule over these steps.
+        warm_start: gradient steps before the first move, over which the shared schedule spans.
     """
 
     tau: int = Field(default=32, ge=1)
@@ -107,8 +108,8 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:
     """Refuse what sampling can't do with this model and budget.
 
     Raises:
-        AssayError: the model has batch norm, cannot be centred, or lacks a layer that is scaled; losses would be
-            rounded; or the test, the burn-in or the warm start could not do what is asked of them.
+        AssayError: the model does not fit, losses would be rounded, or test, burn-in or warm start could not do what
+            is asked of them.
     """
     where = f"{PARAMS_FILE}: arms.{run.arm}"
     if run.train.precision != "float32":
@@ -135,12 +136,8 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:
             f"{where}.{asked[0]}: has no effect, since {options.burn_in} (burn_in) of {sweeps} sweeps is none; raise "
             f"burn_in, or the number of {'moves' if options.moves else 'steps'}"
         )
-    warm_up = run.train.schedule.warmup_steps
-    if options.warm_start and warm_up >= options.warm_start:
-        raise AssayError(
-            f"{where}.warm_start: {options.warm_start} gradient steps end within the schedule's warm-up of {warm_up} "
-            f"steps; set it above {warm_up}, or shorten schedule.warmup_steps"
-        )
+    if options.warm_start:
+        check_warm_up(run.train.schedule, options.warm_start, f"{where}.warm_start: the warm start")
 
 
 def variants(options: Options) -> dict[str, int]:
@@ -152,42 +149,9 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:
     """The costs and diagnostics of `TrajectoryUpdate.record` that are a number, or one for each seed."""
     sweeps = budget(run.train, options).steps
     has_halves = sweeps - int(options.burn_in * sweeps) > 1
-    counts = ("tau", "parameters", "block", "moves", "burn_in_moves", "forward_samples", "examples")
-    batches = ("batch_a_test", "batch_a_test_whole_run", "saving", "saving_passes", "skewness", "memory")
-    means = ("acceptance", "mean_loss", "mean_accuracy")
-    decisions = ("accepted", "rejected", "accepted_exactly", "rejected_exactly")
-    drift = ("loss_drift",) if has_halves else ()
-    return (*counts, *batches, *means, *drift, *(f"decisions.{key}" for key in decisions), "reference_distance")
+    return tuple(key for key in KEYS if has_halves or key != "loss_drift")
 
 
 def update(context: TrainContext, options: Options) -> TrajectoryUpdate:
-    """Monte Carlo moves of a chain for each seed, after a warm start by gradients if one is asked for."""
-    run, data = context.run, context.data
-    network, parameters, _ = context.fresh(run.seeds)
-    dense, centring = split_prefix(network), None
-    networks: DenseNetworks | StackedNetworks
-    if dense:
-        networks = DenseNetworks(*dense, data, centred=options.centre)
-        centring = (networks.first, networks.centre) if options.centre else None
-    else:
-        networks = StackedNetworks(network, data)
-    coordinates = Coordinates(parameters, options.layer_scale, centring)
-    warm = _warmed(context, options.warm_start) if options.warm_start else None
-    if warm:
-        parameters = {name: tensor.detach() for name, tensor in warm.stored.items()}
-    theta = starting_chains(coordinates.flat(parameters), run.seeds, options.tau, options.sigma, options.start)
-    sweeps = budget(run.train, options).steps
-    sampling = TrajectoryUpdate(context, network, networks, theta, coordinates, options, sweeps)
-    if warm:
-        sampling.counters.restore(warm.counters.state())
-    return sampling
-
-
-def _warmed(context: TrainContext, steps: int) -> GradientUpdate:
-    """Gradient training over a budget of these steps, at its end."""
-    train = context.run.train.model_copy(update={"steps": steps})
-    own = replace(context, run=context.run.model_copy(update={"train": train}))
-    warm = own.gradient_update(own.batches())
-    for step in range(steps):
-        warm.step(step)
-    return warm
+    """Monte Carlo moves of a chain for each seed."""
+    return TrajectoryUpdate(context, options, budget(context.run.train, options).steps)

@@ -1,4 +1,4 @@
-"""Barker's acceptance test on as few examples as it takes, exact but for what a mini-batch mean is not Gaussian.
+"""Barker's acceptance test on as few examples as it takes, exact as far as a mini-batch mean is Gaussian.
 
 Barker's test accepts a change ΔL with probability 1 / (1 + exp(s ΔL)): it accepts iff -s ΔL + X > 0 with X logistic.
 The logistic is a scale mixture of normals (Andrews and Mallows 1974), X = N(0, T) with T = 2 Σ E_k / k², E_k
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from assay.methods.trajectory.networks import NetworkPairs
+
+    PerTest = Float64[Tensor, " test"]
 
 TERMS = 64
 WEIGHTS = 2 / torch.arange(1, TERMS + 1, dtype=torch.float64).square()
@@ -62,12 +64,12 @@ class Decision:
     forward: Int64[Tensor, " test"]  # two for each example of a mini-batch; N for each model run on all examples
     exact: Bool[Tensor, " test"]  # whether the test was decided on all examples
     change: Float64[Tensor, " test"]  # the estimate of s ΔL
-    variance: Float64[Tensor, " test"]  # of this estimate
-    loss: Float64[Tensor, " test"]  # of the old model, unbiased: from the pilots or all examples
-    correct: Float64[Tensor, " test"]  # its accuracy there
-    skewness: Float64[Tensor, " test"]  # |skewness| of δ over √n, which the mean of the batch keeps; 0 in an exact test
-    kept_loss: Float64[Tensor, " test"]  # over all examples, of the model that stays; NaN where not known
-    kept_correct: Float64[Tensor, " test"]  # its accuracy, likewise
+    variance: PerTest  # of this estimate
+    loss: PerTest  # of the old model, unbiased: from the pilots or all examples
+    correct: PerTest  # its accuracy there
+    skewness: PerTest  # |skewness| of δ over √n, which the mean of the batch keeps; 0 in an exact test
+    kept_loss: PerTest  # over all examples, of the model that stays; NaN where not known
+    kept_correct: PerTest  # its accuracy, likewise
 
 
 def mixing_variance(count: int, generator: torch.Generator) -> Float64[Tensor, " test"]:
@@ -77,20 +79,12 @@ def mixing_variance(count: int, generator: torch.Generator) -> Float64[Tensor, "
 
 
 def decide(
-    pairs: NetworkPairs,
-    s: float,
-    variance: Float64[Tensor, " test"],
-    normal: Float64[Tensor, " test"],
-    known: Float64[Tensor, "2 test"],
+    pairs: NetworkPairs, s: float, variance: PerTest, normal: PerTest, known: Float64[Tensor, "2 test"]
 ) -> Decision:
     """Test every pair on a mini-batch of its own, as large as its noise asks for; beyond N, on all examples.
 
-    Args:
-        pairs: the two models of each test, ready to be run.
-        s: the bias towards low loss.
-        variance: T of each test, drawn before any example is.
-        normal: ξ of each test, standard normal.
-        known: loss and accuracy of the old model over all examples; NaN where not known.
+    T of each test (`variance`) and ξ (`normal`) are drawn before any example is; s is the bias towards low loss. Loss
+    and accuracy of the old models over all examples are `known`, or NaN.
     """
     tests, block = len(variance), pairs.block
     if not fits(block, pairs.examples):
@@ -127,8 +121,8 @@ def decide(
 def decide_exactly(
     pairs: NetworkPairs,
     s: float,
-    variance: Float64[Tensor, " test"],
-    normal: Float64[Tensor, " test"],
+    variance: PerTest,
+    normal: PerTest,
     known: Float64[Tensor, "2 test"],
     tests: Int64[Tensor, " test"] | None = None,
 ) -> Decision:
@@ -144,11 +138,9 @@ def decide_exactly(
     new = pairs.whole(tests, 1)
     change = s * (new[0] - old[0])
     accepted = variance.sqrt() * normal - change > 0
-    batch = torch.full_like(tests, pairs.examples)
+    batch, nothing = torch.full_like(tests, pairs.examples), torch.zeros_like(variance)
+    seen = (batch, 0 * batch, batch * (1 + unknown.long()), torch.ones_like(accepted))
     kept = torch.where(accepted, new, old)
-    nothing, everything = torch.zeros_like(variance), torch.ones_like(accepted)
-    forward = batch * (1 + unknown.long())
-    seen = (batch, 0 * batch, forward, everything)
     return Decision(accepted, *seen, change, nothing, old[0], old[1], nothing, kept[0], kept[1])
 
 

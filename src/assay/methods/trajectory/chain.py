@@ -1,11 +1,8 @@
-"""Trajectory sampling as an update: a chain of models for each seed, all chains one stack.
-
-Mair, Causer and Garrahan, "Minibatch training of neural network ensembles via trajectory sampling" (arXiv 2306.13442).
-"""
+"""Trajectory sampling as an update: a chain of models for each seed, all chains one stack."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -14,23 +11,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from assay.core.runtime import generator
-from assay.engine.parametrisation import Outcome
-from assay.engine.step_rule import BatchStats, Counters, StepRule
+from assay.engine.stack import BatchStats
+from assay.engine.stack.layers import split_prefix
+from assay.engine.step_rule import Counters, GradientUpdate, Outcome, StepRule
 from assay.methods.trajectory.acceptance import Decision, decide, decide_exactly
 from assay.methods.trajectory.diagnostics import PROBED, WINDOWS, Diagnostics, Memory, short
-from assay.methods.trajectory.moves import Annealing, Steering, draw, halves, move_models
-from assay.methods.trajectory.networks import NetworkPairs
+from assay.methods.trajectory.moves import Steering, annealed, draw, halves, move_models, starting_chains
+from assay.methods.trajectory.networks import DenseNetworks, NetworkPairs, StackedNetworks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jaxtyping import Float, Int64
-    from torch import nn
 
     from assay.engine.context import TrainContext
     from assay.engine.stack import Weights
     from assay.methods.trajectory import Options
-    from assay.methods.trajectory.networks import DenseNetworks, StackedNetworks
 
 
 class Coordinates:
@@ -42,7 +38,7 @@ class Coordinates:
     Args:
         parameters: of the networks, `(copy, *shape)`.
         scales: factors by layer, as in `{output: 4}`; layers that are not named have 1.
-        centring: the first linear layer, and the mean m that is taken away from its inputs.
+        centring: the first linear layer, and the mean m `(input,)` that is taken away from its inputs.
     """
 
     def __init__(
@@ -54,11 +50,9 @@ class Coordinates:
         self._shapes = {name: tensor.shape[1:] for name, tensor in parameters.items()}
         self._sizes, self._centring = [prod(shape) for shape in self._shapes.values()], centring
         some = next(iter(parameters.values()))
-        factors = [
-            torch.full((size,), float(scales.get(name.rpartition(".")[0], 1.0)), dtype=some.dtype)
-            for name, size in zip(self._shapes, self._sizes, strict=True)
-        ]
-        self._factors = torch.cat(factors).to(some.device)
+        factors = [float(scales.get(name.rpartition(".")[0], 1.0)) for name in self._shapes]
+        by_number = torch.tensor(factors, dtype=some.dtype).repeat_interleave(torch.tensor(self._sizes))
+        self._factors = by_number.to(some.device)
 
     def sampled(self, flat: Float[Tensor, "*copy d"]) -> Weights:
         """The parameters at these coordinates, `(*copy, *shape)`, for inputs as the sampler sees them."""
@@ -85,54 +79,50 @@ class Coordinates:
 class TrajectoryUpdate(StepRule):
     """One step is one sweep: every model of every chain is proposed a move once, every other model at a time.
 
-    Args:
-        context: the training, for its labels and seeds: one for each chain.
-        network: the plain module.
-        networks: runs its copies on training examples.
-        theta: where the chains start; changed in place.
-        coordinates: what theta means.
-        options: of the arm.
-        sweeps: how many there will be.
+    Each seed is a chain, and all randomness a function of seed and sweep. A warm start by gradients, if the options ask
+    for one, comes before the sweeps.
     """
 
-    def __init__(
-        self,
-        context: TrainContext,
-        network: nn.Module,
-        networks: DenseNetworks | StackedNetworks,
-        theta: Float[Tensor, "chain tau d"],
-        coordinates: Coordinates,
-        options: Options,
-        sweeps: int,
-    ) -> None:
-        device, (chains, tau, _) = theta.device, theta.shape
-        self.network, self.theta, self.options = network, theta, options
-        self.counters = Counters(chains, device)
-        self.diagnostics = Diagnostics(chains, options.block, device)
-        self.annealing = Annealing(options.s_start or options.s, options.s, int(options.burn_in * sweeps))
-        self.steering = Steering(options.sigma, chains, tau, device, steer=options.steer)
-        self._networks, self._seeds, self._coordinates, self._sweeps = networks, context.run.seeds, coordinates, sweeps
-        self._labels: Int64[Tensor, "chain example"] = context.labels.expand(chains, -1).contiguous()
-        self._halves = halves(tau, device)
-        self._known = torch.full((2, chains, tau), torch.nan, dtype=torch.float64, device=device)
-        probed = (chains, tau, min(PROBED, self._labels.shape[-1]))
-        self._memory = Memory(self.annealing.sweeps, sweeps, probed, device)
+    kept = ("theta", "_known", "steering", "counters", "diagnostics", "_memory")
 
-    @property
-    def forward_samples(self) -> int:
-        """What all chains have cost so far; a warm start, which takes gradients, apart."""
-        return int(self.counters.of("forward_samples").sum())
+    def __init__(self, context: TrainContext, options: Options, sweeps: int) -> None:
+        device, seeds, tau = context.device, context.run.seeds, options.tau
+        self.options, self._seeds, self._sweeps = options, seeds, sweeps
+        chains, self._burn_in = len(seeds), int(options.burn_in * sweeps)
+        self.network, parameters, _ = context.fresh(seeds)
+        self.counters = Counters(chains, device)
+        dense, centring = split_prefix(self.network), None
+        self._networks: DenseNetworks | StackedNetworks
+        if dense:
+            self._networks = networks = DenseNetworks(*dense, context.data, centred=options.centre)
+            centring = (networks.first, networks.centre) if options.centre else None
+        else:
+            self._networks = StackedNetworks(self.network, context.data)
+        self._coordinates = Coordinates(parameters, options.layer_scale, centring)
+        if options.warm_start:
+            warm = _warmed(context, options.warm_start)
+            parameters = warm.stored
+            self.counters.restore(warm.counters.state())
+        start = self._coordinates.flat(parameters)
+        self.theta: Float[Tensor, "chain tau d"] = starting_chains(start, seeds, tau, options.sigma, options.start)
+        self._labels: Int64[Tensor, "chain example"] = context.labels.expand(chains, -1).contiguous()
+        self._known = torch.full((2, chains, tau), torch.nan, dtype=torch.float64, device=device)
+        self._halves = halves(tau, device)
+        self.steering = Steering(options.sigma, chains, tau, device, steer=options.steer)
+        self.diagnostics = Diagnostics(chains, options.block, device)
+        probed = (chains, tau, min(PROBED, self._labels.shape[-1]))
+        self._memory = Memory(self._burn_in, sweeps, probed, device)
 
     @torch.no_grad()
     def step(self, step: int) -> BatchStats:
         """One sweep; what it saw is each model's mini-batch loss and accuracy before its move."""
         chains, tau, _ = self.theta.shape
-        burn_in, s = self.annealing.sweeps, self.annealing.at(step)
+        options, burn_in = self.options, self._burn_in
+        s = annealed(options.s_start or options.s, options.s, burn_in, step)
         self._memory.observe(step, self._probe)
-        decisions = [self._move_half(number, step, s) for number in range(len(self._halves))]
-        sweep = Decision(
-            *(torch.cat([getattr(d, f.name).view(chains, -1) for d in decisions], 1) for f in fields(Decision))
-        )
+        decisions = [vars(self._move_half(number, step, s)) for number in range(len(self._halves))]
+        columns = {name: torch.cat([each[name].view(chains, -1) for each in decisions], 1) for name in decisions[0]}
+        sweep = Decision(**columns)
         self.counters.add("forward_samples", sweep.forward.sum(1))
         self.counters.add("optimizer_steps", 1)
         self.diagnostics.add(sweep, sampling=step >= burn_in)
@@ -162,8 +152,7 @@ class TrajectoryUpdate(StepRule):
 
     def _probe(self) -> Float[Tensor, "chain model example"]:
         """Losses of the first training examples, by every model; a diagnostic, and not billed."""
-        examples = slice(self._memory.examples)
-        losses = []
+        examples, losses = slice(self._memory.examples), []
         for theta, labels in zip(self.theta, self._labels, strict=True):
             logits = self._networks.logits(self._coordinates.sampled(theta[:, None]), examples)[:, 0]
             losses.append(F.cross_entropy(logits, labels[examples].expand(len(theta), -1), reduction="none"))
@@ -171,15 +160,13 @@ class TrajectoryUpdate(StepRule):
 
     def evaluated(self) -> Weights:
         """The last model of each chain."""
-        return {name: tensor[:, 0] for name, tensor in self._last().items()}
-
-    def _last(self) -> Weights:
-        return self._coordinates.parameters(self.theta[:, -1:])
+        return self._coordinates.parameters(self.theta[:, -1])
 
     def variants(self) -> dict[str, Outcome]:
         """The chain as an ensemble, by mean probability or by vote, and its last model alone; each cost a chain."""
         chain, vote = (self._coordinates.parameters(self.theta) for _ in range(2))  # files can't hold shared memory
-        return {"ensemble": Outcome(chain), "vote": Outcome(vote, "majority_vote"), "last": Outcome(self._last())}
+        last = self._coordinates.parameters(self.theta[:, -1:])
+        return {"ensemble": Outcome(chain), "vote": Outcome(vote, "majority_vote"), "last": Outcome(last)}
 
     def record(self) -> dict[str, Any]:
         """Costs, diagnostics and flags; a list holds a value for each seed."""
@@ -190,25 +177,18 @@ class TrajectoryUpdate(StepRule):
             "parameters": parameters,
             "block": self.options.block,
             "moves": self._sweeps * tau,
-            "burn_in_moves": self.annealing.sweeps * tau,
+            "burn_in_moves": self._burn_in * tau,
             "forward_samples": self.counters.of("forward_samples").tolist(),
             **self.diagnostics.record(self._labels.shape[-1], self._memory.of(self._probe())),
             "neighbour_distance": [[short(d) for d in chain] for chain in distances.tolist()],
             "reference_distance": [short(parameters**0.5 * sigma) for sigma in self.steering.sigma.tolist()],
         }
 
-    def _tensors(self) -> list[Tensor]:
-        """All tensors that moves change, in place; all randomness is a function of seed and sweep."""
-        parts = (vars(part).values() for part in (self.steering, self.diagnostics, self._memory))
-        return [self.theta, self._known, *(each for part in parts for each in part if isinstance(each, Tensor))]
 
-    def state(self) -> dict[str, Any]:
-        """Chains, known losses, σ, counters and diagnostics."""
-        return {"tensors": self._tensors(), "counters": self.counters.state(), "series": self.diagnostics.series}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Set chains, known losses, σ, counters and diagnostics."""
-        for own, kept in zip(self._tensors(), state["tensors"], strict=True):
-            own.copy_(kept)
-        self.counters.restore(state["counters"])
-        self.diagnostics.series = {key: list(values) for key, values in state["series"].items()}
+def _warmed(context: TrainContext, steps: int) -> GradientUpdate:
+    train = context.run.train.model_copy(update={"steps": steps})
+    own = replace(context, run=context.run.model_copy(update={"train": train}))
+    warm = GradientUpdate(own, own.batches())
+    for step in range(steps):
+        warm.step(step)
+    return warm

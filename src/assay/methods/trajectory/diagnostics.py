@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from assay.engine.checkpoint import Stateful
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,16 +28,10 @@ LEAST_BLOCK = 64
 MOST_SKEWNESS = 0.25  # of a mean: uncorrected, it moves an acceptance by up to one point in a hundred
 
 
-class Diagnostics:
-    """Sums over tests, for each chain: of the window that is open, of the burn-in, and of the sampling phase.
+class Diagnostics(Stateful):
+    """Sums over tests, for each chain: of the window that is open, of the burn-in, and of the sampling phase."""
 
-    Tensors are changed in place.
-
-    Args:
-        chains: C.
-        block: b0.
-        device: where the chains are.
-    """
+    kept = ("_window", "_phases", "_histogram", "_halves", "series")
 
     def __init__(self, chains: int, block: int, device: torch.device) -> None:
         self._block = block
@@ -66,31 +62,29 @@ class Diagnostics:
         names = ("loss", "accuracy", "acceptance", "batch_a_test")
         means = {name: _short(each / tests) for name, each in zip(names, sums, strict=True)}
         ends = {"sigma": [short(each) for each in sigma], "s": short(s)}
-        point = {"moves": moves, "forward_samples": forward_samples, **means, **ends}
-        for key, value in point.items():
+        for key, value in {"moves": moves, "forward_samples": forward_samples, **means, **ends}.items():
             self.series.setdefault(key, []).append(value)
         self._window.zero_()
 
     def record(self, examples: int, memory: Float64[Tensor, " chain"]) -> dict[str, Any]:
-        """The figures and flags of every chain, as JSON.
-
-        Args:
-            examples: N.
-            memory: of each chain, as `Memory.of` gives it.
-        """
+        """The figures and flags of every chain, as JSON, given N and what `Memory.of` gives."""
         whole, kept = (dict(zip(SUMS, sums, strict=True)) for sums in (self._phases.sum(0), self._phases[1]))
         if not bool((kept["tests"] > 0).all()):
             kept = whole
         means = {name: total / kept["tests"] for name, total in kept.items()}
-        drift, error = self._drift()
-        bins = self._histogram.sum(0).nonzero()
-        used = int(bins.max()) + 1 if len(bins) else 0
-        rejected = whole["tests"] - whole["exact"] - whole["accepted"] + whole["accepted_exactly"]
+        # How the mean loss of the sampling phase's second half differs from the first's, and twice its error, a lower
+        # bound since sweeps follow each other closely; both relative to the first half.
+        count, total, squares = self._halves.unbind(1)
+        mean = total / count
+        variance = (squares / count - mean.square()).clamp_min(0) / count
+        drift, error = (mean[1] - mean[0]) / mean[0], 2 * variance.sum(0).sqrt() / mean[0]
+        used = max(self._histogram.sum(0).nonzero().flatten().tolist(), default=-1) + 1
+        accepted, exact, both = whole["accepted"], whole["exact"], whole["accepted_exactly"]
         decisions = {
-            "accepted": whole["accepted"] - whole["accepted_exactly"],
-            "rejected": rejected,
-            "accepted_exactly": whole["accepted_exactly"],
-            "rejected_exactly": whole["exact"] - whole["accepted_exactly"],
+            "accepted": accepted - both,
+            "rejected": whole["tests"] - exact - accepted + both,
+            "accepted_exactly": both,
+            "rejected_exactly": exact - both,
         }
         told = torch.stack((means["accepted"], drift, error, memory, means["skewness"]), 1).tolist()
         return {
@@ -114,33 +108,18 @@ class Diagnostics:
             "flags": [flags(*each, block=self._block) for each in told],
         }
 
-    def _drift(self) -> tuple[Float64[Tensor, " chain"], Float64[Tensor, " chain"]]:
-        """How the mean loss of the sampling phase's second half differs from the first's, and twice its error.
 
-        Both relative to the first half. Sweeps follow each other closely, so the error is a lower bound.
-        """
-        count, total, squares = self._halves.unbind(1)
-        mean = total / count
-        variance = (squares / count - mean.square()).clamp_min(0) / count
-        return (mean[1] - mean[0]) / mean[0], 2 * variance.sum(0).sqrt() / mean[0]
-
-
-class Memory:
+class Memory(Stateful):
     """Whether a chain has forgotten where its sampling began: what a flat mean loss needs to mean anything.
 
     The losses of fixed training examples are taken when sampling begins, half-way and at the end. Their mean squared
     displacement D grows with time while a chain wanders off, and no longer once it has mixed: D(whole) / D(half) - 1 is
     1 in the first case, and the correlation that is left after half of the sampling phase in the second.
 
-    Args:
-        first: the sweep with which sampling begins.
-        sweeps: how many there are, burn-in included.
-        shape: of the losses: chains, models, examples.
-        device: where the chains are.
-
-    Attributes:
-        examples: how many are probed, the first ones.
+    `shape` is that of the losses: chains, models, and the examples that are probed, the first ones.
     """
+
+    kept = ("_start", "_half")
 
     def __init__(self, first: int, sweeps: int, shape: tuple[int, int, int], device: torch.device) -> None:
         self.examples = shape[2]
@@ -167,24 +146,17 @@ class Memory:
 def flags(acceptance: float, drift: float, error: float, memory: float, skewness: float, *, block: int) -> list[str]:
     """What keeps a chain from being called a sample of its target.
 
-    Args:
-        acceptance: after burn-in.
-        drift: the relative change of the mean loss from the first half of the sampling phase to the second; NaN where
-            there was none.
-        error: twice the standard error of it.
-        memory: of where sampling began, as `Memory.of` gives it.
-        skewness: mean |skewness| of a mini-batch mean.
-        block: b0.
+    The drift of the mean loss between the halves of the sampling phase is relative, NaN where there was none; `error`
+    is twice its standard error, `memory` as of `Memory.of`, `skewness` the mean |skewness| of a mini-batch mean.
     """
-    cooling, creeping = abs(drift) > max(DRIFT, error), memory > MOST_MEMORY
+    cooling = abs(drift) > max(DRIFT, error)
+    creeping = memory > MOST_MEMORY and not cooling and not math.isnan(drift)
     found = {
         "it does not mix: under 1 % of its moves are accepted after burn-in": acceptance < LEAST_ACCEPTANCE,
         "it does not mix: over 99 % of its moves are accepted after burn-in": acceptance > MOST_ACCEPTANCE,
         "too few sweeps after burn-in to tell whether its mean loss is flat": math.isnan(drift),
         "a cooling run: its mean loss is not flat after burn-in, so it is no sample of its target": cooling,
-        "it does not mix: it has not forgotten where sampling began, so a flat mean loss means nothing": creeping
-        and not cooling
-        and not math.isnan(drift),
+        "it does not mix: it has not forgotten where sampling began, so a flat mean loss means nothing": creeping,
         "biased: losses change by so skewed amounts that a mini-batch mean is not Gaussian": skewness > MOST_SKEWNESS,
         f"biased: pilots of under {LEAST_BLOCK} examples estimate the variance badly": block < LEAST_BLOCK,
     }

@@ -1,8 +1,7 @@
 """Moves of a chain: models are drawn anew between their neighbours and tested; and the schedule of s and σ.
 
-Mair, Causer and Garrahan (arXiv 2306.13442): a trajectory is a chain of models whose increments cost
-Σ ‖θ_{t+1} - θ_t‖² / 2σ². Given its neighbours, a model of that reference dynamics is Gaussian (a Brownian bridge), so a
-proposal drawn from it leaves only the losses to be tested.
+Given its neighbours, a model of the reference dynamics (the chain without its losses) is Gaussian, a Brownian bridge.
+So a proposal drawn from it leaves only the losses to be tested (Mair, Causer and Garrahan, arXiv 2306.13442).
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from assay.core.runtime import generator
+from assay.engine.checkpoint import Stateful
 from assay.methods.trajectory.acceptance import mixing_variance
 
 if TYPE_CHECKING:
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from assay.methods.trajectory.networks import NetworkPairs
 
     MakePairs = Callable[[Float[Tensor, "test d"], Float[Tensor, "test d"]], NetworkPairs]
-    Decide = Callable[
-        [NetworkPairs, float, Float64[Tensor, " test"], Float64[Tensor, " test"], Float64[Tensor, "2 test"]], Decision
-    ]
+    Decide = Callable[[NetworkPairs, float, Tensor, Tensor, Tensor], Decision]  # as `acceptance.decide`
 
 TESTS_A_LOOK = 100  # of each chain, between two looks
 GAIN, MOST_CHANGE = 0.2, 0.2  # of log σ at a look
@@ -36,19 +34,14 @@ LOGISTIC = 1.7**2  # variance of the normal that is closest to a logistic
 
 
 class Places:
-    """Some models of a chain, no two of them neighbours, and what the reference dynamics says of them.
-
-    Attributes:
-        models: their numbers, `(model,)`, as all below.
-        left, right: their neighbours; an end has the same one twice, and a lone model is its own.
-        deviation: of each given its neighbours, in units of σ.
-    """
+    """Some models of a chain, no two of them neighbours, by number, and what the reference dynamics says of them."""
 
     def __init__(self, models: Int64[Tensor, " model"], length: int) -> None:
         self.models, last = models, length - 1
+        # the neighbours; an end has the same one twice, and a lone model is its own
         self.left = torch.where(models > 0, models - 1, models + 1).clamp(0, last)
         self.right = torch.where(models < last, models + 1, models - 1).clamp(0, last)
-        self.deviation = torch.where(self.left == self.right, 1.0, 1 / math.sqrt(2))
+        self.deviation = torch.where(self.left == self.right, 1.0, 1 / math.sqrt(2))  # in units of σ, given these
 
 
 def halves(length: int, device: torch.device) -> list[Places]:
@@ -70,21 +63,18 @@ def draw(
     generators: Sequence[torch.Generator], models: int, coordinates: int, fraction: float, device: torch.device
 ) -> Draws:
     """Draw for each chain from its own (CPU) generator, so that a chain draws the same alone as in company."""
-    noise = [torch.randn(models, coordinates, generator=g) for g in generators]
-    moving = [random_subset(models, coordinates, fraction, g) for g in generators] if fraction < 1 else None
-    variance = [mixing_variance(models, g) for g in generators]
-    normal = [torch.randn(models, dtype=torch.float64, generator=g) for g in generators]
 
-    def stacked(rows: list[Tensor]) -> Tensor:
-        return torch.stack(rows).to(device)
+    def each(own: Callable[[torch.Generator], Tensor]) -> Tensor:
+        return torch.stack([own(source) for source in generators]).to(device)
 
-    subset = None if moving is None else stacked(moving)
-    return Draws(stacked(noise), subset, stacked(variance), stacked(normal))
+    noise = each(lambda source: torch.randn(models, coordinates, generator=source))
+    moving = each(lambda source: random_subset(models, coordinates, fraction, source)) if fraction < 1 else None
+    variance = each(lambda source: mixing_variance(models, source))
+    normal = each(lambda source: torch.randn(models, dtype=torch.float64, generator=source))
+    return Draws(noise, moving, variance, normal)
 
 
-def random_subset(
-    rows: int, coordinates: int, fraction: float, source: torch.Generator
-) -> Bool[Tensor, "row coordinate"]:
+def random_subset(rows: int, coordinates: int, fraction: float, source: torch.Generator) -> Bool[Tensor, "row d"]:
     """For each row, a uniformly drawn set of round(f · d) coordinates (at least one)."""
     count = max(1, round(fraction * coordinates))
     order = torch.rand(rows, coordinates, generator=source).argsort(1)[:, :count]
@@ -124,19 +114,8 @@ def move_models(
 ) -> Decision:
     """Propose new values for some models of every chain, test them all at once, and write the accepted ones in place.
 
-    Args:
-        theta: the chains; changed in place.
-        known: loss and accuracy of each model over all examples, NaN where not known; changed in place.
-        half: which models.
-        sigma: σ of each chain.
-        s: the bias towards low loss.
-        beta: β, of `propose`.
-        draws: what is random.
-        make_pairs: from old and new models, `(chain · model, d)`, to what runs them.
-        decide: the acceptance test.
-
-    Returns:
-        What was decided, `(chain · model,)`.
+    Loss and accuracy of each model over all examples are `known`, or NaN, and changed in place too. `make_pairs` turns
+    old and new models `(chain · model, d)` into what runs them; what `decide` found is `(chain · model,)`.
     """
     old = theta.index_select(1, half.models)
     new = propose(theta, half, sigma, beta, draws.noise, draws.moving)
@@ -162,44 +141,29 @@ def starting_chains(
     return chains
 
 
-@dataclass(frozen=True)
-class Annealing:
-    """The bias s of each sweep: geometric from `start` to `end` over the `sweeps` of the burn-in, then constant."""
-
-    start: float
-    end: float
-    sweeps: int
-
-    def at(self, sweep: int) -> float:
-        """The bias of a sweep, from 0."""
-        if sweep >= self.sweeps or self.start == self.end:
-            return self.end
-        return self.start * math.pow(self.end / self.start, sweep / self.sweeps)
+def annealed(start: float, end: float, burn_in: int, sweep: int) -> float:
+    """The bias s of a sweep, from 0: geometric from `start` to `end` over the sweeps of the burn-in, then constant."""
+    if sweep >= burn_in or start == end:
+        return end
+    return start * math.pow(end / start, sweep / burn_in)
 
 
-class Steering:
-    """σ of each chain, moved to where a test is worth most while burning in; frozen afterwards.
+class Steering(Stateful):
+    """σ of each chain, at first the same, moved to where a test is worth most while burning in; frozen afterwards.
 
     What a forward sample is worth is the mobility of a chain, σ² E[p (1 - p)] with p the probability of acceptance,
     over the samples that a test takes. For a test on all examples it is greatest at the acceptance of 0.158 that is
     optimal for Barker's rule (Agrawal et al. 2023, arXiv 2104.02020). A mini-batch grows as σ² beyond its pilots, so
     its best σ is smaller: where the batch is about the scale of the gradient noise (McCandlish et al. 2018, arXiv
     1812.06162).
-
-    Args:
-        sigma: the first σ, the same for all chains.
-        chains: C.
-        tau: tests of a chain in a sweep.
-        device: where the chains are.
-        steer: whether σ moves at all.
     """
+
+    kept = ("sigma", "_sums")
 
     def __init__(self, sigma: float, chains: int, tau: int, device: torch.device, *, steer: bool) -> None:
         self.sigma: Float64[Tensor, " chain"] = torch.full((chains,), sigma, dtype=torch.float64, device=device)
-        self._steer = steer
-        self._every = max(1, round(TESTS_A_LOOK / tau))
-        self._sums = torch.zeros(4, chains, dtype=torch.float64, device=device)
-        self._tests = self._every * tau
+        self._steer, self._every = steer, max(1, round(TESTS_A_LOOK / tau))
+        self._sums, self._tests = torch.zeros(4, chains, dtype=torch.float64, device=device), self._every * tau
 
     def observe(self, sweep: int, decision: Decision) -> None:
         """See the tests of a sweep of the burn-in, `(chain, model)`."""

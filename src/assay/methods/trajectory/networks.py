@@ -1,13 +1,8 @@
-"""The two models of each test on training examples: `NetworkPairs` sums losses, the other two run the networks.
-
-`DenseNetworks` is for linear layers and ReLUs, `StackedNetworks` for all others, and slower. Dense: the prefix
-(pooling, flattening) is the same for every network, so it is applied once to the whole training set. The two models of
-a test see the same examples, so their first layers are one matrix product. Everything is laid out `(pair, unit of a
-layer, example)`, in which all products and the sum over classes run along memory.
-"""
+"""The two models of each test on training examples: `NetworkPairs` sums losses, the other two run the networks."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,6 +21,7 @@ if TYPE_CHECKING:
     from assay.data.sets.prepared import Prepared
     from assay.engine.stack import Weights
 
+    Indices = Int64[Tensor, "unit example"] | slice
 
 CHUNK = 4096
 ROWS = {"cpu": 2048}  # of a pass: what fits the caches of a core
@@ -35,16 +31,11 @@ MOST_ROWS = 32768  # of a pass on another device
 class DenseNetworks:
     """Runs networks, a prefix without parameters and then linear layers and ReLUs, on training examples.
 
-    Args:
-        prefix: what comes before the first linear layer.
-        layers: the linear layers and ReLUs, named.
-        data: the prepared data, on the device.
-        centred: whether to take each input's mean over the training set away.
+    The prefix (pooling, flattening) is the same for every network, so it is applied once to the whole training set. The
+    two models of a test see the same examples, so their first layers are one matrix product. Everything is laid out
+    `(pair, unit of a layer, example)`, in which all products and the sum over classes run along memory.
 
-    Attributes:
-        inputs: what the first linear layer sees of each training example.
-        centre: what was taken away; zeros if nothing was.
-        first: the name of the first linear layer.
+    If `centred`, each input's mean over the training set, the `centre`, is taken away.
     """
 
     def __init__(
@@ -58,15 +49,8 @@ class DenseNetworks:
         self.centre = self.inputs.double().mean(0).float() if centred else torch.zeros_like(self.inputs[0])
         self.inputs -= self.centre
 
-    def logits(
-        self, weights: Weights, indices: Int64[Tensor, "unit example"] | slice
-    ) -> Float[Tensor, "unit model class example"]:
-        """Logits of all models of each unit.
-
-        Args:
-            weights: parameters `(unit, model, *shape)`.
-            indices: each unit's own examples, or a slice of the training set for all units.
-        """
+    def logits(self, weights: Weights, indices: Indices) -> Float[Tensor, "unit model class example"]:
+        """Logits of all models of each unit, parameters `(unit, model, *shape)`, on its own examples or a slice."""
         units, models = next(iter(weights.values())).shape[:2]
         hidden = torch.empty(0)
         for layer, name in enumerate(self._names):
@@ -84,14 +68,12 @@ class DenseNetworks:
 
 
 class StackedNetworks:
-    """Runs networks without buffers on training examples, in eval mode."""
+    """Runs networks of any kind without buffers on training examples, in eval mode; slower."""
 
     def __init__(self, network: nn.Module, data: Prepared) -> None:
         self._network, self._data = network.eval(), data
 
-    def logits(
-        self, weights: Weights, indices: Int64[Tensor, "unit example"] | slice
-    ) -> Float[Tensor, "unit model class example"]:
+    def logits(self, weights: Weights, indices: Indices) -> Float[Tensor, "unit model class example"]:
         """As `DenseNetworks.logits`."""
         units, models = next(iter(weights.values())).shape[:2]
         images = self._data.train.images
@@ -106,43 +88,29 @@ class StackedNetworks:
         return logits.view(units, models, *logits.shape[1:]).mT
 
 
+@dataclass(frozen=True)
 class NetworkPairs:
-    """The two models of each test (before and after the move). What a chain gets does not depend on the others.
+    """The two models of each test (before and after the move). What a chain gets does not depend on the others."""
 
-    Args:
-        networks: runs them.
-        weights: both models of each test, `(test, 2, *shape)`; the tests of a chain stand together.
-        labels: of the training set, for each chain.
-        generators: draw each chain's examples.
-        block: b0, the examples of a pilot, and the least of a batch.
+    networks: DenseNetworks | StackedNetworks
+    weights: Weights  # both models of each test, `(test, 2, *shape)`; the tests of a chain stand together
+    labels: Int64[Tensor, "chain example"]  # of the training set
+    generators: Sequence[torch.Generator]  # draw each chain's examples
+    block: int  # b0, the examples of a pilot, and the least of a batch
 
-    Attributes:
-        examples: N.
-    """
+    @property
+    def examples(self) -> int:
+        """N."""
+        return self.labels.shape[-1]
 
-    def __init__(
-        self,
-        networks: DenseNetworks | StackedNetworks,
-        weights: Weights,
-        labels: Int64[Tensor, "chain example"],
-        generators: Sequence[torch.Generator],
-        block: int,
-    ) -> None:
-        self._networks, self._weights, self._labels, self._generators = networks, weights, labels, generators
-        self._tests_a_chain = len(next(iter(weights.values()))) // len(generators)
-        self._rows = ROWS.get(labels.device.type, MOST_ROWS)
-        self.examples, self.block = labels.shape[-1], block
+    def _chains(self, tests: Int64[Tensor, " test"]) -> Int64[Tensor, " test"]:
+        return tests // (len(next(iter(self.weights.values()))) // len(self.generators))
 
     def sample(self, tests: Int64[Tensor, " batch"], counts: Int64[Tensor, " batch"]) -> Moments:
-        """Both models of a test on fresh examples, i.i.d. with replacement; batches of one size run together.
-
-        Args:
-            tests: the test of each batch, ascending.
-            counts: how many examples each batch has.
-        """
-        chains = tests // self._tests_a_chain
-        totals = counts.new_zeros(len(self._generators)).index_add_(0, chains, counts).tolist()
-        sources = zip(totals, self._generators, strict=True)
+        """Both models of ascending tests on fresh examples, i.i.d. with replacement; equal counts run together."""
+        chains = self._chains(tests)
+        totals = counts.new_zeros(len(self.generators)).index_add_(0, chains, counts).tolist()
+        sources = zip(totals, self.generators, strict=True)
         drawn = torch.cat([torch.randint(self.examples, (n,), generator=source) for n, source in sources if n])
         drawn = drawn.to(tests.device)
         ends, sizes = counts.cumsum(0), torch.tensor(counts.tolist())
@@ -150,10 +118,10 @@ class NetworkPairs:
         for size in sizes.unique().tolist():
             group = (sizes == size).nonzero()[:, 0].to(tests.device)
             places = torch.arange(-size, 0, device=tests.device)
-            for part in group.split(max(1, self._rows // size)):
+            for part in group.split(max(1, ROWS.get(tests.device.type, MOST_ROWS) // size)):
                 indices = drawn[ends[part, None] + places]
-                labels = self._labels.take(indices + self.examples * chains[part, None])
-                weights = {name: tensor.index_select(0, tests[part]) for name, tensor in self._weights.items()}
+                labels = self.labels.take(indices + self.examples * chains[part, None])
+                weights = {name: tensor.index_select(0, tests[part]) for name, tensor in self.weights.items()}
                 known, right = self._classify(weights, indices, labels)
                 old, new = known.double().unbind(1)
                 change = old - new
@@ -164,25 +132,25 @@ class NetworkPairs:
 
     def whole(self, tests: Int64[Tensor, " test"], side: int) -> Float64[Tensor, "2 test"]:
         """Mean loss and accuracy over all examples of the model before (`side` 0) or after (1) the move."""
-        chains, found = tests // self._tests_a_chain, []
+        chains, found = self._chains(tests), []
         for chain in chains.unique().tolist():
             own = tests[chains == chain]
-            weights = {name: tensor[own, side].unsqueeze(1) for name, tensor in self._weights.items()}
-            rows = max(1, 4 * self._rows // len(own))
+            weights = {name: tensor[own, side].unsqueeze(1) for name, tensor in self.weights.items()}
+            rows = max(1, 4 * ROWS.get(tests.device.type, MOST_ROWS) // len(own))
             sums = torch.zeros(2, len(own), dtype=torch.float64, device=tests.device)
             for start in range(0, self.examples, rows):
                 part = slice(start, start + rows)
-                known, right = self._classify(weights, part, self._labels[chain, part].expand(len(own), -1))
+                known, right = self._classify(weights, part, self.labels[chain, part].expand(len(own), -1))
                 sums[0] -= known[:, 0].double().sum(1)
                 sums[1] += right.sum(1)
             found.append(sums)
         return torch.cat(found, 1) / self.examples
 
     def _classify(
-        self, weights: Weights, indices: Int64[Tensor, "unit example"] | slice, labels: Tensor
+        self, weights: Weights, indices: Indices, labels: Tensor
     ) -> tuple[Float[Tensor, "unit model example"], Bool[Tensor, "unit example"]]:
         """The log-probability of the label, and whether the first model is right."""
-        log_probabilities = self._networks.logits(weights, indices).log_softmax(2)
+        log_probabilities = self.networks.logits(weights, indices).log_softmax(2)
         models = log_probabilities.shape[1]
         of_label = log_probabilities.gather(2, labels[:, None, None].expand(-1, models, 1, -1))[:, :, 0]
         return of_label, of_label[:, 0] >= log_probabilities[:, 0].amax(1)

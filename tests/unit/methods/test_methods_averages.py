@@ -9,7 +9,7 @@ from assay import methods
 from assay.core.config import PARAMS_FILE, SGD, Constant, Cosine, Model, Step
 from assay.core.errors import AssayError
 from assay.engine.context import TrainContext
-from assay.engine.curves import Curves
+from assay.engine.loop import Curves
 from assay.engine.stack import predict
 from tests.conftest import make_data
 
@@ -111,7 +111,7 @@ def test_the_average_has_statistics_of_its_own_and_they_are_billed(make):
 def test_bad_averaging_is_refused_by_name_before_any_step(make_run, data, options, changes, said):
     run = make_run(method="swa", options=options, **changes)
     with pytest.raises(AssayError, match=rf"^{PARAMS_FILE}: arms\.probe\.{said}"):
-        methods.train(run, data, None)
+        methods.resolve(run).train(data, None)
 
 
 def test_the_first_member_is_the_baseline_and_the_others_are_networks_of_their_own(make):
@@ -143,7 +143,7 @@ def test_an_ensemble_costs_what_its_members_do(make):
 
 def test_members_learn_their_seed_s_labels_from_batches_of_their_own(make):
     update = make("deep_ensemble", label_noise=0.5)
-    batch = update.inner.batches.draw(0, None)
+    batch = update.batches.draw(0, None)
     assert len({tuple(row) for row in batch.indices.tolist()}) == 6
     noisy = TrainContext(make_run_of(update), make_data()).labels
     for copy in range(6):
@@ -153,7 +153,7 @@ def test_members_learn_their_seed_s_labels_from_batches_of_their_own(make):
 def make_run_of(update):
     from assay.core.config import Run
 
-    train = update.inner.train
+    train = update.train
     return Run(
         arm="p", method="sgd", seeds=(0, 1), model=Model(name="linear"), train=train, label_noise=0.5, options={}
     )
