@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
 
 from assay import models
 from assay.data.sets.images import Images
@@ -14,26 +13,18 @@ DATA_SETS = {"MNIST": Images(1, 28, 28, 10), "CIFAR-10": Images(3, 32, 32, 10)}
 def markdown() -> str:
     """One row for each model and each of its examples: weights / parameters, per data set."""
     header = ["name", "arguments", *(f"{data}: weights / parameters" for data in DATA_SETS), "smallest side", "source"]
-    examples = models.literals("EXAMPLES")
-    rows = [
-        _row(name, arguments, source)
-        for stem, sources in models.literals("MODELS").items()
-        for name, source in sources.items()
-        for arguments in examples.get(stem, {}).get(name, [{}])
-    ]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *rows])
-
-
-def _row(name: str, arguments: dict[str, Any], source: str) -> list[str]:
-    given = ", ".join(f"{key}: {str(value).lower()}" for key, value in arguments.items())
-    counts = []
-    for images in DATA_SETS.values():
-        network = models.blueprint(name, images, arguments)
-        shapes = network.state_dict()
-        weights = sum(prod(shapes[weight].shape) for weight in models.weight_names(network))
-        counts.append(f"{weights:,} / {models.parameter_count(network):,}")
-    side = models.smallest_side(name, DATA_SETS["CIFAR-10"], arguments)
-    return [f"`{name}`", f"`{given}`" if given else "", *counts, str(side), source]
+    rows, examples = [header, ["---"] * len(header)], models.literals("EXAMPLES")
+    for stem, sources in models.literals("MODELS").items():
+        for name, source in sources.items():
+            for arguments in examples.get(stem, {}).get(name, [{}]):
+                given = ", ".join(f"{key}: {str(value).lower()}" for key, value in arguments.items())
+                row = [f"`{name}`", f"`{given}`" if given else ""]
+                for images in DATA_SETS.values():
+                    network = models.blueprint(name, images, arguments)
+                    weights = sum(prod(network.get_parameter(one).shape) for one in models.weight_names(network))
+                    row.append(f"{weights:,} / {models.parameter_count(network):,}")
+                rows.append([*row, str(models.smallest_side(name, DATA_SETS["CIFAR-10"], arguments)), source])
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,7 @@ import torch
 
 from assay.core.errors import AssayError
 from assay.engine.stack import predict
-from assay.models.artifact import point
-from assay.models.combine import combine
+from assay.models.artifact import combine, point
 from assay.scoring import members
 from assay.scoring.metrics import by_class
 from assay.scoring.predictions import Predictions

@@ -10,8 +10,7 @@ from torch import nn
 from tracking_repository import write_arm
 
 from assay.core.errors import AssayError
-from assay.models.artifact import Combine, Variant
-from assay.models.combine import combine
+from assay.models.artifact import Combine, Variant, combine
 from assay.pipeline import lockfile
 from assay.tracking import runs
 from assay.tracking.content import Point, description, metrics, parameters, read_points, table_of_seeds
