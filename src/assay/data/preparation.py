@@ -25,14 +25,9 @@ if TYPE_CHECKING:
 
 
 def prepare(source: Path, data: Data, out: Path) -> None:
-    """Write data/prepared: train, validation and test as tensors, in their published order, and their description.
+    """Read `source` (data/raw), every file verified again; write train, validation and test as tensors into `out`.
 
-    The validation set is the data set's own, or `held_out` of the training set.
-
-    Args:
-        source: data/raw; every file of it is verified again.
-        data: which data set, how much of it is held out, and how training augments it.
-        out: data/prepared.
+    Images keep their published order. The validation set is the data set's own, or `held_out` of the training set.
 
     Raises:
         AssayError: a raw file is missing or altered, or the validation set would leave a class nothing to train on.

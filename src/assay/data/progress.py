@@ -21,12 +21,7 @@ class Progress:
     """Shows how much is done, from the first `update` to `close`; for use with `contextlib.closing`.
 
     Has what `pooch.HTTPDownloader` calls on a bar of tqdm: `total`, which it sets, `update`, `reset` and `close`.
-
-    Args:
-        title: what is under way.
-        total: number of units to do; 0 if unknown.
-        unit: what is counted; without one the time alone is shown.
-        console: where to show it; standard output by default.
+    `total` is 0 while unknown. Without a `unit` the time alone is shown. `console` is by default standard output.
     """
 
     def __init__(

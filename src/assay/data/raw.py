@@ -268,13 +268,7 @@ def verify_packed(folder: Path, data: Data) -> Record:
 
 
 def check_own(data: Data, counts: Mapping[str, int], where: str, digest: str | None = None) -> None:
-    """Check a user's own images against `data.digest` and `data.validation`.
-
-    Args:
-        data: the parameters.
-        counts: number of images by split.
-        where: the folder or file, for the message.
-        digest: of the images; None where it is not known.
+    """Check a user's own images, by their numbers in each split and, if known, their digest; `where` is for messages.
 
     Raises:
         AssayError: they have another digest, or images are to be held out though there is a validation split.

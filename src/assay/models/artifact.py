@@ -2,10 +2,10 @@
 
 `weights.safetensors` holds, for every variant of an arm, tensors named `<variant>/<parameter or buffer>` of shape
 `(S, M, *shape)`: S seeds, M members whose predictions are combined. The names are those of the plain module that
-`assay.models.build` returns, so a slice `[seed, member]` loads into it with `load_state_dict`. Masks of a pruned variant
-are under `<variant>.mask/<parameter>`. A sweep, a path of networks that lie in the span of a few, keeps what it combines
-under `<sweep>.points/<parameter>`, unless a variant holds it already, and the buffers of each of its points under
-`<sweep>.buffers/<buffer>`, `(S, point, *shape)`.
+`assay.models.build` returns, so a slice `[seed, member]` loads into it with `load_state_dict`. A pruned variant's masks
+are under `<variant>.mask/<parameter>`. A sweep, a path of networks that lie in the span of a few, keeps what it
+combines under `<sweep>.points/<parameter>`, unless a variant holds it already, and the buffers of each of its points
+under `<sweep>.buffers/<buffer>`, `(S, point, *shape)`.
 
 The manifest holds the SHA-256 of the weights and of its own content. Readers refuse files that do not match.
 """

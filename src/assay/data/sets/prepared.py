@@ -38,16 +38,13 @@ class Prepared:
     """A data set on the device.
 
     Attributes:
-        name: of the data set.
         images: the shape of one image and the number of classes.
         class_names: by label.
         mean: of the training split, per channel, on the scale of the pixels (0 to 255).
         std: likewise.
-        augment: what training does to its images: `none`, `crop` or `crop_flip`.
+        augment: what training does to its images.
         digest: of everything above but the name and the augmentation, and of all images and labels.
-        train: what networks are trained on.
-        validation: held out of it, or a split of the user's own; it may be empty.
-        test: what verdicts are about.
+        validation: held out of the training set, or a split of the user's own; it may be empty.
     """
 
     name: str
@@ -63,9 +60,7 @@ class Prepared:
 
 
 def write(folder: Path, data: Prepared) -> str:
-    """Write a data set as a directory, whole or not at all; equal data gives equal bytes.
-
-    Beside the splits stands meta.json, with the SHA-256 of each split's file under `files`.
+    """Write splits and meta.json as a directory, whole or not at all; equal data gives equal bytes.
 
     Returns:
         The digest that `load` will give it; `data.digest` is ignored.
