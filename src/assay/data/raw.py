@@ -70,6 +70,12 @@ def read_idx(path: Path) -> np.ndarray:
     return values if dtype.itemsize == 1 else values.astype(np.int64)
 
 
+def read_idx_pair(images: Path, labels: Path) -> Examples:
+    """Read images, grey ones `(n, h, w)` or `(n, c, h, w)`, and labels from two IDX files."""
+    values = read_idx(images)
+    return values if values.ndim == 4 else values[:, None], read_idx(labels).astype(np.int64)
+
+
 def write_cifar10(path: Path, images: UInt8[np.ndarray, "n ..."], labels: Sequence[int] | np.ndarray) -> None:
     """Write CIFAR-10's binary layout: for each image a label byte, then the red, green and blue plane."""
     column = np.asarray(labels, dtype=np.uint8)[:, None]
@@ -107,10 +113,10 @@ def read_cifar_batch(path: Path) -> Examples:
     return images, labels
 
 
-def read_stl10_images(path: Path) -> UInt8[np.ndarray, "n 3 96 96"]:
-    """Read images from STL-10's binary layout (Coates, Lee and Ng 2011), which stores each plane column by column."""
-    planes = _records(path, math.prod(_STL10_SHAPE)).reshape(-1, *_STL10_SHAPE)
-    return np.ascontiguousarray(planes.transpose(0, 1, 3, 2))
+def read_stl10(images: Path, labels: Path) -> Examples:
+    """Read STL-10's binary layout (Coates, Lee and Ng 2011): planes column by column, labels from 1 on."""
+    planes = _records(images, math.prod(_STL10_SHAPE)).reshape(-1, *_STL10_SHAPE)
+    return np.ascontiguousarray(planes.transpose(0, 1, 3, 2)), np.fromfile(labels, dtype=np.uint8).astype(np.int64) - 1
 
 
 def _records(path: Path, size: int) -> UInt8[np.ndarray, "n size"]:
@@ -136,21 +142,12 @@ def check_labels(path: Path, labels: Int64[np.ndarray, " n"], classes: int) -> N
         )
 
 
-def _read_idx_pair(images: Path, labels: Path) -> Examples:
-    values = read_idx(images)
-    return values if values.ndim == 4 else values[:, None], read_idx(labels).astype(np.int64)
-
-
-def _read_stl10_pair(images: Path, labels: Path) -> Examples:
-    return read_stl10_images(images), np.fromfile(labels, dtype=np.uint8).astype(np.int64) - 1  # from 1 on disk
-
-
 # by layout: the number of files, the last of them with the labels, that hold a part of the data set, and their reader
 READERS: dict[str, tuple[int, Callable[..., Examples]]] = {
-    "idx": (2, _read_idx_pair),
+    "idx": (2, read_idx_pair),
     "cifar10": (1, read_cifar10),
     "cifar100": (1, read_cifar_batch),
-    "stl10": (2, _read_stl10_pair),
+    "stl10": (2, read_stl10),
 }
 
 

