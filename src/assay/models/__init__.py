@@ -153,8 +153,12 @@ def smallest_side(name: str, images: Images, arguments: dict[str, Any], prefix: 
             return False
         return True
 
-    side = 1 + bisect_left(range(1, LARGEST_SIDE + 1), True, key=fits)
-    return side if side <= LARGEST_SIDE else None
+    enough = 1  # doubled first: most networks fit small images, and large ones take long to build
+    while not fits(enough):
+        if enough >= LARGEST_SIDE:
+            return None
+        enough *= 2
+    return enough // 2 + 1 + bisect_left(range(enough // 2 + 1, enough), True, key=fits)
 
 
 def _run(name: str, images: Images, arguments: dict[str, Any], prefix: str, device: str) -> None:
