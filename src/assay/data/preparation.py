@@ -39,7 +39,8 @@ def prepare(source: Path, data: Data, out: Path) -> None:
     mean, std = moments(images[kept])
     parts = ((images[kept], labels[kept]), content.validation or (images[chosen], labels[chosen]), content.test)
     splits = [Split(*map(torch.from_numpy, part)) for part in parts]
-    of_image = Images(*images.shape[1:], len(content.class_names))
+    _, channels, height, width = images.shape
+    of_image = Images(channels, height, width, len(content.class_names))
     about = (data.name, of_image, content.class_names, mean, std, data.augment)
     prepared.write(out, Prepared(*about, "", *splits))
 
@@ -93,7 +94,7 @@ def moments(images: UInt8[np.ndarray, "n c h w"]) -> tuple[tuple[float, ...], tu
     means, deviations = [], []
     for channel in images.swapaxes(0, 1):
         parts = np.array_split(channel, len(channel) // 1024 + 1)  # a copy of all pixels as integers would be large
-        counts = sum(np.bincount(part.ravel(), minlength=256) for part in parts).tolist()
+        counts = np.sum([np.bincount(part.ravel(), minlength=256) for part in parts], axis=0).tolist()
         pixels, first, second = (sum(n * value**power for value, n in enumerate(counts)) for power in range(3))
         variance = (pixels * second - first**2) / pixels**2
         means.append(round(first / pixels, 6))
