@@ -21,7 +21,7 @@ from assay.data.sets import prepared
 from assay.engine.context import TrainContext
 from assay.engine.stack import predict
 from assay.methods.trajectory.chain import TrajectoryUpdate
-from assay.models.combine import combine
+from assay.models.artifact import combine
 
 if TYPE_CHECKING:
     from torch import Tensor

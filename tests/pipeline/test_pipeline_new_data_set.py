@@ -9,7 +9,7 @@ from clone import PARAMS, ROOT, Clone
 from ruamel.yaml import YAML
 
 from assay.core import files
-from assay.data import formats
+from assay.data import raw
 
 FIRST = ["scan", "download", "prepare"]
 NAMES = ("images", "labels", "test-images", "test-labels")
@@ -24,8 +24,8 @@ def test_a_data_set_is_one_entry(tmp_path):
     before = clone.bytes_of("data/prepared")
     for start, count in ((0, 9), (2, 6)):
         images, labels = (tmp_path / name for name in NAMES[start : start + 2])
-        formats.write_idx(images, np.random.default_rng(count).integers(0, 256, (count, 5, 4), dtype=np.uint8))
-        formats.write_idx(labels, np.arange(count, dtype=np.uint8) % 3)
+        raw.write_idx(images, np.random.default_rng(count).integers(0, 256, (count, 5, 4), dtype=np.uint8))
+        raw.write_idx(labels, np.arange(count, dtype=np.uint8) % 3)
     entry = {
         "shape": [1, 5, 4],
         "train": 9,

@@ -98,10 +98,10 @@ def _own_images(data: Data) -> tuple[Images, int] | None:
     root = folder.root_of_images()
     if data.side is None or not root.is_dir():
         return None
-    names, labels = listing.labels(root)
-    raw.check_validation(data, {split: len(found) for split, found in labels.items()}, str(root))
-    held_out = preparation.held_out(np.array(labels["train"]), data, names)
-    return Images(3, data.side, data.side, len(names)), len(labels["train"]) - len(held_out)
+    tree = listing.Tree(root)
+    raw.check_own(data, tree.counts, str(root))
+    held_out = preparation.held_out(np.array([label for _, label in tree.images["train"]]), data, tree.class_names)
+    return Images(3, data.side, data.side, len(tree.class_names)), tree.counts["train"] - len(held_out)
 
 
 @cache

@@ -24,14 +24,10 @@ if TYPE_CHECKING:
 # formats that Pillow identifies but cannot decode by itself: it needs a handler or Ghostscript, or reads headers alone
 _NOT_DECODED = frozenset(("BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"))
 _ANIMATED = frozenset(("AVIF", "GIF", "PNG", "TIFF", "WEBP"))
-_ORIENTATION = 0x0112  # EXIF
-# ImageOps.exif_transpose also writes all other tags anew, and fails where one is odd
-_TURNS = dict(
-    enumerate(
-        ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90"), 2
-    )
-)
-_BITS_PER_SAMPLE = 258  # TIFF
+_ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 258  # tags of EXIF and TIFF
+# by orientation; ImageOps.exif_transpose also writes all other tags anew, and fails where one is odd
+_TURNS = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
+_TURN = dict(enumerate(_TURNS, start=2))
 # Pillow's names for 12 or 16 bits a channel in a file ("BGR;16" is 16 bits a pixel)
 _DEEP = re.compile(r";1[26][BLNRS]*$")
 
@@ -79,74 +75,67 @@ def is_image(path: Path) -> bool:
         return True
 
 
+def shown(path: Path | str) -> str:
+    """A path as printable text on one line; bytes that are no UTF-8 and control characters are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
+
+
 def read_image(path: Path, side: int) -> Decoded:
     """Decode an image: upright, on a white ground, in RGB, scaled to cover a square of `side` pixels, centre-cropped.
 
     Raises:
         AssayError: it cannot be read, or has more than 8 bits a channel; one line that names it.
     """
-    try:
-        with warnings.catch_warnings(action="ignore"):  # Pillow warns of odd metadata, which is not used
-            return _decode(path, side)
-    except AssayError:
-        raise
-    except Exception as error:  # a decoder may raise anything: struct.error, RuntimeError, MemoryError
-        if type(error).__name__ == "UnidentifiedImageError":  # an OSError without strerror
-            said = "empty, damaged, or in a format that Pillow does not know"
-        else:
-            said = getattr(error, "strerror", None) or shown(" ".join(str(error).split())) or type(error).__name__
-        raise AssayError(f"{shown(path)}: not a readable image: {said}") from None
-
-
-def shown(path: Path | str) -> str:
-    """A path as printable text on one line; bytes that are no UTF-8 and control characters are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
-
-
-def _decode(path: Path, side: int) -> Decoded:
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     own = extensions().get(path.suffix.lower())
     formats = _recognised() if own is None else (own, *_recognised())  # its extension may be wrong
     notes = []
-    with Image.open(path, formats=formats) as opened:
-        if _deep(opened):
-            raise AssayError(
-                f"{shown(path)}: more than 8 bits a channel (mode {opened.mode}), and which of them are used is not "
-                "known; save it with 8 bits a channel"
-            )
-        if opened.format in _ANIMATED and getattr(opened, "is_animated", False):
-            notes.append(FRAMES)
-        opened.load()
-        try:
-            turn = _TURNS.get(opened.getexif().get(_ORIENTATION, 1))
-        except Exception:  # EXIF data is parsed without any check: struct.error, KeyError, TypeError, ...
+    try:
+        # Pillow warns of odd metadata, which is not used
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats) as opened:
+            _refuse_deep(path, opened)
+            if opened.format in _ANIMATED and getattr(opened, "is_animated", False):
+                notes.append(FRAMES)
+            opened.load()
             turn = None
-            notes.append(NO_EXIF)
-        image: PillowImage = opened if turn is None else opened.transpose(Image.Transpose[turn])
-        if image.has_transparency_data:
-            layers = image.convert("RGBA")
-            alpha = layers.getchannel("A")
-            image = Image.new("RGB", layers.size, "white")
-            image.paste(layers, mask=alpha)
-            if alpha.getextrema() != (255, 255):
-                notes.append(TRANSPARENT)
-        square = ImageOps.fit(image.convert("RGB"), (side, side), method=Image.Resampling.BILINEAR)
+            try:
+                turn = _TURN.get(opened.getexif().get(_ORIENTATION, 1))
+            except Exception:  # EXIF data is parsed without any check: struct.error, KeyError, TypeError, ...
+                notes.append(NO_EXIF)
+            image: PillowImage = opened if turn is None else opened.transpose(Image.Transpose[turn])
+            if image.has_transparency_data:
+                layers = image.convert("RGBA")
+                alpha = layers.getchannel("A")
+                image = Image.new("RGB", layers.size, "white")
+                image.paste(layers, mask=alpha)
+                if alpha.getextrema() != (255, 255):
+                    notes.append(TRANSPARENT)
+            square = ImageOps.fit(image.convert("RGB"), (side, side), method=Image.Resampling.BILINEAR)
+    except AssayError:
+        raise
+    except UnidentifiedImageError:
+        raise AssayError(
+            f"{shown(path)}: not a readable image: empty, damaged, or in a format that Pillow does not know"
+        ) from None
+    except Exception as error:  # a decoder may raise anything: struct.error, RuntimeError, MemoryError
+        said = getattr(error, "strerror", None) or shown(" ".join(str(error).split())) or type(error).__name__
+        raise AssayError(f"{shown(path)}: not a readable image: {said}") from None
     return Decoded(np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1)), tuple(notes))
 
 
-def _deep(image: ImageFile) -> bool:
-    """Whether a file has more than 8 bits a channel, of which Pillow would keep the highest 8, or cut off the rest.
+def _refuse_deep(path: Path, image: ImageFile) -> None:
+    """Refuse a file with more than 8 bits a channel, of which Pillow would keep the highest 8, or cut off the rest.
 
     JPEG 2000, AVIF and PPM in colour are excluded: they state how many bits they use, and are scaled by it.
     """
-    if image.mode.startswith(("I", "F")):
-        return True
     bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
-    if any(value > 8 for value in (bits if isinstance(bits, tuple) else (bits,))):
-        return True
+    deep = image.mode.startswith(("I", "F")) or any(n > 8 for n in (bits if isinstance(bits, tuple) else (bits,)))
     for tile in image.tile:  # a decoder's arguments are a raw mode, or begin with one
         raw = str(tile.args[0] if isinstance(tile.args, tuple) and tile.args else tile.args)
-        if tile.codec_name == "SGI16" or (_DEEP.search(raw) and not raw.startswith("BGR")):
-            return True
-    return False
+        deep |= tile.codec_name == "SGI16" or bool(_DEEP.search(raw) and not raw.startswith("BGR"))
+    if deep:
+        raise AssayError(
+            f"{shown(path)}: more than 8 bits a channel (mode {image.mode}), and which of them are used is not known; "
+            "save it with 8 bits a channel"
+        )

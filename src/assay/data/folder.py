@@ -1,7 +1,7 @@
 """A user's own images, `train/<class>/*.png` and `test/<class>/*.png`: checked, packed into a few files, reported.
 
 data/own.json holds their digest, by which DVC sees that they changed: the stage `scan` writes it, `download` depends on
-it, and `make plan` asks whether it would change. It is in git, so that a clone without the images knows which ones
+it, and `assay plan` asks whether it would change. It is in git, so that a clone without the images knows which ones
 data/raw was packed from.
 """
 
@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter, defaultdict
-from itertools import combinations, groupby
-from operator import itemgetter
+from contextlib import closing
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,10 +23,9 @@ from assay.core.config.sections import FOLDER
 from assay.core.errors import AssayError
 from assay.data import raw
 from assay.data.decoding import read_image, shown
-from assay.data.formats import idx_header
-from assay.data.listing import Tree, problems, raise_all, scan
-from assay.data.progress import progress
-from assay.data.sets.catalog import check_validation
+from assay.data.listing import Tree, raise_all, scan
+from assay.data.progress import Progress
+from assay.data.sets import catalog
 
 if TYPE_CHECKING:
     from assay.core.config import Data
@@ -45,40 +44,28 @@ def root_of_images() -> Path:
 def stale(name: str, root: Path = Path()) -> str | None:
     """The text that data/own.json should hold, if it holds another one now; else None.
 
-    For a published data set the text is that of an empty object. Where `data/own` is not on this machine nothing is
-    stale: data/raw may come from the cache or the remote.
-
-    Args:
-        name: of the data set.
-        root: the repository's root.
+    For a published data set, by its `name`, the text is that of an empty object. Where `data/own` is not on this
+    machine nothing is stale: data/raw may come from the cache or the remote. `root` is the repository's.
 
     Raises:
         AssayError: the images are not laid out as they should be, or `ASSAY_DATA_DIR` names no folder.
     """
-    content = {}
-    if name == FOLDER:
-        images = root / root_of_images()
-        if not images.is_dir():
-            named = os.environ.get(VARIABLE)
-            if not named:
-                return None
-            raise AssayError(
-                f"{VARIABLE}={named}: no such folder; name the one that holds your images, or unset it to go on "
-                "with what data/raw was packed from"
-            )
-        content = {"digest": scan(images).digest}
-    text = json.dumps(content, indent=2) + "\n"
-    path = root / RECORD
+    images, named, path = root / root_of_images(), os.environ.get(VARIABLE), root / RECORD
+    if name == FOLDER and not images.is_dir():
+        if not named:
+            return None
+        raise AssayError(
+            f"{VARIABLE}={named}: no such folder; name the one that holds your images, or unset it to go on with what "
+            "data/raw was packed from"
+        )
+    text = json.dumps({"digest": scan(images).digest} if name == FOLDER else {}, indent=2) + "\n"
     return None if path.is_file() and path.read_text(encoding="utf-8") == text else text
 
 
 def obtain(data: Data, target: Path, work: Path) -> bool:
-    """Pack the user's images into `work`, unless `target` holds them already; print what was found and done.
+    """Pack the user's images into the empty folder `work`, unless `target` (data/raw) holds them already.
 
-    Args:
-        data: with the side to bring them to and, if given, the digest that they must have.
-        target: data/raw.
-        work: an empty folder, to be put in its place.
+    What was found and done is printed.
 
     Returns:
         Whether `work` was filled.
@@ -96,13 +83,11 @@ def obtain(data: Data, target: Path, work: Path) -> bool:
                 f"data set folder: no images: {named}: no such folder; {error}\n"
                 f"Set {VARIABLE} to a folder with train/<class>/*.png and test/<class>/*.png, or put it at {DEFAULT}."
             ) from None
-        check_validation(data, counts["train"])
+        catalog.check(data, counts["train"])
         return False
     tree = scan(root)
-    raw.check_validation(data, tree.counts, str(root))
-    check_validation(data, tree.counts["train"])
-    if not tree.unreadable:
-        raw.check_digest(data, tree.digest, str(root))
+    raw.check_own(data, tree.counts, str(root), None if tree.unreadable else tree.digest)
+    catalog.check(data, tree.counts["train"])
     fresh = True
     try:
         fresh = raw.verify_packed(target, data).digest != tree.digest
@@ -110,15 +95,14 @@ def obtain(data: Data, target: Path, work: Path) -> bool:
         if target.is_dir():
             print(f"{error}; packing again")
     found = pack(tree, data, work) if fresh else []
-    pin = f"{root}: to pin these images, set data.digest: {tree.digest} in {PARAMS_FILE}"
-    print(*map(shown, [*table(tree), *found, *copies(tree), *([] if data.digest else [pin])]), sep="\n")
+    pin = f"to pin these images, set data.digest: {tree.digest} in {PARAMS_FILE}"
+    lines = [*_table(tree), *found, *_copies(tree), *([] if data.digest else [pin])]
+    print(*(shown(line if line.startswith("  ") else f"{root}: {line}") for line in lines), sep="\n")
     return fresh
 
 
 def pack(tree: Tree, data: Data, out: Path) -> list[str]:
-    """Write images, labels and their record into the folder `out`: the same images give the same bytes.
-
-    Each image is brought to a square of `data.side` pixels as `decoding.read_image` says.
+    """Write images, as `read_image` gives them, labels and their record into `out`: equal images give equal bytes.
 
     Returns:
         Lines about what was done to the images, and about those of a single colour.
@@ -129,17 +113,16 @@ def pack(tree: Tree, data: Data, out: Path) -> list[str]:
     side = data.side
     if side is None:
         raise ValueError("a folder without a side does not pass the configuration's checks")
-    wrong = problems(tree.root, tree.unreadable)
+    wrong, flat = tree.unreadable_lines(), set[str]()
     notes: defaultdict[str, list[str]] = defaultdict(list)
-    flat: set[str] = set()
-    looks: defaultdict[tuple[str, int], set[int]] = defaultdict(set)  # hashes of pixels, by split and label
-    with progress("packing images", sum(tree.counts.values()), "images") as advance:
+    looks: defaultdict[tuple[str, int], dict[str, int]] = defaultdict(dict)  # hashes of pixels, by split and label
+    with closing(Progress("packing images", sum(tree.counts.values()), "images")) as bar:
         for split, entries in tree.images.items():
             images_file, labels_file = (out / name for name in raw.file_names(split))
             with images_file.open("wb") as stream:
-                stream.write(idx_header((len(entries), 3, side, side)))
+                stream.write(raw.idx_header((len(entries), 3, side, side)))
                 for path, label in entries:
-                    advance(1)
+                    bar.update(1)
                     if path in tree.unreadable:
                         continue
                     try:
@@ -151,38 +134,35 @@ def pack(tree: Tree, data: Data, out: Path) -> list[str]:
                     stream.write(pixels)
                     for note in image.notes:
                         notes[note].append(path)
-                    looks[split, label].add(hash(pixels))
+                    looks[split, label][path] = hash(pixels)
                     if (image.pixels == image.pixels[:, :1, :1]).all():
                         flat.add(path)
-            labels = np.array([label for _, label in entries], dtype=">i4")
-            labels_file.write_bytes(idx_header(labels.shape, 0x0C) + labels.tobytes())
+            raw.write_idx(labels_file, np.array([label for _, label in entries]))
     raise_all(wrong)
     record = raw.Record(
-        class_names=list(tree.class_names),
+        class_names=tree.class_names,
         side=side,
         digest=tree.digest,
         counts=tree.counts,
         files={path.name: files.file_digest(path) for path in sorted(out.iterdir())},
     )
     files.write_json(out / raw.RECORD, record.model_dump())
-    said = [f"{tree.root}: {_images(len(paths))} {note}: {_some(paths)}" for note, paths in notes.items()]
-    return said + [f"{tree.root}: warning: {line}" for line in _constant(tree, flat, looks)]
+    said = [f"{_images(len(paths))} {note}: {_some(paths)}" for note, paths in notes.items()]
+    return said + [f"warning: {line}" for line in _constant(tree, flat, looks)]
 
 
-def table(tree: Tree) -> list[str]:
+def _table(tree: Tree) -> list[str]:
     """The number of images of each class and split, and what was passed over, by reason."""
     counts = {split: Counter(label for _, label in entries) for split, entries in tree.images.items()}
     rows = [[name, *(own[label] for own in counts.values())] for label, name in enumerate(tree.class_names)]
-    rows = [["class", *counts], *rows, ["all", *(own.total() for own in counts.values())]]
+    rows = [["class", *counts], *rows, ["all", *tree.counts.values()]]
     width = max(len(str(row[0])) for row in rows)
-    lines = [f"{tree.root}: images by class and split"]
-    lines += [f"  {row[0]:{width}}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
-    for reason, paths in sorted(tree.passed_over.items()):
-        lines.append(f"{tree.root}: {len(paths)} passed over ({reason}): {_some(paths)}")
-    return lines
+    lines = [f"  {row[0]:{width}}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
+    passed = [f"{len(paths)} passed over ({why}): {_some(paths)}" for why, paths in sorted(tree.passed_over.items())]
+    return ["images by class and split", *lines, *passed]
 
 
-def copies(tree: Tree) -> list[str]:
+def _copies(tree: Tree) -> list[str]:
     """Warnings for images that stand in two splits or under two classes, byte for byte."""
     lines = []
     for one, other in combinations(tree.images, 2):
@@ -190,38 +170,34 @@ def copies(tree: Tree) -> list[str]:
         same = [(path, first[own]) for path, _ in tree.images[other] if (own := tree.digests[path]) in first]
         if same:
             lines.append(
-                f"of the {len(tree.images[other])} {other} images, {len(same)} stand in {one} too, byte for byte: "
-                f"{_some([f'{path} of {original}' for path, original in same])}"
+                f"warning: of the {len(tree.images[other])} {other} images, {len(same)} stand in {one} too, byte for "
+                f"byte: {_some([f'{path} of {original}' for path, original in same])}"
             )
     by_digest: defaultdict[str, dict[int, str]] = defaultdict(dict)
-    for entries in tree.images.values():
-        for path, label in entries:
-            by_digest[tree.digests[path]].setdefault(label, path)
+    for path, label in (entry for entries in tree.images.values() for entry in entries):
+        by_digest[tree.digests[path]].setdefault(label, path)
     several = [" and ".join(paths.values()) for paths in by_digest.values() if len(paths) > 1]
     if several:
-        lines.append(f"{_images(len(several))} under more than one class, byte for byte: {_some(several)}")
-    return [f"{tree.root}: warning: {line}" for line in lines]
+        lines.append(f"warning: {_images(len(several))} under more than one class, byte for byte: {_some(several)}")
+    return lines
 
 
-def _constant(tree: Tree, flat: set[str], looks: dict[tuple[str, int], set[int]]) -> list[str]:
+def _constant(tree: Tree, flat: set[str], looks: dict[tuple[str, int], dict[str, int]]) -> list[str]:
     """What is of a single colour, or always the same: the data set, classes of a split, or images."""
     every = sum(tree.counts.values())
-    if len(set().union(*looks.values())) == 1:
+    if len({look for own in looks.values() for look in own.values()}) == 1:
         return [f"all {every} images are the same at this side"]
     if len(flat) == every:
         return [f"each of the {every} images is of a single colour"]
-    lines: list[str] = []
-    covered: set[str] = set()
-    for split, entries in tree.images.items():
-        for label, group in groupby(entries, key=itemgetter(1)):
-            own, name = {path for path, _ in group}, tree.class_names[label]
-            if len(own) > 1 and own <= flat:
-                lines.append(f"each of the {len(own)} {split} images of class {name} is of a single colour")
-                covered |= own
-            elif len(own) > 1 and len(looks[split, label]) == 1:
-                lines.append(f"the {len(own)} {split} images of class {name} are all the same at this side")
-    rest = sorted(flat - covered)
-    return lines + ([f"{_images(len(rest))} of a single colour: {_some(rest)}"] if rest else [])
+    lines, rest = [], set(flat)
+    for (split, label), own in looks.items():
+        of_class = f"{len(own)} {split} images of class {tree.class_names[label]}"
+        if len(own) > 1 and own.keys() <= flat:
+            lines.append(f"each of the {of_class} is of a single colour")
+            rest -= own.keys()
+        elif len(own) > 1 and len(set(own.values())) == 1:
+            lines.append(f"the {of_class} are all the same at this side")
+    return lines + ([f"{_images(len(rest))} of a single colour: {_some(sorted(rest))}"] if rest else [])
 
 
 def _images(count: int) -> str:

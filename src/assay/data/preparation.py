@@ -11,8 +11,7 @@ from assay.core.config import PARAMS_FILE
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
 from assay.data import raw
-from assay.data.sets import prepared
-from assay.data.sets.catalog import check_validation
+from assay.data.sets import catalog, prepared
 from assay.data.sets.images import Images
 from assay.data.sets.prepared import Prepared, Split
 
@@ -24,18 +23,11 @@ if TYPE_CHECKING:
 
     from assay.core.config import Data
 
-_IMAGES_AT_ONCE = 1024
-
 
 def prepare(source: Path, data: Data, out: Path) -> None:
-    """Write data/prepared: train, validation and test as tensors, in their published order, and their description.
+    """Read `source` (data/raw), every file verified again; write train, validation and test as tensors into `out`.
 
-    The validation set is the data set's own, or `held_out` of the training set.
-
-    Args:
-        source: data/raw; every file of it is verified again.
-        data: which data set, how much of it is held out, and how training augments it.
-        out: data/prepared.
+    Images keep their published order. The validation set is the data set's own, or `held_out` of the training set.
 
     Raises:
         AssayError: a raw file is missing or altered, or the validation set would leave a class nothing to train on.
@@ -44,24 +36,13 @@ def prepare(source: Path, data: Data, out: Path) -> None:
     images, labels = content.train
     chosen = held_out(labels, data, content.class_names)
     kept = np.setdiff1d(np.arange(len(labels)), chosen)
-    validation = content.validation or (images[chosen], labels[chosen])
-    _, channels, height, width = images.shape
     mean, std = moments(images[kept])
-    prepared.write(
-        out,
-        Prepared(
-            name=data.name,
-            images=Images(channels, height, width, len(content.class_names)),
-            class_names=content.class_names,
-            mean=mean,
-            std=std,
-            augment=data.augment,
-            digest="",
-            train=Split(torch.from_numpy(images[kept]), torch.from_numpy(labels[kept])),
-            validation=Split(*map(torch.from_numpy, validation)),
-            test=Split(*map(torch.from_numpy, content.test)),
-        ),
-    )
+    parts = ((images[kept], labels[kept]), content.validation or (images[chosen], labels[chosen]), content.test)
+    splits = [Split(*map(torch.from_numpy, part)) for part in parts]
+    _, channels, height, width = images.shape
+    of_image = Images(channels, height, width, len(content.class_names))
+    about = (data.name, of_image, content.class_names, mean, std, data.augment)
+    prepared.write(out, Prepared(*about, "", *splits))
 
 
 def held_out(labels: Int64[np.ndarray, " n"], data: Data, class_names: Sequence[str]) -> Int64[np.ndarray, " v"]:
@@ -77,7 +58,7 @@ def held_out(labels: Int64[np.ndarray, " n"], data: Data, class_names: Sequence[
     Raises:
         AssayError: so many cannot be held out.
     """
-    check_validation(data, len(labels))
+    catalog.check(data, len(labels))
     sizes = np.bincount(labels, minlength=len(class_names))
     most = np.maximum(sizes - 1, 0)
     if data.validation > most.sum():
@@ -110,13 +91,11 @@ def moments(images: UInt8[np.ndarray, "n c h w"]) -> tuple[tuple[float, ...], tu
     Both come from a count of each pixel value, so they are exact, whatever the machine. The standard deviation of a
     constant channel is given as 1, so that it can be divided by.
     """
-    counts = np.zeros((images.shape[1], 256), dtype=np.int64)
-    for start in range(0, len(images), _IMAGES_AT_ONCE):
-        for channel, count in enumerate(counts):
-            count += np.bincount(images[start : start + _IMAGES_AT_ONCE, channel].ravel(), minlength=256)
     means, deviations = [], []
-    for row in counts.tolist():
-        pixels, first, second = (sum(n * value**power for value, n in enumerate(row)) for power in range(3))
+    for channel in images.swapaxes(0, 1):
+        parts = np.array_split(channel, len(channel) // 1024 + 1)  # a copy of all pixels as integers would be large
+        counts = np.sum([np.bincount(part.ravel(), minlength=256) for part in parts], axis=0).tolist()
+        pixels, first, second = (sum(n * value**power for value, n in enumerate(counts)) for power in range(3))
         variance = (pixels * second - first**2) / pixels**2
         means.append(round(first / pixels, 6))
         deviations.append(round(variance**0.5, 6) or 1.0)

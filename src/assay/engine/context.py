@@ -10,13 +10,12 @@ import torch
 from torch.nn import functional as F
 
 from assay import models
-from assay.data.sets.noise import noisy
+from assay.data.sets.augment import noisy
 from assay.engine.batches import EpochBatches
 from assay.engine.loop import Copy
 from assay.engine.stack import initialise, predict
 from assay.models import artifact
-from assay.models.artifact import Artifact, Manifest, ModelRecord, Variant
-from assay.models.combine import combine
+from assay.models.artifact import Artifact, Manifest, ModelRecord, Variant, combine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

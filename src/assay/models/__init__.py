@@ -11,6 +11,7 @@ import ast
 import importlib
 import inspect
 import warnings
+from bisect import bisect_left
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -71,21 +72,17 @@ def source(name: str, prefix: str = _PREFIX) -> Path:
 
 
 def digests(runs: Iterable[Run]) -> dict[str, str]:
-    """The SHA-256 of the file of each arm's network, by arm.
-
-    Raises:
-        AssayError: there is no such model.
-    """
+    """The SHA-256 of the file of each arm's network, by arm; errors as of `source`."""
     return {run.arm: files.file_digest(source(run.model.name, run.place("model"))) for run in runs}
 
 
 def verify(arm: str, name: str) -> None:
-    """Check that the file of an arm's network is the one that `register` took the digest of.
+    """Refuse the file of an arm's network if it was edited after `register` took its digest, which DVC records.
 
     A round (`round-<n>`) has the baseline's network. Without the file of digests, as outside DVC, nothing is checked.
 
     Raises:
-        AssayError: the file was edited since, so that DVC would record a digest of other code than what runs.
+        AssayError: the file was edited.
     """
     if not Path(DIGESTS).is_file():
         return
@@ -94,39 +91,21 @@ def verify(arm: str, name: str) -> None:
         raise AssayError(f"{source(name)}: edited since the stage register ran; run `dvc repro` again")
 
 
-def build(name: str, images: Images, **arguments: Any) -> nn.Module:
-    """A network with fresh weights, drawn from torch's global generator.
+def build(name: str, images: Images, prefix: str = "model", /, **arguments: Any) -> nn.Module:
+    """A network with fresh weights, drawn from torch's global generator: (n, c, h, w) to logits (n, classes).
 
-    Whether the images are large enough is not tested here; `check` does that, without the cost of the weights.
-
-    Args:
-        name: one of `names()`.
-        images: the channels, size and classes to build for.
-        arguments: what the network takes.
-
-    Returns:
-        A module from normalised images (n, c, h, w) to logits (n, classes).
+    `images` are what it is built for; whether they are large enough is for `check` to say. `prefix` is the key under
+    which the model stands in its file, for messages.
 
     Raises:
         AssayError: there is no such model, or an argument is unknown, missing or of another type.
     """
-    return _build(name, images, arguments, prefix="model")
-
-
-def blueprint(name: str, images: Images, arguments: dict[str, Any]) -> nn.Module:
-    """A network to look at: its names, shapes and layers. The global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        return build(name, images, **arguments)
-
-
-def _build(name: str, images: Images, arguments: dict[str, Any], prefix: str) -> nn.Module:
     module = importlib.import_module(f"{__name__}.nets.{source(name, prefix).stem}")
     function = getattr(module, name)
-    parameters = inspect.signature(function, eval_str=True).parameters.values()
     fields: dict[str, Any] = {
-        parameter.name: (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
-        for parameter in parameters
-        if parameter.kind is parameter.KEYWORD_ONLY
+        one.name: (one.annotation, ... if one.default is one.empty else one.default)
+        for one in inspect.signature(function, eval_str=True).parameters.values()
+        if one.kind is one.KEYWORD_ONLY
     }
     where, _, key = prefix.partition(": ")
     kind = create_model(name, __base__=Section, **fields)
@@ -137,20 +116,19 @@ def _build(name: str, images: Images, arguments: dict[str, Any], prefix: str) ->
         raise AssayError(f"{prefix}.{error}") from None
 
 
+def blueprint(name: str, images: Images, arguments: dict[str, Any]) -> nn.Module:
+    """A network to look at: its names, shapes and layers. The global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        return build(name, images, **arguments)
+
+
 def check(name: str, images: Images, arguments: dict[str, Any], prefix: str = _PREFIX) -> None:
-    """Build a model and run it on two such images, before anything is trained.
+    """Build a model as `build` does and run it on two such images, before anything is trained.
 
     Not on the meta device, where PyTorch imports its compiler: a second in every stage.
 
-    Args:
-        name: one of `names()`.
-        images: what the network is to be built for.
-        arguments: what the network takes.
-        prefix: the file and the key under which the model stands in it.
-
     Raises:
-        AssayError: there is no such model; an argument is unknown, missing or of another type; or the images are too
-            small for the network.
+        AssayError: as of `build`, or the images are too small for the network.
     """
     try:
         _run(name, images, arguments, prefix, "cpu")
@@ -175,23 +153,19 @@ def smallest_side(name: str, images: Images, arguments: dict[str, Any], prefix: 
             return False
         return True
 
-    enough = 1
+    enough = 1  # doubled first: most networks fit small images, and large ones take long to build
     while not fits(enough):
         if enough >= LARGEST_SIDE:
             return None
         enough *= 2
-    too_small = enough // 2
-    while enough - too_small > 1:
-        middle = (too_small + enough) // 2
-        too_small, enough = (too_small, middle) if fits(middle) else (middle, enough)
-    return enough
+    return enough // 2 + 1 + bisect_left(range(enough // 2 + 1, enough), True, key=fits)
 
 
 def _run(name: str, images: Images, arguments: dict[str, Any], prefix: str, device: str) -> None:
     """Raises RuntimeError where a layer is left with nothing to work on; the meta device holds shapes and no data."""
     with torch.random.fork_rng(devices=[]), torch.device(device), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of layers without inputs, which the forward pass reports better
-        _build(name, images, arguments, prefix).eval()(torch.zeros(2, *images.shape))
+        build(name, images, prefix, **arguments).eval()(torch.zeros(2, *images.shape))
 
 
 def parameter_count(network: nn.Module) -> int:
@@ -209,7 +183,7 @@ def weight_names(network: nn.Module) -> dict[str, Kind]:
     kinds: dict[str, Kind] = {}
     last = ""
     for name, module in network.named_modules():
-        parts = [*filter(None, name.split("."))]
+        parts = name.split(".") if name else []
         weight = ".".join([*parts, "weight"])
         if isinstance(module, nn.Linear):
             kinds[weight], last = "linear", weight
@@ -233,11 +207,7 @@ def operations(name: str, images: Images, arguments: dict[str, Any]) -> tuple[in
 
 
 class _Counter(TorchDispatchMode):
-    """PyTorch's own counts of the operations that pass.
-
-    Its `FlopCounterMode` also asks of each operation that has no count whether it is made of others, for which it
-    imports the compiler: a second in every stage. `test_models_flops` compares the two.
-    """
+    """PyTorch's own counts of the operations that pass; its `FlopCounterMode` takes a second to import the compiler."""
 
     total = 0
 

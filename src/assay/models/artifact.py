@@ -2,10 +2,10 @@
 
 `weights.safetensors` holds, for every variant of an arm, tensors named `<variant>/<parameter or buffer>` of shape
 `(S, M, *shape)`: S seeds, M members whose predictions are combined. The names are those of the plain module that
-`assay.models.build` returns, so a slice `[seed, member]` loads into it with `load_state_dict`. Beside a pruned variant
-stand its masks, under `<variant>.mask/<parameter>`. A sweep, a path of networks that lie in the span of a few, keeps
-what it combines under `<sweep>.points/<parameter>`, unless a variant holds it already, and the buffers of each of its
-points under `<sweep>.buffers/<buffer>`, `(S, point, *shape)`.
+`assay.models.build` returns, so a slice `[seed, member]` loads into it with `load_state_dict`. A pruned variant's masks
+are under `<variant>.mask/<parameter>`. A sweep, a path of networks that lie in the span of a few, keeps what it
+combines under `<sweep>.points/<parameter>`, unless a variant holds it already, and the buffers of each of its points
+under `<sweep>.buffers/<buffer>`, `(S, point, *shape)`.
 
 The manifest holds the SHA-256 of the weights and of its own content. Readers refuse files that do not match.
 """
@@ -18,6 +18,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn import functional as F
 
 from assay.core import errors, files
 from assay.core.config import parsing
@@ -26,6 +27,8 @@ from assay.core.errors import AssayError
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from jaxtyping import Float
 
 WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
 MASKS = ".mask"
@@ -48,8 +51,7 @@ class Cost(Record):
         train_samples: examples that went forward and backward.
         forward_samples: examples that went forward only, such as those of a scoring pass; validation is not billed.
         optimizer_steps: updates of the weights.
-        tuning_samples: examples that the trainings of a grid ran, but for the one that was chosen, which is billed as
-            this training; counted apart from the others.
+        tuning_samples: examples of the other trainings of a grid than the one that was chosen, counted apart.
     """
 
     train_samples: int | float = 0
@@ -62,16 +64,16 @@ class Cost(Record):
 
 
 class Variant(Record):
-    """One way to predict with what an arm trained.
+    """One way to predict with what an arm trained. Lists have a number for each seed, or none where nothing is known.
 
     Attributes:
         members: M, the networks whose predictions are combined.
         combine: how they are combined; with one member it makes no difference.
         density: the share of weights that is not pruned.
         cost: what training it cost.
-        best_step: for each seed, the step of the least validation loss; empty where nothing was evaluated.
-        best_step_accuracy: for each seed, the accuracy on the test set at that step; empty where it was not watched.
-        validation_loss: for each seed, at the end of training; empty where there is no validation set.
+        best_step: the step of the least validation loss.
+        best_step_accuracy: the accuracy on the test set at that step.
+        validation_loss: at the end of training.
         validation_accuracy: likewise.
     """
 
@@ -106,11 +108,7 @@ class Sweep(Record):
 class ModelRecord(Record):
     """The architecture: `assay.models.build(name, images, **arguments)` makes the network again.
 
-    Attributes:
-        name: of the family.
-        arguments: what it was given.
-        flops_per_sample: floating-point operations of the whole network for one image, forward.
-        flops_per_train_sample: likewise forward and backward.
+    Floating-point operations are those of the whole network for one image: forward, and forward and backward.
     """
 
     name: str
@@ -124,10 +122,8 @@ class Manifest(Record, parsing.Digested):
 
     Attributes:
         arm: the arm's name, `baseline` or `round-<n>`.
-        method: the method's name.
         seeds: one network (of M members) for each.
         block: which of the arm's blocks of seeds (seeds.yaml); 0 is the first.
-        model: the architecture.
         images: channels, height, width and classes of the data it was built for.
         parameters: the parameters as resolved, every override applied.
         data_digest: the digest of the prepared data.
@@ -180,21 +176,16 @@ def write(folder: Path, artifact: Artifact) -> None:
         files.write_json(temporary / MANIFEST, manifest.signed())
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest alone; an `AssayError` says that it is missing, damaged, or has no digest."""
+def verified(folder: Path) -> Manifest:
+    """Read the manifest, and compare the file of weights with its digest; errors as of `read`."""
     path, again = folder / MANIFEST, errors.again(folder)
     manifest = parsing.read(Manifest, path, "`dvc repro` trains it, `dvc pull` fetches it", again)
     manifest.verify(path, again)
-    return manifest
-
-
-def verified(folder: Path) -> Manifest:
-    """Read the manifest and compare the file of weights with its digest; errors as of `read`."""
-    manifest, path = read_manifest(folder), folder / WEIGHTS
+    path = folder / WEIGHTS
     if not path.is_file():
-        raise AssayError(f"{path}: not found; {errors.again(folder)}")
+        raise AssayError(f"{path}: not found; {again}")
     if files.file_digest(path) != manifest.weights_sha256:
-        raise AssayError(f"{path}: damaged or altered: not the SHA-256 in {MANIFEST}; {errors.again(folder)}")
+        raise AssayError(f"{path}: damaged or altered: not the SHA-256 in {MANIFEST}; {again}")
     return manifest
 
 
@@ -216,33 +207,29 @@ def check(artifact: Artifact, where: str) -> None:
     """Compare shapes with the manifest.
 
     Raises:
-        AssayError: a variant has no weights, weights belong to no variant or sweep, or a tensor does not begin with
-            (seeds, members).
+        AssayError: weights are missing, belong to no variant or sweep, or do not begin with (seeds, members).
     """
     manifest, weights = artifact.manifest, artifact.weights
     variants, seeds = manifest.variants, len(manifest.seeds)
     known = {*variants, *(f"{name}{MASKS}" for name in variants)}
     known |= {f"{sweep}{suffix}" for sweep in manifest.sweeps for suffix in (POINTS, BUFFERS)}
-    for name in weights:
-        if name not in known:
-            raise AssayError(f"{where}: {name}: its variant is not in the manifest ({', '.join(variants)})")
+    for name in sorted(weights.keys() - known):
+        raise AssayError(f"{where}: {name}: its variant is not in the manifest ({', '.join(variants)})")
     counts = [(name, variant.members, "members") for name, variant in variants.items()]
     for name in variants:
         state = weights.get(name)
         if not state:
             raise AssayError(f"{where}: the variant {name!r} of the manifest has no weights")
         for key, mask in weights.get(f"{name}{MASKS}", {}).items():
-            if key not in state or mask.shape != state[key].shape:
-                shape = tuple(state[key].shape) if key in state else "no such parameter"
+            shape = tuple(state[key].shape) if key in state else "no such parameter"
+            if tuple(mask.shape) != shape:
                 raise AssayError(f"{where}: {name}{MASKS}/{key} has shape {tuple(mask.shape)}; the model has {shape}")
     for name, sweep in manifest.sweeps.items():
         factors = {len(row) for row in sweep.coefficients}
         if not weights.get(sweep.tensors) or len(factors) != 1 or len(sweep.coefficients) != len(sweep.at):
             raise AssayError(f"{where}: the sweep {name!r} of the manifest lacks networks, or a row of factors a point")
-        counts += [
-            (sweep.tensors, factors.pop(), f"factors of {name!r}"),
-            (f"{name}{BUFFERS}", len(sweep.at), "points"),
-        ]
+        counts.append((sweep.tensors, factors.pop(), f"factors of {name!r}"))
+        counts.append((f"{name}{BUFFERS}", len(sweep.at), "points"))
     for group, count, what in counts:
         for key, tensor in weights.get(group, {}).items():
             if tuple(tensor.shape[:2]) != (seeds, count):
@@ -262,11 +249,8 @@ def mixed(artifact: Artifact, sweep: str, coefficients: Sequence[float]) -> dict
     """
     combined = artifact.weights[artifact.manifest.sweeps[sweep].tensors]
     buffers = artifact.weights.get(f"{sweep}{BUFFERS}", {})
-    return {
-        name: torch.einsum("m,sm...->s...", tensor.new_tensor(coefficients), tensor)
-        for name, tensor in combined.items()
-        if name not in buffers
-    }
+    mix = {name: tensor for name, tensor in combined.items() if name not in buffers}
+    return {name: torch.einsum("m,sm...->s...", t.new_tensor(coefficients), t) for name, t in mix.items()}
 
 
 def point(artifact: Artifact, sweep: str, index: int) -> dict[str, Tensor]:
@@ -274,3 +258,19 @@ def point(artifact: Artifact, sweep: str, index: int) -> dict[str, Tensor]:
     parameters = mixed(artifact, sweep, artifact.manifest.sweeps[sweep].coefficients[index])
     buffers = artifact.weights.get(f"{sweep}{BUFFERS}", {})
     return parameters | {name: tensor[:, index] for name, tensor in buffers.items()}
+
+
+def combine(logits: Float[Tensor, "*copy member example class"], how: Combine) -> Float[Tensor, "*copy example class"]:
+    """Probabilities of the ensemble: the members' mean, the softmax of their mean logits, or their shares of votes.
+
+    Args:
+        logits: of every member.
+        how: `mean_probability` averages what the members say (Lakshminarayanan et al., arXiv 1612.01474); `mean_logit`
+            averages before the softmax, as Wortsman et al. (arXiv 2102.10472) evaluate subspaces; `majority_vote`
+            counts each member's most probable class.
+    """
+    if how == "mean_probability":
+        return logits.softmax(-1).mean(-3)
+    if how == "mean_logit":
+        return logits.mean(-3).softmax(-1)
+    return F.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype).mean(-3)

@@ -2,8 +2,7 @@
 
 In the file, a tensor with enough zeros is a bitmap, one bit a weight, and the values that are left, in order. At a
 density of d that takes d + 1/32 of the dense float32 tensor, which for d under 1/5 is less than any format with an
-index beside each value, and never more than 1/32 for what is pruned away entirely. It is safetensors: no code runs
-when it is read.
+index beside each value. It is safetensors: no code runs when it is read.
 """
 
 from __future__ import annotations
@@ -31,15 +30,29 @@ if TYPE_CHECKING:
 FORMAT = "assay-sparse-1"
 
 
+def encoded(state: Mapping[str, Tensor]) -> bytes:
+    """The bytes of the file; their number depends on shapes, types, names and on how many values are zero."""
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        whole = tensor.detach().cpu().contiguous()
+        left = whole.flatten() != 0
+        values = whole.flatten()[left]
+        if left.numel() // 8 + values.nbytes < whole.nbytes:
+            tensors[f"values/{name}"] = values
+            tensors[f"bitmap/{name}"] = torch.from_numpy(np.packbits(left.numpy()))
+        else:
+            tensors[f"dense/{name}"] = whole
+    shapes = json.dumps({name: list(tensor.shape) for name, tensor in state.items()})
+    return save(tensors, metadata={FORMAT: shapes})  # one key alone: safetensors writes several in any order
+
+
 def write(path: Path, state: Mapping[str, Tensor]) -> None:
     """Write the state dict of one network, atomically; equal ones give equal bytes.
 
-    Nothing is rounded: what `read` gives back is equal bit for bit, but for the sign that a zero may bear, as what is
-    pruned by a product with a mask does.
+    What `read` gives back is equal bit for bit, but for the sign that a zero may bear.
     """
-    content = encoded(state)
     with files.replacing(path) as temporary:
-        temporary.write_bytes(content)
+        temporary.write_bytes(encoded(state))
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -48,44 +61,26 @@ def read(path: Path) -> dict[str, Tensor]:
     Raises:
         AssayError: the file is missing or damaged, or was not written by `write`.
     """
+    state: dict[str, Tensor] = {}
     try:
         with safe_open(path, "pt") as stream:
             about = stream.metadata() or {}
             if FORMAT not in about:
                 raise AssayError(f"{path}: not a sparse network: its metadata does not name the format {FORMAT}")
-            shapes = json.loads(about[FORMAT])
-            stored = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118 (not a dict)
-        state: dict[str, Tensor] = {}
-        for name, shape in shapes.items():
-            if f"dense/{name}" in stored:
-                state[name] = stored[f"dense/{name}"]
-                continue
-            values, bitmap = stored[f"values/{name}"], stored[f"bitmap/{name}"]
-            left = np.unpackbits(bitmap.numpy(), count=prod(shape)).astype(bool)
-            flat = values.new_zeros(left.size)
-            flat[torch.from_numpy(left)] = values
-            state[name] = flat.reshape(shape)
+            keys = set(stream.keys())
+            for name, shape in json.loads(about[FORMAT]).items():
+                if f"dense/{name}" in keys:
+                    state[name] = stream.get_tensor(f"dense/{name}")
+                    continue
+                values, bitmap = stream.get_tensor(f"values/{name}"), stream.get_tensor(f"bitmap/{name}")
+                whole = values.new_zeros(prod(shape))
+                whole[torch.from_numpy(np.unpackbits(bitmap.numpy(), count=prod(shape)).astype(bool))] = values
+                state[name] = whole.reshape(shape)
     except FileNotFoundError:
         raise AssayError(f"{path}: not found; `assay export --sparse` writes such files") from None
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise AssayError(f"{path}: damaged ({error}); export it again") from None
     return state
-
-
-def encoded(state: Mapping[str, Tensor]) -> bytes:
-    """The bytes of the file; their number depends on shapes, types, names and on how many values are zero."""
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in state.items():
-        flat = tensor.detach().cpu().contiguous()
-        left = flat.flatten() != 0
-        values = flat.flatten()[left]
-        if left.numel() // 8 + values.nbytes < flat.nbytes:
-            tensors[f"values/{name}"] = values
-            tensors[f"bitmap/{name}"] = torch.from_numpy(np.packbits(left.numpy()))
-        else:
-            tensors[f"dense/{name}"] = flat
-    shapes = json.dumps({name: list(tensor.shape) for name, tensor in state.items()})
-    return save(tensors, metadata={FORMAT: shapes})  # one key alone: safetensors writes several in any order
 
 
 def sparse_network(network: nn.Module) -> nn.Module:

@@ -10,8 +10,7 @@ from torch.nn import functional as F
 
 from assay.core.errors import AssayError
 from assay.engine.stack import predict
-from assay.models.artifact import point
-from assay.models.combine import combine
+from assay.models.artifact import combine, point
 from assay.scoring.metrics import by_class
 from assay.scoring.predictions import Predictions
 from assay.scoring.record import MemberRecord, SweepRecord

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from assay.data.sets.images import Images
 from assay.models import artifact, build
-from assay.models.combine import combine
 from assay.tracking import content, tags
 
 if TYPE_CHECKING:
@@ -54,7 +53,9 @@ class Predictor(nn.Module):
         """Class probabilities of raw images, uint8 or float, with pixels from 0 to 255."""
         normalised = (images.float() - self.mean) / self.std
         logits = torch.stack([member(normalised) for member in self.members])
-        return combine(logits.double(), self.combine_as).float()  # in double precision, as the evaluation combines
+        return artifact.combine(
+            logits.double(), self.combine_as
+        ).float()  # in double precision, as the evaluation combines
 
 
 class Models:

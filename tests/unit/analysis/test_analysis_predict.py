@@ -10,8 +10,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 from torch import nn
 
 from assay.core.errors import AssayError
-from assay.models.artifact import Artifact, Combine, Manifest, ModelRecord, Variant
-from assay.models.combine import combine
+from assay.models.artifact import Artifact, Combine, Manifest, ModelRecord, Variant, combine
 from assay.scoring import metrics, predict
 from assay.scoring.predict import disagreement
 from assay.scoring.record import MemberRecord

@@ -52,4 +52,4 @@ def test_a_folder_is_checked_once_it_is_there():
     data = Data(name="folder", validation=7, side=32)
     catalog.check(data)
     with pytest.raises(AssayError, match=r"data\.validation: got 7"):
-        catalog.check_validation(data, 7)
+        catalog.check(data, 7)

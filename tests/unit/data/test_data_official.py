@@ -11,8 +11,8 @@ import pytest
 import tiny
 
 from assay.core.errors import AssayError
-from assay.data import formats, official, progress, raw
-from assay.data.official import Archive, fetch
+from assay.data import progress, published, raw
+from assay.data.published import Archive, fetch
 
 
 @pytest.fixture
@@ -43,27 +43,27 @@ def mnist(mirror, folders, monkeypatch):
 
 
 def test_success(mnist, mirror, folders):
-    official.download(mnist, *folders[1:])
-    raw.verify(folders[1], mnist)
+    published.from_mirror(mnist, *folders[1:])
+    raw.verify(folders[1], mnist.files)
     assert mirror.asked == [f"/{name}.gz" for name in mnist.files]
 
 
 def test_truncated_body(mnist, mirror, folders):
     mirror.truncated = {"/t10k-images-idx3-ubyte.gz"}
     with pytest.raises(AssayError, match=r"t10k-images-idx3-ubyte\.gz: .*\d+ bytes read, \d+ more expected"):
-        official.download(mnist, *folders[1:])
+        published.from_mirror(mnist, *folders[1:])
 
 
 def test_wrong_bytes(mnist, mirror, folders):
     mirror.bodies["/train-labels-idx1-ubyte.gz"] += b"!"
     with pytest.raises(AssayError, match=r"train-labels-idx1-ubyte\.gz: MD5 hash .* does not match"):
-        official.download(mnist, *folders[1:])
+        published.from_mirror(mnist, *folders[1:])
 
 
 def test_not_found(mnist, mirror, folders):
     del mirror.bodies["/train-images-idx3-ubyte.gz"]
     with pytest.raises(AssayError, match=r"train-images-idx3-ubyte\.gz: 404 Not Found"):
-        official.download(mnist, *folders[1:])
+        published.from_mirror(mnist, *folders[1:])
     assert len(mirror.asked) == 1  # and no more is asked of a mirror that lacks the first
 
 
@@ -71,8 +71,8 @@ def test_the_second_mirror_serves_where_the_first_does_not(mnist, mirror, folder
     from torchvision.datasets import MNIST
 
     monkeypatch.setattr(MNIST, "mirrors", [f"{mirror.address}absent/", mirror.address])
-    official.download(mnist, *folders[1:])
-    raw.verify(folders[1], mnist)
+    published.from_mirror(mnist, *folders[1:])
+    raw.verify(folders[1], mnist.files)
 
 
 def test_a_mirror_with_other_bytes_is_passed_over_and_progress_ends_at_the_total(mirror, tmp_path, monkeypatch, capsys):
@@ -96,7 +96,7 @@ def test_connection_refused(tmp_path):
 
 
 def test_a_server_that_says_nothing_is_left_soon(tmp_path, monkeypatch):
-    monkeypatch.setattr(official, "SECONDS_OF_SILENCE", 0.1)
+    monkeypatch.setattr(published, "SECONDS_OF_SILENCE", 0.1)
     began = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/file"
@@ -108,11 +108,11 @@ def test_a_server_that_says_nothing_is_left_soon(tmp_path, monkeypatch):
 def test_cifar10_comes_as_python_batches_and_leaves_as_the_official_binary_layout(mirror, folders, monkeypatch):
     from torchvision.datasets import CIFAR10
 
-    published, filled, work = folders
-    data_set = tiny.cifar10(published)
+    originals, filled, work = folders
+    data_set = tiny.cifar10(originals)
     members = {}
     for file in data_set.files:
-        images, labels = formats.read_cifar10(published / file)
+        images, labels = raw.read_cifar10(originals / file)
         name = file.removesuffix(".bin")
         batch = {"data": images.reshape(len(images), -1), "labels": labels.tolist()}
         (work / name).write_bytes(pickle.dumps(batch, protocol=4))
@@ -120,8 +120,8 @@ def test_cifar10_comes_as_python_batches_and_leaves_as_the_official_binary_layou
     mirror.bodies["/c.tar.gz"] = tiny.tar(work / "c.tar.gz", members).read_bytes()
     monkeypatch.setattr(CIFAR10, "url", f"{mirror.address}c.tar.gz")
     monkeypatch.setattr(CIFAR10, "tgz_md5", tiny.md5(mirror.bodies["/c.tar.gz"]))
-    official.download(data_set, filled, work)
-    raw.verify(filled, data_set)
+    published.from_mirror(data_set, filled, work)
+    raw.verify(filled, data_set.files)
     assert sorted(path.name for path in filled.iterdir()) == sorted(data_set.files)
 
 
@@ -129,32 +129,32 @@ def test_cifar10_comes_as_python_batches_and_leaves_as_the_official_binary_layou
 def test_archives_that_hold_the_raw_files(make, mirror, folders, monkeypatch):
     from torchvision import datasets
 
-    published, filled, work = folders
-    data_set = make(published)
+    originals, filled, work = folders
+    data_set = make(originals)
     source = getattr(datasets, data_set.official)
-    (published / "unlabeled_X.bin").write_bytes(b"not wanted")
-    members = {f"{source.base_folder}/{path.name}": path for path in published.iterdir()}
+    (originals / "unlabeled_X.bin").write_bytes(b"not wanted")
+    members = {f"{source.base_folder}/{path.name}": path for path in originals.iterdir()}
     mirror.bodies["/a.tar.gz"] = tiny.tar(work / "a.tar.gz", members).read_bytes()
     monkeypatch.setattr(source, "url", f"{mirror.address}a.tar.gz")
     monkeypatch.setattr(source, "tgz_md5", tiny.md5(mirror.bodies["/a.tar.gz"]))
-    official.download(data_set, filled, work)
-    raw.verify(filled, data_set)
+    published.from_mirror(data_set, filled, work)
+    raw.verify(filled, data_set.files)
     assert not (filled / "unlabeled_X.bin").exists()
 
 
 def test_an_archive_without_a_file_and_a_damaged_one_are_named(folders):
-    published, filled, work = folders
-    data_set = tiny.stl10(published)
-    archive = tiny.tar(work / "stl10_binary.tar.gz", {"train_X.bin": published / "train_X.bin"})
+    originals, filled, work = folders
+    data_set = tiny.stl10(originals)
+    archive = tiny.tar(work / "stl10_binary.tar.gz", {"train_X.bin": originals / "train_X.bin"})
     with pytest.raises(AssayError, match=r"stl10_binary\.tar\.gz: lacks train_y\.bin, test_X\.bin, test_y\.bin"):
-        official.unpack(data_set, work, filled)
+        published.unpack(data_set, work, filled)
     archive.write_bytes(archive.read_bytes()[:1000])
     with pytest.raises(AssayError, match=r"stl10_binary\.tar\.gz: damaged archive"):
-        official.unpack(data_set, work, filled)
+        published.unpack(data_set, work, filled)
 
 
 def test_the_binary_layout_keeps_pixels(folders):
-    published = folders[0]
-    tiny.cifar10(published)
-    images, _ = formats.read_cifar10(published / "data_batch_1.bin")
+    originals = folders[0]
+    tiny.cifar10(originals)
+    images, _ = raw.read_cifar10(originals / "data_batch_1.bin")
     assert np.array_equal(images.reshape(2, -1), tiny.random_bytes(2, 3072, seed=0))

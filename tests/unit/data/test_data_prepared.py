@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays
 from assay.core.config import Data
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
-from assay.data import packages
+from assay.data import published
 from assay.data.preparation import held_out, moments, prepare
 from assay.data.sets import prepared
 from assay.data.sets.catalog import DATA_SETS
@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def digits_raw(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
-    packages.fill(DATA_SETS["digits"], folder, folder)
+    published.from_package(DATA_SETS["digits"], folder, folder)
     return folder
 
 

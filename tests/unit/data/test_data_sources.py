@@ -6,23 +6,23 @@ import pytest
 import tiny
 
 from assay.core.errors import AssayError
-from assay.data import official, packages, raw, sources
+from assay.data import published, raw, sources
 from assay.data.sets.catalog import DATA_SETS
 
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     """A tiny MNIST that is published nowhere yet: each test opens the sources it wants."""
-    published = tmp_path / "published"
-    data_set = tiny.idx(published)
+    originals = tmp_path / "published"
+    data_set = tiny.idx(originals)
     monkeypatch.setitem(DATA_SETS, "mnist", data_set)
     monkeypatch.delenv("ASSAY_DATA_DIR", raising=False)
 
     def closed(*_):
         raise AssayError("closed today")
 
-    monkeypatch.setattr(official, "download", closed)
-    monkeypatch.setattr(packages, "fill", closed)
+    monkeypatch.setattr(published, "from_mirror", closed)
+    monkeypatch.setattr(published, "from_package", closed)
     return tmp_path
 
 
@@ -41,13 +41,13 @@ def obtain(world):
 
 
 def is_whole(world):
-    raw.verify(world / "data/raw", DATA_SETS["mnist"])
+    raw.verify(world / "data/raw", DATA_SETS["mnist"].files)
     assert {path.name for path in (world / "data").iterdir()} - {".raw.kept"} == {"raw"}
     assert len(list((world / "data/raw").iterdir())) == 4
 
 
 def open_package(world, monkeypatch, folder="published"):
-    monkeypatch.setattr(packages, "fill", brings(world / folder))
+    monkeypatch.setattr(published, "from_package", brings(world / folder))
 
 
 def test_the_package_serves_where_the_mirror_does_not(world, monkeypatch, capsys):
@@ -61,7 +61,7 @@ def test_the_package_serves_where_the_mirror_does_not(world, monkeypatch, capsys
 
 def test_the_mirror_comes_before_the_package(world, monkeypatch, capsys):
     open_package(world, monkeypatch)
-    monkeypatch.setattr(official, "download", brings(world / "published"))
+    monkeypatch.setattr(published, "from_mirror", brings(world / "published"))
     obtain(world)
     assert "from torchvision's mirror" in capsys.readouterr().out
 
@@ -102,7 +102,7 @@ def test_what_was_downloaded_is_kept_for_when_dvc_removes_it(world, monkeypatch,
     open_package(world, monkeypatch)
     obtain(world)
     shutil.rmtree(world / "data/raw")
-    monkeypatch.setattr(packages, "fill", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(published, "from_package", lambda *_: pytest.fail("asked again"))
     obtain(world)
     is_whole(world)
     assert f"from {sources.KEPT}, verified" in capsys.readouterr().out
@@ -173,7 +173,7 @@ def test_a_source_that_dies_leaves_nothing(world, monkeypatch):
         (filled / "train-images-idx3-ubyte").write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(official, "download", dies)
+    monkeypatch.setattr(published, "from_mirror", dies)
     with pytest.raises(KeyboardInterrupt):
         obtain(world)
     assert not list((world / "data").iterdir())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from assay.data.sets.noise import noisy
+from assay.data.sets.augment import noisy
 from assay.engine.context import TrainContext
 
 LABELS = torch.arange(10).repeat(1000)

@@ -15,7 +15,7 @@ import numpy as np
 
 from assay.core import files
 from assay.core.config import Data
-from assay.data import formats
+from assay.data import raw
 from assay.data.sets.catalog import DATA_SETS, DataSet
 from assay.data.sets.images import Images
 
@@ -35,8 +35,8 @@ def idx(folder: Path) -> DataSet:
     """Six and four grey images of 5 by 4 pixels, three classes, under the names of MNIST's files."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed, (images, labels, count) in enumerate(((*IDX_NAMES[:2], 6), (*IDX_NAMES[2:], 4))):
-        formats.write_idx(folder / images, random_bytes(count, 5, 4, seed=seed))
-        formats.write_idx(folder / labels, np.arange(count, dtype=np.uint8) % 3)
+        raw.write_idx(folder / images, random_bytes(count, 5, 4, seed=seed))
+        raw.write_idx(folder / labels, np.arange(count, dtype=np.uint8) % 3)
     return _described("mnist", folder, Images(1, 5, 4, 3), 6, 4)
 
 
@@ -44,7 +44,7 @@ def cifar10(folder: Path) -> DataSet:
     """Five batches of two images, and two for testing."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed, name in enumerate(DATA_SETS["cifar10"].files):
-        formats.write_cifar10(folder / name, random_bytes(2, 3072, seed=seed), [seed, 9 - seed])
+        raw.write_cifar10(folder / name, random_bytes(2, 3072, seed=seed), [seed, 9 - seed])
     return _described("cifar10", folder, Images(3, 32, 32, 10), 10, 2)
 
 

@@ -11,8 +11,7 @@ from tracking_repository import write_arm
 
 from assay.analysis import curves
 from assay.core.errors import AssayError
-from assay.models.artifact import Combine, Variant
-from assay.models.combine import combine
+from assay.models.artifact import Combine, Variant, combine
 from assay.pipeline import lockfile
 from assay.tracking import runs
 from assay.tracking.content import Point, description, metrics, parameters, points_of, table_of_seeds

@@ -1,4 +1,4 @@
-"""What happens to images on the device, a batch at a time: random crops and flips, then normalisation."""
+"""What training does to images and labels: random crops and flips, normalisation, label noise."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch.nn import functional as F
 
+from assay.core.runtime import generator
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float, UInt8
+    from jaxtyping import Float, Int64, UInt8
     from torch import Tensor
 
 PADDING = 4
@@ -23,10 +25,7 @@ def normalise(
 ) -> Float[Tensor, "n c h w"]:
     """Subtract the mean and divide by the standard deviation; float32 on the images' device.
 
-    Args:
-        images: raw pixels.
-        mean: per channel, on the scale of the pixels (0 to 255).
-        std: likewise.
+    `mean` and `std` are per channel, on the scale of the pixels (0 to 255).
     """
     shift, scale = _per_channel(tuple(mean), images.device), _per_channel(tuple(std), images.device)
     inputs = images.to(torch.float32, copy=True)
@@ -66,9 +65,22 @@ def augment(
     drawn = torch.cat([torch.randint(choices, (batch,), generator=g, device=g.device) for g in generators])
     drawn = drawn.to(images.device)[:, None]
     top, left, mirrored = drawn % _OFFSETS, drawn // _OFFSETS % _OFFSETS, drawn // _OFFSETS**2 == 1
-    row = torch.arange(height, device=images.device)
-    column = torch.arange(width, device=images.device)
+    row, column = (torch.arange(side, device=images.device) for side in (height, width))
     columns = left + torch.where(mirrored, width - 1 - column, column)
     sources = (top + row)[:, :, None] * (width + 2 * PADDING) + columns[:, None, :]
     padded = F.pad(images, (PADDING,) * 4).flatten(2)
     return padded.gather(2, sources.view(count, 1, -1).expand(-1, channels, -1)).view_as(images)
+
+
+def noisy(labels: Int64[Tensor, " example"], share: float, classes: int, seed: int) -> Int64[Tensor, " example"]:
+    """Give the first `int(share * n)` examples of a seeded permutation a class drawn uniformly, their own included.
+
+    As in the authors' code of Wortsman et al., "Learning Neural Network Subspaces" (ICML 2021). The same examples are
+    changed in every arm of a seed; a larger share changes those that a smaller one does, and more.
+    """
+    drawn = generator(seed, "label noise")
+    changed = torch.randperm(len(labels), generator=drawn)[: int(share * len(labels))]
+    random = torch.randint(classes, (len(labels),), generator=drawn)
+    result = labels.cpu().clone()
+    result[changed] = random[changed]
+    return result.to(labels.device)

@@ -57,23 +57,17 @@ def training_examples(data: Data) -> int | None:
     return DATA_SETS[data.name].train - data.validation if data.name in DATA_SETS else None
 
 
-def check(data: Data) -> None:
-    """Check what can be known of `data` before any byte is there.
-
-    Raises:
-        AssayError: the validation set would leave nothing to train on.
-    """
-    if data.name in DATA_SETS:
-        check_validation(data, DATA_SETS[data.name].train)
-
-
-def check_validation(data: Data, examples: int) -> None:
+def check(data: Data, examples: int | None = None) -> None:
     """Check that the validation set is smaller than the training set of `examples` images.
+
+    By default, `examples` is the catalogue's number; of a folder nothing is known then, and all passes.
 
     Raises:
         AssayError: it is not; the line names the key.
     """
-    if data.validation >= examples:
+    if examples is None and data.name in DATA_SETS:
+        examples = DATA_SETS[data.name].train
+    if examples is not None and data.validation >= examples:
         raise AssayError(
             f"{PARAMS_FILE}: data.validation: got {data.validation}; it must be less than the {examples} training "
             f"images of {data.name}"

@@ -7,14 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Images:
-    """The shape of one example and the number of classes.
-
-    Attributes:
-        channels: 1 for grey, 3 for colour.
-        height: in pixels.
-        width: in pixels.
-        classes: number of labels, 0 to classes - 1.
-    """
+    """The number of channels (1 for grey, 3 for colour), height and width in pixels, and number of classes."""
 
     channels: int
     height: int

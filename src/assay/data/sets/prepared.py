@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 
 from assay.core import files
-from assay.core.config import parsing
 from assay.core.errors import AssayError, again
-from assay.data.sets.images import Images  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.core.plain import read_json
+from assay.data.sets.images import Images
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 META = "meta.json"
 _FILES = {split: f"{split}.safetensors" for split in SPLITS}
-_SHARED = ("name", "images", "class_names", "mean", "std", "augment", "digest")  # by meta.json and Prepared
+_READ = {"name", "images", "class_names", "mean", "std", "augment", "files", "digest"}  # of meta.json, beside `counts`
 
 
 @dataclass(frozen=True)
@@ -40,16 +39,13 @@ class Prepared:
     """A data set on the device.
 
     Attributes:
-        name: of the data set.
         images: the shape of one image and the number of classes.
         class_names: by label.
         mean: of the training split, per channel, on the scale of the pixels (0 to 255).
         std: likewise.
-        augment: what training does to its images: `none`, `crop` or `crop_flip`.
+        augment: what training does to its images.
         digest: of everything above but the name and the augmentation, and of all images and labels.
-        train: what networks are trained on.
-        validation: held out of it, or a split of the user's own; it may be empty.
-        test: what verdicts are about.
+        validation: held out of the training set, or a split of the user's own; it may be empty.
     """
 
     name: str
@@ -64,28 +60,8 @@ class Prepared:
     test: Split
 
 
-class Meta(BaseModel):
-    """The content of meta.json; `files` has the SHA-256 of each split's file, `counts` its number of examples."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    images: Images
-    class_names: tuple[str, ...]
-    counts: dict[str, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    augment: Literal["none", "crop", "crop_flip"]
-    files: dict[str, str]
-    digest: str = ""
-
-    def content_digest(self) -> str:
-        """The digest of all but the name and the augmentation."""
-        return files.content_digest(self.model_dump(mode="json", exclude={"name", "augment", "digest"}))
-
-
 def write(folder: Path, data: Prepared) -> str:
-    """Write a data set as a directory, whole or not at all; equal data gives equal bytes.
+    """Write splits and meta.json as a directory, whole or not at all; equal data gives equal bytes.
 
     Returns:
         The digest that `load` will give it; `data.digest` is ignored.
@@ -96,14 +72,19 @@ def write(folder: Path, data: Prepared) -> str:
         for name, split in splits.items():
             tensors = {"images": split.images.cpu().contiguous(), "labels": split.labels.cpu().contiguous()}
             save_file(tensors, temporary / _FILES[name])
-        meta = Meta(
-            **{name: getattr(data, name) for name in _SHARED},
-            counts={name: len(split.labels) for name, split in splits.items()},
-            files={name: files.file_digest(temporary / name) for name in _FILES.values()},
-        )
-        meta = meta.model_copy(update={"digest": meta.content_digest()})
-        files.write_json(temporary / META, meta.model_dump(mode="json"))
-    return meta.digest
+        meta: dict[str, Any] = {
+            "name": data.name,
+            "images": asdict(data.images),
+            "class_names": data.class_names,
+            "counts": {name: len(split.labels) for name, split in splits.items()},
+            "mean": data.mean,
+            "std": data.std,
+            "augment": data.augment,
+            "files": {name: files.file_digest(temporary / name) for name in _FILES.values()},
+        }
+        meta["digest"] = digest = _digest(meta)
+        files.write_json(temporary / META, meta)
+    return digest
 
 
 def load(folder: Path, device: torch.device, splits: Collection[str] = SPLITS) -> Prepared:
@@ -112,20 +93,26 @@ def load(folder: Path, device: torch.device, splits: Collection[str] = SPLITS) -
     Raises:
         AssayError: a file is missing, damaged or altered; the line names it.
     """
-    path = folder / META
-    meta = parsing.read(Meta, path, "`dvc repro prepare` writes it", again(folder))
-    if meta.digest != meta.content_digest():
-        raise AssayError(f"{path}: altered: it does not have the digest that it names; {again(folder)}")
-    content: dict[str, Any] = {name: getattr(meta, name) for name in _SHARED}
+    path, missing, damaged = folder / META, "`dvc repro prepare` writes it", again(folder)
+    meta = read_json(path, missing, damaged)
+    if not isinstance(meta, dict) or not meta.keys() >= _READ or meta["digest"] != _digest(meta):
+        raise AssayError(f"{path}: altered: it does not have the digest that it names; {damaged}")
+    images = Images(**meta["images"])
+    found = {}
     for name in SPLITS:
-        empty = Split(torch.empty((0, *meta.images.shape), dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
-        content[name] = _load(folder / _FILES[name], meta, device) if name in splits else empty
-    return Prepared(**content)
+        path = folder / _FILES[name]
+        if name not in splits:
+            found[name] = Split(torch.empty((0, *images.shape), dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
+        elif not path.is_file():
+            raise AssayError(f"{path}: not found; {missing}")
+        elif files.file_digest(path) != meta["files"][path.name]:
+            raise AssayError(f"{path}: damaged or altered: not the SHA-256 in {META}; {damaged}")
+        else:
+            found[name] = Split(**load_file(path, device=str(device)))
+    class_names, mean, std = (tuple(meta[key]) for key in ("class_names", "mean", "std"))
+    return Prepared(meta["name"], images, class_names, mean, std, meta["augment"], meta["digest"], **found)
 
 
-def _load(path: Path, meta: Meta, device: torch.device) -> Split:
-    if not path.is_file():
-        raise AssayError(f"{path}: not found; `dvc repro prepare` writes it")
-    if files.file_digest(path) != meta.files.get(path.name):
-        raise AssayError(f"{path}: damaged or altered: not the SHA-256 in {META}; {again(path.parent)}")
-    return Split(**load_file(path, device=str(device)))
+def _digest(meta: dict[str, Any]) -> str:
+    """The digest of all but the name and the augmentation."""
+    return files.content_digest({key: meta[key] for key in meta.keys() - {"name", "augment", "digest"}})

@@ -8,6 +8,7 @@ so that a training depends on this one and on its own network's.
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -50,11 +51,7 @@ def initialise(network: N, draw: Callable[[Tensor], Any]) -> N:
     return network
 
 
-def glorot(weight: Tensor) -> None:
-    """Gaussian of variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
-    nn.init.xavier_normal_(weight)
-
-
-def he(weight: Tensor) -> None:
-    """Gaussian of variance 2 / fan_in, made for ReLU (He et al. 2015, arXiv 1502.01852): PyTorch's kaiming normal."""
-    nn.init.kaiming_normal_(weight, mode="fan_in", nonlinearity="relu")
+glorot = nn.init.xavier_normal_
+"""Gaussian of variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+he = partial(nn.init.kaiming_normal_, mode="fan_in", nonlinearity="relu")
+"""Gaussian of variance 2 / fan_in, made for ReLU (He et al. 2015, arXiv 1502.01852)."""

@@ -25,15 +25,9 @@ def _conv(blocks: int, images: Images) -> nn.Module:
     """
     convolutions: dict[str, nn.Module] = {}
     for number, (before, after) in enumerate(pairwise([images.channels, *CHANNELS[:blocks]]), start=1):
-        convolutions[f"block_{number}"] = chain(
-            {
-                "conv_1": nn.Conv2d(before, after, kernel_size=3, padding=1),
-                "relu_1": nn.ReLU(),
-                "conv_2": nn.Conv2d(after, after, kernel_size=3, padding=1),
-                "relu_2": nn.ReLU(),
-                "pool": nn.MaxPool2d(2),
-            }
-        )
+        first, second = (nn.Conv2d(channels, after, kernel_size=3, padding=1) for channels in (before, after))
+        block = {"conv_1": first, "relu_1": nn.ReLU(), "conv_2": second, "relu_2": nn.ReLU(), "pool": nn.MaxPool2d(2)}
+        convolutions[f"block_{number}"] = chain(block)
     shrunk = 2**blocks  # each pool halves both sides, rounding down
     features = CHANNELS[blocks - 1] * (images.height // shrunk) * (images.width // shrunk)
     classifier = dense(features, [256, 256], images.classes)
@@ -48,7 +42,8 @@ def trajectory_cnn(images: Images) -> nn.Module:
 
     The authors start from the default of their library (Flux): uniform Glorot weights, zero biases.
     """
-    height, width = (_after_convolutions(side) for side in (images.height, images.width))
+    # what the two convolutions, each with its pool, leave of a side: 28 becomes 3
+    height, width = (((side - 2) // 2 + 1) // 2 // 2 for side in (images.height, images.width))
     network = chain(
         {
             "conv_1": nn.Conv2d(images.channels, 16, kernel_size=5, padding=1),
@@ -62,9 +57,3 @@ def trajectory_cnn(images: Images) -> nn.Module:
         }
     )
     return initialise(network, nn.init.xavier_uniform_)
-
-
-def _after_convolutions(side: int) -> int:
-    """What the two convolutions, each with its pool, leave of a side: 28 becomes 3."""
-    pooled = (side - 2) // 2
-    return (pooled + 1) // 2 // 2

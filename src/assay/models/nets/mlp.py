@@ -1,5 +1,6 @@
 """Fully connected networks, from softmax regression (one layer, a convex problem) on."""
 
+from functools import partial
 from math import prod
 from typing import Annotated
 
@@ -15,11 +16,6 @@ MODELS = {
     "lenet_300_100": "Frankle and Carbin 2019, arXiv 1803.03635",
 }
 EXAMPLES = {"mlp": [{"hidden": [32]}]}
-
-
-def linear(images: Images) -> nn.Module:
-    """Every pixel to every class: (n, c, h, w) to logits (n, classes). Gaussian Glorot weights, zero biases."""
-    return _dense(images, [])
 
 
 def mlp(
@@ -42,13 +38,12 @@ def mlp(
     return initialise(chain(layers), he)
 
 
-def lenet_300_100(images: Images) -> nn.Module:
-    """LeNet-300-100 (LeCun et al. 1998) as Frankle and Carbin start it (arXiv 1803.03635): Gaussian Glorot weights.
+def _dense(widths: list[int], images: Images) -> nn.Module:
+    """Hidden layers of these widths: (n, c, h, w) to logits (n, classes). Gaussian Glorot weights, zero biases.
 
-    (n, c, h, w) to logits (n, classes); 266,200 weights on MNIST.
+    With 300 and 100, LeNet-300-100 (LeCun et al. 1998) as Frankle and Carbin start it: 266,200 weights on MNIST.
     """
-    return _dense(images, [300, 100])
-
-
-def _dense(images: Images, widths: list[int]) -> nn.Module:
     return initialise(chain({"flatten": nn.Flatten(), **dense(prod(images.shape), widths, images.classes)}), glorot)
+
+
+linear, lenet_300_100 = partial(_dense, []), partial(_dense, [300, 100])

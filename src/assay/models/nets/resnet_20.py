@@ -7,8 +7,7 @@ from assay.data.sets.images import Images
 from assay.models.nets import chain, he, initialise
 
 MODELS = {"resnet_20": "He et al. 2016, arXiv 1512.03385"}
-WIDTHS = (16, 32, 64)
-BLOCKS_PER_STAGE = 3
+WIDTHS, BLOCKS_PER_STAGE = (16, 32, 64), 3
 
 
 class Block(nn.Module):

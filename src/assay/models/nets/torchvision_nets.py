@@ -1,12 +1,9 @@
 """Networks of torchvision, from scratch, with a first layer that suits the images at hand.
 
-Torchvision's are made for photographs of 224 pixels: their first layers discard three quarters or more of the
-positions. On images of up to `SMALL` pixels a side, the first convolution keeps them all here (stride 1; in a ResNet
-it is also 3×3 instead of 7×7, and the max pool after it is left out, as is common for CIFAR). Everything else,
-initialisation, dropout and stochastic depth included, is torchvision's own.
-
-With `resize: 128` a network resizes its images itself, to squares of that side, and is built for them: the data stays
-as it is, and one data set serves networks that need different sizes.
+On images of up to `SMALL` pixels a side, the first convolution keeps all positions (stride 1; in a ResNet it is also
+3×3 instead of 7×7, and the max pool after it is left out, as is common for CIFAR). Everything else, initialisation,
+dropout and stochastic depth included, is torchvision's own. With `resize: 128` a network resizes its images itself, to
+squares of that side, and is built for them, so that one data set serves networks that need different sizes.
 """
 
 from dataclasses import replace
@@ -38,28 +35,26 @@ def _network(name: str, images: Images, *, resize: Annotated[int, Field(ge=1, le
     is_small = max(images.height, images.width) <= SMALL
     network = models.get_model(name, weights=None, num_classes=images.classes)
     if name.startswith("resnet"):
-        size, stride = (3, 1) if is_small else (7, 2)
-        network.conv1 = _first(network.conv1, images.channels, size, stride)
+        network.conv1 = _first(network.conv1, images.channels, 3 if is_small else 7, is_small)
         if is_small:
             network.maxpool = nn.Identity()
     else:
         stem = network.features[0]
-        stem[0] = _first(stem[0], images.channels, 3, 1 if is_small else 2)
+        stem[0] = _first(stem[0], images.channels, 3, is_small)
     if resize is not None:
         network.register_forward_pre_hook(partial(_resize, resize))  # a wrapping module would rename all parameters
     return network  # type: ignore[no-any-return]
 
 
-resnet18 = partial(_network, "resnet18")
-resnet50 = partial(_network, "resnet50")
-efficientnet_b4 = partial(_network, "efficientnet_b4")
-efficientnet_v2_s = partial(_network, "efficientnet_v2_s")
-mobilenet_v3_small = partial(_network, "mobilenet_v3_small")
+resnet18, resnet50, efficientnet_b4, efficientnet_v2_s, mobilenet_v3_small = (
+    partial(_network, name) for name in MODELS
+)
 
 
-def _first(replaced: nn.Conv2d, channels: int, kernel_size: int, stride: int) -> nn.Conv2d:
+def _first(replaced: nn.Conv2d, channels: int, size: int, is_small: bool) -> nn.Conv2d:
     """A first convolution for these channels, drawn as torchvision draws all convolutions of these networks."""
-    conv = nn.Conv2d(channels, replaced.out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False)
+    stride = 1 if is_small else 2
+    conv = nn.Conv2d(channels, replaced.out_channels, size, stride, padding=size // 2, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return conv
 

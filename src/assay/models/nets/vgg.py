@@ -47,20 +47,13 @@ def vgg(
     layers: dict[str, nn.Module] = {}
     before = images.channels
     for number, block in enumerate(blocks, start=1):
-        if number > 1:
-            layers[f"pool_{number - 1}"] = nn.MaxPool2d(2)
-        layers[f"block_{number}"] = _block(before, block, batch_norm)
-        before = block[-1]
+        inner: dict[str, nn.Module] = {}
+        for n, width in enumerate(block, start=1):
+            inner[f"conv_{n}"] = nn.Conv2d(before, width, kernel_size=3, padding=1, bias=not batch_norm)
+            inner |= {f"norm_{n}": nn.BatchNorm2d(width)} if batch_norm else {}
+            inner[f"relu_{n}"] = nn.ReLU()
+            before = width
+        layers |= {f"pool_{number - 1}": nn.MaxPool2d(2)} if number > 1 else {}
+        layers[f"block_{number}"] = chain(inner)
     output = nn.Linear(before, images.classes)
     return initialise(chain({**layers, "pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "output": output}), he)
-
-
-def _block(before: int, widths: list[int], batch_norm: bool) -> nn.Module:
-    layers: dict[str, nn.Module] = {}
-    for number, width in enumerate(widths, start=1):
-        layers[f"conv_{number}"] = nn.Conv2d(before, width, kernel_size=3, padding=1, bias=not batch_norm)
-        if batch_norm:
-            layers[f"norm_{number}"] = nn.BatchNorm2d(width)
-        layers[f"relu_{number}"] = nn.ReLU()
-        before = width
-    return chain(layers)
