@@ -6,8 +6,7 @@ from pathlib import Path
 
 from assay.core import config
 from assay.core.errors import start
-from assay.data import sources
-from assay.data.sets import catalog
+from assay.data import catalog, sources
 
 
 def main() -> None:

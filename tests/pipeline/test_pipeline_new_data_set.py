@@ -53,7 +53,9 @@ def test_no_training_or_evaluation_depends_on_the_entries():
         for name, stage in stages().items()
         if any((ROOT / CATALOG).is_relative_to(ROOT / dep) for dep in stage.get("do", stage)["deps"])
     ]
-    assert users == ["download", "prepare"]
+    assert users == ["register", "download", "prepare"]
+    for told in (CATALOG, "docs/data.md"):
+        assert "reruns `register`, `download` and `prepare`" in (ROOT / told).read_text()
 
 
 def stages() -> dict:

@@ -16,7 +16,7 @@ from assay.core import config
 from assay.core.config import BASELINE
 from assay.core.config.blocks import NO_BLOCKS, read_blocks
 from assay.core.errors import AssayError
-from assay.data.sets import catalog
+from assay.data import catalog
 from assay.engine.context import TrainContext
 from assay.engine.loop import Curves
 from tests.conftest import make_data

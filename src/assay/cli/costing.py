@@ -18,7 +18,7 @@ import torch
 from assay import methods, models
 from assay.core import config, files, runtime
 from assay.core.config.blocks import read_blocks, stages_of
-from assay.data.sets import catalog
+from assay.data import catalog
 from assay.data.sets.images import Images
 from assay.pipeline.plan import Cost
 

@@ -21,11 +21,10 @@ from assay.core import files
 from assay.core.config import PARAMS_FILE
 from assay.core.config.sections import FOLDER
 from assay.core.errors import AssayError
-from assay.data import raw
+from assay.data import catalog, raw
 from assay.data.decoding import read_image, shown
 from assay.data.listing import Tree, raise_all, scan
 from assay.data.progress import Progress
-from assay.data.sets import catalog
 
 if TYPE_CHECKING:
     from assay.core.config import Data

@@ -10,8 +10,8 @@ import torch
 from assay.core.config import PARAMS_FILE
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
-from assay.data import raw
-from assay.data.sets import catalog, prepared
+from assay.data import catalog, raw
+from assay.data.sets import prepared
 from assay.data.sets.images import Images
 from assay.data.sets.prepared import Prepared, Split
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from assay.data.sets.catalog import DataSet
+    from assay.data.catalog import DataSet
 
 SECONDS_OF_SILENCE, SECONDS_FOR_A_PACKAGE = 10.0, 1800.0
 _CHUNK_BYTES = 1 << 16

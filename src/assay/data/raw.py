@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict
 from assay.core import files
 from assay.core.config import PARAMS_FILE, parsing
 from assay.core.errors import AssayError, again
-from assay.data.sets.catalog import DATA_SETS, DataSet
+from assay.data.catalog import CATALOG, DATA_SETS, DataSet
+from assay.data.sets.images import SPLITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     Examples = tuple[UInt8[np.ndarray, "n c h w"], Int64[np.ndarray, " n"]]
 
 RECORD = "folder.json"
-SPLITS, NEEDED = ("train", "validation", "test"), ("train", "test")
+NEEDED = ("train", "test")
 AGAIN = "run `dvc repro --force download`"
 # IDX (the MNIST files): two zero bytes, a type code, the number of dimensions, each dimension as a big-endian uint32
 _BYTES, _INTEGERS = 0x08, 0x0C
@@ -221,6 +222,8 @@ def read(folder: Path, data: Data) -> Raw:
 
 
 def _parts(layout: str, paths: Sequence[Path], classes: int) -> list[Examples]:
+    if layout not in READERS:
+        raise AssayError(f"{CATALOG}: layout: got {layout!r}; {parsing.suggestion(layout, list(READERS))}")
     size, reader = READERS[layout]
     parts = []
     for start in range(0, len(paths), size):

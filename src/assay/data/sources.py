@@ -16,14 +16,14 @@ from assay.core import files
 from assay.core.errors import AssayError
 from assay.data import folder as own
 from assay.data import published, raw
-from assay.data.sets.catalog import DATA_SETS
+from assay.data.catalog import DATA_SETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from assay.core.config import Data
-    from assay.data.sets.catalog import DataSet
+    from assay.data.catalog import DataSet
 
 KEPT = "an earlier download"
 

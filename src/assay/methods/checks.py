@@ -9,7 +9,7 @@ from assay.core.config.claim import RECORD
 from assay.core.config.parsing import suggestion
 from assay.core.config.sections import FOLDER
 from assay.core.errors import AssayError
-from assay.data.sets import catalog
+from assay.data import catalog
 from assay.methods import resolve
 
 if TYPE_CHECKING:

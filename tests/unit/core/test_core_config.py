@@ -12,7 +12,6 @@ from ruamel.yaml import YAML
 
 from assay.core import config
 from assay.core.config.parsing import parse
-from assay.core.config.sections import catalog
 from assay.core.errors import AssayError
 from assay.scoring import metrics
 
@@ -91,7 +90,6 @@ def test_more_claims_are_tested_than_the_rule_has_tests_for(params_file):
         ("{name: adam, lr: 1e-3}", "adam", "train.optimizer: got 'adam'; it should hold keys and values"),
         ("{name: constant}", "{name: cosine, warmup_steps: 300}", "train: schedule.warmup_steps is 300; it must be"),
         ("{name: constant}", "{name: step, at: [3, 2]}", "train.schedule.at: got [3, 2]; must be steps from 1"),
-        ("name: digits", "name: digit", "data.name: got 'digit'; did you mean digits? allowed: mnist, "),
         ("validation: 100", "validation: -1", "data.validation: got -1; it should be greater than or equal to 0"),
         ("name: digits", "name: folder", "data.side: missing; a folder of images needs"),
         ("name: digits", "name: digits, side: 8", "data.side: only a data set named folder takes it, not digits"),
@@ -249,8 +247,3 @@ def test_a_key_that_dvcs_run_cache_does_not_see_is_refused_wherever_it_stands(pa
     assert len(str(error.value).splitlines()) == 1
     entry, other = ({"params": {"params.yaml": {"x": {"deep": [{name: value}]}}}} for value in (1, 2))
     assert _get_cache_hash(entry) == _get_cache_hash(other)  # without which there would be no need
-
-
-def test_the_stage_scan_knows_every_data_set_and_is_never_done_with_a_folder():
-    found = {name: entry["train"] for name, entry in catalog().items()}
-    assert [name for name, value in found.items() if value != value] == ["folder"]

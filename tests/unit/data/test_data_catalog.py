@@ -1,17 +1,26 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from assay.core.config import Data
 from assay.core.errors import AssayError
-from assay.data.sets import catalog
-from assay.data.sets.catalog import DATA_SETS
+from assay.core.plain import text_of, yaml_of
+from assay.data import catalog
+from assay.data.catalog import CATALOG, DATA_SETS
+from assay.data.raw import READERS
 from assay.data.sets.images import Images
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("data_set", DATA_SETS.values(), ids=DATA_SETS.keys())
 def test_entry_agrees_with_itself(data_set):
     assert len(data_set.class_names) == data_set.images.classes == len(set(data_set.class_names))
+    assert data_set.layout in READERS
     lengths = {"md5": 32, "sha1": 40, "sha256": 64}
     digests = [known.split(":") for known in data_set.files.values()]
     assert all(len(digest) == lengths[algorithm] for algorithm, digest in digests)
@@ -53,3 +62,21 @@ def test_a_folder_is_checked_once_it_is_there():
     catalog.check(data)
     with pytest.raises(AssayError, match=r"data\.validation: got 7"):
         catalog.check(data, 7)
+
+
+def test_the_stage_scan_knows_every_data_set_and_is_never_done_with_a_folder():
+    found = {name: entry["train"] for name, entry in yaml_of(text_of(CATALOG), str(CATALOG)).items()}
+    assert [name for name, value in found.items() if value != value] == ["folder"]
+
+
+def test_an_unknown_data_set_is_named_with_what_is_allowed():
+    line = r"^params\.yaml: data\.name: got 'digit'; did you mean digits\? allowed: mnist, .*, folder$"
+    with pytest.raises(AssayError, match=line):
+        catalog.check(Data(name="digit", validation=0))
+
+
+def test_no_training_needs_the_catalogue():
+    code = "import sys; from assay.core import config; config.load(); from stages import train; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert "assay.data.sets.prepared" in loaded
+    assert "assay.data.catalog" not in loaded

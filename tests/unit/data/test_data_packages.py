@@ -14,7 +14,7 @@ from tiny import IDX_NAMES
 
 from assay.core.errors import AssayError
 from assay.data import published, raw
-from assay.data.sets.catalog import DATA_SETS
+from assay.data.catalog import DATA_SETS
 
 MNIST, FASHION_MNIST = DATA_SETS["mnist"], DATA_SETS["fashion_mnist"]
 

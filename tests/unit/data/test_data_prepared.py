@@ -16,9 +16,9 @@ from assay.core.config import Data
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
 from assay.data import published
+from assay.data.catalog import DATA_SETS
 from assay.data.preparation import held_out, moments, prepare
 from assay.data.sets import prepared
-from assay.data.sets.catalog import DATA_SETS
 from assay.data.sets.images import Images
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import tiny
 from assay.core.config import Data
 from assay.core.errors import AssayError
 from assay.data import raw
-from assay.data.sets.catalog import DATA_SETS
+from assay.data.catalog import DATA_SETS
 
 
 @pytest.mark.parametrize("make", [tiny.idx, tiny.cifar10, tiny.cifar100, tiny.stl10], ids=lambda make: make.__name__)

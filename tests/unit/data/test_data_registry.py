@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from assay.data import published, raw
-from assay.data.sets.catalog import DATA_SETS
+from assay.data.catalog import DATA_SETS
 
 pytestmark = pytest.mark.registry
 MNIST, FASHION_MNIST = (DATA_SETS[name].package.split()[1] for name in ("mnist", "fashion_mnist"))

@@ -7,7 +7,7 @@ import tiny
 
 from assay.core.errors import AssayError
 from assay.data import published, raw, sources
-from assay.data.sets.catalog import DATA_SETS
+from assay.data.catalog import DATA_SETS
 
 
 @pytest.fixture

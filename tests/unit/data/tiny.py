@@ -16,7 +16,7 @@ import numpy as np
 from assay.core import files
 from assay.core.config import Data
 from assay.data import raw
-from assay.data.sets.catalog import DATA_SETS, DataSet
+from assay.data.catalog import DATA_SETS, DataSet
 from assay.data.sets.images import Images
 
 if TYPE_CHECKING:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from assay.core.config.parsing import Section, suggestion
-from assay.core.plain import text_of, yaml_of
+from assay.core.config.parsing import Section
 
-# read, not imported: no training depends on it, so an entry that is added retrains nothing
-CATALOG = Path(__file__).parents[2] / "data/catalog.yaml"
-FOLDER = "folder"  # the entry for the user's own images
+FOLDER = "folder"  # the catalogue's entry for the user's own images
 T = TypeVar("T")
 
 
@@ -31,14 +26,11 @@ Rates = Annotated[
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
-@cache
-def catalog() -> dict[str, dict[str, Any]]:
-    """The entries of the catalogue of data sets, by name."""
-    return dict(yaml_of(text_of(CATALOG), str(CATALOG)))
-
-
 class Data(Section):
-    """Which data set, how much of its training set is held out for validation, and how batches are augmented."""
+    """Which data set, how much of its training set is held out for validation, and how batches are augmented.
+
+    `assay.data.catalog` knows the names, which no training has to.
+    """
 
     name: str
     validation: int = Field(ge=0)
@@ -46,13 +38,6 @@ class Data(Section):
     split_seed: int = Field(default=0, ge=0)
     side: int | None = Field(default=None, ge=4, le=1024)
     digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-
-    @field_validator("name")
-    @classmethod
-    def _in_the_catalog(cls, value: str) -> str:
-        if value not in catalog():
-            raise ValueError(suggestion(value, list(catalog())))
-        return value
 
     @model_validator(mode="after")
     def _folder_keys(self) -> Data:

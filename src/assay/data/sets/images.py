@@ -1,8 +1,10 @@
-"""What a network must know of the images that it is built for."""
+"""The splits of a data set, and what a network must know of the images that it is built for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)

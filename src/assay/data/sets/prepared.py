@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from assay.core import files
 from assay.core.errors import AssayError, again
 from assay.core.plain import read_json
-from assay.data.sets.images import Images
+from assay.data.sets.images import SPLITS, Images
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from jaxtyping import Int64, UInt8
     from torch import Tensor
 
-SPLITS = ("train", "validation", "test")
 META = "meta.json"
 _FILES = {split: f"{split}.safetensors" for split in SPLITS}
 _READ = {"name", "images", "class_names", "mean", "std", "augment", "files", "digest"}  # of meta.json, beside `counts`

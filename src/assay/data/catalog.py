@@ -1,22 +1,26 @@
 """The published data sets: shapes, counts, class names, files and digests, known before any byte is there.
 
-The entries are in `src/assay/data/catalog.yaml`.
+The entries are in `catalog.yaml`. No training imports this: what it needs of a data set is in data/prepared.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from assay.core.config import PARAMS_FILE
-from assay.core.config.parsing import parse
-from assay.core.config.sections import CATALOG, FOLDER, catalog
+from assay.core.config.parsing import parse, suggestion
+from assay.core.config.sections import FOLDER
 from assay.core.errors import AssayError
+from assay.core.plain import text_of, yaml_of
 from assay.data.sets.images import Images
 
 if TYPE_CHECKING:
     from assay.core.config import Data
+
+CATALOG = Path(__file__).with_name("catalog.yaml")
 
 
 class DataSet(BaseModel):
@@ -29,7 +33,7 @@ class DataSet(BaseModel):
     train: int
     test: int
     class_names: tuple[str, ...]
-    layout: Literal["idx", "cifar10", "cifar100", "stl10"]
+    layout: str
     files: dict[str, str]
     official: str | None = None
     package: str | None = None
@@ -42,7 +46,7 @@ class DataSet(BaseModel):
 
 DATA_SETS: dict[str, DataSet] = {
     name: parse(DataSet, {"name": name, **entry}, str(CATALOG), f"{name}.")
-    for name, entry in catalog().items()
+    for name, entry in yaml_of(text_of(CATALOG), str(CATALOG)).items()
     if name != FOLDER
 }
 
@@ -58,13 +62,16 @@ def training_examples(data: Data) -> int | None:
 
 
 def check(data: Data, examples: int | None = None) -> None:
-    """Check that the validation set is smaller than the training set of `examples` images.
+    """Check that there is such a data set, and that its validation set is smaller than its `examples` to train on.
 
     By default, `examples` is the catalogue's number; of a folder nothing is known then, and all passes.
 
     Raises:
-        AssayError: it is not; the line names the key.
+        AssayError: it is not so; the line names the key.
     """
+    allowed = [*DATA_SETS, FOLDER]
+    if data.name not in allowed:
+        raise AssayError(f"{PARAMS_FILE}: data.name: got {data.name!r}; {suggestion(data.name, allowed)}")
     if examples is None and data.name in DATA_SETS:
         examples = DATA_SETS[data.name].train
     if examples is not None and data.validation >= examples:
