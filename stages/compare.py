@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from assay.analysis import archives, claims, curves, registration, seeds
 from assay.core import config, files
 from assay.core.config import BASELINE
-from assay.core.errors import start
+from assay.core.errors import again, start
 from assay.core.plain import read_json
 from assay.pipeline import leftovers
 from assay.report import data_sets, report, summary
@@ -49,8 +49,7 @@ def main() -> list[ClaimRecord]:
     )
     report.write(ROOT, content)
     leftovers.remove(ROOT, arms)  # at the end: where params.yaml names what never ran, nothing is deleted
-    again = "delete it and run `dvc repro`"
-    timed = {path.stem: read_json(path, again, again) for path in sorted((ROOT / TIMINGS).glob("*.json"))}
+    timed = {path.stem: read_json(path, again(path), again(path)) for path in sorted((ROOT / TIMINGS).glob("*.json"))}
     files.write_json(ROOT / TIMINGS.with_suffix(".json"), timed, depth=1)
     return decided
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from assay.core.config import SEEDS_FILE
 from assay.core.config.blocks import read_blocks
-from assay.core.errors import AssayError
+from assay.core.errors import AssayError, again
 from assay.core.plain import read_csv
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from assay.scoring.predictions import Array
 
 FOLDER = Path("metrics/curves")
-AGAIN = "delete it and run `dvc repro`"
 Curves = dict[str, dict[str, "Curve"]]
 
 
@@ -86,7 +85,7 @@ def read(path: Path) -> Curves:
             if len({int(curve.steps[-1]) for curve in curves.values()}) > 1:
                 raise ValueError(f"it is cut off: the splits of {arm} end at different steps")  # noqa: TRY301
     except (KeyError, ValueError) as error:
-        raise AssayError(f"{path}: not a table of curves ({error}); {AGAIN}") from None
+        raise AssayError(f"{path}: not a table of curves ({error}); {again(path)}") from None
     return found
 
 
@@ -97,12 +96,12 @@ def rows(path: Path) -> list[Row]:
         AssayError: it is missing, or a row is not of this form.
     """
     found = []
-    for number, line in enumerate(read_csv(path, "`dvc repro` writes it"), start=2):
+    for number, line in enumerate(read_csv(path, "`dvc pull` fetches it, `dvc repro` writes it", again(path)), start=2):
         try:
             where = line["arm"], int(line["seed"]), int(line["step"]), line["split"]
             found.append(Row(*where, *(float(line[name]) if line[name] else None for name in ("loss", "accuracy"))))
         except (KeyError, TypeError, ValueError) as error:
-            raise AssayError(f"{path}: not a table of curves (line {number}: {error}); {AGAIN}") from None
+            raise AssayError(f"{path}: not a table of curves (line {number}: {error}); {again(path)}") from None
     return found
 
 

@@ -82,18 +82,18 @@ def csv_of(header: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
     return stream.getvalue()
 
 
-def read_csv(path: Path, missing: str) -> list[dict[str, str]]:
-    """Read a CSV file with a header as one mapping a line; `missing` says what to do where it is not there.
+def read_csv(path: Path, missing: str, damaged: str) -> list[dict[str, str]]:
+    """Read a CSV file with a header as one mapping a line.
 
     Raises:
-        AssayError: it is missing, or not a table.
+        AssayError: it is missing, or not a table; the message says what to do, `missing` or `damaged`.
     """
     try:
         return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
     except FileNotFoundError:
         raise AssayError(f"{path}: not found; {missing}") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise AssayError(f"{path}: not a CSV file ({error}); delete it and run `dvc repro`") from None
+        raise AssayError(f"{path}: not a CSV file ({error}); {damaged}") from None
 
 
 def flat(value: Any, prefix: str = "", ids: bool = False) -> Iterator[tuple[str, Any]]:

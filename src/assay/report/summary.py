@@ -160,7 +160,7 @@ def read(path: Path) -> list[Row]:
     """
     return [
         parse(Row, {key: value or None for key, value in line.items()}, f"{path}:{number}")
-        for number, line in enumerate(read_csv(path, "`dvc repro` writes it"), start=2)
+        for number, line in enumerate(read_csv(path, "`dvc repro` writes it", "delete it and run `dvc repro`"), start=2)
     ]
 
 

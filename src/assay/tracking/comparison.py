@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.core.errors import AssayError
 from assay.core.plain import read_csv
-from assay.tracking.records import MAKES, SUMMARY, load_json
+from assay.tracking.records import ANEW, MAKES, SUMMARY, load_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +59,7 @@ def note(root: Path) -> str:
     ]
     if (root / ADVICE).is_file():
         lines = [(root / ADVICE).read_text(encoding="utf-8").rstrip(), "", *lines]
-    for claim in load_json(root / CLAIMS, root):
+    for claim in load_json(root / CLAIMS, root, ANEW):
         numbers = " | "
         if claim.get("difference") is not None and claim.get("interval") is not None:
             low, high = claim["interval"]
@@ -82,7 +82,7 @@ def read_verdicts(root: Path, arms: Iterable[ArmRecord]) -> dict[str, Told]:
     """
     firsts = {arm.name: arm.first for arm in arms}
     told: dict[str, Told] = {name: ({}, {}) for name in firsts}
-    for claim in load_json(root / CLAIMS, root):
+    for claim in load_json(root / CLAIMS, root, ANEW):
         tags, metrics = told.get(str(claim.get("arm", "")).partition("/")[0], ({}, {}))
         tags[f"{VERDICT}.{claim['id']}"] = claim["verdict"]
         if claim["verdict"] in TESTED and not claim.get("archived") and VERDICT not in tags:
@@ -90,7 +90,7 @@ def read_verdicts(root: Path, arms: Iterable[ArmRecord]) -> dict[str, Told]:
             numbers = (claim.get("difference"), *(claim.get("interval") or (None, None)), claim.get("seeds"))
             found = zip(METRICS, numbers, strict=False)
             metrics |= {metric: float(value) for metric, value in found if value is not None}
-    for line in read_csv(root / SUMMARY, MAKES):
+    for line in read_csv(root / SUMMARY, MAKES, ANEW):
         name = line.get("arm", "")
         if name in told and line.get("variant") == firsts[name] and line.get("difference"):
             told[name][1]["difference_to_baseline"] = float(line["difference"])

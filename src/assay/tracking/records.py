@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", Manifest, Record)
 MAKES = "`dvc repro` makes it, `dvc pull` fetches it"
+ANEW = "delete it and run `dvc repro`"  # of what git holds: DVC has no copy that could be damaged too
 META, SUMMARY = Path("data/prepared/meta.json"), "metrics/summary.csv"
 
 
@@ -118,7 +119,7 @@ def read_arm(root: Path, name: str, meta: Meta, blocks: Iterable[str] = ()) -> A
     manifests, evaluations = zip(*(_read_part(root, part, meta) for part in parts), strict=True)
     seeds = tuple(len(manifest.seeds) for manifest in manifests)
     timings = [load_json(part.timings, root) for part in parts if part.timings.is_file()]
-    lines = read_csv(root / SUMMARY, MAKES) if (root / SUMMARY).is_file() else []
+    lines = read_csv(root / SUMMARY, MAKES, ANEW) if (root / SUMMARY).is_file() else []
     return ArmRecord(
         parts,
         seeds,
@@ -151,10 +152,11 @@ def _together(parts: Sequence[R], seeds: Sequence[int], fields: set[str]) -> R:
     return type(parts[0]).model_validate({**parts[0].model_dump(), **merged})
 
 
-def load_json(path: Path, root: Path) -> Any:
-    """Read a JSON file of the repository at `root`.
+def load_json(path: Path, root: Path, damaged: str | None = None) -> Any:
+    """Read a JSON file of the repository at `root`, by default one that is in DVC's cache.
 
     Raises:
-        AssayError: it is missing or not JSON.
+        AssayError: it is missing or not JSON; `damaged` says what to do then.
     """
-    return read_json(path, MAKES, "delete it and run `dvc repro`", shown=path.relative_to(root))
+    shown = path.relative_to(root)
+    return read_json(path, MAKES, damaged or again(shown), shown)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from assay.analysis import curves
-from assay.core.errors import AssayError
+from assay.core.errors import AssayError, again
 from assay.pipeline import dvc, lockfile
-from assay.report import report
+from assay.report import report, summary
 from assay.review import snapshot
-from assay.tracking import content
+from assay.tracking import content, records
 
 DENSE = SimpleNamespace(model=SimpleNamespace(name="mlp"), data_digest="d")
 READERS = {
@@ -30,6 +32,16 @@ CONTENT = {
     "cut": b'{"a": {"pid": 1',
     "another kind": b"[1, 2]\n",
 }
+
+
+def test_what_dvc_would_restore_as_damaged_as_it_is_goes_out_of_its_cache_too(tmp_path):
+    (path := tmp_path / "timings.json").write_bytes(CONTENT["no UTF-8"])
+    with pytest.raises(AssayError, match=re.escape(again(Path(path.name)))):
+        records.load_json(path, tmp_path)
+    with pytest.raises(AssayError, match=re.escape(again(path))):
+        curves.read(path)
+    with pytest.raises(AssayError, match=r"; delete it and run `dvc repro`$"):  # which git has
+        summary.read(path)
 
 
 @pytest.mark.parametrize("content", CONTENT.values(), ids=CONTENT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -308,7 +310,7 @@ def of_manifest(made, **changes):
         ),
         (
             lambda made: with_weights(made, "ticket.mask", **{"output.weight": torch.zeros(3, 1, 4, 8)}),
-            "models/round-1: output.weight has weights where its mask has none",
+            "models/round-1: output.weight has weights where its mask has none; run `rm -r models/round-1; chmod",
         ),
         (
             lambda made: with_weights(made, "ticket.mask", **{"output.weight": torch.ones(3, 1, 8, 8)}),
@@ -322,6 +324,14 @@ def test_what_does_not_belong_to_the_model_is_refused_by_name(chain, change, lin
     with pytest.raises(AssayError) as raised:
         rounds.start(2)
     assert str(raised.value).startswith(line)
+
+
+def test_a_block_names_its_own_parents(chain):
+    rounds = chain()
+    context = TrainContext(rounds.run(1).model_copy(update={"block": 2}), rounds.data, rounds.parents(1))
+    rounds.done["baseline"] = of_manifest(rounds.done["baseline"], seeds=[0, 1, 9])
+    with pytest.raises(AssayError, match=r"^models/baseline-2: trained with other seeds"):
+        methods.make_update(replace(context, parents=rounds.parents(1)))
 
 
 def test_masks_of_another_shape_are_not_even_read(chain, tmp_path):

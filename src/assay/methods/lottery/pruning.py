@@ -7,12 +7,14 @@ fraction where it is global. Masks are `(copy, *shape)` booleans, true where a w
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from assay.core.config.blocks import block_name
 from assay.core.config.lottery import BASELINE, round_name
-from assay.core.errors import AssayError
+from assay.core.errors import AssayError, again
 from assay.core.runtime import generator
 from assay.engine.step_rule import Outcome, Parametrisation
 from assay.models import artifact
@@ -130,7 +132,8 @@ def round_masks(context: TrainContext, options: Options, kinds: Mapping[str, str
 
 def _parent(context: TrainContext, name: str, prunable: Sequence[str]) -> tuple[Weights, Masks]:
     """The trained weights of a fitting `baseline` or round, and what it has left: everything, if it pruned nothing."""
-    found, where, run = context.parents[name], f"models/{name}", context.run
+    found, run = context.parents[name], context.run
+    where = f"models/{block_name(name, run.block)}"
     artifact.check(found, where)
     manifest = found.manifest
     for what, theirs, ours in (
@@ -158,7 +161,7 @@ def _parent(context: TrainContext, name: str, prunable: Sequence[str]) -> tuple[
     masks = {key: (stored[key] if stored else torch.ones_like(weights[key])).bool() for key in prunable}
     for key, mask in masks.items():
         if weights[key].masked_select(~mask).any():
-            raise AssayError(f"{where}: {key} has weights where its mask has none; delete it and run `dvc repro`")
+            raise AssayError(f"{where}: {key} has weights where its mask has none; {again(Path(where))}")
     return weights, masks
 
 
