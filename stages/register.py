@@ -1,6 +1,6 @@
 """Check params.yaml; write down in metrics/plan.json what is claimed and how it is decided, before anything trains.
 
-And in metrics/networks.json the digest of the source of each arm's network, on which its training depends.
+And in metrics/networks.json the digest of the source of each arm's and round's network, on which its training depends.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay import methods, models
+from assay import models
 from assay.analysis.registration import PATH, Registration, is_result, register
 from assay.core import config, files
 from assay.core.errors import start
@@ -32,8 +32,7 @@ def main() -> None:
     """
     params = config.load()
     metrics.check(params.claims, params.rule)
-    checks.check(params)
-    runs = {run.arm: methods.resolve(run).run for run in params.runs()}
+    runs = {arm: training.run for arm, training in checks.check(params).items()}
     data, digests = params.data.name, {}
     there = [arm for arm, run in runs.items() if is_result(read(RECORDS / f"{arm}.json"), run, data)]
     # a fresh clone has no evaluations, but git holds which trainings the last comparison saw
@@ -42,8 +41,7 @@ def main() -> None:
     there += [run.arm for run in params.runs() if digests.get(run.arm) == run.digest(data)]
     made = register(params.claims, params.rule, runs, there, list(registered()))
     files.write_json(PATH, made.model_dump(mode="json"))
-    arms = [params.run(name) for name in (config.BASELINE, *params.arms)]
-    files.write_json(Path(models.DIGESTS), {"networks": models.digests(arms)})
+    files.write_json(Path(models.DIGESTS), {"networks": models.digests(runs.values())})
 
 
 def read(path: Path) -> Any:

@@ -37,7 +37,7 @@ def train_and_write(run: Run) -> None:
         AssayError: an option does not fit, data or a parent is missing, or the training diverged.
     """
     training = methods.resolve(run)
-    models.verify(run.arm, run.model.name)
+    models.verify(run.arm, run.model.name, run.place("model"))
     device = runtime.set_up()
     data = prepared.load(PREPARED, device, ("train", *run.eval_splits))
     parents = {name: artifact.read(MODELS / block_name(name, run.block)) for name in run.parents}

@@ -24,10 +24,13 @@ OF_MEMBERS = ("disagreement", "total_variation")
 OF_CURVES = ("best_step", "best_step_accuracy")
 
 
-def check(params: Params, own: tuple[Images, int] | None = None) -> None:
+def check(params: Params, own: tuple[Images, int] | None = None) -> dict[str, Training]:
     """Check all that can be known before any byte of data is there, for every arm, so that nothing trains in vain.
 
     Of a folder of the user's own images that is there, `own` gives their shape and how many are left to train on.
+
+    Returns:
+        Every training that the file asks for, by arm.
 
     Raises:
         AssayError: a method or option is wrong, a model or batch does not fit the data, or a claim names what its arms
@@ -48,6 +51,7 @@ def check(params: Params, own: tuple[Images, int] | None = None) -> None:
     lines = [line for claim in params.claims if claim.preset is None for line in _problems(claim, params, trainings)]
     if lines:
         raise AssayError("\n".join(f"{PARAMS_FILE}: claims.{line}" for line in lines))
+    return trainings
 
 
 def _check_grids(params: Params, trainings: Mapping[str, Training]) -> None:

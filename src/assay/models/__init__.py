@@ -27,6 +27,7 @@ from assay.core import files
 from assay.core.config import Section
 from assay.core.config.parsing import parse, suggestion
 from assay.core.errors import AssayError
+from assay.core.plain import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 Kind = Literal["conv", "linear", "output", "shortcut"]
 NETS = Path(__file__).parent / "nets"
 DIGESTS = "metrics/networks.json"
-"""What the stage `register` writes: `digests` of all arms. Stages that train have their arm's among their params."""
+"""What the stage `register` writes: `digests` of all runs. Stages that train have their arm's among their params."""
 LARGEST_SIDE = 1024
 _SHORTCUTS = {"shortcut", "downsample"}  # what this package and torchvision call a residual network's projections
 _PREFIX = "params.yaml: model"
@@ -76,19 +77,25 @@ def digests(runs: Iterable[Run]) -> dict[str, str]:
     return {run.arm: files.file_digest(source(run.model.name, run.place("model"))) for run in runs}
 
 
-def verify(arm: str, name: str) -> None:
+def verify(arm: str, name: str, prefix: str = _PREFIX) -> None:
     """Refuse the file of an arm's network if it was edited after `register` took its digest, which DVC records.
 
-    A round (`round-<n>`) has the baseline's network. Without the file of digests, as outside DVC, nothing is checked.
+    Without the file of digests, as outside DVC, nothing is checked.
 
     Raises:
-        AssayError: the file was edited.
+        AssayError: as of `source`; the file was edited, or its digest is not there.
     """
     if not Path(DIGESTS).is_file():
         return
-    known = files.read_json(Path(DIGESTS))["networks"]
-    if files.file_digest(source(name)) != known.get(arm, known["baseline"]):
-        raise AssayError(f"{source(name)}: edited since the stage register ran; run `dvc repro` again")
+    advice = "`dvc repro register` writes it"
+    known = read_json(Path(DIGESTS), advice, advice)
+    try:
+        digest = known["networks"][arm]
+    except (KeyError, TypeError):
+        raise AssayError(f"{DIGESTS}: holds no digest of the network of {arm}; {advice}") from None
+    file = source(name, prefix)
+    if files.file_digest(file) != digest:
+        raise AssayError(f"{file}: edited since the stage register ran; run `dvc repro` again")
 
 
 def build(name: str, images: Images, prefix: str = "model", /, **arguments: Any) -> nn.Module:

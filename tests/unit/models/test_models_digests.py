@@ -43,7 +43,20 @@ def test_a_file_that_was_edited_since_is_refused(digests, tmp_path, monkeypatch)
     models.verify("deep", "vgg")  # nothing to compare with
     files.write_json(Path(models.DIGESTS), {"networks": digests})
     models.verify("deep", "vgg")
-    models.verify("round-1", "linear")  # the baseline's
+    with pytest.raises(AssayError, match=r"arms\.deep\.model\.name: unknown model 'vg'"):
+        models.verify("deep", "vg", "params.yaml: arms.deep.model")
     files.write_json(Path(models.DIGESTS), {"networks": {**digests, "deep": "0" * 64}})
     with pytest.raises(AssayError, match=r"vgg\.py: edited since the stage register ran; run `dvc repro` again"):
         models.verify("deep", "vgg")
+
+
+@pytest.mark.parametrize(
+    "content", ['{"networks": {"baseline": "0"}}', "{}", "[]", '{"networks": null}', "<<<<<<< HEAD\n"]
+)
+def test_a_file_without_the_digest_is_told_with_what_writes_it(content, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files.write_text(Path(models.DIGESTS), content)
+    with pytest.raises(
+        AssayError, match=r"^metrics/networks\.json: (holds|not JSON).*; `dvc repro register` writes it$"
+    ):
+        models.verify("round-1", "linear")
