@@ -18,6 +18,7 @@ import torch
 import assay
 from assay import models
 from assay.core import files, runtime
+from assay.core.config import LOTTERY
 
 ROOT = Path(".assay/scratch")
 STATE, CURVES = "checkpoint.pt", "curves.csv"
@@ -25,9 +26,11 @@ DIGEST_BYTES = 32
 SOURCES = (
     *("__init__.py", "methods/__init__.py"),
     *("core/**/*.py", "data/sets/**/*.py", "engine/**/*.py"),
-    *("models/[!_]*.py", "models/__init__.py", "models/nets/__init__.py"),
+    *("models/__init__.py", "models/artifact.py", "models/nets/__init__.py"),
 )
 """What all trainings import of the library; a test compares it with dvc.yaml."""
+ALSO = {LOTTERY: ("models/sparse.py",)}
+"""What a method imports beside its own folder."""
 UNUSABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, EOFError, pickle.UnpicklingError)
 """What reading or restoring a checkpoint raises when its content is not that of the training."""
 
@@ -147,6 +150,6 @@ def source_digest(method: str, model: str, root: Path = Path(assay.__file__).par
 
     Other methods than its own and the files of other models are left out, as is all that reads results.
     """
-    own = (f"methods/{method}/**/*.py", f"models/nets/{models.source(model).name}")
+    own = (f"methods/{method}/**/*.py", f"models/nets/{models.source(model).name}", *ALSO.get(method, ()))
     found = [file for name in (*SOURCES, *own) for file in root.glob(name)]
     return files.content_digest({str(file.relative_to(root)): files.file_digest(file) for file in found})

@@ -64,6 +64,8 @@ def test_other_inputs_and_other_threads_start_anew(tmp_path):
         ("engine/loop.py", True),
         ("engine/stack/layers.py", True),
         ("models/__init__.py", True),
+        ("models/artifact.py", True),
+        ("models/sparse.py", False),  # which only pruning imports
         ("models/nets/__init__.py", True),
         ("models/nets/mlp.py", True),
         ("models/nets/vgg.py", False),  # of another network
