@@ -50,7 +50,7 @@ def train_and_write(run: Run) -> None:
     }
     with Scratch(stages_of(run.name)[0], inputs, device) as scratch:
         start_up = time.time() - psutil.Process().create_time()
-        result, trained = training.train(data, scratch, parents, run.eval_splits)
+        result, trained = training.train(data, scratch, parents)
         flops = result.manifest.model.flops_per_train_sample or 0
         timings = {
             "run": run.digest(data.name),

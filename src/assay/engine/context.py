@@ -19,7 +19,6 @@ from assay.models.artifact import Artifact, Manifest, ModelRecord, Variant, comb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Literal
 
     from jaxtyping import Int64
     from torch import Tensor, nn
@@ -40,13 +39,11 @@ class TrainContext:
         run: the parameters.
         data: the prepared data.
         parents: the trained networks that this training starts from, by arm; empty but for a pruning round.
-        eval_splits: the splits whose loss and accuracy the curves show; nothing is chosen by those of the test set.
     """
 
     run: Run
     data: Prepared
     parents: Mapping[str, Artifact] = field(default_factory=dict)
-    eval_splits: tuple[Literal["validation", "test"], ...] = ("validation",)
 
     @property
     def device(self) -> torch.device:

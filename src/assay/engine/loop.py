@@ -5,8 +5,6 @@ The losses and accuracies over steps that it leaves, for every copy, are `metric
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from assay.core.errors import AssayError
+from assay.core.plain import csv_of
 from assay.engine.checkpoint import UNUSABLE, Stateful, UnusableCheckpointError
 from assay.engine.stack import predict
 from assay.engine.stack.loss import cross_entropy
@@ -99,9 +98,7 @@ class Curves(Stateful):
 
     def csv(self) -> str:
         """The table as text."""
-        stream = io.StringIO()
-        csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *self.rows])
-        return stream.getvalue()
+        return csv_of(COLUMNS, self.rows)
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ class Trained:
 def train(update: StepRule, context: TrainContext, scratch: Scratch, title: str = "") -> Trained:
     """Train to the end, from the scratch's checkpoint where it holds one.
 
-    The curves are of the context's evaluation splits that are not empty. Progress shows the title, or the run's name.
+    The curves are of the run's evaluation splits that are not empty. Progress shows the title, or the run's name.
 
     Raises:
         AssayError: the training diverged.
@@ -155,7 +152,7 @@ def _evaluate(update: StepRule, context: TrainContext, curves: Curves, done: int
     """Add a point to the curves of training and of each split; gives the last one's name and means."""
     shown = ("train", *curves.add_train(done))
     weights, data = update.evaluated(), context.data
-    for name in context.eval_splits:
+    for name in context.run.eval_splits:
         split = getattr(data, name)
         if len(split.labels):
             logits = predict(update.network, weights, split.images, data.mean, data.std)

@@ -12,6 +12,9 @@ A method is a package in this folder. Its `__init__.py` holds:
 - `variants` (optional): the number of members of each variant, in order; or a function of the options that gives it;
 - `record_keys` (optional): keys of its record, deeper ones as `a.b`, that claims may name, each of a number or one for
   each seed; or a function of the run and the options that gives them;
+- `networks(options)` (optional): how many networks a step moves for each seed, if not as many as its largest variant
+  has members;
+- `first_step(options)` (optional): the step at which its loop begins, if not the first;
 - `TAKES_GRADIENTS = False` (optional): it has no learning rate to tune.
 
 A method is imported by name when an arm asks for it, so a stage depends on the folder of its own method alone.
@@ -24,10 +27,10 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from assay import models
-from assay.core.config import ARM_KEYS, BASELINE, LOTTERY, PARAMS_FILE
+from assay.core.config import ARM_KEYS, BASELINE, PARAMS_FILE
 from assay.core.config.parsing import parse, suggestion
 from assay.core.errors import AssayError
 from assay.engine import loop
@@ -51,6 +54,8 @@ DEFAULTS: dict[str, Any] = {  # of what is optional in a method
     "budget": lambda train, _: train,
     "variants": {"last": 1},
     "record_keys": (),
+    "networks": None,
+    "first_step": 0,
     "TAKES_GRADIENTS": True,
 }
 
@@ -85,7 +90,7 @@ class Training:
     def record(self) -> tuple[str, ...]:
         """The keys of its record, deeper ones as `a.b`, that hold a number, or one for each seed."""
         keys: tuple[str, ...] = self.hook("record_keys", self.run, self.options)
-        if self.is_tuned and self.run.method != LOTTERY:
+        if self.is_tuned and not self.run.parents:  # who starts from others has their rate
             keys = (*keys, "tuning.lr", *(f"tuning.samples.{name}" for name in self.variants))
         return keys
 
@@ -93,7 +98,7 @@ class Training:
     def evaluations(self) -> int:
         """How often it looks at the validation set: every `evaluate_every` steps and at the end."""
         train = self.run.train
-        begin = self.options.rewind if self.run.method == LOTTERY else 0
+        begin: int = self.hook("first_step", self.options)
         whole = train.steps // train.evaluate_every - begin // train.evaluate_every
         return whole + (train.steps % train.evaluate_every > 0)
 
@@ -101,10 +106,9 @@ class Training:
     def samples(self) -> int:
         """How many times it shows an example to a network, at most: an estimate of its work, for all seeds and rates.
 
-        Every step shows a batch to each network that it moves: the members, of a round its variants.
+        Every step shows a batch to each network that it moves.
         """
-        train, variants = self.run.train, self.variants
-        networks = len(variants) if self.run.method == LOTTERY else max(variants.values())
+        train, networks = self.run.train, self.hook("networks", self.options) or max(self.variants.values())
         rates = len(train.tune.lr) if train.tune and self.is_tuned else 1
         return train.steps * train.batch_size * networks * len(self.run.seeds) * rates
 
@@ -125,23 +129,19 @@ class Training:
         self.hook("check", run, self.options, images, examples)
 
     def train(
-        self,
-        data: Prepared,
-        scratch: Scratch,
-        parents: Mapping[str, Artifact] | None = None,
-        eval_splits: tuple[Literal["validation", "test"], ...] = ("validation",),
+        self, data: Prepared, scratch: Scratch, parents: Mapping[str, Artifact] | None = None
     ) -> tuple[Artifact, Trained]:
         """Train to the end, all seeds as one stack; with a grid of learning rates, at each of them.
 
         A rate that was chosen before is kept: by the arm's first seeds, or for a pruning round by the baseline. The
-        parents are the trained networks that a round starts from, by arm; curves are of `eval_splits`.
+        parents are the trained networks that a round starts from, by arm.
 
         Raises:
             AssayError: an option is wrong, a parent does not belong to the run, or the training diverged.
         """
         self.check_model(data.images)  # of a folder, only its bytes tell the classes and examples
         self.check(data.images, len(data.train.labels))
-        context, is_round = TrainContext(self.run, data, parents or {}, eval_splits), self.run.method == LOTTERY
+        context, is_round = TrainContext(self.run, data, parents or {}), bool(self.run.parents)
         if not self.is_tuned:
             return self._train(context, scratch)
         before = context.parents.get(self.run.arm) or (context.parents.get(BASELINE) if is_round else None)
@@ -232,5 +232,5 @@ def resolve(run: Run) -> Training:
 def make_update(context: TrainContext) -> StepRule:
     """The state of a training at its start, and the rule that moves it, by the context's method."""
     training = resolve(context.run)
-    update: StepRule = training.method.update(context, training.options)
+    update: StepRule = training.method.update(replace(context, run=training.run), training.options)
     return update

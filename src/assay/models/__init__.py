@@ -180,6 +180,11 @@ def parameter_count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+def layers(network: nn.Module) -> list[str]:
+    """The modules that own parameters, in their order."""
+    return list(dict.fromkeys(name.rpartition(".")[0] for name, _ in network.named_parameters()))
+
+
 def weight_names(network: nn.Module) -> dict[str, Kind]:
     """The prunable tensors, by the names they have in `state_dict`, in the order of the modules, each with its kind.
 

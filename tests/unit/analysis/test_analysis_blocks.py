@@ -60,7 +60,7 @@ def trained(data, make_run, tmp_path, monkeypatch):
         if run.method == "lottery":
             before = {"baseline": train(seeds, block, arm="baseline", model=run.model)}
         with Scratch("s", run.model_dump(mode="json"), data.train.images.device) as scratch:
-            result, how = methods.resolve(run).train(loaded, scratch, before, ("validation", "test"))
+            result, how = methods.resolve(run).train(loaded, scratch, before)
         artifact.write(Path("models") / run.name, result)
         files.write_text(Path(f"metrics/curves/{run.name}.csv"), how.curves.csv())
         evaluate.main(run.name)

@@ -34,7 +34,7 @@ class Chain:
 
     def train(self, run, parents, stage="round"):
         with Scratch(stage, run.model_dump(mode="json"), CPU, self.folder) as scratch:
-            result, self.trained = methods.resolve(run).train(self.data, scratch, parents, ("validation", "test"))
+            result, self.trained = methods.resolve(run).train(self.data, scratch, parents)
         return result
 
     def run(self, number):

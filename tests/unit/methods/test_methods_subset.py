@@ -130,7 +130,7 @@ def test_lbfgs_needs_no_room_for_a_warm_up(make_run, data, tmp_path):
     train(make_run(method="subset", options=options, schedule=Cosine(name="cosine", warmup_steps=3)), data, tmp_path)
 
 
-def test_each_phase_records_losses_accuracies_samples_and_steps(make_run, data, tmp_path):
+def test_each_phase_records_losses_accuracies_samples_and_steps(make_run, data):
     run = make_run(method="subset", options={"k": 3, "pretrain": 0.75}, label_noise=0.3)
     context = TrainContext(run, data)
     update = methods.make_update(context)

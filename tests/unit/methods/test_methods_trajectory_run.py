@@ -285,3 +285,9 @@ def test_a_network_of_any_kind_can_be_sampled(make_run, data):
     assert update.step(0).losses.isfinite().all()
     assert (update.theta != before).double().mean() < 0.55
     assert trajectory.Options(**options).fraction == 0.5
+
+
+def test_what_moves_the_chains_is_given_the_arms_own_budget(make_run, data, monkeypatch):
+    run = make_run(method="trajectory", options={"tau": 3, "moves": 30}, steps=99)
+    monkeypatch.setattr(trajectory, "update", lambda context, _: context.run.train.steps)
+    assert methods.make_update(TrainContext(run, data)) == 10

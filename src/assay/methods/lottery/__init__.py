@@ -91,6 +91,16 @@ def variants(options: Options) -> dict[str, int]:
     return dict.fromkeys(("ticket", *options.controls), 1)
 
 
+def networks(options: Options) -> int:
+    """Each variant is a network of its own, and all of them move at every step."""
+    return len(variants(options))
+
+
+def first_step(options: Options) -> int:
+    """The loop goes on from the early weights."""
+    return options.rewind
+
+
 def record_keys(run: Run, options: Options) -> tuple[str, ...]:  # noqa: ARG001
     """The numbers of `Round.record`; what it says of each layer is no number a seed that a claim could name."""
     return ("round", *(f"trainings.{name}" for name in variants(options)), "dense_bytes", "sparse_bytes")

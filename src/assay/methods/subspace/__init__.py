@@ -94,7 +94,7 @@ class Options(Section):
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
     """Refuse to draw layer by layer where there is one layer, with an `AssayError`."""
-    if options.layerwise and len(layers(models.blueprint(run.model.name, images, run.model.arguments))) < 2:
+    if options.layerwise and len(models.layers(models.blueprint(run.model.name, images, run.model.arguments))) < 2:
         raise AssayError(
             f"{PARAMS_FILE}: arms.{run.arm}.layerwise: {run.model.name} has one layer, for which it changes nothing; "
             "leave it out, or choose another model"
@@ -120,11 +120,6 @@ def update(context: TrainContext, options: Options) -> GradientUpdate:
     return GradientUpdate(context, context.batches(), endpoints, start=(network, stored, buffers))
 
 
-def layers(network: nn.Module) -> list[str]:
-    """The modules that own parameters, in their order: with `layerwise`, each has a point of its own."""
-    return list(dict.fromkeys(name.rpartition(".")[0] for name, _ in network.named_parameters()))
-
-
 class Endpoints(Parametrisation):
     """Stored tensors are `(copy, endpoint, *shape)`; each step runs a point, and moves the endpoints that make it.
 
@@ -134,7 +129,7 @@ class Endpoints(Parametrisation):
 
     def __init__(self, options: Options, network: nn.Module, buffers: Weights, context: TrainContext) -> None:
         self._options, self._network, self._buffers, self._context = options, network, buffers, context
-        self._layers = layers(network) if options.layerwise else [""]
+        self._layers = models.layers(network) if options.layerwise else [""]
         self._weight_names = list(models.weight_names(network))
         self._pairs = list(combinations(range(options.count), 2))
         self._step, self._drawn = -1, (torch.empty(0), torch.empty(0))

@@ -119,7 +119,7 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:
         raise AssayError(f"{where}.model: {run.model.name} has batch norm, which sampling can't move; choose another")
     if options.centre and split_prefix(network) is None:
         raise AssayError(f"{where}.centre: {run.model.name} is no chain of linear layers and ReLUs; leave centre out")
-    layers = list(dict.fromkeys(name.rpartition(".")[0] for name, _ in network.named_parameters()))
+    layers = models.layers(network)
     for layer in options.layer_scale:
         if layer not in layers:
             key = f"{where}.layer_scale.{layer}"
@@ -129,7 +129,7 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:
             f"{where}.block: two pilots and a batch of {options.block} are more than the {examples} training examples, "
             "so that no test would be on a mini-batch; set it lower, or `test: full`"
         )
-    sweeps = budget(run.train, options).steps
+    sweeps = run.train.steps
     asked = [key for key in ("s_start", "steer") if getattr(options, key)]
     if asked and not int(options.burn_in * sweeps):
         raise AssayError(
@@ -147,11 +147,11 @@ def variants(options: Options) -> dict[str, int]:
 
 def record_keys(run: Run, options: Options) -> tuple[str, ...]:
     """The costs and diagnostics of `TrajectoryUpdate.record` that are a number, or one for each seed."""
-    sweeps = budget(run.train, options).steps
+    sweeps = run.train.steps
     has_halves = sweeps - int(options.burn_in * sweeps) > 1
     return tuple(key for key in KEYS if has_halves or key != "loss_drift")
 
 
 def update(context: TrainContext, options: Options) -> TrajectoryUpdate:
     """Monte Carlo moves of a chain for each seed."""
-    return TrajectoryUpdate(context, options, budget(context.run.train, options).steps)
+    return TrajectoryUpdate(context, options)

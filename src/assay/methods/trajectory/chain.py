@@ -85,8 +85,8 @@ class TrajectoryUpdate(StepRule):
 
     kept = ("theta", "_known", "steering", "counters", "diagnostics", "_memory")
 
-    def __init__(self, context: TrainContext, options: Options, sweeps: int) -> None:
-        device, seeds, tau = context.device, context.run.seeds, options.tau
+    def __init__(self, context: TrainContext, options: Options) -> None:
+        device, seeds, tau, sweeps = context.device, context.run.seeds, options.tau, context.run.train.steps
         self.options, self._seeds, self._sweeps = options, seeds, sweeps
         chains, self._burn_in = len(seeds), int(options.burn_in * sweeps)
         self.network, parameters, _ = context.fresh(seeds)
