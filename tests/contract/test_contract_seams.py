@@ -61,7 +61,7 @@ def test_a_parametrisation_carries_gradients_to_what_is_stored(context, tmp_path
 
 
 class FirstWeights(Averaging):
-    """Keeps a running sum of the weights, state and all."""
+    """Keeps a running sum of the weights."""
 
     def __init__(self):
         self.sums = {}
@@ -73,14 +73,8 @@ class FirstWeights(Averaging):
     def variants(self):
         return {"sum": Outcome({name: tensor[:, None] for name, tensor in self.sums.items()})}
 
-    def state(self):
-        return {"sums": self.sums}
 
-    def restore(self, state):
-        self.sums = dict(state["sums"])
-
-
-def test_an_averaging_sees_the_weights_after_every_update(context, tmp_path):
+def test_an_averaging_sees_the_weights_after_every_update(context):
     update = GradientUpdate(context, batches=context.batches(), averaging=FirstWeights())
     seen = []
     for step in range(3):

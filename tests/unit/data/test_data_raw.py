@@ -39,7 +39,7 @@ def test_one_changed_bit_is_refused_with_the_files_name(name, tmp_path, monkeypa
         raw.read(tmp_path, tiny.MNIST)
 
 
-def test_a_truncated_and_a_missing_file_are_named(tmp_path, monkeypatch):
+def test_a_truncated_and_a_missing_file_are_named(tmp_path):
     data_set = tiny.idx(tmp_path)
     path = tmp_path / "train-labels-idx1-ubyte"
     path.write_bytes(path.read_bytes()[:-1])

@@ -83,7 +83,7 @@ def test_the_users_folder_may_hold_the_official_archives(world, monkeypatch):
     is_whole(world)
 
 
-def test_what_is_in_place_stays(world, monkeypatch, capsys):
+def test_what_is_in_place_stays(world, capsys):
     shutil.copytree(world / "published", world / "data/raw")
     before = {path.name: path.stat().st_ino for path in (world / "data/raw").iterdir()}
     obtain(world)

@@ -48,7 +48,7 @@ def test_the_file_shrinks_with_the_density(density, tmp_path):
     assert abs((tmp_path / "net.safetensors").stat().st_size - expected) < 2000 + 4 * weights * 0.005
 
 
-def test_equal_networks_give_equal_bytes(tmp_path):
+def test_equal_networks_give_equal_bytes():
     state = pruned("linear", GREY, 0.3).state_dict()
     assert len({sparse.encoded(state) for _ in range(8)}) == 1  # safetensors orders metadata at random
 
