@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 RESULTS = Path("benchmarks/results.json")
 PROCESSES, LINE_ROUNDS, REPEATS = 5, 25, 3
 LINE = "line step against a baseline step"
-SMALL = {  # the baseline and one arm: eight stages
+SMALL = {  # the baseline and one arm
     **torture.PARAMS,
     "model": {"name": "linear"},
     "arms": {"cyclic": {"method": "sgd", "batches": "fixed"}},

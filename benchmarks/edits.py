@@ -1,7 +1,8 @@
 """`python -m benchmarks.edits`: what retrains after an edit of one file of each room, as `assay plan` would say.
 
 DVC reruns a stage if a file under its `deps` changed, and the stages after it where it then writes other bytes. The
-seconds are those that the trainings among them took last. Writes benchmarks/edits.json and the table in docs/usage.md.
+seconds are those that the trainings among them took last, by metrics/timings.json. Writes benchmarks/edits.json, of
+which `assay readme` makes the table in docs/usage.md.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from typing import Any
 
 from assay import models
 from assay.core import config, files
+from assay.core.config.blocks import stages_of
 from assay.core.errors import AssayError, one_line_errors
-from assay.pipeline import dag, plan
+from assay.core.plain import read_json
+from assay.pipeline import dag
+from assay.pipeline.plan import REGISTER
 
-RESULTS, PAGE = Path("benchmarks/edits.json"), Path("docs/usage.md")
-MARKS = ("<!-- edits:begin -->", "<!-- edits:end -->")
+RESULTS, TIMINGS = Path("benchmarks/edits.json"), Path("metrics/timings.json")
+AGAIN = f"`git checkout -- {TIMINGS}` restores it, `dvc repro` writes it"
 ROOMS = {  # a pattern that names one file, or the first of several
     "stages, of a training": "stages/train.py",
     "stages, of the report": "stages/compare.py",
@@ -45,55 +49,49 @@ ROOMS = {  # a pattern that names one file, or the first of several
 
 
 def edits(root: Path) -> list[dict[str, Any]]:
-    """A row for each room: the file, the stages that rerun, those after them, and the seconds of training of both.
+    """A row for each room: the file, how many stages of each kind rerun, and the seconds of training.
 
     Raises:
-        AssayError: a file of the pipeline cannot be read, or a room has no such file.
+        AssayError: a file of the pipeline cannot be read, a training was not timed, or a room has no such file.
     """
     import networkx as nx
 
     with dag.opened(root) as repo:
         stages, graph = dag.in_order(repo), repo.index.graph.reverse()
-        seconds = {stage.addressing: plan.seconds_of(stage) or 0.0 for stage in stages}
-        runs, rows = list(config.load().runs()), []
+        params, timed, rows = config.load(), read_json(root / TIMINGS, AGAIN, AGAIN), []
+        runs = [*params.runs(), *config.block_runs(params)]
+        trained = {stages_of(run.name)[0]: run.name for run in runs}
+        if missing := trained.values() - timed.keys():
+            raise AssayError(f"{TIMINGS}: has no {', '.join(sorted(missing))}; run `dvc repro` first")
+        seconds = {stage: timed[name]["seconds"] for stage, name in trained.items()}
         for room, pattern in ROOMS.items():
             file = next(iter(sorted(root.glob(pattern))), root / pattern)
             if not file.is_file() and "new" not in room:
                 raise AssayError(f"benchmarks.edits: {room}: no file {pattern}; name another in ROOMS")
             above = {str(path) for path in (file.resolve(), *file.resolve().parents)}
             with_it = {f"networks.{run.arm}" for run in runs if models.source(run.model.name) == file.resolve()}
-            first = {
-                stage
-                for stage in stages
-                if any(dep.fs_path in above or with_it & set(getattr(dep, "params", ())) for dep in stage.deps)
-            }
-            writers = [stage for stage in first if stage.addressing != "register"]  # which writes what params.yaml says
+            first = {stage for stage in stages if any(_is_other(dep, above, with_it) for dep in stage.deps)}
+            writers = [stage for stage in first if stage.addressing != REGISTER]  # which writes what params.yaml says
             later = {one for stage in writers for one in nx.descendants(graph, stage)} - first
-            parts = [[stage.addressing for stage in stages if stage in some] for some in (first, later)]
-            own, after = (dict(Counter(name.partition("@")[0] for name in names)) for names in parts)
-            took, more = (round(sum(map(seconds.__getitem__, names))) for names in parts)
-            row = {"stages": own, "after": after, "seconds": took, "seconds_at_most": took + more}
+            own, more = ([stage.addressing for stage in stages if stage in some] for some in (first, later))
+            took, at_most = (round(sum(seconds.get(name, 0.0) for name in names)) for names in (own, own + more))
+            kinds = dict(Counter(name.partition("@")[0] for name in own))
+            row = {"stages": kinds, "seconds": took, "seconds_at_most": at_most}
             rows.append({"room": room, "file": str(file.relative_to(root)), **row})
     return rows
 
 
+def _is_other(dep: Any, above: set[str], keys: set[str]) -> bool:
+    """Whether a dependency changes: a file or folder by its path, parameters by their keys alone."""
+    return bool(keys & set(dep.params)) if hasattr(dep, "read_params") else dep.fs_path in above
+
+
 def main(root: Path = Path()) -> None:
-    """Write both files, and print the table."""
+    """Write the file."""
     rows = edits(root)
-    head = "| room | file | stages that rerun | seconds of training | if they write other bytes |"
-    lines = [head, "|---|---|---|---:|---:|"]
-    for row in rows:
-        shown = ", ".join(f"`{kind}`" + f" × {n}" * (n > 1) for kind, n in row["stages"].items()) or "none"
-        seconds = f"{row['seconds']:,} | {row['seconds_at_most']:,}"
-        lines.append(f"| {row['room']} | `{row['file']}` | {shown} | {seconds} |")
-    table = "\n".join(lines)
-    text = (root / PAGE).read_text(encoding="utf-8")
-    begin, end = (text.find(mark) for mark in MARKS)
-    if not 0 <= begin < end:
-        raise AssayError(f"{PAGE}: the marks {' and '.join(MARKS)} are missing; the table goes between them")
     files.write_json(root / RESULTS, rows)
-    files.write_text(root / PAGE, f"{text[: begin + len(MARKS[0])]}\n\n{table}\n\n{text[end:]}")
-    print(table)
+    for row in rows:
+        print(f"{row['room']}: {row['seconds']} s of training")
 
 
 if __name__ == "__main__":

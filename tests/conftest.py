@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 import torch
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from assay.engine.step_rule import GradientUpdate
 
 
+hypothesis.settings.register_profile("suite", deadline=None)  # a loaded machine is no failure
+hypothesis.settings.load_profile("suite")
 CPU = torch.device("cpu")
 DEVICES = [CPU, *([torch.device("cuda")] if torch.cuda.is_available() else [])]
 

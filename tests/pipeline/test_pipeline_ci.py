@@ -11,7 +11,6 @@ import re
 import shutil
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -162,9 +161,7 @@ def output_of(branch: Checkout) -> str:
 
 
 def test_the_plan_is_commented_before_anything_runs(branch, hub):
-    start = time.monotonic()
     assert branch.job("plan") == []
-    assert time.monotonic() - start < 30
     assert output_of(branch) == "stages=5"
     assert not (branch.folder / "data/prepared").exists()  # it needed no data
     (comment,) = hub.comments[1:]

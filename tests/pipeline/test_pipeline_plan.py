@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 import shell_pipeline
@@ -25,9 +24,7 @@ def reasons(found: dict) -> dict[str, list[str]]:
 
 
 def test_in_a_fresh_clone_nothing_reruns_and_the_data_is_elsewhere(fresh):
-    start = time.monotonic()
     found = plan(fresh)
-    assert time.monotonic() - start < 5
     assert found["steps"] == []
     assert sorted(found["unchanged"]) == sorted(shell_pipeline.STAGES)
     assert set(found["missing"].values()) == {None}

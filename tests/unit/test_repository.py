@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -41,3 +42,14 @@ def test_a_copy_of_the_repository_runs_its_own_library(tmp_path):
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(tmp_path / "src/assay/__init__.py")
+
+
+def test_every_link_to_a_file_of_ours_leads_to_one(tracked):
+    broken = [
+        f"{page.relative_to(ROOT)}: {link}"
+        for page in tracked
+        if page.suffix == ".md" and page.is_file()
+        for link in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text())
+        if not (page.parent / link).exists()
+    ]
+    assert not broken

@@ -57,12 +57,13 @@ class Costing:
         if of_sample is None:
             return None
 
-        def likeness(one: Mapping[str, Any]) -> tuple[bool, ...]:
-            same_model = one["model"] == run.model.model_dump()
-            return _is_here(one, device), one["run"] == digest, one["method"] == run.method, same_model
-
-        best = max(map(likeness, self._timed.values()), default=None)
-        like = [one for one in self._timed.values() if likeness(one) == best]
+        model = run.model.model_dump()
+        alike = [
+            ((_is_here(one, device), one["run"] == digest, one["method"] == run.method, one["model"] == model), one)
+            for one in self._timed.values()
+        ]
+        best = max((likeness for likeness, _ in alike), default=None)
+        like = [one for likeness, one in alike if likeness == best]
         rate = sum(one["flops"] for one in like) / sum(one["seconds"] for one in like) if like else _peak()
         start_up = max((one.get("start_up_seconds", 0.0) for one in like), default=0.0)
         return Cost(of_sample * methods.resolve(run).samples / rate + start_up, measured=False)

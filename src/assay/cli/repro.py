@@ -10,10 +10,10 @@ import os
 import sys
 import time
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assay.cli import ROOT
 from assay.core import files
 from assay.core.errors import AssayError
 from assay.pipeline import dvc, side_by_side
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 CHECKED, TRACKED = Path(".assay/checked.json"), Path("metrics/mlflow.json")
 CHECKED_FILES = ("params.yaml", "seeds.yaml", "dvc.yaml", "src/assay/**/*.py", "src/assay/**/*.yaml")
-PIPELINE = Path("dvc.yaml")
 
 
 def main() -> None:
@@ -73,9 +72,9 @@ def _passed() -> tuple[str, bool]:
     from assay.scoring import metrics
 
     params = config.load()
-    needed = PIPELINE.is_file() and str(config.SEEDS_FILE) in PIPELINE.read_text(encoding="utf-8")
+    needed = ROOT.is_file() and str(config.SEEDS_FILE) in ROOT.read_text(encoding="utf-8")
     if needed and not config.SEEDS_FILE.is_file():
-        raise AssayError(f"{config.SEEDS_FILE}: not found, and {PIPELINE} needs it; `git checkout {config.SEEDS_FILE}`")
+        raise AssayError(f"{config.SEEDS_FILE}: not found, and {ROOT} needs it; `git checkout {config.SEEDS_FILE}`")
     metrics.check(params.claims, params.rule)
     checks.check(params, _own_images(params.data))
     runtime.check()
@@ -104,7 +103,6 @@ def _own_images(data: Data) -> tuple[Images, int] | None:
     return Images(3, data.side, data.side, len(tree.class_names)), tree.counts["train"] - len(held_out)
 
 
-@cache
 def costs(root: Path) -> dict[str, plans.Cost]:
     """What the training of each stage takes here; it loads PyTorch, so it is asked for once something has to run."""
     from assay.cli.costing import Costing

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened(root: Path) -> Iterator[Any]:
-    """DVC's `Repo` at `root`. Nothing that is done with it here writes to the repository.
+    """DVC's `Repo` at `root`; to open it writes nothing.
 
     Raises:
         AssayError: there is no DVC repository, or dvc.yaml, dvc.lock or .dvc/config cannot be read.

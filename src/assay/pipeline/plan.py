@@ -81,7 +81,9 @@ def make(
     """
     with dag.opened(where) if isinstance(where, Path) else nullcontext(where) as repo:
         stages = dag.in_order(repo)
-        recorded = stages[0].dvcfile.lockfile_contents.get("stages", {}) if stages else {}
+        # as DVC has parsed dvc.lock; what `dvc add` tracks has a file of its own, and none such
+        ours = next((stage for stage in stages if hasattr(stage.dvcfile, "lockfile_contents")), None)
+        recorded = ours.dvcfile.lockfile_contents.get("stages", {}) if ours else {}
         entries = recorded if since is None else since
         for stage in stages:
             _fill(stage, entries.get(stage.addressing))

@@ -12,6 +12,7 @@ import re
 import subprocess
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     from assay.pipeline.plan import Cost
 
 MOST_JOBS = 4  # each holds a data set and a stack of networks in memory
-REGISTER = "register"  # writes down what will be claimed, before anything trains
-FIRST = (REGISTER, "scan", "download", "prepare")  # every arm comes after them
+FIRST = (plan.REGISTER, plan.SCAN, "download", "prepare")  # every arm comes after them
 DVC = ("python", "-m", "assay.pipeline.quick_dvc", "--wait-for-lock", "repro")
 REASON = re.compile(r"error: ", re.IGNORECASE)
 ENTRY = re.compile(r"^  \S", re.MULTILINE)  # where a stage's entry begins in dvc.lock
@@ -58,6 +58,7 @@ def reproduce(root: Path, costs: Callable[[], Mapping[str, Cost]] = dict) -> Non
             finished, and none was begun after it.
     """
     recover(root)
+    costs = cache(costs)
     with dag.opened(root) as repo:
         found = plan.make(repo, costs=costs)
         # those that DVC would not skip: the plan's, and those that stand but whose data is not here (a fresh clone)
@@ -71,7 +72,7 @@ def reproduce(root: Path, costs: Callable[[], Mapping[str, Cost]] = dict) -> Non
     at_a_time = jobs() if len(seconds) > 1 else 1
     beside = at_a_time > 1 and len(parts) > 1
     with warm.started():
-        targets = [*(["prepare"] if beside else []), *([REGISTER] if REGISTER in seconds else [])]
+        targets = [*(["prepare"] if beside else []), *([plan.REGISTER] if plan.REGISTER in seconds else [])]
         if targets:
             _repro(root, " and ".join(targets), *targets)
         if beside:

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# `recovery` tells a running DVC by this word in the command line, which forks have from here
+# `side_by_side` tells a running DVC by this word in the command line, which forks have from here
 AHEAD = ("torch", "safetensors.torch", "dvc.cli.parser", "dvc.repo.reproduce")
 LENGTH = 4  # bytes that say how long a request is
 READY, MARK = "ready\n", "ASSAY_WARM"
@@ -59,7 +59,7 @@ os._exit(code[0] if code else 128 + signal.SIGKILL)
 
 @contextmanager
 def commands(*more: str) -> Iterator[Path]:
-    """A folder with the commands, whose server ends with this context, or with this process.
+    """A folder with the commands `python`, `dvc` and, for tests, `assay`; their server ends with this context.
 
     Args:
         more: what else to import ahead.

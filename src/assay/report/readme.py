@@ -11,6 +11,7 @@ Text between marks is generated, all else is left as it is:
     <!-- equal-loss:begin -->                       its chains of different length at one mean loss
     <!-- sparsity:begin -->                         what `make bench-sparse` measured
     <!-- step-cost:begin -->                        what `make bench` measured of a line's step
+    <!-- edits:begin -->                            what `python -m benchmarks.edits` found to retrain after an edit
 
 each closed by its own end, as `<!-- results:end -->`. They come from committed files; results are those of `compare`.
 """
@@ -34,7 +35,7 @@ from assay.report.report import ADVICE, REPORT, SPARSITY, templates
 
 README, OTHERS = Path("README.md"), ("docs/*.md", "docs/methods/*.md")
 METRICS = summary.PATH.parent
-BENCHMARK = Path("benchmarks/results.json")
+BENCHMARK, EDITS = Path("benchmarks/results.json"), Path("benchmarks/edits.json")
 TUNING = Path("docs/results/trajectory-tuning.json")
 TUNED = (  # key, heading, unit, factor, format
     ("mean_loss", "Mean loss", "nats", 1, ".3f"),
@@ -136,6 +137,19 @@ def equal_loss(root: Path) -> str:
     return f"{found[1]}\n{note}\n"
 
 
+def edits(root: Path) -> str:
+    """What retrains after an edit of one file of each room."""
+    rows = [
+        "| room | file | stages that rerun | seconds of training | if they write other bytes |",
+        "|---|---|---|---:|---:|",
+    ]
+    for row in _written(root / EDITS, "python -m benchmarks.edits"):
+        shown = ", ".join(f"`{kind}`" + f" × {n}" * (n > 1) for kind, n in row["stages"].items()) or "none"
+        seconds = f"{row['seconds']:,} | {row['seconds_at_most']:,}"
+        rows.append(f"| {row['room']} | `{row['file']}` | {shown} | {seconds} |")
+    return "\n".join([*rows, ""])
+
+
 def _text(path: Path, remedy: str = "") -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -153,7 +167,7 @@ def _table(content: tables.Table, note: str) -> str:
 
 KINDS = {
     "advice": advice, "speed": speed, "tuning": tuning, "equal-loss": equal_loss, "sparsity": sparsity,
-    "step-cost": step_cost,
+    "step-cost": step_cost, "edits": edits,
 }  # fmt: skip
 KIND = "|".join(["results", *KINDS])
 OPTIONS = r"(?: folder=(?P<folder>\S+))?(?: arms=(?P<arms>\S+))?"

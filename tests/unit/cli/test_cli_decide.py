@@ -14,7 +14,6 @@ from assay.pipeline.plan import Cost
 
 SEEDS = list(range(100, 110))
 CLAIM = {"paper": "p", "statement": "s", "metric": "accuracy", "verdict": "better"}
-ARMS = {"cheap": "baseline", "dear": "baseline", "round": "baseline", "pair": "cheap", "own": "baseline"}
 PARAMS = parse(
     config.Params,
     {

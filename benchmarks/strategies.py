@@ -1,4 +1,4 @@
-"""`python -m benchmarks.ways`: the strategies to run a stack, per architecture, on this device (decision 0003)."""
+"""`python -m benchmarks.strategies`: the ways to run a stack, per architecture, on this device (decision 0003)."""
 
 from __future__ import annotations
 
