@@ -25,7 +25,7 @@ from assay.analysis.seeds import Seeds
 from assay.analysis.statistics import CONFIDENCE, mean_of
 from assay.core.config.blocks import arm_of_block, stages_of
 from assay.report import numbers
-from assay.scoring.metrics import lookup, measured, rises
+from assay.scoring.metrics import lookup, measured
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,13 +49,13 @@ class Difference:
     difference: float | None = None  # the mean paired difference over the common seeds; None where there is none
     interval: tuple[float, float] | None = None  # of that difference; None where it cannot be had
     reason: str = ""  # why it cannot; else empty
-    more_is_better: bool | None = None  # the direction in which the metric improves; None without an interval
+    more_is_better: bool | None = None  # the direction in which the metric improves; None: not known, or no interval
 
     @property
     def direction(self) -> int:
-        """1 where it is significantly better, -1 where worse, else 0."""
+        """1 where it is significantly better, -1 where worse, else 0; also where no direction is better."""
         low, high = self.interval or (0, 0)
-        if low <= 0 <= high:
+        if low <= 0 <= high or self.more_is_better is None:
             return 0
         return 1 if (low > 0) == self.more_is_better else -1
 
@@ -150,7 +150,8 @@ def between(
         return Difference(metric, mean, found.value, reason=f"fewer than {FEWEST_SEEDS} common seeds")
     interval = found.interval(1 - (1 - CONFIDENCE) / comparisons)
     reason = found.reason if found.value else ""  # that equal numbers are equal needs none
-    return Difference(metric, mean, found.value, interval, reason, rises(metric, more_is_better))
+    up = lookup(metric).higher_is_better if more_is_better is None else more_is_better
+    return Difference(metric, mean, found.value, interval, reason, up)
 
 
 def significant(branch: Snapshot, base: Snapshot, name: str, comparisons: int) -> bool:
@@ -269,16 +270,21 @@ def touched(branch: Snapshot, base: Snapshot, claim: Claim) -> bool:
 
 
 def regressions(branch: Snapshot, base: Snapshot) -> list[Regression]:
-    """The claims that fail the check; one that the base does not have, or does not test, cannot."""
+    """The claims that fail the check; one that the base does not have, or does not test, cannot.
+
+    Nor can one whose verdict is that of an archived run: what it is about is not of this one.
+    """
     differ = set(changed(branch, base))
-    known = [claim for claim in branch.claims.values() if claim.id in base.claims]
+    theirs = {name: claim for name, claim in base.claims.items() if not claim.archived}
+    known = [claim for claim in branch.claims.values() if claim.id in theirs and not claim.archived]
     tested = sum(claim.arm in differ for claim in known)
     found = []
     for claim in known:
-        was, worse = base.claims[claim.id].verdict, None
+        was, worse = theirs[claim.id].verdict, None
         fell = claim.verdict in WORSE.get(was, ()) and touched(branch, base, claim)
         if claim.arm in differ:
-            worse = between(branch, base, claim.arm, claim.metric, tested, claim.more_is_better)
+            up = claim.at_least is not None if claim.asks == "ratio" else claim.more_is_better
+            worse = between(branch, base, claim.arm, claim.metric, tested, up)
         worse = worse if worse and worse.direction < 0 else None
         if fell or worse:
             found.append(Regression(claim, was if fell else None, worse))

@@ -45,6 +45,7 @@ class Claim(BaseModel):
     interval: tuple[float, float] | None = None
     seeds: int = 0
     verdict: str
+    archived: str = ""
 
 
 @dataclass(frozen=True)
