@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PATH = Path("metrics/seeds.csv")
 KEYS = ("arm", "variant", "seed", "data")
+AGAIN = "take it from git again, or delete it and run `dvc repro compare`"
 DIGITS = 12  # of the data's digest
 DECIMALS = 6
 
@@ -65,11 +66,11 @@ def _column(side: ClaimArm, metric: str) -> list[str]:
     return ["" if math.isnan(value) else f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".") for value in found]
 
 
-def parse(content: str, where: str) -> dict[str, Seeds]:
+def parse(content: str, where: str, again: str = AGAIN) -> dict[str, Seeds]:
     """The results in the text of a file, by `<arm>/<variant>`.
 
     Raises:
-        AssayError: it is not such a table.
+        AssayError: it is not such a table; the message names `where` and ends in `again`, what to do.
     """
     found: dict[str, Seeds] = {}
     try:
@@ -80,5 +81,5 @@ def parse(content: str, where: str) -> dict[str, Seeds]:
         if content and not found:
             raise ValueError("no row")  # noqa: TRY301
     except (KeyError, ValueError, TypeError, csv.Error) as error:
-        raise AssayError(f"{where}: not a table of seeds ({error!r}); delete it and run `dvc repro compare`") from None
+        raise AssayError(f"{where}: not a table of seeds ({error!r}); {again}") from None
     return found
