@@ -12,6 +12,7 @@ from assay.core.errors import start
 from assay.core.plain import read_json
 from assay.pipeline import leftovers
 from assay.report import data_sets, report, summary
+from assay.report.content import Content
 from assay.scoring import record
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def main() -> list[ClaimRecord]:
     summary.write_plots(ROOT, rows, trained)
     sparsity = report.read_sparsity(ROOT, evaluations[BASELINE].record)
     archived = data_sets.table(decided, evaluations[BASELINE].record, kept)
-    content = report.Content(
+    content = Content(
         evaluations, rows, decided, trained, sparsity, params.rule.matters, archived, registered.digest
     )
     report.write(ROOT, content)

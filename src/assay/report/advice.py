@@ -113,8 +113,8 @@ def candidates(content: Content) -> list[Candidate]:
     return found
 
 
-def advise(content: Content) -> list[Line]:
-    """The lines about a comparison."""
+def advise(content: Content, found: Sequence[Candidate]) -> list[Line]:
+    """The lines about a comparison, of its candidates."""
 
     def difference(metric: str, one: Candidate, other: Candidate) -> Gap:
         sides = [content.evaluations[candidate.row.arm] for candidate in (one, other)]
@@ -122,7 +122,7 @@ def advise(content: Content) -> list[Line]:
         made = paired_difference(metric, *answers, *(side.record.seeds for side in sides))  # type: ignore[arg-type]
         return Gap(made.value, *(made.interval() or (None, None)))
 
-    return lines(candidates(content), content.sparsity, content.matters, difference)
+    return lines(found, content.sparsity, content.matters, difference)
 
 
 def lines(
