@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from report_site import TEN, Site
 
-from assay.analysis import seeds
+from assay.analysis import looks, seeds
 from assay.core.config.claim import Claim, Rule
 from assay.core.config.parsing import parse
 from assay.core.errors import AssayError
@@ -120,3 +120,16 @@ def test_a_claim_about_one_without_a_basis_or_a_direction_is_refused(monkeypatch
         metrics.check([claim("doubt")], Rule())
     with pytest.raises(TypeError, match="higher_is_better"):
         Metric(label="Doubt", basis="examples")
+    with pytest.raises(ValueError, match="Doubt: an error estimated from test examples needs per_example"):
+        Metric(label="Doubt", higher_is_better=False, basis="examples")
+
+
+def test_the_basis_says_what_the_error_is_estimated_from(tmp_path, monkeypatch):
+    """Seeds alone, also where there are numbers of each example."""
+    evaluations = record.read_all(site(tmp_path, 2.5).root, ["good"])
+    asked = {"id": "a", "paper": "p", "statement": "s", "arm": "good", "against": "baseline", "metric": "doubt"}
+    claim = Claim(**asked, verdict="better", matters=0.0001)
+    for basis, columns in (("examples", 400), ("seeds", 1)):
+        monkeypatch.setitem(METRICS, "doubt", replace(ENTRY["doubt"], basis=basis))
+        sides = (looks.find(evaluations, name, "") for name in ("good", "baseline"))
+        assert looks.sample(claim, *sides, TEN).table.shape == (10, columns)
