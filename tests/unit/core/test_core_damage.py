@@ -36,18 +36,18 @@ def test_what_a_stage_depends_on_is_not_to_be_deleted(tmp_path):
     """DVC refuses a dependency that is not there."""
     path = tmp_path / report.SPARSITY
     path.parent.mkdir()
-    for content in ("{", "[1]"):
-        path.write_text(content)
+    for broken in ("{", "[1]"):
+        path.write_text(broken)
         with pytest.raises(AssayError, match=f"^{report.SPARSITY}: .*; `git checkout -- {report.SPARSITY}` restores"):
             report.read_sparsity(tmp_path, DENSE)
 
 
 @pytest.mark.parametrize("name", ["metrics/claims.json", "metrics/seeds.csv", "metrics/timings.json"])
 def test_a_file_of_a_revision_is_not_to_be_replaced(tmp_path, name):
-    for content in ("x", '"x"'):
+    for broken in ("x", '"x"'):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text(content)
+        path.write_text(broken)
         own = ("-c", "user.name=x", "-c", "user.email=x@x")
         for command in (("init", "--quiet"), ("add", "."), (*own, "commit", "--quiet", "-m", "x")):
             dag.git(tmp_path, *command)
