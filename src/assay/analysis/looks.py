@@ -77,10 +77,10 @@ class Sample:
 
     def estimate(self, count: int | None = None) -> Estimate:
         """The mean over all seeds, or the first `count`, with the 95 % interval of this claim alone."""
-        rows, seeds = self.table[:count], self.seeds[:count]
         if self.reason:
-            return statistics.Estimate(None, seeds, ratio=self.ratio, reason=self.reason)
-        return (statistics.ratio_of if self.ratio else statistics.mean_of)(rows, seeds, self.examples)
+            return statistics.Estimate(None, ratio=self.ratio, reason=self.reason)
+        of = statistics.ratio_of if self.ratio else statistics.mean_of
+        return of(self.table[:count], self.seeds[:count], self.examples)
 
 
 def find(evaluations: Mapping[str, Evaluation], name: str, key: str) -> ClaimArm:

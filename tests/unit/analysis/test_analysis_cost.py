@@ -23,12 +23,10 @@ def test_batch_norm_and_convolutions_count_too():
     assert 2.9 * forward < both < 3 * forward
 
 
-def variant(**changes) -> VariantRecord:
-    return VariantRecord(**{
-        "members": 2, "combine": "mean_probability", "density": 0.25, "accuracy": [], "nll": [], "brier": [],
-        "balanced_accuracy": [], "macro_f1": [],
-        "ece": [], "train_samples": 1000, "forward_samples": 500, "optimizer_steps": 10,
-    } | changes)  # fmt: skip
+VARIANT = VariantRecord(
+    members=2, combine="mean_probability", density=0.25, accuracy=[], nll=[], brier=[], balanced_accuracy=[],
+    macro_f1=[], ece=[], train_samples=1000, forward_samples=500, optimizer_steps=10,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -40,7 +38,7 @@ def test_a_backward_pass_counts_twice_a_forward_pass(known, training, inference)
         arm="a", method="sgd", seeds=[0], model=model, parameters={}, data="d", data_digest="0",
         test_examples=1, class_counts={"x": 1}, variants={},
     )  # fmt: skip
-    found = record.costs(variant())
+    found = record.costs(VARIANT)
     assert found.training_cost == 3 * 1000 + 500
     assert found.inference_cost == 0.5
     assert (found.training_flops, found.inference_flops) == (training, inference)
