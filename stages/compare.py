@@ -45,9 +45,7 @@ def main() -> list[ClaimRecord]:
     summary.write_plots(ROOT, rows, trained)
     sparsity = report.read_sparsity(ROOT, evaluations[BASELINE].record)
     archived = data_sets.table(decided, evaluations[BASELINE].record, kept)
-    content = Content(
-        evaluations, rows, decided, trained, sparsity, params.rule.matters, archived, registered.digest
-    )
+    content = Content(evaluations, rows, decided, trained, sparsity, params.rule.matters, archived, registered.digest)
     report.write(ROOT, content)
     leftovers.remove(ROOT, arms)  # at the end: where params.yaml names what never ran, nothing is deleted
     again = "delete it and run `dvc repro`"

@@ -63,7 +63,12 @@ def _column(side: ClaimArm, metric: str) -> list[str]:
         found = values(metric, side)
     except AssayError:
         return [""] * len(side.record.seeds)
-    return ["" if math.isnan(value) else f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".") for value in found]
+    return ["" if math.isnan(value) else written(value) for value in found]
+
+
+def written(value: float) -> str:
+    """A number as the tables in git have it."""
+    return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".")
 
 
 def parse(content: str, where: str, again: str = AGAIN) -> dict[str, Seeds]:

@@ -224,9 +224,7 @@ def _steps(plan: Plan) -> list[str]:
     return found
 
 
-def links(
-    request: PullRequest | None, commit: str, tracked: str, done: Mapping[str, Any] | None = None
-) -> list[str]:
+def links(request: PullRequest | None, commit: str, tracked: str, done: Mapping[str, Any] | None = None) -> list[str]:
     """The picture of all claims, then where the report, its charts and the runs are.
 
     Args:
