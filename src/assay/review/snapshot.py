@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from assay.analysis import seeds
-from assay.analysis.seeds import AGAIN
 from assay.core.config.parsing import parse
 from assay.core.errors import AssayError
 from assay.core.plain import json_of, yaml_of
@@ -81,7 +80,7 @@ def of_revision(root: Path, revision: str) -> Snapshot:
 
 def _read(there: Collection[str], read: Callable[[str], str], of: str) -> Snapshot:
     texts = {name: read(name) if name in there else "" for name in FILES}
-    again = OTHER_BASE if of else AGAIN
+    again = OTHER_BASE if of else seeds.AGAIN
     claims, timings = (json_of(texts[name] or "null", name + of, again) for name in (CLAIMS, TIMINGS))
     for name, found, kind in ((CLAIMS, claims, list), (TIMINGS, timings, dict)):
         if texts[name] and not isinstance(found, kind):
