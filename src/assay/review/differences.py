@@ -52,12 +52,17 @@ class Difference:
     more_is_better: bool | None = None  # the direction in which the metric improves; None: not known, or no interval
 
     @property
-    def direction(self) -> int:
-        """1 where it is significantly better, -1 where worse, else 0; also where no direction is better."""
+    def significant(self) -> bool:
+        """Whether the interval excludes 0."""
         low, high = self.interval or (0, 0)
-        if low <= 0 <= high or self.more_is_better is None:
+        return not low <= 0 <= high
+
+    @property
+    def direction(self) -> int:
+        """1 where it is significantly better, -1 where worse, else 0; also where neither way is better."""
+        if not self.significant or self.more_is_better is None:
             return 0
-        return 1 if (low > 0) == self.more_is_better else -1
+        return 1 if ((self.difference or 0) > 0) == self.more_is_better else -1
 
     @property
     def change(self) -> str:
@@ -157,7 +162,7 @@ def between(
 def significant(branch: Snapshot, base: Snapshot, name: str, comparisons: int) -> bool:
     """Whether a variant differs in any metric of the test set by more than chance does in so many comparisons."""
     found = (between(branch, base, name, metric, comparisons) for metric in measured())
-    return any(one is not None and one.direction != 0 for one in found)
+    return any(one is not None and one.significant for one in found)
 
 
 def columns() -> list[str]:

@@ -94,6 +94,8 @@ def test_one_without_a_direction_is_shown_and_neither_better_nor_worse(tmp_path,
     found = differences.between(branch, base, "good/last", "doubt")
     assert found.difference < found.interval[1] < 0
     assert (found.direction, found.more_is_better) == (0, None)
+    monkeypatch.setattr(differences, "measured", lambda: ["doubt"])
+    assert differences.significant(branch, base, "good/last", 1)  # so it is not folded away
     assert found.change in differences.cells(branch, base, "good/last")
     assert not {"▲", "▼"} & set(found.change)
     claim = {"id": "a", "metric": "doubt", "arm": "good/last", "verdict": "undecided"}
