@@ -12,6 +12,7 @@ from assay.core.errors import again, start
 from assay.core.plain import read_json
 from assay.pipeline import leftovers
 from assay.report import data_sets, report, summary
+from assay.report.content import Content
 from assay.scoring import record
 
 if TYPE_CHECKING:
@@ -44,9 +45,7 @@ def main() -> list[ClaimRecord]:
     summary.write_plots(ROOT, rows, trained)
     sparsity = report.read_sparsity(ROOT, evaluations[BASELINE].record)
     archived = data_sets.table(decided, evaluations[BASELINE].record, kept)
-    content = report.Content(
-        evaluations, rows, decided, trained, sparsity, params.rule.matters, archived, registered.digest
-    )
+    content = Content(evaluations, rows, decided, trained, sparsity, params.rule.matters, archived, registered.digest)
     report.write(ROOT, content)
     leftovers.remove(ROOT, arms)  # at the end: where params.yaml names what never ran, nothing is deleted
     timed = {path.stem: read_json(path, again(path), again(path)) for path in sorted((ROOT / TIMINGS).glob("*.json"))}

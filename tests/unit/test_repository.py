@@ -7,9 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
 MOST_BYTES = 1_000_000
@@ -30,6 +32,16 @@ def test_no_data_and_no_model_is_tracked(tracked):
 
 def test_what_is_tracked_is_small(tracked):
     assert not [path for path in tracked if path.is_file() and path.stat().st_size > MOST_BYTES]
+
+
+def test_a_pull_request_that_changes_what_a_stage_reads_starts_the_experiment(tracked):
+    paths = YAML(typ="safe").load(ROOT / ".github/workflows/experiment.yml")["on"]["pull_request"]["paths"]
+    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].values()
+    read = {"params.yaml", "seeds.yaml", *(one for stage in stages for one in stage.get("do", stage)["deps"])}
+    names = [path.relative_to(ROOT).as_posix() for path in tracked]
+    asked = [name for name in names if any(name == one or name.startswith(f"{one}/") for one in read)]
+    assert len(asked) > 100
+    assert not [name for name in asked if not any(fnmatch(name, one) for one in paths)]
 
 
 def test_a_copy_of_the_repository_runs_its_own_library(tmp_path):

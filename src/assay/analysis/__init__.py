@@ -1,1 +1,1 @@
-"""Evaluation: from stored variants to predictions, metrics, statistics and verdicts, blind to the method."""
+"""Analysis: from evaluations to paired differences and verdicts, blind to the method."""

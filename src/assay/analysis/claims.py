@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Verdict = Literal["reproduced", "refuted", "negligible", "undecided", "by construction", "not tested here"]
 PATH = Path("metrics/claims.json")
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+TESTED: tuple[Verdict, ...] = ("reproduced", "refuted", "negligible", "undecided")
 
 
 class Look(BaseModel, frozen=True):
@@ -132,6 +133,11 @@ class ClaimRecord(BaseModel, frozen=True):
     reason: str = ""
     preset: str = ""
     differs_from_paper: str = ""
+
+    @property
+    def tested(self) -> bool:
+        """Whether the claim has a verdict that this run's own results gave."""
+        return self.verdict in TESTED and not self.archived
 
 
 def judge(

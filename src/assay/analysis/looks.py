@@ -22,7 +22,7 @@ from assay.core.config import split_variant
 from assay.core.config.claim import RECORD
 from assay.core.config.parsing import suggestion
 from assay.core.errors import AssayError
-from assay.scoring.metrics import measured, per_example, rises
+from assay.scoring.metrics import lookup, per_example, rises
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,10 +77,10 @@ class Sample:
 
     def estimate(self, count: int | None = None) -> Estimate:
         """The mean over all seeds, or the first `count`, with the 95 % interval of this claim alone."""
-        rows, seeds = self.table[:count], self.seeds[:count]
         if self.reason:
-            return statistics.Estimate(None, seeds, ratio=self.ratio, reason=self.reason)
-        return (statistics.ratio_of if self.ratio else statistics.mean_of)(rows, seeds, self.examples)
+            return statistics.Estimate(None, ratio=self.ratio, reason=self.reason)
+        of = statistics.ratio_of if self.ratio else statistics.mean_of
+        return of(self.table[:count], self.seeds[:count], self.examples)
 
 
 def find(evaluations: Mapping[str, Evaluation], name: str, key: str) -> ClaimArm:
@@ -109,7 +109,7 @@ def sample(claim: Claim, arm: ClaimArm, against: ClaimArm | None, order: Sequenc
     own_seeds = sorted(arm.record.seeds, key=lambda seed: place.get(seed, len(place)))
     seeds = tuple(seed for seed in own_seeds if seed in (against or arm).record.seeds)
     metric, ratio = str(claim.metric), claim.verdict == "ratio"
-    examples = metric in measured()
+    examples = lookup(metric).basis == "examples"
     sides = []
     for side in filter(None, (arm, against)):
         table = per_example(metric, side.predictions) if examples else values(metric, side)[:, None]

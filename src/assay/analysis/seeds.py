@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PATH = Path("metrics/seeds.csv")
 KEYS = ("arm", "variant", "seed", "data")
+AGAIN = "take it from git again, or delete it and run `dvc repro compare`"
 DIGITS = 12  # of the data's digest
 DECIMALS = 6
 
@@ -62,14 +63,19 @@ def _column(side: ClaimArm, metric: str) -> list[str]:
         found = values(metric, side)
     except AssayError:
         return [""] * len(side.record.seeds)
-    return ["" if math.isnan(value) else f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".") for value in found]
+    return ["" if math.isnan(value) else written(value) for value in found]
 
 
-def parse(content: str, where: str) -> dict[str, Seeds]:
+def written(value: float) -> str:
+    """A number as the tables in git have it."""
+    return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".")
+
+
+def parse(content: str, where: str, again: str = AGAIN) -> dict[str, Seeds]:
     """The results in the text of a file, by `<arm>/<variant>`.
 
     Raises:
-        AssayError: it is not such a table.
+        AssayError: it is not such a table; the message names `where` and ends in `again`, what to do.
     """
     found: dict[str, Seeds] = {}
     try:
@@ -80,5 +86,5 @@ def parse(content: str, where: str) -> dict[str, Seeds]:
         if content and not found:
             raise ValueError("no row")  # noqa: TRY301
     except (KeyError, ValueError, TypeError, csv.Error) as error:
-        raise AssayError(f"{where}: not a table of seeds ({error!r}); delete it and run `dvc repro compare`") from None
+        raise AssayError(f"{where}: not a table of seeds ({error!r}); {again}") from None
     return found

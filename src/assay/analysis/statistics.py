@@ -65,7 +65,6 @@ class Estimate:
     """
 
     value: float | None
-    seeds: tuple[int, ...] = ()
     error: float | None = None
     degrees: float = MOST_DEGREES
     ratio: bool = False
@@ -111,18 +110,18 @@ def mean_of(table: Float64[Array, "seed example"], seeds: tuple[int, ...], examp
     if not seeds:
         return Estimate(None, reason="no seed is common to both")
     if reason := not_finite(table, seeds):
-        return Estimate(None, seeds, reason=reason)
+        return Estimate(None, reason=reason)
     value = float(table.mean())
     if len(seeds) < 2:
-        return Estimate(value, seeds, reason="one common seed; an interval needs two or more")
+        return Estimate(value, reason="one common seed; an interval needs two or more")
     found = moments(table)
     if not found.variance:
-        return Estimate(value, seeds, reason=no_variance(table))
+        return Estimate(value, reason=no_variance(table))
     if examples and table.shape[1] == 1:
-        return Estimate(value, seeds, reason=ONE_EXAMPLE)
+        return Estimate(value, reason=ONE_EXAMPLE)
     own = found.of_seeds**2 / (len(seeds) - 1) + found.of_examples**2 / max(1, table.shape[1] - 1)
     degrees = min(MOST_DEGREES, float(found.variance**2 / own))
-    return Estimate(value, seeds, math.sqrt(found.variance), degrees)
+    return Estimate(value, math.sqrt(found.variance), degrees)
 
 
 def ratio_of(logarithms: Float64[Array, "seed example"], seeds: tuple[int, ...], examples: bool = False) -> Estimate:

@@ -96,11 +96,12 @@ def report(base: str) -> int:
     print(found.text(repr))
     request = github.from_environment()
     head = dag.git(root, "rev-parse", "HEAD").strip()
+    done = dvc.read_done(root)
     results = comment.Results(
         branch=snapshot.of_tree(root),
         base=snapshot.of_revision(root, found.commit.sha),
-        done=dvc.read_done(root),
-        links=comment.links(request, head, os.environ.get("MLFLOW_TRACKING_URI", "")),
+        done=done,
+        links=comment.links(request, head, os.environ.get("MLFLOW_TRACKING_URI", ""), done),
     )
     text = comment.of_results(found, plans.make(root, dag.lock_at(root, found.commit.sha)), results)
     files.write_text(root / COMMENT, text)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.analysis.claims import PATH, ClaimRecord
+from assay.analysis import archives
+from assay.analysis.claims import PATH
 from assay.cli.costing import Costing
 from assay.cli.repro import check_changes
 from assay.core import config, files
@@ -24,6 +25,7 @@ from assay.pipeline.plan import duration
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from assay.analysis.claims import ClaimRecord
     from assay.core.config import Blocks, Params, Run
     from assay.pipeline.plan import Cost
 
@@ -70,10 +72,7 @@ def main(minutes: float, dry: bool) -> None:
 
 
 def _records() -> list[ClaimRecord]:
-    try:
-        return [ClaimRecord.model_validate(one) for one in files.read_json(PATH)] if PATH.is_file() else []
-    except (ValueError, TypeError):
-        raise AssayError(f"{PATH}: not a list of claims; delete it and run `make repro`") from None
+    return archives.claims_of(PATH) if PATH.is_file() else []
 
 
 def _plan(found: list[Open], blocks: Blocks) -> str:

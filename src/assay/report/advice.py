@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.analysis.statistics import paired_difference
 from assay.core.config import BASELINE, split_variant
 from assay.report import numbers
+from assay.report.summary import compared_costs
 from assay.report.tables import label
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Candidate(NamedTuple):
     Attributes:
         row: its numbers in the summary.
         name: as tables call it.
-        validation: mean over seeds of accuracy and loss on the validation set; None where one is missing or not finite.
+        validation: as `VariantRecord` has it.
         control: whether no claim is about its arm; of a pruning round, about this variant of any round.
         train: training cost as a multiple of the baseline's; likewise `infer`, of a prediction, counted, not timed.
     """
@@ -100,21 +100,18 @@ def candidates(content: Content) -> list[Candidate]:
         return f"{ROUND}/{variant}" if arm.startswith(ROUND) else arm
 
     named = {family(*split_variant(claim.arm)) for claim in content.claims if claim.arm}
-    unit = "flops" if all(row.training_flops and row.inference_flops for row in rows) else "cost"
+    costs = compared_costs(rows)
     found = []
     for row in rows:
-        variant = content.variant(row)
-        means = [fmean(one) for one in (variant.validation_accuracy, variant.validation_loss) if one]
-        validation = (means[0], means[1]) if len(means) == 2 and all(map(math.isfinite, means)) else None
         control = bool(named) and family(row.arm, row.variant) not in named
-        pairs = [[one.of(f"{kind}_{unit}") for one in (row, base)] for kind in ("training", "inference")]
+        pairs = [[one.of(key) for one in (row, base)] for key in costs]
         times = [own / reference if own is not None and reference else math.nan for own, reference in pairs]
-        found.append(Candidate(row, label(content.rows, row), validation, control, *times))
+        found.append(Candidate(row, label(content.rows, row), content.variant(row).validation, control, *times))
     return found
 
 
-def advise(content: Content) -> list[Line]:
-    """The lines about a comparison."""
+def advise(content: Content, found: Sequence[Candidate]) -> list[Line]:
+    """The lines about a comparison, of its candidates."""
 
     def difference(metric: str, one: Candidate, other: Candidate) -> Gap:
         sides = [content.evaluations[candidate.row.arm] for candidate in (one, other)]
@@ -122,7 +119,7 @@ def advise(content: Content) -> list[Line]:
         made = paired_difference(metric, *answers, *(side.record.seeds for side in sides))  # type: ignore[arg-type]
         return Gap(made.value, *(made.interval() or (None, None)))
 
-    return lines(candidates(content), content.sparsity, content.matters, difference)
+    return lines(found, content.sparsity, content.matters, difference)
 
 
 def lines(

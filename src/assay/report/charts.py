@@ -180,5 +180,5 @@ def finished(layers: Sequence[Any], rows: Sequence[Spec], key: Any, **look: Any)
     parts = [layer.to_dict(validate=False) for layer in layers]
     empty: Spec = {"values": [{}]}  # what Altair has for no data
     left_out = ("$schema", "config")
-    own = [{key: one for key, one in part.items() if key not in left_out and one != empty} for part in parts]
+    own = [{name: one for name, one in part.items() if name not in left_out and one != empty} for part in parts]
     return {"layer": own, "data": {"values": list(rows)}, **look}

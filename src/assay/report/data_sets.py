@@ -26,12 +26,12 @@ def table(claims: Sequence[ClaimRecord], here: Record, archives: Mapping[str, Ar
     """
     rows: dict[str, dict[str, ClaimRecord]] = {}
     for claim in claims:
-        runs = {"": claim} if verdicts.tested(claim) else {}
+        runs = {"": claim} if claim.tested else {}
         for name, archive in archives.items():
             found = archive.tested(claim.id)
             # a claim that is not tested here asks nothing yet
             same = found and (not claim.asks or all(getattr(found, key) == getattr(claim, key) for key in SAME))
-            if found and same and found.verdict in verdicts.TESTED:
+            if found and same and found.tested:
                 runs[name] = found
         if len(runs) > 1:
             rows[claim.id] = runs

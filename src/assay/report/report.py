@@ -17,21 +17,23 @@ from assay.analysis.statistics import CONFIDENCE
 from assay.core import files
 from assay.core.config import BASELINE
 from assay.core.errors import AssayError
+from assay.core.plain import read_json
 from assay.report import advice, figures, summary, tables, vega, verdicts
 from assay.report.charts import CONFIG, style_sheet
-from assay.report.content import Content, groups
+from assay.report.content import groups
 from assay.scoring.metrics import ECE_BINS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from assay.report.content import Content
     from assay.scoring.record import Record
 
-__all__ = ["ADVICE", "FOLDER", "REPORT", "SPARSITY", "Content", "templates", "write"]
 FOLDER, FIGURES = Path("metrics/report"), "figures"
 EMPTY = '<svg xmlns="http://www.w3.org/2000/svg" height="40"><text y="24">No claim is tested.</text></svg>\n'
 ADVICE, REPORT = FOLDER / "advice.md", FOLDER / "report.md"  # README and MLflow's report run copy the first
 SPARSITY = Path("benchmarks/sparsity.json")
+SPARSITY_AGAIN = f"`git checkout -- {SPARSITY}` restores it, `make bench-sparse` measures anew"
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "dvc", "mlflow")
 
 
@@ -42,11 +44,12 @@ def write(root: Path, content: Content) -> None:
     grouped, own, rounds = groups(rows, claims), tables.parameters(records), sum(map(_is_round, records))
     versions = {name: metadata.version(name).partition("+")[0] for name in PACKAGES}  # `+cpu` differs by machine
     drawn = {figure.name: figure for figure in figures.make(content)}
+    candidates = advice.candidates(content)
     values = {
         "title": f"{baseline.data} with {baseline.model.name}",
         "headline": verdicts.headline(claims),
-        "advice": advice.advise(content),
-        "advice_note": advice.note(advice.candidates(content)),
+        "advice": advice.advise(content, candidates),
+        "advice_note": advice.note(candidates),
         "archived": content.archived,
         "registered": content.registered[:12],
         "seeds": baseline.seeds,
@@ -95,12 +98,12 @@ def read_sparsity(root: Path, dense: Record) -> list[dict[str, Any]]:
     Raises:
         AssayError: the file is damaged.
     """
-    own = (dense.model.name, dense.data_digest)
+    own, path = (dense.model.name, dense.data_digest), root / SPARSITY
+    measured = read_json(path, SPARSITY_AGAIN, SPARSITY_AGAIN, shown=SPARSITY) if path.exists() else []
     try:
-        measured = files.read_json(root / SPARSITY) if (root / SPARSITY).exists() else []
         return [one for one in measured if (one["model"], one["data_digest"]) == own]
-    except (ValueError, TypeError, KeyError) as error:
-        raise AssayError(f"{SPARSITY}: damaged ({error!r}); delete it, or run `make bench-sparse`") from None
+    except (TypeError, KeyError) as error:
+        raise AssayError(f"{SPARSITY}: damaged ({error!r}); {SPARSITY_AGAIN}") from None
 
 
 def templates() -> Environment:

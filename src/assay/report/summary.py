@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, model_validator
 
+from assay.analysis.seeds import DECIMALS, written
 from assay.analysis.statistics import mean_of, paired_difference
 from assay.core import files
 from assay.core.config import BASELINE
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from assay.scoring.record import Evaluation, Record
 
 PATH, PLOTS = Path("metrics/summary.csv"), Path("metrics/plots")
-DECIMALS = 6
 ROUNDING = 1e-9  # sums of equal numbers differ in their last bits
 MOST_LISTED = 12  # classes; of more, the least and the greatest number are given
 UNEQUAL = 2  # times the smallest class, from which the largest is worth a warning
@@ -84,14 +84,21 @@ class Row(BaseModel, frozen=True, extra="allow"):
     @model_validator(mode="before")
     @classmethod
     def _no_other_column(cls, content: dict[str, Any]) -> dict[str, Any]:
-        unknown = [str(name) for name in content if name not in columns()]
+        known = columns()
+        unknown = [str(name) for name in content if name not in known]
         if unknown:
-            raise ValueError(f"{unknown[0]}: unknown column; {suggestion(unknown[0], columns())}")
+            raise ValueError(f"{unknown[0]}: unknown column; {suggestion(unknown[0], known)}")
         return content
 
     def of(self, metric: str) -> Any:
         """A metric, or `<metric>_min` or `_max`; None where the file was written before it was measured."""
         return getattr(self, metric, None)
+
+
+def compared_costs(rows: Sequence[Row]) -> tuple[str, str]:
+    """The columns of training and inference cost by which rows compare: FLOPs where all are known, else passes."""
+    known = all(row.training_flops is not None and row.inference_flops is not None for row in rows)
+    return ("training_flops", "inference_flops") if known else ("training_cost", "inference_cost")
 
 
 def columns() -> list[str]:
@@ -147,9 +154,10 @@ def csv_text(table: Sequence[Row]) -> str:
     """The file's text: a header, then a line for each row; None is an empty cell."""
 
     def cell(value: Any) -> Any:
-        return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
+        return written(value) if isinstance(value, float) else value
 
-    return csv_of(columns(), ([cell(row.of(name)) for name in columns()] for row in table))
+    names = columns()
+    return csv_of(names, ([cell(row.of(name)) for name in names] for row in table))
 
 
 def read(path: Path) -> list[Row]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from assay.core.config import BASELINE
 from assay.core.plain import flat
 from assay.report import numbers
-from assay.scoring.metrics import METRICS, quality
+from assay.scoring.metrics import lookup, quality
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,9 +74,10 @@ def grouped(found: Table, rows: Sequence[Row], groups: Sequence[Group]) -> Table
 def results(rows: Sequence[Row]) -> Table:
     """How good each variant is; each metric with its least and greatest seed, the difference with its interval."""
     columns: list[tuple[str, str, list[Cell]]] = []
-    for metric, one in METRICS.items():
-        if metric not in quality() or any(row.of(metric) is None for row in rows):
+    for metric in quality():
+        if any(row.of(metric) is None for row in rows):
             continue
+        one = lookup(metric)
         ends = [(one.scale * row.of(f"{metric}_min"), one.scale * row.of(f"{metric}_max")) for row in rows]
         places = numbers.decimals(((high - low) / 2 for low, high in ends), one.decimals)
         values = [numbers.fixed(one.scale * row.of(metric), places) for row in rows]

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from assay.analysis.claims import VERDICTS
+from assay.analysis.claims import TESTED, VERDICTS
 from assay.core.config.claim import Rule
 from assay.report import numbers
 from assay.report.content import paper
@@ -32,8 +32,6 @@ MEANINGS = {
     "by construction": "The number follows from params.yaml alone. There was nothing to test, so it is no verdict.",
     "not tested here": "It needs other data, another network or a longer training, which a preset sets up.",
 }
-DECIDED = ("reproduced", "refuted", "negligible")
-TESTED = (*DECIDED, "undecided")
 CHANGED = "The claim was changed after results of its arms were there."
 HARMS = "The arm is worse than its rival: the whole interval lies on the wrong side."
 SEED_ROOM = 2  # seeds may widen the picture of an interval by this factor; what lies farther out stands at its end
@@ -111,21 +109,16 @@ def topics(claims: Sequence[ClaimRecord], rows: Sequence[Row]) -> list[Topic]:
     found = []
     for key in dict.fromkeys(claim.paper for claim in claims):
         own = [claim for claim in claims if claim.paper == key]
-        own.sort(key=lambda claim: 0 if tested(claim) else 1 if claim.verdict == "by construction" else 2)
+        own.sort(key=lambda claim: 0 if claim.tested else 1 if claim.verdict == "by construction" else 2)
         found.append(Topic(*paper(key), _counts(own), [view(claim, names) for claim in own]))
     return found
 
 
 def headline(claims: Sequence[ClaimRecord]) -> str:
     """`3 claims tested: 1 reproduced, 2 undecided; 1 by construction`, or that there are none."""
-    own = sum(map(tested, claims))
+    own = sum(claim.tested for claim in claims)
     many = f"{own} claim{'' if own == 1 else 's'} tested" if own else "No claim tested here"
     return f"{many}: {_counts(claims)}" if claims else "No claims to decide"
-
-
-def tested(claim: ClaimRecord) -> bool:
-    """Whether the claim has a verdict that this run's own results gave."""
-    return claim.verdict in TESTED and not claim.archived
 
 
 def meanings(claims: Sequence[ClaimRecord]) -> list[tuple[str, str, str]]:
@@ -136,8 +129,8 @@ def meanings(claims: Sequence[ClaimRecord]) -> list[tuple[str, str, str]]:
 
 def _counts(claims: Sequence[ClaimRecord]) -> str:
     """Verdicts of this run, then after a semicolon what is counted apart from them."""
-    own = Counter(str(claim.verdict) for claim in claims if tested(claim))
-    others = [claim for claim in claims if not tested(claim)]
+    own = Counter(str(claim.verdict) for claim in claims if claim.tested)
+    others = [claim for claim in claims if not claim.tested]
     apart = Counter(f"{one.verdict} in an archived run" if one.archived else one.verdict for one in others)
     parts = [f"{own[one]} {one}" for one in TESTED if own[one]], [f"{n} {name}" for name, n in sorted(apart.items())]
     return "; ".join(", ".join(part) for part in parts if part)
@@ -148,7 +141,7 @@ def view(claim: ClaimRecord, names: Mapping[str, str]) -> View:
 
     Numbers are rounded to two significant digits of the interval's half-width.
     """
-    ratio, own = claim.asks == "ratio", tested(claim)
+    ratio, own = claim.asks == "ratio", claim.tested
     about = lookup(claim.metric)
     scale = 1 if ratio else about.scale
     unit = "×" if ratio and claim.against else "" if ratio else about.of_differences
@@ -209,7 +202,7 @@ def _facts(claim: ClaimRecord, shown: Callable[[float | None], str], alone: str,
     facts = []
     seeds = f"{claim.seeds} seed{'' if claim.seeds == 1 else 's'}"
     more = claim.all_seeds > claim.seeds
-    if claim.verdict in DECIDED:
+    if claim.verdict != "undecided":
         facts.append(f"Decided by {f'the first {claim.seeds} of {claim.all_seeds} seeds' if more else seeds}.")
     elif claim.looks:
         facts.append(f"Looked at after {' and '.join(str(look.seeds) for look in claim.looks)} seeds.")

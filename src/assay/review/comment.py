@@ -224,20 +224,22 @@ def _steps(plan: Plan) -> list[str]:
     return found
 
 
-def links(request: PullRequest | None, commit: str, tracked: str) -> list[str]:
+def links(request: PullRequest | None, commit: str, tracked: str, done: Mapping[str, Any] | None = None) -> list[str]:
     """The picture of all claims, then where the report, its charts and the runs are.
 
     Args:
         request: where the comment will stand; None gives paths instead of addresses.
         commit: at which files are shown.
         tracked: the URI of the tracking server; its password is left out, and a database of this machine too.
+        done: as in `Results`; the job has the page among its artifacts where `compare` or `track` was reproduced.
     """
 
     def file(name: str) -> str:
         return request.link(f"blob/{commit}/{name}") if request else name
 
     found = [f"[The whole report]({file(str(REPORT))})"]
-    if request and request.job:
+    reproduced = {*done["ran"], *done["restored"]} if done else set()
+    if request and request.job and reproduced & {"compare", "track"}:
         found.append(f"[page and charts]({request.link(f'actions/runs/{request.job}')}#artifacts)")
     if tracked.startswith("http"):
         found.append(f"tracked in {re.sub('//[^@/]*@', '//', tracked)}")

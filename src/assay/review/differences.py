@@ -25,7 +25,7 @@ from assay.analysis.seeds import Seeds
 from assay.analysis.statistics import CONFIDENCE, mean_of
 from assay.core.config.blocks import arm_of_block, stages_of
 from assay.report import numbers
-from assay.scoring.metrics import lookup, measured, rises
+from assay.scoring.metrics import lookup, measured
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,15 +49,20 @@ class Difference:
     difference: float | None = None  # the mean paired difference over the common seeds; None where there is none
     interval: tuple[float, float] | None = None  # of that difference; None where it cannot be had
     reason: str = ""  # why it cannot; else empty
-    more_is_better: bool | None = None  # the direction in which the metric improves; None without an interval
+    more_is_better: bool | None = None  # the direction in which the metric improves; None: not known, or no interval
+
+    @property
+    def significant(self) -> bool:
+        """Whether the interval excludes 0."""
+        low, high = self.interval or (0, 0)
+        return not low <= 0 <= high
 
     @property
     def direction(self) -> int:
-        """1 where it is significantly better, -1 where worse, else 0."""
-        low, high = self.interval or (0, 0)
-        if low <= 0 <= high:
+        """1 where it is significantly better, -1 where worse, else 0; also where neither way is better."""
+        if not self.significant or self.more_is_better is None:
             return 0
-        return 1 if (low > 0) == self.more_is_better else -1
+        return 1 if ((self.difference or 0) > 0) == self.more_is_better else -1
 
     @property
     def change(self) -> str:
@@ -150,13 +155,14 @@ def between(
         return Difference(metric, mean, found.value, reason=f"fewer than {FEWEST_SEEDS} common seeds")
     interval = found.interval(1 - (1 - CONFIDENCE) / comparisons)
     reason = found.reason if found.value else ""  # that equal numbers are equal needs none
-    return Difference(metric, mean, found.value, interval, reason, rises(metric, more_is_better))
+    up = lookup(metric).higher_is_better if more_is_better is None else more_is_better
+    return Difference(metric, mean, found.value, interval, reason, up)
 
 
 def significant(branch: Snapshot, base: Snapshot, name: str, comparisons: int) -> bool:
     """Whether a variant differs in any metric of the test set by more than chance does in so many comparisons."""
     found = (between(branch, base, name, metric, comparisons) for metric in measured())
-    return any(one is not None and one.direction != 0 for one in found)
+    return any(one is not None and one.significant for one in found)
 
 
 def columns() -> list[str]:
@@ -269,16 +275,21 @@ def touched(branch: Snapshot, base: Snapshot, claim: Claim) -> bool:
 
 
 def regressions(branch: Snapshot, base: Snapshot) -> list[Regression]:
-    """The claims that fail the check; one that the base does not have, or does not test, cannot."""
+    """The claims that fail the check; one that the base does not have, or does not test, cannot.
+
+    Nor can one whose verdict is that of an archived run: what it is about is not of this one.
+    """
     differ = set(changed(branch, base))
-    known = [claim for claim in branch.claims.values() if claim.id in base.claims]
+    theirs = {name: claim for name, claim in base.claims.items() if not claim.archived}
+    known = [claim for claim in branch.claims.values() if claim.id in theirs and not claim.archived]
     tested = sum(claim.arm in differ for claim in known)
     found = []
     for claim in known:
-        was, worse = base.claims[claim.id].verdict, None
+        was, worse = theirs[claim.id].verdict, None
         fell = claim.verdict in WORSE.get(was, ()) and touched(branch, base, claim)
         if claim.arm in differ:
-            worse = between(branch, base, claim.arm, claim.metric, tested, claim.more_is_better)
+            up = claim.at_least is not None if claim.asks == "ratio" else claim.more_is_better
+            worse = between(branch, base, claim.arm, claim.metric, tested, up)
         worse = worse if worse and worse.direction < 0 else None
         if fell or worse:
             found.append(Regression(claim, was if fell else None, worse))

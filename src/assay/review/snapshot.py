@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from assay.analysis.seeds import Seeds
 
 FILES = PARAMS, CLAIMS, SEEDS, TIMINGS = "params.yaml", "metrics/claims.json", str(seeds.PATH), "metrics/timings.json"
-AGAIN = "take it from git again, or delete it and run `dvc repro compare`"
+OTHER_BASE = "name another BASE"  # nobody changes a file in a revision
 
 
 class Claim(BaseModel):
@@ -44,6 +44,7 @@ class Claim(BaseModel):
     difference: float | None = None
     interval: tuple[float, float] | None = None
     seeds: int = 0
+    archived: str = ""
     verdict: str
 
 
@@ -79,14 +80,15 @@ def of_revision(root: Path, revision: str) -> Snapshot:
 
 def _read(there: Collection[str], read: Callable[[str], str], of: str) -> Snapshot:
     texts = {name: read(name) if name in there else "" for name in FILES}
-    claims, timings = (json_of(texts[name] or "null", name + of, AGAIN) for name in (CLAIMS, TIMINGS))
+    again = OTHER_BASE if of else seeds.AGAIN
+    claims, timings = (json_of(texts[name] or "null", name + of, again) for name in (CLAIMS, TIMINGS))
     for name, found, kind in ((CLAIMS, claims, list), (TIMINGS, timings, dict)):
         if texts[name] and not isinstance(found, kind):
-            raise AssayError(f"{name + of}: not a JSON {'list' if kind is list else 'object'}; {AGAIN}")
+            raise AssayError(f"{name + of}: not a JSON {'list' if kind is list else 'object'}; {again}")
     parsed = [parse(Claim, one, CLAIMS + of) for one in claims or ()]
     return Snapshot(
         params=yaml_of(texts[PARAMS], PARAMS + of) or {},
         claims={claim.id: claim for claim in parsed},
-        seeds=seeds.parse(texts[SEEDS], SEEDS + of),
+        seeds=seeds.parse(texts[SEEDS], SEEDS + of, again),
         timings=timings or {},
     )

@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BY_POINT = ("series", "phases", "at_least", "sweeps", "ensemble_sizes", "ensemble_accuracy")
-POOLED = "reliability"  # bins: examples of all seeds, then means over these
+POOLED = "reliability"  # bins of the examples of all seeds: of several blocks, counted anew from the predictions
 
 
 def together(parts: Sequence[Any], seeds: Sequence[int], by_point: bool = False) -> Any:
     """One value out of those of the blocks.
 
     Lists with an entry a seed are concatenated; other lists, and mappings, are merged entry by entry. Numbers that
-    differ are averaged, each block weighted by its seeds. Of lists of other lengths the longest is kept.
+    differ are averaged, each block weighted by its seeds. Of lists of other lengths the longest is kept; what stands
+    under `POOLED` is left out.
 
     Args:
         parts: of each block, plain data as JSON holds it.
@@ -30,9 +31,9 @@ def together(parts: Sequence[Any], seeds: Sequence[int], by_point: bool = False)
     first = parts[0]
     if isinstance(first, dict):
         return {
-            key: _pooled(own) if key == POOLED else together(own, seeds, by_point or key in BY_POINT)
+            key: together(own, seeds, by_point or key in BY_POINT)
             for key in first
-            if len(own := [part[key] for part in parts if key in part]) == len(parts)
+            if key != POOLED and len(own := [part[key] for part in parts if key in part]) == len(parts)
         }
     if isinstance(first, list | tuple):
         if not by_point and all(len(part) == count for part, count in zip(parts, seeds, strict=True)):
@@ -47,15 +48,6 @@ def together(parts: Sequence[Any], seeds: Sequence[int], by_point: bool = False)
     if all(part == first for part in parts) or not all(map(_is_number, parts)):
         return first
     return sum(part * count for part, count in zip(parts, seeds, strict=True)) / sum(seeds)
-
-
-def _pooled(parts: Sequence[Sequence[Sequence[float]]]) -> list[tuple[float, ...]]:
-    found = []
-    for bins in zip(*parts, strict=True):
-        count = sum(own[0] for own in bins)
-        means = (sum(own[0] * own[at] for own in bins) / max(count, 1) for at in range(1, len(bins[0])))
-        found.append((count, *means))
-    return found
 
 
 def _is_number(value: Any) -> bool:

@@ -39,7 +39,8 @@ class Metric:
             follows from params.yaml. None: no claim may be about it.
         unit: `%` for shares from 0 to 1, which are shown times 100.
         span: what a table says in place of a unit.
-        per_example: numbers `(seed, example)`, whose mean over examples is the metric of each seed.
+        per_example: numbers `(seed, example)`, whose mean over examples is the metric of each seed. What is estimated
+            from `examples` needs it.
         of_confusion: the metric of each seed from counts `(seed, class, class)`, by label, then by prediction.
         shown: whether `dvc metrics` shows it.
     """
@@ -52,6 +53,10 @@ class Metric:
     per_example: Callable[[Predictions], Array] | None = None
     of_confusion: Callable[[Int64[Array, "seed class class"]], Array] | None = None
     shown: bool = False
+
+    def __post_init__(self) -> None:
+        if self.basis == "examples" and self.per_example is None:
+            raise ValueError(f"{self.label}: an error estimated from test examples needs per_example")
 
     @property
     def scale(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -97,6 +98,12 @@ class VariantRecord(MemberRecord, frozen=True, extra="allow"):
     validation_accuracy: list[float] = []
     validation_loss: list[float] = []
     reliability: list[tuple[int, float, float]] = []
+
+    @property
+    def validation(self) -> tuple[float, float] | None:
+        """Accuracy and loss on the validation set, means over seeds; None where one is missing or not finite."""
+        means = [fmean(one) for one in (self.validation_accuracy, self.validation_loss) if one]
+        return (means[0], means[1]) if len(means) == 2 and all(map(math.isfinite, means)) else None
 
 
 class Costs(NamedTuple):
@@ -266,5 +273,5 @@ def _joined(parts: Sequence[Evaluation]) -> Evaluation:
     dumps = [one.model_dump(include={"seeds", "variants", "record", "sweeps"}) for one in records]
     merged = merging.together(dumps, [len(one.seeds) for one in records])
     for name, own in merged["variants"].items():
-        own["reliability"] = reliability(answers[name])  # the bins of the records are rounded
+        own[merging.POOLED] = reliability(answers[name])
     return Evaluation(Record.model_validate(first.model_dump() | merged), answers)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -44,16 +42,15 @@ def choose(arms: Iterable[ArmRecord]) -> Champion | None:
     Of equal ones the lower validation loss wins, then the first. The test set has no say, and nor has the cost: an
     ensemble may win. None where nothing was validated; a variant that diverged is passed over.
     """
-    ranked = [
-        (statistics.fmean(record.validation_accuracy), -statistics.fmean(record.validation_loss), arm, variant)
+    found = [
+        (record.validation, arm, variant)
         for arm in arms
-        for variant, record in arm.manifest.variants.items()
-        if record.validation_accuracy
+        for variant, record in arm.evaluation.variants.items()
+        if record.validation
     ]
-    finite = [one for one in ranked if math.isfinite(one[0]) and math.isfinite(one[1])]
-    if not finite:
+    if not found:
         return None
-    accuracy, _, arm, variant = max(finite, key=lambda one: one[:2])
+    (accuracy, _), arm, variant = max(found, key=lambda one: (one[0][0], -one[0][1]))
     return Champion(arm, variant, accuracy)
 
 

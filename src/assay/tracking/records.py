@@ -109,7 +109,16 @@ def read_meta(root: Path) -> Meta:
     return meta
 
 
-def read_arm(root: Path, name: str, meta: Meta, blocks: Iterable[str] = ()) -> ArmRecord:
+def no_better_than_majority(root: Path) -> dict[str, tuple[str, ...]]:
+    """Of each arm, the variants whose accuracy is not above the share of the largest class."""
+    found: dict[str, tuple[str, ...]] = {}
+    for line in read_csv(root / SUMMARY, MAKES, ANEW) if (root / SUMMARY).is_file() else []:
+        if line.get("above_majority") == "False":
+            found[line["arm"]] = (*found.get(line["arm"], ()), line["variant"])
+    return found
+
+
+def read_arm(root: Path, name: str, meta: Meta, blocks: Iterable[str] = (), no_better: Sequence[str] = ()) -> ArmRecord:
     """Read the small files of an arm and of its blocks of seeds; weights are compared with their digest, not loaded.
 
     Raises:
@@ -119,14 +128,13 @@ def read_arm(root: Path, name: str, meta: Meta, blocks: Iterable[str] = ()) -> A
     manifests, evaluations = zip(*(_read_part(root, part, meta) for part in parts), strict=True)
     seeds = tuple(len(manifest.seeds) for manifest in manifests)
     timings = [load_json(part.timings, root) for part in parts if part.timings.is_file()]
-    lines = read_csv(root / SUMMARY, MAKES, ANEW) if (root / SUMMARY).is_file() else []
     return ArmRecord(
         parts,
         seeds,
         _together(manifests, seeds, {"seeds", "variants", "record"}),
         _together(evaluations, seeds, {"seeds", "variants"}),
         sum(float(one.get("seconds", 0)) for one in timings) if timings else None,
-        tuple(one["variant"] for one in lines if one.get("arm") == name and one.get("above_majority") == "False"),
+        tuple(no_better),
     )
 
 

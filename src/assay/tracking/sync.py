@@ -15,7 +15,7 @@ from assay.core.config.blocks import read_blocks, stages_of
 from assay.pipeline import lockfile
 from assay.tracking import champion, comparison, content, follow, location, runs, tags, view
 from assay.tracking.models import CARD, Models
-from assay.tracking.records import read_arm, read_meta
+from assay.tracking.records import no_better_than_majority, read_arm, read_meta
 from assay.tracking.store import exclusive
 
 if TYPE_CHECKING:
@@ -66,7 +66,10 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
     """
     meta = read_meta(store.root)
     blocks = read_blocks(store.root / SEEDS_FILE)
-    records = {name: read_arm(store.root, name, meta, blocks.of(name)) for name in (BASELINE, *arms)}
+    weak = no_better_than_majority(store.root)
+    records = {
+        name: read_arm(store.root, name, meta, blocks.of(name), weak.get(name, ())) for name in (BASELINE, *arms)
+    }
     page = comparison.read_report(store.root)
     told = comparison.read_verdicts(store.root, records.values())
     locked = lockfile.read(store.root)

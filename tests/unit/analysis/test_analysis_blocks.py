@@ -123,11 +123,6 @@ def test_a_block_of_other_parameters_is_refused(trained):
         record.read_all(Path(), ["probe"])
 
 
-def test_bins_hold_the_examples_of_all_seeds():
-    parts = [{"reliability": [(1, 0.5, 1.0), (0, 0.0, 0.0)]}, {"reliability": [(2, 0.8, 0.25), (0, 0.0, 0.0)]}]
-    assert merging.together(parts, [2, 2]) == {"reliability": [(3, pytest.approx(0.7), 0.5), (0, 0.0, 0.0)]}
-
-
 def test_lists_of_points_are_told_from_lists_of_seeds_where_both_are_as_long():
     part = {
         "ensemble_sizes": [1, 2],

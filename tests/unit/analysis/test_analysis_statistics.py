@@ -174,7 +174,6 @@ def test_only_common_seeds_count():
     arm, against = made(0), made(1)
     found = compare("nll", arm, against, arm_seeds=(4, 1, 2), against_seeds=(1, 2, 9))
     expected = metrics.per_seed("nll", arm)[[1, 2]].mean() - metrics.per_seed("nll", against)[[0, 1]].mean()
-    assert found.seeds == (1, 2)
     assert found.value == pytest.approx(expected)
     assert found.interval() is not None
 

@@ -10,7 +10,7 @@ import pytest
 
 from assay.analysis import curves
 from assay.core.errors import AssayError, again
-from assay.pipeline import dvc, lockfile
+from assay.pipeline import dag, dvc, lockfile
 from assay.report import report, summary
 from assay.review import snapshot
 from assay.tracking import content, records
@@ -42,6 +42,31 @@ def test_what_dvc_would_restore_as_damaged_as_it_is_goes_out_of_its_cache_too(tm
         curves.read(path)
     with pytest.raises(AssayError, match=r"; delete it and run `dvc repro`$"):  # which git has
         summary.read(path)
+
+
+def test_what_a_stage_depends_on_is_not_to_be_deleted(tmp_path):
+    """DVC refuses a dependency that is not there."""
+    path = tmp_path / report.SPARSITY
+    path.parent.mkdir()
+    for broken in ("{", "[1]"):
+        path.write_text(broken)
+        with pytest.raises(AssayError, match=f"^{report.SPARSITY}: .*; `git checkout -- {report.SPARSITY}` restores"):
+            report.read_sparsity(tmp_path, DENSE)
+
+
+@pytest.mark.parametrize("name", ["metrics/claims.json", "metrics/seeds.csv", "metrics/timings.json"])
+def test_a_file_of_a_revision_is_not_to_be_replaced(tmp_path, name):
+    for broken in ("x", '"x"'):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(broken)
+        own = ("-c", "user.name=x", "-c", "user.email=x@x")
+        for command in (("init", "--quiet"), ("add", "."), (*own, "commit", "--quiet", "-m", "x")):
+            dag.git(tmp_path, *command)
+        with pytest.raises(AssayError, match=f"^{name} of HEAD: .*; name another BASE$"):
+            snapshot.of_revision(tmp_path, "HEAD")
+        with pytest.raises(AssayError, match=f"^{name}: .*; take it from git again, or delete it"):
+            snapshot.of_tree(tmp_path)
 
 
 @pytest.mark.parametrize("content", CONTENT.values(), ids=CONTENT)

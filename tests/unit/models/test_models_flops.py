@@ -15,7 +15,14 @@ MNIST, CIFAR = Images(1, 28, 28, 10), Images(3, 32, 32, 10)
 def test_operations_of_lenet_by_hand():
     layers = [(784, 300), (300, 100), (100, 10)]
     forward = sum(2 * inputs * outputs for inputs, outputs in layers)
-    assert models.operations("lenet_300_100", MNIST, {}) == (forward, 3 * forward - 2 * 784 * 300)
+    pixels = 2 * 784 * 300  # they need no gradient
+    assert models.operations("lenet_300_100", MNIST, {}) == (forward, 3 * forward - pixels)
+
+
+def test_batch_norm_and_convolutions_count_too():
+    forward, both = models.operations("resnet_20", CIFAR, {})
+    assert 2 * 40e6 < forward < 2 * 42e6  # 41 million multiplications (He et al. 2016)
+    assert 2.9 * forward < both < 3 * forward
 
 
 @pytest.mark.parametrize("name", ["mlp", "conv_2", "resnet_20", "resnet18", "mobilenet_v3_small"])

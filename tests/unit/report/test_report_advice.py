@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from report_site import every_kind
 
-from assay.report.advice import Candidate, Gap, advise, lines, note
+from assay.report.advice import Candidate, Gap, advise, candidates, lines, note
 from assay.report.summary import Row
 
 SPARSE = [
@@ -157,6 +157,7 @@ def test_alone_the_baseline_gets_no_advice_and_the_note_says_among_how_many():
 
 
 def test_arms_on_noisy_labels_are_no_candidates(site):
-    found = " ".join(line.answer for line in advise(every_kind(site)))
+    content = every_kind(site)
+    found = " ".join(line.answer for line in advise(content, candidates(content)))
     assert "noisy" not in found
     assert "`line/midpoint`" in found

@@ -16,6 +16,7 @@ from report_site import CLAIMS, SPARSITY, TRAJECTORY, Site, amend, every_kind, v
 from assay.analysis import claims, curves, equal_loss
 from assay.report import figures, numbers, readme, report, summary
 from assay.report.charts import Axis
+from assay.report.content import Content
 from assay.report.figure import Figure
 from assay.report.lines import Series, lines, spread
 from assay.report.tables import span_cell
@@ -135,9 +136,9 @@ def test_one_perfect_arm_among_others_has_a_report(tmp_path):
     written(tmp_path)
 
 
-def content_of(site: Site, arms) -> report.Content:
+def content_of(site: Site, arms) -> Content:
     evaluations = report_evaluations(site, arms)
-    return report.Content(evaluations, summary.rows(evaluations), [], curves.read_all(site.root, evaluations))
+    return Content(evaluations, summary.rows(evaluations), [], curves.read_all(site.root, evaluations))
 
 
 def report_evaluations(site: Site, arms):

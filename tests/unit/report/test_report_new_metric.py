@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from report_site import TEN, Site
 
-from assay.analysis import seeds
+from assay.analysis import looks, seeds
 from assay.core.config.claim import Claim, Rule
 from assay.core.config.parsing import parse
 from assay.core.errors import AssayError
 from assay.report import summary, tables
 from assay.review import differences
+from assay.review.snapshot import Claim as Moved
 from assay.review.snapshot import Snapshot
 from assay.scoring import metrics, record
 from assay.scoring.metrics import METRICS, Metric
@@ -74,16 +75,34 @@ def test_it_is_in_every_list(tmp_path, monkeypatch):
     assert metrics_of(scores)["test_doubt"] == pytest.approx(content["test_doubt"], abs=1e-6)
 
 
-def test_ci_compares_it_in_its_own_direction(tmp_path):
-    def snapshot(name: str, skill: float) -> Snapshot:
-        evaluations = record.read_all(site(tmp_path / name, skill).root, ["good"])
-        return Snapshot({}, {}, seeds.parse(seeds.text(evaluations, []), name))
+def snapshot(root, skill: float) -> Snapshot:
+    evaluations = record.read_all(site(root, skill).root, ["good"])
+    return Snapshot({}, {}, seeds.parse(seeds.text(evaluations, []), root.name))
 
-    branch, base = snapshot("new", 2.5), snapshot("old", 1.5)
+
+def test_ci_compares_it_in_its_own_direction(tmp_path):
+    branch, base = snapshot(tmp_path / "new", 2.5), snapshot(tmp_path / "old", 1.5)
     found = differences.between(branch, base, "good/last", "doubt")
     assert (found.difference < 0, found.direction) == (True, 1)
     assert "Doubt, %" in differences.columns()
     assert len(differences.cells(branch, base, "good/last")) == len(differences.columns())
+
+
+def test_one_without_a_direction_is_shown_and_neither_better_nor_worse(tmp_path, monkeypatch):
+    monkeypatch.setitem(METRICS, "doubt", replace(ENTRY["doubt"], higher_is_better=None))
+    branch, base = snapshot(tmp_path / "new", 2.5), snapshot(tmp_path / "old", 1.5)
+    found = differences.between(branch, base, "good/last", "doubt")
+    assert found.difference < found.interval[1] < 0
+    assert (found.direction, found.more_is_better) == (0, None)
+    monkeypatch.setattr(differences, "measured", lambda: ["doubt"])
+    assert differences.significant(branch, base, "good/last", 1)  # so it is not folded away
+    assert found.change in differences.cells(branch, base, "good/last")
+    assert not {"▲", "▼"} & set(found.change)
+    claim = {"id": "a", "metric": "doubt", "arm": "good/last", "verdict": "undecided"}
+    for rises, fails in ((True, True), (False, False), (None, False)):
+        claims = {"a": Moved(**claim, more_is_better=rises)}
+        sides = (replace(one, claims=claims) for one in (branch, base))
+        assert bool(differences.regressions(*sides)) is fails
 
 
 def test_it_is_computed_from_the_counts_by_class():
@@ -103,3 +122,16 @@ def test_a_claim_about_one_without_a_basis_or_a_direction_is_refused(monkeypatch
         metrics.check([claim("doubt")], Rule())
     with pytest.raises(TypeError, match="higher_is_better"):
         Metric(label="Doubt", basis="examples")
+    with pytest.raises(ValueError, match="Doubt: an error estimated from test examples needs per_example"):
+        Metric(label="Doubt", higher_is_better=False, basis="examples")
+
+
+def test_the_basis_says_what_the_error_is_estimated_from(tmp_path, monkeypatch):
+    """Seeds alone, also where there are numbers of each example."""
+    evaluations = record.read_all(site(tmp_path, 2.5).root, ["good"])
+    asked = {"id": "a", "paper": "p", "statement": "s", "arm": "good", "against": "baseline", "metric": "doubt"}
+    claim = Claim(**asked, verdict="better", matters=0.0001)
+    for basis, columns in (("examples", 400), ("seeds", 1)):
+        monkeypatch.setitem(METRICS, "doubt", replace(ENTRY["doubt"], basis=basis))
+        sides = (looks.find(evaluations, name, "") for name in ("good", "baseline"))
+        assert looks.sample(claim, *sides, TEN).table.shape == (10, columns)

@@ -13,6 +13,7 @@ from assay.pipeline.plan import Cost, Plan, Step
 from assay.pipeline.reasons import Reason
 from assay.review import comment, markdown
 from assay.review.base import Base, Commit
+from assay.review.github import PullRequest
 
 if TYPE_CHECKING:
     from assay.review.snapshot import Snapshot
@@ -71,6 +72,23 @@ def test_the_comment_holds_everything_a_reviewer_asks_for():
     assert "![Accuracy](a.svg)" in text
     assert "[The whole report](report.md) · tracked in http://ui" in text
     assert len(tables(text)) == 3
+
+
+@pytest.mark.parametrize(
+    ("done", "there"),
+    [
+        (None, False),  # the job `repro` was skipped
+        ({"ran": ["register"], "restored": []}, False),
+        ({"ran": ["train@line", "compare"], "restored": []}, True),
+        ({"ran": ["track"], "restored": []}, True),
+        ({"ran": [], "restored": ["compare"]}, True),
+    ],
+)
+def test_the_page_is_linked_where_this_run_has_it(done, there):
+    request = PullRequest("", "https://host", "team/assay", 7, "secret", job="8")
+    *_, line = comment.links(request, "1234", "", done)
+    assert line.startswith("[The whole report](https://host/team/assay/blob/1234/metrics/report/report.md)")
+    assert ("[page and charts](https://host/team/assay/actions/runs/8#artifacts)" in line) is there
 
 
 def test_where_nothing_changed_it_says_so():

@@ -231,6 +231,33 @@ def test_the_claim_says_in_which_direction_its_metric_improves():
         assert bool(found) is rises
 
 
+def test_the_bound_of_a_ratio_says_in_which_direction_its_metric_improves():
+    """A number of a method's record has no direction of its own, and claims.json then says false."""
+    less, more = evaluation(**{"record.saving": [1.0, 1.2, 1.1]}), evaluation(**{"record.saving": [5.0, 5.3, 5.0]})
+    about = {"id": "c", "metric": "record.saving", "arm": "line/last", "verdict": "undecided", "asks": "ratio"}
+    for bound, worse, better in (("at_least", less, more), ("at_most", more, less)):
+        claims = [Claim(**about, **{bound: 2.0}, more_is_better=False)]
+        assert differences.regressions(side(worse, claims=claims), side(better, claims=claims))
+        assert not differences.regressions(side(better, claims=claims), side(worse, claims=claims))
+
+
+@pytest.mark.parametrize("archived", ["branch", "base", "both"])
+def test_a_verdict_of_an_archived_run_cannot_regress(archived):
+    """Its arm is that of another run, whatever an arm of this name does here; and it widens no other's interval."""
+    good, bad = evaluation(accuracy=[0.90, 0.92, 0.91]), evaluation(accuracy=[0.80, 0.81, 0.79])
+    kept = [
+        [_with(claim(verdict), archived="results/old" if archived in (name, "both") else "")]
+        for name, verdict in (("branch", "refuted"), ("base", "reproduced"))
+    ]
+    assert differences.regressions(side(bad, claims=kept[0]), side(good, claims=kept[1])) == []
+    own = claim("undecided", "own")
+    alone, beside = (
+        differences.regressions(*(side(arm, claims=[own, *more]) for arm, more in ((bad, ours), (good, theirs))))
+        for ours, theirs in (((), ()), kept)
+    )
+    assert alone == beside != []
+
+
 def test_a_claim_that_is_not_tested_here_or_has_no_numbers_by_seed_fails_nothing():
     claims = [
         Claim(id="elsewhere", verdict="not tested here"),

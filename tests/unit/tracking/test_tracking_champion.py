@@ -25,13 +25,16 @@ def validated(root, **figures):
     records = []
     for name in ("baseline", "line"):
         arm = read_arm(root, name, read_meta(root))
-        variants = {
-            variant: record.model_copy(
-                update=dict(zip(("validation_accuracy", "validation_loss"), figures[variant], strict=True))
-            )
-            for variant, record in arm.manifest.variants.items()
-        }
-        records.append(replace(arm, manifest=arm.manifest.model_copy(update={"variants": variants})))
+        both = {}
+        for side in ("manifest", "evaluation"):
+            variants = {
+                variant: record.model_copy(
+                    update=dict(zip(("validation_accuracy", "validation_loss"), figures[variant], strict=True))
+                )
+                for variant, record in getattr(arm, side).variants.items()
+            }
+            both[side] = getattr(arm, side).model_copy(update={"variants": variants})
+        records.append(replace(arm, **both))
     return records
 
 

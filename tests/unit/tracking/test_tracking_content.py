@@ -16,14 +16,15 @@ from assay.pipeline import lockfile
 from assay.tracking import runs
 from assay.tracking.content import Point, description, metrics, parameters, points_of, table_of_seeds
 from assay.tracking.models import Predictor
-from assay.tracking.records import read_arm, read_meta
+from assay.tracking.records import no_better_than_majority, read_arm, read_meta
 
 
 def test_metrics_by_class_are_logged_and_an_arm_at_the_majority_share_says_so(root):
     summary = root / "metrics/summary.csv"
     summary.write_text("arm,variant,above_majority\nline,midpoint,True\nline,ensemble,False\nbaseline,last,\n")
     meta = read_meta(root)
-    line, baseline = (read_arm(root, name, meta) for name in ("line", "baseline"))
+    weak = no_better_than_majority(root)
+    line, baseline = (read_arm(root, name, meta, (), weak.get(name, ())) for name in ("line", "baseline"))
     assert (metrics(line)["test_balanced_accuracy"], metrics(line)["test_macro_f1"]) == (0.7, 0.6)
     sentence = "Its accuracy is no better than always answering the largest class of the test set: `ensemble`."
     assert sentence in description(line, meta)

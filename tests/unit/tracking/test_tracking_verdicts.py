@@ -7,7 +7,9 @@ import math
 import pytest
 from tracking_repository import write_lock
 
+from assay.analysis import claims
 from assay.core import files
+from assay.tracking import comparison
 from assay.tracking.store import opened
 from assay.tracking.sync import sync
 
@@ -34,6 +36,11 @@ def line(root, *claims: dict) -> tuple[dict[str, str], dict[str, float]]:
         {name: value for name, value in run.data.tags.items() if name.startswith("verdict")},
         {name: value for name, value in run.data.metrics.items() if name.startswith(("difference", "seeds"))},
     )
+
+
+def test_what_counts_as_tested_is_what_the_report_counts():
+    """`track` depends on no code that decides claims."""
+    assert comparison.TESTED == claims.TESTED
 
 
 def test_the_first_tested_claim_has_the_plain_names_and_each_claim_a_tag(root):

@@ -89,7 +89,12 @@ def write_arm(
     artifact.write(root / "models" / name, Artifact(manifest=manifest, weights=weights))
     scores = {"density": 1.0, "combine": "mean_probability", "accuracy": accuracy, **SCORES, **COST}
     variants = {
-        variant: {**scores, "members": count, "accuracy": [a + 0.01 * (count - 1) for a in accuracy]}
+        variant: {
+            **scores,
+            **manifest.variants[variant].model_dump(include={"validation_accuracy", "validation_loss"}),
+            "members": count,
+            "accuracy": [a + 0.01 * (count - 1) for a in accuracy],
+        }
         for variant, count in members.items()
     }
     evaluation = {

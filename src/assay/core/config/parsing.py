@@ -83,7 +83,7 @@ def unusable(value: Any, key: str = "", depth: int = 0) -> list[str]:
 class InList(BaseModel):
     """A record that its file holds as `{"evaluation": [record]}`, beside a few numbers.
 
-    `dvc metrics` and `dvc exp show` show every number of a metrics file except those in lists: so they show the few.
+    The few are what `metrics/metrics.json` has of an arm, which `dvc metrics` and `dvc exp show` show.
     """
 
     @model_validator(mode="before")

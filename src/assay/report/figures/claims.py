@@ -23,7 +23,7 @@ LOOKS = {"reproduced": (1, 1), "refuted": (2, 2), "negligible": (3, 3), "undecid
 
 def figure(content: Content) -> Figure | None:
     """The picture; None where no claim was tested."""
-    found = [claim for claim in content.claims if verdicts.tested(claim)]
+    found = [claim for claim in content.claims if claim.tested]
     if not found:
         return None
     return Figure(

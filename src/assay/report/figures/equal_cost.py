@@ -9,6 +9,7 @@ from assay.report.charts import Axis, Spec
 from assay.report.content import groups
 from assay.report.figure import Figure
 from assay.report.lines import Series, lines
+from assay.report.summary import compared_costs
 from assay.report.tables import Table, label, table
 
 if TYPE_CHECKING:
@@ -52,8 +53,7 @@ def dominators(rows: Sequence[Row]) -> list[Row | None]:
 
     Of several, the most accurate; None for a row that is not dominated. Operations count where all are known.
     """
-    flops = all(row.training_flops is not None and row.inference_flops is not None for row in rows)
-    costs = [f"{kind}_{'flops' if flops else 'cost'}" for kind in ("training", "inference")]
+    costs = compared_costs(rows)
     qualities = [(row.accuracy, *(-(row.of(key) or 0.0) for key in costs)) for row in rows]
     found = []
     for own in qualities:

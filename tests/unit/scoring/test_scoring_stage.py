@@ -68,7 +68,7 @@ def test_the_record_has_the_designs_form(data, digest):
             for name in ("accuracy", "nll", "ece")
         },
         "training_cost": 240.0,
-    }  # all that DVC shows of an arm: it drops lists
+    }  # what metrics/metrics.json has of an arm, which DVC shows
     assert found["arm"] == "probe"
     assert (found["method"], found["seeds"], found["data"]) == ("sgd", [3, 1, 4], "synthetic")
     assert (found["data_digest"], found["model"]["name"]) == (digest, "linear")
