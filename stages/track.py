@@ -7,9 +7,9 @@ from pathlib import Path
 from assay.core import config
 from assay.core.errors import start
 from assay.pipeline import leftovers
-from assay.tracking import tags, view
+from assay.tracking import tags
 from assay.tracking.champion import ALIAS
-from assay.tracking.store import opened
+from assay.tracking.store import address, opened
 from assay.tracking.sync import sync
 
 
@@ -29,7 +29,7 @@ def main() -> None:
             print("make them the current runs, and the best of them the champion")
         elif done.champion:
             print(f"The best by validation is {done.champion}: models:/{done.registered}@{ALIAS}")
-        server = store.shown if store.is_server else f"after `make ui` at {view.address()}"
+        server = store.shown if store.is_server else f"after `make ui` at {address()}"
         print(f"See them {server}{done.page}")
 
 

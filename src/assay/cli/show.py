@@ -15,7 +15,8 @@ from math import prod
 from pathlib import Path
 
 from assay.core.errors import AssayError
-from assay.tracking import location, view
+from assay.tracking import location
+from assay.tracking.store import HOST, address, opened, port
 
 QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 ACCURACY = re.compile(r"(?:metrics/metrics\.json:)?(.+)\.test_accuracy")
@@ -25,22 +26,21 @@ COMMAND = (sys.executable, "-m", "dvc", "exp", "show", "--only-changed", "--csv"
 
 def ui() -> None:
     """Track what is new, then become MLflow's server; where the runs are on a server already, say where."""
-    from assay.tracking.store import opened
     from stages import track
 
     with opened(Path.cwd()) as store:
-        port = None if store.is_server else usable_port()
+        own = None if store.is_server else usable_port()
     try:
         track.main()
     except AssayError as error:
         print(f"error: {error}\nMLflow shows what was tracked before", file=sys.stderr)
-    if port is None:
+    if own is None:
         print(f"The runs are on this server: {store.shown}")
         return
     file = location.database_file(store.uri)
     beside = ["--artifacts-destination", str(file.parent / location.FOLDER)] if file else []
-    command = ["-m", "mlflow", "server", "--workers", "1", "--host", view.HOST, "--port", str(port), *beside]
-    print(f"MLflow starts at {view.address()} and ends with Ctrl-C", flush=True)
+    command = ["-m", "mlflow", "server", "--workers", "1", "--host", HOST, "--port", str(own), *beside]
+    print(f"MLflow starts at {address()} and ends with Ctrl-C", flush=True)
     environment = {**os.environ, **QUIET, "MLFLOW_BACKEND_STORE_URI": store.uri}
     os.execve(sys.executable, [sys.executable, *command], environment)  # noqa: S606 (no shell is wanted)
 
@@ -51,13 +51,13 @@ def usable_port() -> int:
     Raises:
         AssayError: it is not a port, another program listens there, or this user may not.
     """
-    asked = view.port()
+    asked = port()
     if not asked.isdecimal() or not 1 <= int(asked) <= 65535:
         raise AssayError(f"PORT={asked}: not a port; write a number from 1 to 65535, as in `make ui PORT=5001`")
     try:
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
-            listener.bind((view.HOST, int(asked)))
+            listener.bind((HOST, int(asked)))
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         why = "another program listens at this port" if taken else error.strerror
@@ -99,13 +99,13 @@ def report(fail_on: str | None) -> int:
 def follow(interval: float, grace: float) -> None:
     """Stream the curves of the trainings that are going on to MLflow."""
     from assay.core import config
-    from assay.tracking import follow, records, store, sync
+    from assay.tracking import follow, records, sync
 
     model = config.load().model
-    with store.opened(Path.cwd()) as opened:
-        name = sync.experiment_name(records.read_meta(opened.root).name, model.name)
-        print(f"{name}: waiting for a training, at most {grace:g} s, in {opened.shown}")
-        follow.follow(opened, name, interval, grace)
+    with opened(Path.cwd()) as store:
+        name = sync.experiment_name(records.read_meta(store.root).name, model.name)
+        print(f"{name}: waiting for a training, at most {grace:g} s, in {store.shown}")
+        follow.follow(store, name, interval, grace)
 
 
 def networks() -> None:

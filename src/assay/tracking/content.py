@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from assay.core.plain import flat
 from assay.scoring import merging
@@ -25,14 +25,6 @@ LONGEST_PARAMETER = 6000  # MLflow refuses a longer one
 SHOWN_DIGEST = 12  # a column of MLflow's tables has room for it; the data set's profile holds all of it
 
 
-class Point(NamedTuple):
-    """One point of a curve: of one series, such as `validation_loss` at step 300."""
-
-    series: str
-    step: int
-    value: float
-
-
 def parameters(arm: ArmRecord, meta: Meta) -> dict[str, str]:
     """The parameters as resolved for the arm, under the names that params.yaml has for them.
 
@@ -47,13 +39,10 @@ def parameters(arm: ArmRecord, meta: Meta) -> dict[str, str]:
     }
     options = manifest.parameters.get("options", {})
     resolved = {name: value for name, value in manifest.parameters.items() if name != "options"}
-    found = dict(item for part in (resolved, options, shared) for item in flat(part))
-    return {name: _text(value) for name, value in sorted(found.items()) if name}
-
-
-def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= LONGEST_PARAMETER else f"{text[: LONGEST_PARAMETER - 3]}..."
+    found = dict(item for part in (resolved, options, shared) for item in flat(part) if item[0])
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in sorted(found.items())}
+    most = LONGEST_PARAMETER
+    return {name: text if len(text) <= most else f"{text[: most - 3]}..." for name, text in texts.items()}
 
 
 def metrics_of(scores: VariantRecord) -> dict[str, float]:
@@ -71,10 +60,8 @@ def metrics(arm: ArmRecord) -> dict[str, float]:
     MLflow has a column and a chart for each name there is, so of another variant a run has the accuracy alone; the
     rest of its scores stand on the page of its model.
     """
-    first, *others = arm.manifest.variants
-    found = metrics_of(arm.evaluation.variants[first])
-    for variant in others:
-        found[f"test_accuracy.{variant}"] = metrics_of(arm.evaluation.variants[variant])["test_accuracy"]
+    first, *others = ((name, metrics_of(arm.evaluation.variants[name])) for name in arm.manifest.variants)
+    found = first[1] | {f"test_accuracy.{name}": scores["test_accuracy"] for name, scores in others}
     return found if arm.seconds is None else {**found, "seconds": arm.seconds}
 
 
@@ -83,28 +70,25 @@ def table_of_seeds(arm: ArmRecord) -> dict[str, list[Any]]:
     seeds = arm.manifest.seeds
     rows: list[dict[str, Any]] = []
     for variant in arm.manifest.variants:
-        scores = {**dict.fromkeys(quality()), **arm.evaluation.variants[variant].model_dump()}
+        keys, scores = {"variant": [variant] * len(seeds), "seed": seeds}, arm.evaluation.variants[variant].model_dump()
         lists = {
             name: values
-            for name, values in scores.items()
+            for name, values in (keys | dict.fromkeys(quality()) | scores).items()
             if name not in NOT_BY_SEED and isinstance(values, list) and len(values) == len(seeds)
         }
-        for i, seed in enumerate(seeds):
-            rows.append({"variant": variant, "seed": seed, **{name: values[i] for name, values in lists.items()}})
-    columns = dict.fromkeys(name for row in rows for name in row)
-    return {name: [row.get(name) for row in rows] for name in columns}
+        rows += [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    return {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
 
 
-def points_of(rows: Iterable[Row], first: str | None = None) -> list[Point]:
-    """The points by step, then by series.
+def points_of(rows: Iterable[Row], start: int, end: int, first: str = "") -> list[Any]:
+    """MLflow's metrics of curves, means over seeds, by step and then by series, such as `validation_loss`.
 
-    The rows of a pruning round belong to `round-<n>/<variant>`: the series of the first variant keep their plain
-    names, those of the others end in the variant's name, as the metrics of the test set do.
-
-    Args:
-        rows: of the arm.
-        first: the variant whose series keep their plain names; the first that the rows name where None.
+    The steps are spread evenly from `start` to `end`, milliseconds since 1970. The rows of a pruning round belong to
+    `round-<n>/<variant>`: the series of the variant `first` (where empty, of the first that the rows name) keep their
+    plain names, those of the others end in the variant's name, as the metrics of the test set do.
     """
+    from mlflow.entities import Metric
+
     values: dict[tuple[int, str], list[float]] = defaultdict(list)
     for row in rows:
         variant = row.arm.partition("/")[2]
@@ -113,7 +97,9 @@ def points_of(rows: Iterable[Row], first: str | None = None) -> list[Point]:
         for quantity, value in (("loss", row.loss), ("accuracy", row.accuracy)):
             if value is not None:
                 values[row.step, f"{row.split}_{quantity}{suffix}"].append(value)
-    return [Point(series, step, sum(own) / len(own)) for (step, series), own in sorted(values.items())]
+    means = [(series, step, sum(own) / len(own)) for (step, series), own in sorted(values.items())]
+    last = max((step for step, _ in values), default=0) or 1
+    return [Metric(series, mean, start + (end - start) * step // last, step) for series, step, mean in means]
 
 
 def description(arm: ArmRecord, meta: Meta) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from assay.analysis import curves
 from assay.core.errors import AssayError
@@ -18,18 +17,16 @@ if TYPE_CHECKING:
 
     from assay.tracking.store import Store
 
-SCRATCH = Path(".assay/scratch")
-CURVES = "curves.csv"
+SCRATCH, CURVES = Path(".assay/scratch"), "curves.csv"
 LIVE_KIND = "live"
 
 
-@dataclass
-class Followed:
-    """A training that is followed."""
+class Followed(NamedTuple):
+    """A training that is followed: its arm, the id of its live run, and the last step logged of each series."""
 
     arm: str
-    run: str  # the id of its live run
-    steps: dict[str, int]  # the last one logged of each series
+    run: str
+    steps: dict[str, int]
 
 
 def follow(
@@ -41,7 +38,7 @@ def follow(
 
     Args:
         store: an open store; its root is the repository's.
-        experiment_name: the experiment of the live runs, the one that the finished runs will be in.
+        experiment_name: that of the live runs, which the finished runs will be in too.
         interval: seconds between two looks.
         grace: seconds to wait for a first or a next training, such as while a stage loads its libraries.
         sleep: waits so many seconds.
@@ -56,8 +53,8 @@ def follow(
                 ended = followed.pop(folder)
                 store.client.set_terminated(ended.run, "FINISHED")
                 print(f"{ended.arm} has ended")
-            for folder, path in running.items():
-                _look(store, experiment, folder, path, followed)
+            for path in running.values():
+                _look(store, experiment, path, followed)
             idle = 0.0 if running else idle + interval
             sleep(interval)
     except KeyboardInterrupt:
@@ -69,7 +66,7 @@ def _running(root: Path) -> dict[str, Path]:
     return {path.parent.name: path for path in sorted((root / SCRATCH).glob(f"*/{CURVES}"))}
 
 
-def _look(store: Store, experiment: str, folder: str, path: Path, followed: dict[str, Followed]) -> None:
+def _look(store: Store, experiment: str, path: Path, followed: dict[str, Followed]) -> None:
     """Log what is new in one file of curves."""
     try:
         rows = curves.rows(path)
@@ -79,13 +76,15 @@ def _look(store: Store, experiment: str, folder: str, path: Path, followed: dict
         return  # the training ended between the two looks
     if not rows:
         return
+    folder = path.parent.name
     if folder not in followed:
         followed[folder] = _live_run(store, experiment, rows[0].arm.partition("/")[0], folder)
         print(f"following {followed[folder].arm}")
     known, now = followed[folder], int(time.time() * 1000)
-    new = [point for point in points_of(rows) if point.step > known.steps.get(point.series, -1)]
-    runs.log(store, known.run, runs.with_steps(new, lambda _step: now))
-    known.steps |= {point.series: point.step for point in new}
+    new = [point for point in points_of(rows, now, now) if point.step > known.steps.get(point.key, -1)]
+    if new:
+        store.client.log_batch(known.run, metrics=new)
+    known.steps.update({point.key: point.step for point in new})
 
 
 def _live_run(store: Store, experiment: str, arm: str, folder: str) -> Followed:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from assay.models.artifact import Combine
     from assay.tracking.records import ArmRecord, Meta
-    from assay.tracking.runs import Draft
     from assay.tracking.store import Store
 
 MODEL_TYPE = "image classifier"
@@ -53,9 +52,7 @@ class Predictor(nn.Module):
         """Class probabilities of raw images, uint8 or float, with pixels from 0 to 255."""
         normalised = (images.float() - self.mean) / self.std
         logits = torch.stack([member(normalised) for member in self.members])
-        return artifact.combine(
-            logits.double(), self.combine_as
-        ).float()  # in double precision, as the evaluation combines
+        return artifact.combine(logits.double(), self.combine_as).float()  # in double precision, as evaluation does it
 
 
 class Models:
@@ -70,16 +67,16 @@ class Models:
         self._traced: dict[str, tuple[Path, Any]] = {}  # by form
         self._read = lru_cache(maxsize=1)(artifact.read)  # the variants of an arm share their file
 
-    def log(self, arm: ArmRecord, draft: Draft) -> list[Any]:
-        """Log one model for each variant; gives their scores, which are yet to be logged.
+    def log(self, arm: ArmRecord, experiment: str, run: str, when: int) -> list[Any]:
+        """Log one model for each variant; gives their scores at `when`, milliseconds since 1970, yet to be logged.
 
         A model takes uint8 images, since an exported graph is fixed to one type. Each has its scores under plain names,
-        so that MLflow's table of models compares all variants of all arms; the run's own scores are later than these.
+        so that MLflow's table of models compares all variants of all arms.
 
         Raises:
             AssayError: the weights are missing or damaged.
         """
-        from mlflow.entities import LoggedModelOutput
+        from mlflow.entities import LoggedModelOutput, Metric
 
         client, manifest = self._store.client, arm.manifest
         data = {"dataset_name": self.meta.name, "dataset_digest": self.meta.digest[: content.SHOWN_DIGEST]}
@@ -89,25 +86,22 @@ class Models:
             about = {"arm": manifest.arm, "variant": variant, "method": manifest.method, "model": manifest.model.name}
             seed = manifest.seeds[arm.best_seed(variant)]
             numbers = {"members": record.members, "combine": record.combine, "density": record.density, "seed": seed}
+            told = {tags.ARM: manifest.arm, tags.VARIANT: variant, tags.CURRENT: self._store.current}
             logged = client.create_logged_model(
-                draft.experiment,
+                experiment,
                 name=f"{manifest.arm}-{variant}",
-                source_run_id=draft.id,
-                tags={
-                    tags.ARM: manifest.arm,
-                    tags.VARIANT: variant,
-                    tags.CURRENT: self._store.current,
-                    tags.NOTE: _note(arm, variant),
-                },
+                source_run_id=run,
+                tags={**told, tags.NOTE: _note(arm, variant)},
                 params=about | {name: str(value) for name, value in numbers.items()},
                 model_type=MODEL_TYPE,
             )
             model = str(logged.model_id)
-            self.write(arm, variant, model, draft.id)
+            self.write(arm, variant, model, run)
             client.finalize_logged_model(model, "READY")
             outputs.append(LoggedModelOutput(model, step=0))
-            scores += draft.scores(content.metrics_of(arm.evaluation.variants[variant]), model_id=model, **data)
-        client.log_outputs(draft.id, outputs)
+            values = content.metrics_of(arm.evaluation.variants[variant]).items()
+            scores += [Metric(name, one, when, 0, run_id=run, model_id=model, **data) for name, one in values]
+        client.log_outputs(run, outputs)
         return scores
 
     def write(self, arm: ArmRecord, variant: str, model: str, run: str) -> None:
@@ -135,11 +129,9 @@ class Models:
             self._traced[form] = traced, torch.export.load(_program(traced))
         traced, program = self._traced[form]
         state = network.state_dict()
-        if program.state_dict.keys() != state.keys():
-            raise RuntimeError(f"the exported graph has other weights than its network: {sorted(program.state_dict)}")
         with torch.no_grad():
-            for name, tensor in state.items():
-                program.state_dict[name].copy_(tensor)
+            for name, tensor in program.state_dict.items():
+                tensor.copy_(state[name])
         folder = self._scratch / model
         shutil.copytree(traced, folder)
         with _program(folder).open("wb") as stream:  # a full disk is then Python's error, which has a number

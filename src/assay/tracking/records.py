@@ -74,7 +74,7 @@ class ArmRecord:
     @property
     def logged(self) -> list[Path]:
         """The small files of all parts that exist."""
-        small = [path for one in self.parts for path in (one.evaluation, one.curves, one.timings, one.manifest)]
+        small = (path for one in self.parts for path in (one.evaluation, one.curves, one.timings, one.manifest))
         return [path for path in small if path.is_file()]
 
     def best_seed(self, variant: str) -> int:
@@ -89,11 +89,8 @@ class ArmRecord:
 
     def place(self, seed: int) -> tuple[ArmFiles, int]:
         """The part that holds the networks of a seed, and the seed's index there; `seed` is an index of all."""
-        for part, count in zip(self.parts, self.seeds, strict=True):
-            if seed < count:
-                return part, seed
-            seed -= count
-        raise IndexError(f"{self.name}: no seed of this index")
+        places = [(part, at) for part, count in zip(self.parts, self.seeds, strict=True) for at in range(count)]
+        return places[seed]
 
 
 def read_meta(root: Path) -> Meta:
@@ -109,16 +106,7 @@ def read_meta(root: Path) -> Meta:
     return meta
 
 
-def no_better_than_majority(root: Path) -> dict[str, tuple[str, ...]]:
-    """Of each arm, the variants whose accuracy is not above the share of the largest class."""
-    found: dict[str, tuple[str, ...]] = {}
-    for line in read_csv(root / SUMMARY, MAKES, ANEW) if (root / SUMMARY).is_file() else []:
-        if line.get("above_majority") == "False":
-            found[line["arm"]] = (*found.get(line["arm"], ()), line["variant"])
-    return found
-
-
-def read_arm(root: Path, name: str, meta: Meta, blocks: Iterable[str] = (), no_better: Sequence[str] = ()) -> ArmRecord:
+def read_arm(root: Path, name: str, meta: Meta, blocks: Iterable[str] = ()) -> ArmRecord:
     """Read the small files of an arm and of its blocks of seeds; weights are compared with their digest, not loaded.
 
     Raises:
@@ -128,13 +116,15 @@ def read_arm(root: Path, name: str, meta: Meta, blocks: Iterable[str] = (), no_b
     manifests, evaluations = zip(*(_read_part(root, part, meta) for part in parts), strict=True)
     seeds = tuple(len(manifest.seeds) for manifest in manifests)
     timings = [load_json(part.timings, root) for part in parts if part.timings.is_file()]
+    summary = read_csv(root / SUMMARY, MAKES, ANEW) if (root / SUMMARY).is_file() else []
+    own = (line for line in summary if line.get("above_majority") == "False" and line["arm"] == name)
     return ArmRecord(
         parts,
         seeds,
         _together(manifests, seeds, {"seeds", "variants", "record"}),
         _together(evaluations, seeds, {"seeds", "variants"}),
         sum(float(one.get("seconds", 0)) for one in timings) if timings else None,
-        tuple(no_better),
+        tuple(line["variant"] for line in own),
     )
 
 

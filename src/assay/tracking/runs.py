@@ -6,7 +6,6 @@ The key is equal where the stages behind a run are.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +15,10 @@ from assay.pipeline import lockfile
 from assay.tracking import tags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from assay.tracking.content import Point
     from assay.tracking.store import Store
 
-METRICS_AT_ONCE, OTHERS_AT_ONCE = 1000, 100  # what MLflow takes in one request
 LAYOUT = 2
 """Raised whenever a change of this package logs something else: then every run is made anew, beside the old one."""
 
@@ -46,46 +43,6 @@ def key(root: Path, lock: dict[str, Any], stages: Sequence[str], read: Iterable[
     if len(entries) < len(stages):
         content["files"] = {str(path.relative_to(root)): files.file_digest(path) for path in sorted(read)}
     return files.content_digest(content)[:16]
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A run while it is written; `start` and `end` are milliseconds since 1970."""
-
-    experiment: str  # its id, as that of the run
-    id: str
-    start: int
-    end: int
-
-    def scores(self, metrics: Mapping[str, float], **linked: str) -> list[Any]:
-        """Metrics that have no step; `linked` ties them to a logged model and a data set."""
-        from mlflow.entities import Metric
-
-        when = self.start if linked else self.end  # MLflow shows the latest, which is to be the arm's own
-        return [Metric(name, value, when, 0, run_id=self.id, **linked) for name, value in metrics.items()]
-
-    def curves(self, points: Sequence[Point]) -> list[Any]:
-        """Metrics with steps, spread evenly over the run's duration."""
-        last = max((point.step for point in points), default=0) or 1
-        return with_steps(points, lambda step: self.start + (self.end - self.start) * step // last)
-
-
-def with_steps(points: Iterable[Point], when: Callable[[int], int]) -> list[Any]:
-    """MLflow's metrics of the points of a curve; `when` gives the milliseconds since 1970 of a step."""
-    from mlflow.entities import Metric
-
-    return [Metric(point.series, point.value, when(point.step), point.step) for point in points]
-
-
-def log(store: Store, run: str, metrics: Sequence[Any], parameters: Mapping[str, str] | None = None) -> None:
-    """Log in as few requests as MLflow takes: each is a transaction of the database."""
-    from mlflow.entities import Param
-    from mlflow.utils import chunk_list
-
-    for batch in chunk_list([Param(*item) for item in (parameters or {}).items()], OTHERS_AT_ONCE):
-        store.client.log_batch(run, params=batch)
-    for batch in chunk_list(metrics, METRICS_AT_ONCE):
-        store.client.log_batch(run, metrics=batch)
 
 
 def find(store: Store, experiment: str, key: str) -> Any:
@@ -124,27 +81,22 @@ def models_of(experiment: str, run: str) -> list[Any]:
 
 @contextmanager
 def drafted(
-    store: Store, experiment: str, name: str, run_tags: Mapping[str, str], start: int, seconds: float = 0.0
-) -> Iterator[Draft]:
-    """A new run; it counts as finished when the block ends without error, and is deleted otherwise.
+    store: Store, experiment: str, name: str, key: str, about: Mapping[str, str], start: int, end: int
+) -> Iterator[str]:
+    """The id of a new run; it counts as finished when the block ends without error, and is deleted otherwise.
 
-    Args:
-        store: an open store.
-        experiment: the id of its experiment.
-        name: shown to people.
-        run_tags: among them its key.
-        start: milliseconds since 1970; MLflow's table has the latest run on top.
-        seconds: duration of the work that the run tells of.
+    `about` is its further tags. `start` and `end` are milliseconds since 1970; MLflow's table has the latest on top.
     """
-    end = start + max(1, int(seconds * 1000))
-    run = store.client.create_run(experiment, start_time=start, tags=dict(run_tags), run_name=name)
-    draft = Draft(experiment, run.info.run_id, start, end)
+    own = {tags.KEY: key, tags.CURRENT: store.current}
+    if store.dvc_experiment:
+        own[tags.DVC_EXPERIMENT] = store.dvc_experiment
+    run = store.client.create_run(experiment, start_time=start, tags={**about, **own}, run_name=name).info.run_id
     try:
-        yield draft
+        yield run
     except Exception:
-        delete(store, experiment, draft.id)
+        delete(store, experiment, run)
         raise
-    store.client.set_terminated(draft.id, "FINISHED", end_time=end)
+    store.client.set_terminated(run, "FINISHED", end_time=end)
 
 
 def delete(store: Store, experiment: str, run: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
 import platform
@@ -40,6 +41,16 @@ One run an arm, each with the mean test scores of its seeds; `report` compares t
 - Models: one for each variant, from raw uint8 images to probabilities. The best by validation is registered, under the
   alias `champion`.
 """
+# Of the table of runs; MLflow itself would show no metric until one asks for its column. `METRICS` as MLflow sorts.
+HOST, VIEW, SHARE = "127.0.0.1", "Results", "results"
+METRICS = ("difference", "members", "test_accuracy", "test_accuracy_std", "test_nll", "train_samples")
+STATE = {
+    "searchFilter": tags.filter_of(tags.CURRENT, "true"),
+    "orderByKey": "metrics.`test_accuracy`",
+    "orderByAsc": False,
+    "lifecycleFilter": "Active",
+    "selectedColumns": [*(f"metrics.`{name}`" for name in METRICS), "params.`method`", "tags.`verdict`"],
+}
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,8 @@ class Store:
     def experiment(self, name: str) -> str:
         """The id of the experiment of this name, which is created, or restored after a deletion, where needed.
 
+        Its table of runs gets the view `Results`, a tag to MLflow; a version that knows no such tag shows its own.
+
         Raises:
             AssayError: its artifacts cannot be written from here.
         """
@@ -88,7 +101,21 @@ class Store:
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
         location.require(self, name, found.artifact_location, created=created)
+        when = found.creation_time or 0
+        view = json.dumps({"name": VIEW, "createdAt": when, "updatedAt": when, "state": json.dumps(STATE)})
+        if found.tags.get(tags.SAVED_VIEW + SHARE) != view:
+            client.set_experiment_tag(found.experiment_id, tags.SAVED_VIEW + SHARE, view)
         return str(found.experiment_id)
+
+
+def port() -> str:
+    """The port at which `make ui` opens MLflow's pages: that of the variable PORT, or 5000."""
+    return os.environ.get("PORT") or "5000"
+
+
+def address() -> str:
+    """Where `make ui` opens MLflow's pages."""
+    return f"http://{HOST}:{port()}"
 
 
 def identity(root: Path) -> str:

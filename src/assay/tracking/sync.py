@@ -13,10 +13,10 @@ from assay.core import files
 from assay.core.config import BASELINE, SEEDS_FILE
 from assay.core.config.blocks import read_blocks, stages_of
 from assay.pipeline import lockfile
-from assay.tracking import champion, comparison, content, follow, location, runs, tags, view
+from assay.tracking import champion, comparison, content, follow, location, runs, tags
 from assay.tracking.models import CARD, Models
-from assay.tracking.records import no_better_than_majority, read_arm, read_meta
-from assay.tracking.store import exclusive
+from assay.tracking.records import read_arm, read_meta
+from assay.tracking.store import SHARE, exclusive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,7 +37,7 @@ class Synced:
     experiment: str  # its name
     registered: str  # the name of the registered model
     champion: str = ""  # the variant under its alias, as `arm/variant`; empty where nothing was validated
-    page: str = ""  # the experiment's table of runs, as MLflow's pages address it
+    page: str = ""  # the experiment's table of runs in the view `Results`, as MLflow's pages address it
     keys: dict[str, str] = field(default_factory=dict)  # of each run, by name
     made: list[str] = field(default_factory=list)  # the runs that were not there before
     healed: list[str] = field(default_factory=list)  # those that had lost artifacts or models, written again
@@ -66,10 +66,7 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
     """
     meta = read_meta(store.root)
     blocks = read_blocks(store.root / SEEDS_FILE)
-    weak = no_better_than_majority(store.root)
-    records = {
-        name: read_arm(store.root, name, meta, blocks.of(name), weak.get(name, ())) for name in (BASELINE, *arms)
-    }
+    records = {name: read_arm(store.root, name, meta, blocks.of(name)) for name in (BASELINE, *arms)}
     page = comparison.read_report(store.root)
     told = comparison.read_verdicts(store.root, records.values())
     locked = lockfile.read(store.root)
@@ -81,8 +78,7 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
     report_key = runs.key(store.root, locked, [comparison.STAGE], page.values())
     with exclusive(store.home), TemporaryDirectory(prefix="assay-track-") as scratch:
         experiment = store.experiment(done.experiment)
-        done.page = view.page(experiment)
-        view.save(store, experiment)
+        done.page = f"/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={SHARE}"
         # Nobody knows when an arm was trained: its files may come from a cache. The starts put the baseline on top. It
         # is logged last, as MLflow's tables look up the models of the runs on top among the fifty newest alone.
         newest = int((time.time() - max(arm.seconds or 0 for arm in records.values())) * 1000)
@@ -96,10 +92,10 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
             if name in done.made or not store.dvc_experiment:  # an experiment says nothing of the workspace's runs
                 comparison.write_verdicts(store, run, told[name])
         best = champion.choose(records.values())
-        done.champion = best.name if best else ""
+        done.champion = f"{best[0].name}/{best[1]}" if best else ""
         report_run = _report_run(store, experiment, report_key, page, done)
         if not store.dvc_experiment:
-            champion.crown(store, experiment, done.registered, best, current[best.arm.name] if best else "")
+            champion.crown(store, experiment, done.registered, best, current[best[0].name] if best else "")
             runs.mark_current(store, experiment, [*current.values(), report_run])
             follow.remove_finished(store, experiment, done.keys)
     record = {
@@ -114,6 +110,8 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
 
 def _arm_run(store: Store, experiment: str, arm: ArmRecord, models: Models, done: Synced, start: int) -> str:
     """Find an arm's run or make it, and write what it has lost; gives its id, and notes in `done` what was done."""
+    from mlflow.entities import Metric, Param
+
     name, key, meta = arm.name, done.keys[arm.name], models.meta
     logged = {f"files/{path.relative_to(store.root).as_posix()}": path for path in arm.logged}
     artifacts: Artifacts = {"seeds.json": content.table_of_seeds(arm), **logged}
@@ -131,17 +129,20 @@ def _arm_run(store: Store, experiment: str, arm: ArmRecord, models: Models, done
             return run
         done.healed.append(name)  # models themselves are deleted, and only a new run can have them
         runs.delete(store, experiment, run)
-    about = _tags(store, "arm", key, stages_of(name)[0], content.description(arm, meta))
+    end = start + max(1, int((arm.seconds or 0) * 1000))
+    about = tags.of_run("arm", content.description(arm, meta), stages_of(name)[0])
     about |= {tags.ARM: name, tags.VARIANT: arm.first}
-    with runs.drafted(store, experiment, name, about, start, arm.seconds or 0) as draft:
-        store.client.log_inputs(draft.id, datasets=[content.dataset_input(meta)])
-        scores = models.log(arm, draft) + draft.scores(content.metrics(arm))
-        points = content.points_of([row for part in arm.parts for row in curves.rows(part.curves)], arm.first)
-        runs.log(store, draft.id, draft.curves(points) + scores, content.parameters(arm, meta))
-        _upload(store, draft.id, artifacts)
+    with runs.drafted(store, experiment, name, key, about, start, end) as run:
+        store.client.log_inputs(run, datasets=[content.dataset_input(meta)])
+        metrics = models.log(arm, experiment, run, start)  # at the start: MLflow shows the latest, which is the arm's
+        metrics += [Metric(metric, value, end, 0) for metric, value in content.metrics(arm).items()]
+        rows = [row for part in arm.parts for row in curves.rows(part.curves)]
+        metrics += content.points_of(rows, start, end, arm.first)
+        store.client.log_batch(run, metrics, [Param(*one) for one in content.parameters(arm, meta).items()])
+        _upload(store, run, artifacts)
     if name not in done.healed:
         done.made.append(name)
-    return draft.id
+    return run
 
 
 def _report_run(store: Store, experiment: str, key: str, page: Mapping[str, Path], done: Synced) -> str:
@@ -150,16 +151,11 @@ def _report_run(store: Store, experiment: str, key: str, page: Mapping[str, Path
         if _restored(store, found, page):
             done.healed.append(comparison.NAME)
         return str(found.info.run_id)
-    about = _tags(store, "report", key, comparison.STAGE, comparison.note(store.root))
-    with runs.drafted(store, experiment, comparison.NAME, about, int(time.time() * 1000)) as draft:
-        _upload(store, draft.id, page)
+    about, now = tags.of_run("report", comparison.note(store.root), comparison.STAGE), int(time.time() * 1000)
+    with runs.drafted(store, experiment, comparison.NAME, key, about, now, now + 1) as run:
+        _upload(store, run, page)
     done.made.append(comparison.NAME)
-    return draft.id
-
-
-def _tags(store: Store, kind: str, key: str, stage: str, description: str) -> dict[str, str]:
-    experiment = {tags.DVC_EXPERIMENT: store.dvc_experiment} if store.dvc_experiment else {}
-    return tags.of_run(kind, description, stage) | {tags.KEY: key, tags.CURRENT: store.current} | experiment
+    return run
 
 
 def _upload(store: Store, run: str, artifacts: Artifacts) -> None:

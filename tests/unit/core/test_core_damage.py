@@ -13,12 +13,12 @@ from assay.core.errors import AssayError, again
 from assay.pipeline import dag, dvc, lockfile
 from assay.report import report, summary
 from assay.review import snapshot
-from assay.tracking import content, records
+from assay.tracking import records
 
 DENSE = SimpleNamespace(model=SimpleNamespace(name="mlp"), data_digest="d")
 READERS = {
     "curves.csv": lambda root: curves.read(root / "curves.csv"),
-    "live.csv": lambda root: content.points_of(curves.rows(root / "live.csv")),
+    "live.csv": lambda root: curves.rows(root / "live.csv"),
     report.SPARSITY: lambda root: report.read_sparsity(root, DENSE),
     dvc.DONE_FILE: dvc.read_done,
     lockfile.NAME: lockfile.read,

@@ -56,8 +56,8 @@ NAN = float("nan")
     ],
 )  # fmt: skip
 def test_the_champion_is_the_best_on_the_validation_set(root, figures, name, seed):
-    best = champion.choose(validated(root, **figures))
-    assert (best.name, best.index) == (name, seed)
+    arm, variant = champion.choose(validated(root, **figures))
+    assert (f"{arm.name}/{variant}", arm.best_seed(variant)) == (name, seed)
 
 
 def test_without_validation_there_is_none(root):

@@ -14,17 +14,16 @@ from assay.core.errors import AssayError
 from assay.models.artifact import Combine, Variant, combine
 from assay.pipeline import lockfile
 from assay.tracking import runs
-from assay.tracking.content import Point, description, metrics, parameters, points_of, table_of_seeds
+from assay.tracking.content import description, metrics, parameters, points_of, table_of_seeds
 from assay.tracking.models import Predictor
-from assay.tracking.records import no_better_than_majority, read_arm, read_meta
+from assay.tracking.records import read_arm, read_meta
 
 
 def test_metrics_by_class_are_logged_and_an_arm_at_the_majority_share_says_so(root):
     summary = root / "metrics/summary.csv"
     summary.write_text("arm,variant,above_majority\nline,midpoint,True\nline,ensemble,False\nbaseline,last,\n")
     meta = read_meta(root)
-    weak = no_better_than_majority(root)
-    line, baseline = (read_arm(root, name, meta, (), weak.get(name, ())) for name in ("line", "baseline"))
+    line, baseline = (read_arm(root, name, meta) for name in ("line", "baseline"))
     assert (metrics(line)["test_balanced_accuracy"], metrics(line)["test_macro_f1"]) == (0.7, 0.6)
     sentence = "Its accuracy is no better than always answering the largest class of the test set: `ensemble`."
     assert sentence in description(line, meta)
@@ -79,17 +78,18 @@ def test_the_curves_of_a_pruning_round_keep_its_variants_apart(tmp_path):
         "round-1/ticket,0,10,validation,1.0,0.5\nround-1/ticket,1,10,validation,3.0,0.7\n"
         "round-1/random,0,10,validation,4.0,\n"
     )
-    assert points_of(curves.rows(path)) == [
-        Point("validation_accuracy", 10, pytest.approx(0.6)),
-        Point("validation_loss", 10, 2.0),
-        Point("validation_loss.random", 10, 4.0),
+    points = points_of(curves.rows(path), 100, 200)
+    assert [(one.key, one.step, one.value, one.timestamp) for one in points] == [
+        ("validation_accuracy", 10, pytest.approx(0.6), 200),
+        ("validation_loss", 10, 2.0, 200),
+        ("validation_loss.random", 10, 4.0, 200),
     ]
 
 
 def test_a_damaged_curve_names_file_and_line(tmp_path):
     (tmp_path / "line.csv").write_text("arm,seed,step,split,loss,accuracy\nline,0,ten,train,1,1\n")
     with pytest.raises(AssayError, match=r"line\.csv: .*line 2: .*'ten'.*dvc repro"):
-        points_of(curves.rows(tmp_path / "line.csv"))
+        curves.rows(tmp_path / "line.csv")
 
 
 @pytest.mark.parametrize(

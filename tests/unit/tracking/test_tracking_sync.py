@@ -216,7 +216,8 @@ def test_twins_that_two_hosts_made_become_one(synced):
     with opened(synced) as store:
         experiment = store.experiment("digits: linear")
         line = next(run for run in store.client.search_runs([experiment]) if run.info.run_name == "line")
-        with runs.drafted(store, experiment, "line", {tags.KEY: line.data.tags[tags.KEY]}, line.info.end_time):
+        key, end = line.data.tags[tags.KEY], line.info.end_time
+        with runs.drafted(store, experiment, "line", key, {}, end, end + 1):
             pass
         sync(store, ARMS)
     assert current(synced)["line"] == ["true"]
