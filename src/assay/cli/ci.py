@@ -12,7 +12,6 @@ from assay.core import config, files
 from assay.core.errors import AssayError
 from assay.pipeline import dag, dvc, reasons
 from assay.pipeline import plan as plans
-from assay.review import base as bases
 from assay.review import comment, github, snapshot
 from assay.tracking.store import identity
 
@@ -25,10 +24,10 @@ def plan(base: str) -> None:
     """Print what a branch reruns, comment it, and hand the number of stages that are not up to date to later jobs."""
     config.load()
     root = Path.cwd()
-    compared = bases.find(root, base)
+    compared = snapshot.find_base(root, base)
     found = plans.make(root, costs=lambda: costs(root))
     print(f"{plans.as_text(found)}\n\n{compared.text(repr)}")
-    before, now = snapshot.of_revision(root, compared.commit.sha), snapshot.of_tree(root)
+    before, now = snapshot.read(root, compared.commit.sha), snapshot.read(root)
     text = comment.of_plan(compared, reasons.changes(before.params, now.params), found)
     github.append("GITHUB_STEP_SUMMARY", text)
     github.append("GITHUB_OUTPUT", f"stages={len(found.steps)}")
@@ -92,14 +91,14 @@ def track() -> None:
 def report(base: str) -> int:
     """Compare a branch with its base, comment it, put the verdict on the commit; gives the exit code."""
     root = Path.cwd()
-    found = bases.find(root, base)
+    found = snapshot.find_base(root, base)
     print(found.text(repr))
     request = github.from_environment()
     head = dag.git(root, "rev-parse", "HEAD").strip()
     done = dvc.read_done(root)
     results = comment.Results(
-        branch=snapshot.of_tree(root),
-        base=snapshot.of_revision(root, found.commit.sha),
+        branch=snapshot.read(root),
+        base=snapshot.read(root, found.commit.sha),
         done=done,
         links=comment.links(request, head, os.environ.get("MLFLOW_TRACKING_URI", ""), done),
     )

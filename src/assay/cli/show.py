@@ -37,8 +37,7 @@ def ui() -> None:
     if own is None:
         print(f"The runs are on this server: {store.shown}")
         return
-    file = location.database_file(store.uri)
-    beside = ["--artifacts-destination", str(file.parent / location.FOLDER)] if file else []
+    beside = ["--artifacts-destination", str(store.file.parent / location.FOLDER)] if store.file else []
     command = ["-m", "mlflow", "server", "--workers", "1", "--host", HOST, "--port", str(own), *beside]
     print(f"MLflow starts at {address()} and ends with Ctrl-C", flush=True)
     environment = {**os.environ, **QUIET, "MLFLOW_BACKEND_STORE_URI": store.uri}

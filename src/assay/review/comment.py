@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from assay.pipeline.plan import Plan
-    from assay.review.base import Base
     from assay.review.differences import Moved, Regression
     from assay.review.github import PullRequest
-    from assay.review.snapshot import Snapshot
+    from assay.review.snapshot import Base, Snapshot
 
 MARKER = "<!-- assay: the one comment of this pull request -->"
 FEW_VARIANTS = 12  # so many are listed whatever changed them
@@ -55,8 +54,13 @@ class Results:
 
     @property
     def headline(self) -> str:
-        """What happened, in a few words."""
-        return differences.headline(self.failed, self.moved)
+        """`1 claim regressed`, or that none did and how many verdicts changed."""
+        if count := len(self.failed):
+            return f"{count} claim{'' if count == 1 else 's'} regressed"
+        own = sum(not one.because for one in self.moved)
+        changed = f"{own} verdict{'' if own == 1 else 's'} changed" if own else "no verdict changed"
+        others = f", {len(self.moved) - own} moved without a change of their arms" if len(self.moved) > own else ""
+        return f"No claim regressed; {changed}{others}"
 
 
 def of_plan(base: Base, parameters: Sequence[reasons.Change], plan: Plan) -> str:
@@ -181,18 +185,12 @@ def _metrics(base: Base, plan: Plan, results: Results) -> Iterable[Section]:
     if not names:
         yield Section(f"### Metrics\n\nNo test result differs from {code(base.name)}.\n")
         return
-    first, others = names, []
+    first, comparisons = names, len(names) * len(measured())
     if len(names) > FEW_VARIANTS:
-        arms = dict.fromkeys(name.partition("/")[0] for name in branch.seeds)
-        own = differences.with_own_cause(plan, arms)
-        comparisons = len(names) * len(measured())
-        others = [
-            name
-            for name in names
-            if name.partition("/")[0] not in own
-            and not differences.significant(branch, results.base, name, comparisons)
-        ]
-        first = [name for name in names if name not in others]
+        own = differences.with_own_cause(plan, {name.partition("/")[0] for name in branch.seeds})
+        clear = {name for name in names if differences.significant(branch, results.base, name, comparisons)}
+        first = [name for name in names if name.partition("/")[0] in own or name in clear]
+    others = [name for name in names if name not in first]
     columns = differences.columns()
     head = table("", *columns, numbers=len(columns))
     legend = (
@@ -233,15 +231,12 @@ def links(request: PullRequest | None, commit: str, tracked: str, done: Mapping[
         tracked: the URI of the tracking server; its password is left out, and a database of this machine too.
         done: as in `Results`; the job has the page among its artifacts where `compare` or `track` was reproduced.
     """
-
-    def file(name: str) -> str:
-        return request.link(f"blob/{commit}/{name}") if request else name
-
-    found = [f"[The whole report]({file(str(REPORT))})"]
+    home = f"{request.pages}/{request.repository}/" if request else ""
+    at, raw = (f"{home}blob/{commit}/", "?raw=true") if request else ("", "")
+    found = [f"[The whole report]({at}{REPORT})"]
     reproduced = {*done["ran"], *done["restored"]} if done else set()
     if request and request.job and reproduced & {"compare", "track"}:
-        found.append(f"[page and charts]({request.link(f'actions/runs/{request.job}')}#artifacts)")
+        found.append(f"[page and charts]({home}actions/runs/{request.job}#artifacts)")
     if tracked.startswith("http"):
         found.append(f"tracked in {re.sub('//[^@/]*@', '//', tracked)}")
-    raw = "?raw=true" if request else ""
-    return [f"![Every claim against what matters]({file(str(FOLDER / 'claims.svg'))}{raw})", " · ".join(found)]
+    return [f"![Every claim against what matters]({at}{FOLDER / 'claims.svg'}{raw})", " · ".join(found)]

@@ -28,7 +28,7 @@ from assay.report import numbers
 from assay.scoring.metrics import lookup, measured
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from assay.pipeline.plan import Plan
     from assay.review.snapshot import Claim, Snapshot
@@ -90,12 +90,9 @@ def altered(branch: Snapshot, base: Snapshot, name: str, may_add_seeds: bool = F
     if ours is None or theirs is None:
         return ours is not theirs
     new, old = ours.numbers, theirs.numbers
-    same_seeds = new.keys() >= old.keys() if may_add_seeds else new.keys() == old.keys()
-    return (
-        ours.data != theirs.data
-        or not same_seeds
-        or any(row[one] != new[seed][one] for seed, row in old.items() for one in row.keys() & new[seed].keys())
-    )
+    if ours.data != theirs.data or not new.keys() >= old.keys() or (len(new) > len(old) and not may_add_seeds):
+        return True
+    return any(row[one] != new[seed][one] for seed, row in old.items() for one in row.keys() & new[seed].keys())
 
 
 def with_own_cause(plan: Plan, arms: Iterable[str]) -> set[str]:
@@ -104,9 +101,7 @@ def with_own_cause(plan: Plan, arms: Iterable[str]) -> set[str]:
     A reason is an arm's own if at most half of the arms share it. Of an arm that reruns anyway, for a reason
     that most share (a change of the engine or of the budget), only its own parameters count, not its method's code.
 
-    Args:
-        plan: why stages rerun, against the base's dvc.lock.
-        arms: those of the branch, with the baseline and the pruning rounds.
+    `plan` says why stages rerun, against the base's dvc.lock; `arms` are the branch's, baseline and rounds included.
     """
     stages = {stage: arm for arm in arms for stage in stages_of(arm)}
     stages |= {step.stage: arm for step in plan.steps if (arm := arm_of_block(step.stage))}
@@ -130,16 +125,10 @@ def with_own_cause(plan: Plan, arms: Iterable[str]) -> set[str]:
 def between(
     branch: Snapshot, base: Snapshot, name: str, metric: str, comparisons: int = 1, more_is_better: bool | None = None
 ) -> Difference | None:
-    """The difference of one variant in one metric; None where a seed of the branch lacks the number.
+    """The difference of `<arm>/<variant>` in a column of metrics/seeds.csv; None where a seed of the branch lacks it.
 
-    Args:
-        branch: one side.
-        base: the other.
-        name: `<arm>/<variant>`.
-        metric: a column of metrics/seeds.csv.
-        comparisons: how many are made at once: each interval then has a confidence of 1 - 0.05 / comparisons, so that
-            noise makes one of them all exclude 0 at most once in twenty times (Bonferroni).
-        more_is_better: the direction in which the metric improves; None: as the table of metrics says.
+    The interval has a confidence of 1 - 0.05 / `comparisons`, so that noise makes one of so many exclude 0 at most once
+    in twenty times (Bonferroni). The metric improves as `more_is_better` says, or as its table does where that is None.
     """
     ours, theirs = (side.seeds.get(name, Seeds("", {})) for side in (branch, base))
     new, old = ours.of(metric), theirs.of(metric)
@@ -227,16 +216,6 @@ class Regression:
         if self.difference:
             parts.append(f"{self.claim.metric} of {self.claim.arm} is worse by {self.difference.change}")
         return "; ".join(parts)
-
-
-def headline(failed: Sequence[Regression], moved: Sequence[Moved]) -> str:
-    """`1 claim regressed`, or that none did and how many verdicts changed."""
-    if failed:
-        return f"{len(failed)} claim{'' if len(failed) == 1 else 's'} regressed"
-    own = sum(not one.because for one in moved)
-    changed = f"{own} verdict{'' if own == 1 else 's'} changed" if own else "no verdict changed"
-    others = f", {len(moved) - own} moved without a change of their arms" if len(moved) > own else ""
-    return f"No claim regressed; {changed}{others}"
 
 
 def moved(branch: Snapshot, base: Snapshot) -> list[Moved]:

@@ -49,18 +49,10 @@ class PullRequest:
             return str((found or issue.create_comment(body)).html_url)
 
     def status(self, commit: str, passed: bool, description: str) -> None:
-        """Put the verdict on a commit: a bot's commit starts no workflow, so nothing else checks it.
-
-        Raises:
-            AssayError: as `comment`.
-        """
+        """Put the verdict on a commit: a bot's commit starts no workflow, so nothing else does; errors as above."""
         with self._repository() as repository:
             state = "success" if passed else "failure"
             repository.get_commit(commit).create_status(state, description=description[:140], context=CONTEXT)
-
-    def link(self, path: str) -> str:
-        """The address of a page of the repository."""
-        return f"{self.pages}/{self.repository}/{path}"
 
     @contextmanager
     def _repository(self) -> Iterator[Any]:
@@ -75,8 +67,8 @@ class PullRequest:
         except GithubException as error:
             limited = isinstance(error, RateLimitExceededException)
             remedy = REMEDIES.get(429 if limited else error.status, "GitHub did not do it; run the job again")
-            message = " ".join((error.message or "").split())
-            raise AssayError(f"{self.api}: {error.status} {message or type(error).__name__}; {remedy}") from None
+            message = " ".join((error.message or type(error).__name__).split())
+            raise AssayError(f"{self.api}: {error.status} {message}; {remedy}") from None
         except Exception as error:  # of the network, or whatever a body leads to that is no answer of GitHub's
             raise AssayError(f"{self.api}: {type(error).__name__}; GitHub does not answer, run the job again") from None
         finally:

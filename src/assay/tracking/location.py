@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 FOLDER = "mlartifacts"  # beside a SQLite database, so that both are moved, copied, shared and deleted together
 ROOT_VARIABLE = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
-SQLITE = re.compile(r"(sqlite(?:\+\w+)?:///)((?!:memory:)[^?]+)(.*)")
 COLUMNS = {
     "experiments": "artifact_location",
     "runs": "artifact_uri",
@@ -27,17 +26,6 @@ COLUMNS = {
     "model_versions": "storage_location",
 }
 LOCAL_HOST = re.compile(r"https?://([^@/]*@)?(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:|/|$)")
-
-
-def absolute(uri: str, home: Path) -> str:
-    """The tracking URI with the path of a SQLite database made absolute; a relative path starts at `home`."""
-    return SQLITE.sub(lambda found: f"{found[1]}{home / found[2]}{found[3]}", uri)
-
-
-def database_file(uri: str) -> Path | None:
-    """The file of a SQLite database; None for every other store."""
-    found = SQLITE.fullmatch(uri)
-    return Path(found[2]) if found else None
 
 
 def local_path(location: str) -> Path | None:
@@ -54,8 +42,8 @@ def of_new_experiment(store: Store) -> str | None:
     """
     if store.is_server:
         return None
-    if (file := database_file(store.uri)) is not None:
-        return str(file.parent / FOLDER)
+    if store.file is not None:
+        return str(store.file.parent / FOLDER)
     root = os.environ.get(ROOT_VARIABLE)
     if not root:
         raise AssayError(
@@ -81,8 +69,8 @@ def require(store: Store, name: str, location: str, *, created: bool) -> None:
                 "set MLFLOW_TRACKING_URI to the address of that server"
             )
         return
-    file, is_here = database_file(store.uri), not store.is_server or LOCAL_HOST.match(store.uri)
-    expected = (created and is_here) or (file and folder == file.parent / FOLDER)
+    is_here = not store.is_server or LOCAL_HOST.match(store.uri)
+    expected = (created and is_here) or (store.file and folder == store.file.parent / FOLDER)
     if not folder.is_dir() and not expected:
         raise AssayError(
             f"experiment `{name}`: its artifacts are in the folder {folder}, which does not exist here; "

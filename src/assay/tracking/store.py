@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DATABASE = "mlflow.db"
+SQLITE = re.compile(r"(sqlite(?:\+\w+)?:///)((?!:memory:)[^?]+)(.*)")
 LOCK_FILE = Path(".assay/track.lock")
 # Each may be set otherwise by the user. Unless told, MLflow retries for minutes, reports its use to its makers, and
 # prints two lines a run.
@@ -62,6 +63,12 @@ class Store:
     client: Any  # MLflow's own client of it
     home: Path  # the repository's root, with the default database and the lock; not `root` in an experiment of DVC
     dvc_experiment: str = ""  # the name of that experiment; empty where the results are those of the workspace
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a SQLite database; None for every other store."""
+        found = SQLITE.fullmatch(self.uri)
+        return Path(found[2]) if found else None
 
     @property
     def shown(self) -> str:
@@ -126,8 +133,7 @@ def identity(root: Path) -> str:
     store = _unopened(root)
     if store.is_server:
         return store.shown
-    file = location.database_file(store.uri)
-    return f"{platform.node()}: {file}" if file and file.is_file() else ""
+    return f"{platform.node()}: {store.file}" if store.file and store.file.is_file() else ""
 
 
 @contextmanager
@@ -140,7 +146,7 @@ def opened(root: Path) -> Iterator[Store]:
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     store = _unopened(root)
-    if store.uri.startswith("sqlite") and location.database_file(store.uri) is None:
+    if store.uri.startswith("sqlite") and store.file is None:
         raise AssayError(f"{URI_VARIABLE}={store.uri}: names no file; write sqlite:////path/mlflow.db")
     import alembic.util
     import mlflow
@@ -197,7 +203,7 @@ def _unopened(root: Path) -> Store:
     if not name or not (home / ".dvc").is_dir() or home.resolve() == root.resolve():
         home, name = root, ""
     uri = os.environ.get(URI_VARIABLE) or f"sqlite:///{DATABASE}"
-    return Store(root, location.absolute(uri, home), None, home, name)
+    return Store(root, SQLITE.sub(lambda found: f"{found[1]}{home / found[2]}{found[3]}", uri), None, home, name)
 
 
 def _reached(store: Store) -> Any:
@@ -205,15 +211,14 @@ def _reached(store: Store) -> Any:
     import mlflow
     import sqlalchemy
 
-    uri, file = store.uri, location.database_file(store.uri)
-    engine = None
+    uri, engine = store.uri, None
     if not store.is_server and "://" in uri and not uri.startswith("file:"):
         engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
         sqlalchemy.inspect(engine).get_table_names()  # MLflow itself would try ten times
     client = mlflow.MlflowClient(tracking_uri=uri)
     client.search_experiments(max_results=1)
-    if engine and file:
-        location.follow_the_database(engine, file)
+    if engine and store.file:
+        location.follow_the_database(engine, store.file)
     return client
 
 

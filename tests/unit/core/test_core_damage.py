@@ -22,9 +22,9 @@ READERS = {
     report.SPARSITY: lambda root: report.read_sparsity(root, DENSE),
     dvc.DONE_FILE: dvc.read_done,
     lockfile.NAME: lockfile.read,
-    "metrics/claims.json": snapshot.of_tree,
-    "metrics/seeds.csv": snapshot.of_tree,
-    "metrics/timings.json": snapshot.of_tree,
+    "metrics/claims.json": snapshot.read,
+    "metrics/seeds.csv": snapshot.read,
+    "metrics/timings.json": snapshot.read,
 }
 CONTENT = {
     "zeros": bytes(600),
@@ -64,9 +64,9 @@ def test_a_file_of_a_revision_is_not_to_be_replaced(tmp_path, name):
         for command in (("init", "--quiet"), ("add", "."), (*own, "commit", "--quiet", "-m", "x")):
             dag.git(tmp_path, *command)
         with pytest.raises(AssayError, match=f"^{name} of HEAD: .*; name another BASE$"):
-            snapshot.of_revision(tmp_path, "HEAD")
+            snapshot.read(tmp_path, "HEAD")
         with pytest.raises(AssayError, match=f"^{name}: .*; take it from git again, or delete it"):
-            snapshot.of_tree(tmp_path)
+            snapshot.read(tmp_path)
 
 
 @pytest.mark.parametrize("content", CONTENT.values(), ids=CONTENT)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from assay.core.errors import AssayError
-from assay.review import base, markdown, snapshot
+from assay.review import markdown, snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,7 @@ def repository(template, tmp_path) -> Repository:
 
 def subjects(repository: Repository, name: str) -> tuple[str, str]:
     """Of the commit that is compared with, and of the one that the name means."""
-    found = base.find(repository.folder, name)
+    found = snapshot.find_base(repository.folder, name)
     return found.commit.subject, found.named.subject
 
 
@@ -75,7 +75,7 @@ def test_what_is_no_branch_is_what_git_says_here(repository):
 
 
 def test_head_is_never_the_origins(repository):
-    found = base.find(repository.folder, "HEAD")
+    found = snapshot.find_base(repository.folder, "HEAD")
     assert found.commit.subject == "three"
     assert found.is_head
     assert "it is HEAD, so only uncommitted changes can differ" in found.text(repr)
@@ -87,13 +87,13 @@ def test_the_second_parent_and_the_upstream(repository):
     repository.git("remote", "add", "origin", ".")
     repository.git("config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*")
     repository.git("branch", "-q", "--set-upstream-to", "origin/main")
-    found = base.find(repository.folder, "@{u}")
+    found = snapshot.find_base(repository.folder, "@{u}")
     assert (found.commit.subject, found.reference) == ("main three", "refs/remotes/origin/main")
 
 
 def test_a_branch_is_the_origins_and_both_commits_are_said(repository):
     assert subjects(repository, "main") == ("one", "main three")
-    text = base.find(repository.folder, "main").text(repr)
+    text = snapshot.find_base(repository.folder, "main").text(repr)
     assert "\n" not in text
     one, three = repository.git("rev-parse", "main"), repository.git("rev-parse", "origin/main")
     assert text == (
@@ -101,7 +101,7 @@ def test_a_branch_is_the_origins_and_both_commits_are_said(repository):
         f"{three[:12]} 'main three'."
     )
     repository.git("branch", "-q", "local", "HEAD~1")
-    assert base.find(repository.folder, "local").reference == "refs/heads/local"
+    assert snapshot.find_base(repository.folder, "local").reference == "refs/heads/local"
 
 
 def test_a_branch_goes_before_a_tag_or_an_abbreviated_hash_of_its_name_and_the_text_says_which(repository):
@@ -110,9 +110,9 @@ def test_a_branch_goes_before_a_tag_or_an_abbreviated_hash_of_its_name_and_the_t
         repository.git("update-ref", f"refs/heads/{name}", "HEAD~2")
         repository.git("tag", name, "HEAD~1")
         assert subjects(repository, name) == ("one", "one")
-        assert f"(refs/heads/{name})" in base.find(repository.folder, name).text(repr)
+        assert f"(refs/heads/{name})" in snapshot.find_base(repository.folder, name).text(repr)
         repository.git("update-ref", f"refs/remotes/origin/{name}", "origin/main")
-        assert base.find(repository.folder, name).reference == f"refs/remotes/origin/{name}"
+        assert snapshot.find_base(repository.folder, name).reference == f"refs/remotes/origin/{name}"
         assert subjects(repository, f"refs/tags/{name}") == ("two", "two")
     repository.git("update-ref", f"refs/remotes/origin/{other}", "origin/main")
     assert subjects(repository, other) == ("two", "two")  # a whole hash is that commit, whatever else has its name
@@ -120,14 +120,14 @@ def test_a_branch_goes_before_a_tag_or_an_abbreviated_hash_of_its_name_and_the_t
 
 def test_a_base_that_this_branch_has_not_reached_and_a_detached_head(repository):
     repository.git("checkout", "-q", "--detach", "main")
-    found = base.find(repository.folder, "work")
+    found = snapshot.find_base(repository.folder, "work")
     assert (found.commit.subject, found.named.subject, found.is_head) == ("one", "three", True)
 
 
 def test_a_name_without_a_commit_is_one_line(repository):
     for name in ("nowhere", "", "--all", "^main", "main..work", "HEAD~9", "HEAD^{tree}", "@{u}", "a b"):
         with pytest.raises(AssayError, match=r"no such branch or commit here; `git fetch origin`") as caught:
-            base.find(repository.folder, name)
+            snapshot.find_base(repository.folder, name)
         assert "\n" not in str(caught.value)
 
 
@@ -137,22 +137,22 @@ def test_a_shallow_clone_and_separate_histories_are_told_apart(repository, tmp_p
     repository.git("clone", "-q", "--depth", "1", "--branch", "work", "--no-single-branch", url, str(shallow))
     for name in ("main", "HEAD~1"):
         with pytest.raises(AssayError, match="this clone is shallow: git fetch --unshallow origin"):
-            base.find(shallow, name)
+            snapshot.find_base(shallow, name)
     repository.git("checkout", "-q", "--orphan", "alone")
     repository.commit("alone")
     with pytest.raises(AssayError, match="no commit in common with this branch; they have separate histories"):
-        base.find(repository.folder, "work")
+        snapshot.find_base(repository.folder, "work")
 
 
 def test_a_subject_is_only_text(repository):
     repository.commit("`a` ``b`` | <details> @somebody #1 *x*")
-    found = base.find(repository.folder, "HEAD").text(markdown.code)
+    found = snapshot.find_base(repository.folder, "HEAD").text(markdown.code)
     assert "``` `a` ``b`` | <details> @somebody #1 *x* ```" in found
     repository.git("config", "i18n.commitEncoding", "unknown")  # git cannot convert it, and prints these very bytes
     repository.commit(b"caf\xe9 \xff")
-    assert base.find(repository.folder, "HEAD").commit.subject.startswith("caf")
+    assert snapshot.find_base(repository.folder, "HEAD").commit.subject.startswith("caf")
     repository.commit("")
-    assert "'(no subject)'" in base.find(repository.folder, "HEAD").text(repr)
+    assert "'(no subject)'" in snapshot.find_base(repository.folder, "HEAD").text(repr)
 
 
 def test_a_snapshot_is_read_beside_its_own_params_where_the_repository_is_a_folder_of_another(repository):
@@ -162,12 +162,12 @@ def test_a_snapshot_is_read_beside_its_own_params_where_the_repository_is_a_fold
     (inner / "params.yaml").write_text("which: inner\n")
     repository.git("add", "-A")
     repository.commit("both")
-    assert snapshot.of_revision(inner, "HEAD").params == {"which": "inner"}
+    assert snapshot.read(inner, "HEAD").params == {"which": "inner"}
 
 
 @pytest.mark.parametrize("text", ["a: 2026-13-45", "a: [", "a: " + 2000 * "["])
 def test_a_params_yaml_of_the_base_that_is_no_yaml_is_one_line(tmp_path, text):
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(AssayError, match=r"params\.yaml: not valid YAML: .+") as caught:
-        snapshot.of_tree(tmp_path)
+        snapshot.read(tmp_path)
     assert "\n" not in str(caught.value)

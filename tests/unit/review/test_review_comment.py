@@ -12,8 +12,8 @@ from assay.pipeline import reasons
 from assay.pipeline.plan import Cost, Plan, Step
 from assay.pipeline.reasons import Reason
 from assay.review import comment, markdown
-from assay.review.base import Base, Commit
 from assay.review.github import PullRequest
+from assay.review.snapshot import Base, Commit
 
 if TYPE_CHECKING:
     from assay.review.snapshot import Snapshot

@@ -10,6 +10,7 @@ from assay.analysis.seeds import Seeds
 from assay.pipeline.plan import Plan, Step
 from assay.pipeline.reasons import Reason
 from assay.review import differences
+from assay.review.comment import Results
 from assay.review.snapshot import Claim, Snapshot
 
 
@@ -123,7 +124,7 @@ def test_a_verdict_that_only_the_rule_or_more_seeds_moved_fails_nothing_and_says
         (found,) = differences.moved(branch, base)
         assert found.because == because
         expected = "No claim regressed; no verdict changed, 1 moved without a change of their arms"
-        assert differences.headline([], [found]) == expected
+        assert Results(branch, base).headline == expected
 
 
 @pytest.mark.parametrize(
