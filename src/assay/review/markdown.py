@@ -33,9 +33,9 @@ class Section:
     rest: str = ""
 
 
-def fit(sections: Sequence[Section], limit: int = LIMIT) -> str:
-    """The document, of at most `limit` bytes in UTF-8."""
-    left = limit - sum(_size(one.head, one.tail) + NOTE for one in sections)
+def fit(sections: Sequence[Section]) -> str:
+    """The document, of at most `LIMIT` bytes in UTF-8."""
+    left = LIMIT - sum(_size(one.head, one.tail) + NOTE for one in sections)
     parts = []
     for one in sections:
         kept = next((list(items) for share, items in one.forms if _size(*items) <= share * left), None)

@@ -74,7 +74,6 @@ def crown(store: Store, experiment: str, name: str, champion: tuple[ArmRecord, s
 
 
 def _about(store: Store, name: str, images: dict[str, int]) -> str:
-    """The description of the registered model: Markdown."""
     shape = f"5, {images['channels']}, {images['height']}, {images['width']}"
     return (
         f"The best model by validation, under the alias `{ALIAS}`: from raw uint8 images to probabilities.\n\n"

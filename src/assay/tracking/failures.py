@@ -15,8 +15,6 @@ FORMS = "write the address of a server (https://...) or of a database (sqlite://
 OTHER_ADDRESS = "check the address"
 OTHER_DATABASE = f"name another database in {URI_VARIABLE}, or move this one away and `make track` creates it anew"
 START = f"start the server, or unset {URI_VARIABLE} to use mlflow.db in this repository"
-WRITABLE = "give this user the right to write the database and its folder"
-UPGRADE = "back it up, then run `mlflow db upgrade` on it"
 NEWER = "it was made by a newer MLflow: run `make install` in an up-to-date clone, or name another database"
 OTHER_SCHEMA = "its schema is that of another version of MLflow"
 
@@ -46,9 +44,10 @@ SERVER = (
     (r"", None, "check that it is an MLflow server of this version, and run it again"),
 )  # fmt: skip
 DATABASE = (
-    (r"schema of a known version", OTHER_SCHEMA, UPGRADE),
+    (r"schema of a known version", OTHER_SCHEMA, "back it up, then run `mlflow db upgrade` on it"),
     (r"database schema \(found version", OTHER_SCHEMA, NEWER),
-    (r"readonly database|read-only", "it cannot be written", WRITABLE),
+    (r"readonly database|read-only", "it cannot be written",
+     "give this user the right to write the database and its folder"),
     (r"disk is full|No space left", "no space is left on its disk", "make space and run it again"),
     (r"database is locked", "another process holds it", "wait until that has ended, and run it again"),
     (r"unable to open database file", "unable to open database file",

@@ -67,7 +67,6 @@ def _running(root: Path) -> dict[str, Path]:
 
 
 def _look(store: Store, experiment: str, path: Path, followed: dict[str, Followed]) -> None:
-    """Log what is new in one file of curves."""
     try:
         rows = curves.rows(path)
     except AssayError:

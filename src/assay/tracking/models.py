@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from assay.tracking.store import Store
 
 MODEL_TYPE = "image classifier"
-CARD = "MLmodel"
+CARD, PROGRAM = "MLmodel", "data/model.pt2"  # of the files that MLflow makes of a model
 
 
 class Predictor(nn.Module):
@@ -126,7 +126,7 @@ class Models:
         if form not in self._traced:
             traced = self._scratch / f"form-{len(self._traced)}"
             _export(network, images, traced)
-            self._traced[form] = traced, torch.export.load(_program(traced))
+            self._traced[form] = traced, torch.export.load(traced / PROGRAM)
         traced, program = self._traced[form]
         state = network.state_dict()
         with torch.no_grad():
@@ -134,7 +134,7 @@ class Models:
                 tensor.copy_(state[name])
         folder = self._scratch / model
         shutil.copytree(traced, folder)
-        with _program(folder).open("wb") as stream:  # a full disk is then Python's error, which has a number
+        with (folder / PROGRAM).open("wb") as stream:  # a full disk is then Python's error, which has a number
             torch.export.save(program, stream)
         card = Model.load(str(folder / CARD))
         card.model_id = card.model_uuid = model  # as `Model.log` would have it
@@ -165,12 +165,7 @@ def _export(network: Predictor, images: Images, folder: Path) -> None:
     )
 
 
-def _program(folder: Path) -> Path:
-    return next(folder.rglob("*.pt2"))  # MLflow keeps the name of the exported graph to itself
-
-
 def _note(arm: ArmRecord, variant: str) -> str:
-    """What a person should know who meets the model: Markdown."""
     manifest, index = arm.manifest, arm.best_seed(variant)
     record, images = manifest.variants[variant], manifest.images
     networks = "one network" if record.members == 1 else f"{record.members} networks ({record.combine})"

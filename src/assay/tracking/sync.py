@@ -14,7 +14,7 @@ from assay.core.config import BASELINE, SEEDS_FILE
 from assay.core.config.blocks import read_blocks, stages_of
 from assay.pipeline import lockfile
 from assay.tracking import champion, comparison, content, follow, location, runs, tags
-from assay.tracking.models import CARD, Models
+from assay.tracking.models import CARD, PROGRAM, Models
 from assay.tracking.records import read_arm, read_meta
 from assay.tracking.store import SHARE, exclusive
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     Artifacts = Mapping[str, Path | dict[str, list[Any]]]  # by name in the run: a file, or a table by column
 
 RECORD = Path("metrics/mlflow.json")
-MODEL_FILES = (CARD, "data/model.pt2")
 
 
 @dataclass
@@ -121,7 +120,7 @@ def _arm_run(store: Store, experiment: str, arm: ArmRecord, models: Models, done
         logged_models = runs.models_of(experiment, run)
         variants = sorted(model.tags.get(tags.VARIANT, "") for model in logged_models)
         if variants == sorted(arm.manifest.variants):
-            lost = [model for model in logged_models if _absent(model.artifact_location, MODEL_FILES)]
+            lost = [model for model in logged_models if _absent(model.artifact_location, (CARD, PROGRAM))]
             for model in lost:
                 models.write(arm, model.tags[tags.VARIANT], model.model_id, run)
             if _restored(store, found, artifacts) or lost:
