@@ -42,8 +42,8 @@ One run an arm, each with the mean test scores of its seeds; `report` compares t
 - Models: one for each variant, from raw uint8 images to probabilities. The best by validation is registered, under the
   alias `champion`.
 """
-# Of the table of runs; MLflow itself would show no metric until one asks for its column. `METRICS` as MLflow sorts.
 HOST, VIEW, SHARE = "127.0.0.1", "Results", "results"
+# what its table of runs shows in that view, in MLflow's order; by itself MLflow shows no metric
 METRICS = ("difference", "members", "test_accuracy", "test_accuracy_std", "test_nll", "train_samples")
 STATE = {
     "searchFilter": tags.filter_of(tags.CURRENT, "true"),
@@ -88,7 +88,7 @@ class Store:
     def experiment(self, name: str) -> str:
         """The id of the experiment of this name, which is created, or restored after a deletion, where needed.
 
-        Its table of runs gets the view `Results`, a tag to MLflow; a version that knows no such tag shows its own.
+        MLflow keeps the view `Results` of its runs as a tag; a version that does not know it shows its own columns.
 
         Raises:
             AssayError: its artifacts cannot be written from here.
