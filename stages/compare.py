@@ -11,7 +11,7 @@ from assay.core.config import BASELINE
 from assay.core.errors import again, start
 from assay.core.plain import read_json
 from assay.pipeline import leftovers
-from assay.report import data_sets, report, summary
+from assay.report import report, summary, verdicts
 from assay.report.content import Content
 from assay.scoring import record
 
@@ -44,7 +44,7 @@ def main() -> list[ClaimRecord]:
     files.write_json(ROOT / claims.PATH, [claim.model_dump(mode="json") for claim in decided], depth=2)
     summary.write_plots(ROOT, rows, trained)
     sparsity = report.read_sparsity(ROOT, evaluations[BASELINE].record)
-    archived = data_sets.table(decided, evaluations[BASELINE].record, kept)
+    archived = verdicts.across_runs(decided, evaluations[BASELINE].record, kept)
     content = Content(evaluations, rows, decided, trained, sparsity, params.rule.matters, archived, registered.digest)
     report.write(ROOT, content)
     leftovers.remove(ROOT, arms)  # at the end: where params.yaml names what never ran, nothing is deleted

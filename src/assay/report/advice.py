@@ -82,13 +82,6 @@ class Candidate(NamedTuple):
 Difference = Callable[[str, Candidate, Candidate], Gap]
 
 
-class Line(NamedTuple):
-    """A question that a team has, and its answer; `code` and **bold** are marked as in Markdown."""
-
-    question: str
-    answer: str
-
-
 def candidates(content: Content) -> list[Candidate]:
     """Every variant that was trained on the labels as they are, the baseline's first one first."""
     rows = content.clean()
@@ -110,39 +103,41 @@ def candidates(content: Content) -> list[Candidate]:
     return found
 
 
-def advise(content: Content, found: Sequence[Candidate]) -> list[Line]:
-    """The lines about a comparison, of its candidates."""
+def advise(content: Content, found: Sequence[Candidate]) -> dict[str, str]:
+    """The answers about a comparison, of its candidates, as `answers` gives them."""
 
-    def difference(metric: str, one: Candidate, other: Candidate) -> Gap:
-        sides = [content.evaluations[candidate.row.arm] for candidate in (one, other)]
-        answers = [side.predictions[each.row.variant] for side, each in zip(sides, (one, other), strict=True)]
-        made = paired_difference(metric, *answers, *(side.record.seeds for side in sides))  # type: ignore[arg-type]
+    def difference(metric: str, *pair: Candidate) -> Gap:
+        sides = [content.evaluations[one.row.arm] for one in pair]
+        given = [side.predictions[one.row.variant] for side, one in zip(sides, pair, strict=True)]
+        made = paired_difference(metric, *given, *(side.record.seeds for side in sides))  # type: ignore[arg-type]
         return Gap(made.value, *(made.interval() or (None, None)))
 
-    return lines(found, content.sparsity, content.matters, difference)
+    return answers(found, content.sparsity, content.matters, difference)
 
 
-def lines(
+def answers(
     found: Sequence[Candidate], sparsity: Sequence[Mapping[str, Any]], matters: float, difference: Difference
-) -> list[Line]:
-    """The lines, of the candidates, the baseline first; `difference` is the first minus the second on the test set."""
+) -> dict[str, str]:
+    """By each question that a team has, the answer, in which `code` and **bold** are marked as in Markdown.
+
+    Of the candidates the baseline stands first; `difference` is the first minus the second on the test set.
+    """
     if len(found) < 2:
-        return []
-    drop = Line("To drop", _drop(found, matters, difference))
+        return {}
+    drop = {"To drop": _drop(found, matters, difference)}
     if not any(one.validation for one in found):
-        return [Line("What to use", f"{NO_VALIDATION}."), drop]
+        return {"What to use": f"{NO_VALIDATION}."} | drop
     base = found[0]
     cheap = [one for one in found if one.train <= 1 + MEASURED and one.infer <= 1 + MEASURED and one.row.members == 1]
     best, dearest = _best(cheap), _best(found)
     same = dearest is best or dearest is None
     text = "The same: nothing that costs more is better on validation." if same else _accurate(dearest, base, found)
-    return [
-        Line("At no more training than the baseline", _accurate(best, base, cheap)),
-        Line("At any cost", text),
-        Line("Cheaper to run, without loss", _cheaper(found, sparsity, matters)),
-        Line("Best calibrated", _calibrated(found, difference)),
-        drop,
-    ]
+    return {
+        "At no more training than the baseline": _accurate(best, base, cheap),
+        "At any cost": text,
+        "Cheaper to run, without loss": _cheaper(found, sparsity, matters),
+        "Best calibrated": _calibrated(found, difference),
+    } | drop
 
 
 def note(found: Sequence[Candidate]) -> str:

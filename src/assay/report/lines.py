@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import altair as alt
+
 from assay.report import charts, numbers
 from assay.report.charts import Axis, Scale, Spec, finished, legend, named, picked
 
@@ -66,8 +68,6 @@ def lines(
 
     A point that has NaN for a number is left out, and the chart says how many there are; infinity is at the edge.
     """
-    import altair as alt
-
     kept = {one.name: one.points() for one in series}
     points = [point for own in kept.values() for point in own]
     across = x.scale([point["x"] for point in points])

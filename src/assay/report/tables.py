@@ -14,7 +14,6 @@ from assay.scoring.metrics import lookup, quality
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from assay.report.content import Group
     from assay.report.summary import Row
     from assay.scoring.record import Record
 
@@ -61,13 +60,13 @@ def label(rows: Sequence[Row], row: Row) -> str:
     return row.arm if alone else f"{row.arm}/{row.variant}"
 
 
-def grouped(found: Table, rows: Sequence[Row], groups: Sequence[Group]) -> Table:
+def grouped(found: Table, rows: Sequence[Row], groups: Mapping[str, Sequence[str]]) -> Table:
     """The table of these rows, sorted into groups of arms."""
     order: list[int] = []
     titles = {}
-    for group in groups:
-        titles[len(order)] = group.title
-        order += [i for i, row in enumerate(rows) if row.arm in group.arms]
+    for title, arms in groups.items():
+        titles[len(order)] = title
+        order += [i for i, row in enumerate(rows) if row.arm in arms]
     return replace(found, rows=tuple(found.rows[i] for i in order), titles=titles)
 
 

@@ -11,7 +11,7 @@ import pytest
 from assay.analysis import archives
 from assay.analysis.claims import ClaimRecord, Look
 from assay.core.errors import AssayError
-from assay.report import data_sets
+from assay.report import verdicts
 
 ROOT = Path(__file__).parents[3]
 HERE = SimpleNamespace(data="digits", model=SimpleNamespace(name="mlp"))
@@ -116,15 +116,15 @@ def test_a_damaged_archive_is_named(tmp_path, name, text, line):
     ],
 )
 def test_whether_a_claim_holds_across_runs(decided, expected):
-    assert data_sets.holds(decided) == expected
-    assert data_sets.holds(decided[::-1]) == expected
+    assert verdicts.holds(decided) == expected
+    assert verdicts.holds(decided[::-1]) == expected
 
 
 def test_the_table_has_a_column_a_run_and_a_row_a_claim_tested_twice(tmp_path):
     keep(tmp_path, "kept", {**TESTED, "verdict": "refuted", "p_value": 0.5}, {**TESTED, "id": "once"}, data="mnist")
     keep(tmp_path, "without")
     here = records(TESTED, {**TESTED, "id": "new"}, {**UNTESTED, "id": "once"})
-    table = data_sets.table(here, HERE, archives.read_all(tmp_path))
+    table = verdicts.across_runs(here, HERE, archives.read_all(tmp_path))
     assert table.columns == ("Claim", "This run", "kept", "Holds across them")
     assert table.notes == ("", "digits, mlp", "mnist, mlp", "")
     ((name, cells),) = table.rows
@@ -137,9 +137,12 @@ def test_the_table_has_a_column_a_run_and_a_row_a_claim_tested_twice(tmp_path):
 @pytest.mark.parametrize("change", [{"margin": 0.01}, {"metric": "nll"}, {"asks": "ratio", "at_most": 0.5}])
 def test_the_same_id_that_asks_something_else_is_another_claim(tmp_path, change):
     keep(tmp_path, "kept", {**TESTED, **change})
-    assert data_sets.table(records(TESTED), HERE, archives.read_all(tmp_path)) is None
+    assert verdicts.across_runs(records(TESTED), HERE, archives.read_all(tmp_path)) is None
 
 
 def test_a_number_that_is_exact_by_construction_is_no_row(tmp_path):
     keep(tmp_path, "kept", TESTED)
-    assert data_sets.table(records({**TESTED, "verdict": "by construction"}), HERE, archives.read_all(tmp_path)) is None
+    assert (
+        verdicts.across_runs(records({**TESTED, "verdict": "by construction"}), HERE, archives.read_all(tmp_path))
+        is None
+    )

@@ -9,9 +9,8 @@ import numpy as np
 from assay.analysis.curves import of_variant
 from assay.core.config import BASELINE
 from assay.report import numbers
-from assay.report.charts import Axis
+from assay.report.charts import MEANS, Axis, Figure
 from assay.report.content import groups
-from assay.report.figure import MEANS, Figure
 from assay.report.lines import Series, lines, spread
 from assay.report.tables import span_cell, table
 
@@ -26,7 +25,7 @@ MOST_POINTS = 30
 def figure(content: Content) -> Figure | None:
     """Accuracy on the validation set (without one, on the training set) while training."""
     split = "validation" if any("validation" in splits for splits in content.curves.values()) else "train"
-    arms = [arm for group in groups(content.rows, content.claims) for arm in group.arms if arm != BASELINE]
+    arms = [arm for group in groups(content.rows, content.claims).values() for arm in group if arm != BASELINE]
     found: dict[str, Curve] = {}
     for arm in (BASELINE, *arms):
         curve = of_variant(content.curves, arm, next(iter(content.record(arm).variants))).get(split)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from assay.report.charts import Axis
-from assay.report.figure import MEANS, Figure
+from assay.report.charts import MEANS, Axis, Figure
 from assay.report.lines import spreads
 from assay.report.tables import label, span_cell, table
 

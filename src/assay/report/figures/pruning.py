@@ -6,8 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from assay.report import numbers
-from assay.report.charts import Axis, Spec
-from assay.report.figure import MEANS, Figure
+from assay.report.charts import MEANS, Axis, Figure, Spec
 from assay.report.lines import Series, lines, spreads
 from assay.report.tables import Cell, Table, span_cell, table
 
