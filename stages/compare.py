@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.analysis import archives, claims, curves, registration, seeds
+from assay.analysis import claims, curves, looks, registration, seeds
 from assay.core import config, files
 from assay.core.config import BASELINE
 from assay.core.errors import again, start
@@ -32,11 +32,11 @@ def main() -> list[ClaimRecord]:
     arms = [*params.arms, *params.lottery.names]
     evaluations = record.read_all(ROOT, arms)
     trained = curves.read_all(ROOT, evaluations)
-    kept = archives.read_all(ROOT)
-    decided = archives.verdicts(claims.judge(params.claims, evaluations, params.rule, params.seeds), kept)
+    kept = claims.read_archives(ROOT)
+    decided = claims.with_archives(looks.judge(params.claims, evaluations, params.rule, params.seeds), kept)
     registered = registration.read(ROOT)
-    late = {"changed_after_results": True}
-    decided = [one.model_copy(update=late) if one.id in registered.marked else one for one in decided]
+    late = {name: {"changed_after_results": entry.changed_after_results} for name, entry in registered.claims.items()}
+    decided = [one.model_copy(update=late.get(one.id)) for one in decided]
     rows = summary.rows(evaluations)
     files.write_text(ROOT / summary.PATH, summary.csv_text(rows))
     files.write_text(ROOT / seeds.PATH, seeds.text(evaluations, params.claims))

@@ -41,11 +41,6 @@ class Registration(BaseModel, frozen=True):
     digest: str = ""
     claims: dict[str, Entry] = {}
 
-    @property
-    def marked(self) -> set[str]:
-        """The ids of the claims that were changed after results were there."""
-        return {id_ for id_, entry in self.claims.items() if entry.changed_after_results}
-
 
 def register(
     claims: Iterable[Claim], rule: Rule, runs: Mapping[str, Run], evaluated: Iterable[str], before: Iterable[Entry]

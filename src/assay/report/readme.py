@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from assay.analysis import archives
+from assay.analysis import claims
 from assay.core import files
 from assay.core.config import BASELINE
 from assay.core.errors import AssayError
@@ -59,7 +59,7 @@ def results(folder: Path, arms: str | None, where: str) -> str:
     Raises:
         AssayError: a file is missing or damaged, or there is no such arm.
     """
-    rows, decided = summary.read(folder / summary.PATH.name), archives.claims_of(folder / archives.CLAIMS)
+    rows, decided = summary.read(folder / summary.PATH.name), claims.read(folder / claims.PATH.name)
     names = list(dict.fromkeys(row.arm for row in rows))
     if arms is None:
         shown = [next(row for row in rows if row.arm == name) for name in names]

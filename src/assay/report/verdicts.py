@@ -6,8 +6,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from assay.analysis.archives import EARLIER_RULE
-from assay.analysis.claims import TESTED, VERDICTS
+from assay.analysis.claims import EARLIER_RULE, TESTED, VERDICTS
 from assay.core.config.claim import Rule
 from assay.report import numbers, tables
 from assay.report.content import paper
@@ -16,8 +15,7 @@ from assay.scoring.metrics import lookup
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from assay.analysis.archives import Archive
-    from assay.analysis.claims import ClaimRecord, Forecast
+    from assay.analysis.claims import Archive, ClaimRecord, Forecast
     from assay.report.summary import Row
     from assay.scoring.record import Record
 
@@ -253,7 +251,7 @@ def across_runs(claims: Sequence[ClaimRecord], here: Record, archives: Mapping[s
     for claim in claims:
         runs = {"": claim} if claim.tested else {}
         for name, archive in archives.items():
-            found = archive.tested(claim.id)
+            found = archive.claims.get(claim.id)
             # a claim that is not tested here asks nothing yet
             same = found and (not claim.asks or all(getattr(found, key) == getattr(claim, key) for key in SAME))
             if found and same and found.tested:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assay.analysis.curves import of_variant
 from assay.core.config import BASELINE
 from assay.report import numbers
 from assay.report.charts import MEANS, Axis, Figure
@@ -28,9 +27,10 @@ def figure(content: Content) -> Figure | None:
     arms = [arm for group in groups(content.rows, content.claims).values() for arm in group if arm != BASELINE]
     found: dict[str, Curve] = {}
     for arm in (BASELINE, *arms):
-        curve = of_variant(content.curves, arm, next(iter(content.record(arm).variants))).get(split)
-        if curve is not None:
-            found[arm] = curve
+        first = next(iter(content.record(arm).variants))  # has curves of its own where it trained as a copy
+        own = content.curves.get(f"{arm}/{first}") or content.curves.get(arm, {})
+        if split in own:
+            found[arm] = own[split]
     charts, rows = [], []
     for arm, curve in found.items():
         if arm != BASELINE or not arms:
