@@ -26,7 +26,6 @@ MEASURED = 1e-9  # relative: costs that differ by less are equal
 FIVE = 5  # times: what teams ask of a cheaper network
 MOST_NAMED = 6
 ROUND = "round-"
-NO_VALIDATION = "Nothing was validated (`data.validation: 0`), so nothing can be chosen"
 
 
 class Gap(NamedTuple):
@@ -46,14 +45,10 @@ class Gap(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A variant among which is chosen.
+    """A variant among which is chosen; `name` is as in tables, and `validation` as in `VariantRecord`.
 
-    Attributes:
-        row: its numbers in the summary.
-        name: as tables call it.
-        validation: as `VariantRecord` has it.
-        control: whether no claim is about its arm; of a pruning round, about this variant of any round.
-        train: training cost as a multiple of the baseline's; likewise `infer`, of a prediction, counted, not timed.
+    It is a `control` if no claim is about its arm; of a pruning round, about this variant of any round. `train` is the
+    training cost as a multiple of the baseline's, `infer` that of a prediction; they are counted, not timed.
     """
 
     row: Row
@@ -124,10 +119,9 @@ def answers(
     """
     if len(found) < 2:
         return {}
-    drop = {"To drop": _drop(found, matters, difference)}
-    if not any(one.validation for one in found):
-        return {"What to use": f"{NO_VALIDATION}."} | drop
-    base = found[0]
+    drop, base = {"To drop": _drop(found, matters, difference)}, found[0]
+    if base.validation is None:
+        return {"What to use": "Nothing was validated (`data.validation: 0`), so nothing can be chosen."} | drop
     cheap = [one for one in found if one.train <= 1 + MEASURED and one.infer <= 1 + MEASURED and one.row.members == 1]
     best, dearest = _best(cheap), _best(found)
     same = dearest is best or dearest is None
@@ -135,7 +129,7 @@ def answers(
     return {
         "At no more training than the baseline": _accurate(best, base, cheap),
         "At any cost": text,
-        "Cheaper to run, without loss": _cheaper(found, sparsity, matters),
+        "Cheaper to run, without loss": _cheaper(found, sparsity, base.validation[0] - matters, matters),
         "Best calibrated": _calibrated(found, difference),
     } | drop
 
@@ -175,11 +169,8 @@ def _accurate(best: Candidate | None, base: Candidate, among: Sequence[Candidate
     return text
 
 
-def _cheaper(found: Sequence[Candidate], sparsity: Sequence[Mapping[str, Any]], matters: float) -> str:
-    base, loss = found[0], f"{numbers.plain(100 * matters)} points"
-    if base.validation is None:
-        return f"{NO_VALIDATION}."
-    least = base.validation[0] - matters
+def _cheaper(found: Sequence[Candidate], sparsity: Sequence[Mapping[str, Any]], least: float, matters: float) -> str:
+    loss = f"{numbers.plain(100 * matters)} points"
     able = [one for one in found if one.infer < 1 - MEASURED and one.validation and one.validation[0] >= least]
     if not able:
         return f"None: every network that is cheaper to run loses more than {loss} on validation."

@@ -46,7 +46,7 @@ LEAST, LARGEST = 1e-100, 1e100  # what is nearer to 0 counts as 0, and what is f
 NARROW, PAD = 1e-6, 0.06  # a spread, relative or in decades, that counts as none; the room around one
 NUMBER = "abs(datum.value) >= 1e4 ? format(datum.value, '.4~s') : format(datum.value, '.6~g')"
 PERCENT = f"datum.value <= {1.01 * LEAST_ERROR} ? '100' : format(100 * (1 - datum.value), '.6~g')"
-CHARACTER, LEGEND = 6.4, 310  # pixels: a letter's typical width, and the room for a legend
+CHARACTER, LEGEND, MOST_TICKS = 6.4, 310, 6  # pixels: a letter's typical width, and the room for a legend
 MEANS = "Lines are means over seeds, bands reach from the least seed to the greatest"
 
 
@@ -131,16 +131,16 @@ class Scale(NamedTuple):
         title = self.axis.label if channel is alt.X else None  # that of y stands above the chart
         return channel(field, type="quantitative", title=title, scale=scale, axis=alt.Axis(**look))
 
-    def _ticks(self, most: int = 6) -> list[float]:
+    def _ticks(self) -> list[float]:
         """Round values of a logarithmic scale; none where it spans too little for two."""
         decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         inside: list[float] = []
         for subs in ((1, 1.5, 2, 2.5, 3, 4, 5, 7), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
             found = (float(f"{sub}e{decade}") for decade in decades for sub in subs)
             inside = [value for value in found if self.low <= value <= self.high]
-            if len(inside) <= most:
+            if len(inside) <= MOST_TICKS:
                 break
-        inside = inside[:: math.ceil(len(inside) / most) or 1]
+        inside = inside[:: math.ceil(len(inside) / MOST_TICKS) or 1]
         if self.axis.kind == "accuracy" and self.low <= LEAST_ERROR:
             inside = [self.low, *(value for value in inside if value > 2 * LEAST_ERROR)]
         return inside if len(inside) > 1 else []

@@ -23,18 +23,14 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Series:
-    """What one name in the legend stands for.
+    """What one name stands for, which no other series of the chart has; lists have an entry a point, or none.
 
     Attributes:
-        name: in the legend; no other series of the chart has it.
-        x: of each point, as all lists that follow; empty for none.
         tips: what each point says when pointed at.
-        low: the band's lower edge.
-        high: its upper edge.
+        low: the band's lower edge; `high` is its upper one.
         colour: of `LIGHT`, and the shape of its marks; 0 is the grey of what others are compared with.
         line: how points are joined: `linear`, `step-after`, or empty for bars instead of a band.
         marks: whether the points are marked.
-        dashed: whether the line is.
         named: whether the name is in the legend.
         labels: texts beside the points; an empty text for none.
     """

@@ -47,7 +47,12 @@ def table(heading: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple
 
 
 def span_cell(values: Sequence[float], scale: float = 1, places: int = 2) -> Cell:
-    """The mean of seeds, with the least and the greatest below it; without a mean, how many seeds are not finite."""
+    """The mean of seeds, with the least and the greatest below it; without a mean, how many seeds are not finite.
+
+    Without any seeds, the cell is empty.
+    """
+    if not values:
+        return Cell("")
     if lost := sum(not math.isfinite(value) for value in values):
         return Cell(numbers.MISSING, f"{lost} of {len(values)} not finite")
     shown = numbers.fixed(scale * numbers.mean(values), places)
@@ -89,13 +94,10 @@ def results(rows: Sequence[Row]) -> Table:
     intervals = [numbers.interval(*own, places) if own else "" for own in pairs]
     about = "Difference to baseline", "points, 95\N{NO-BREAK SPACE}% interval"
     columns.insert(1, (*about, list(map(Cell, values, intervals))))
-    for key, heading, note in (
-        ("disagreement", "Disagreement", "of members, %"),
-        ("total_variation", "Variation", "total, of members, %"),
-    ):
+    for key, heading, note in (("disagreement", "Disagreement", ""), ("total_variation", "Variation", "total, ")):
         if any(row.of(key) is not None for row in rows):
             shares = [None if row.of(key) is None else 100 * row.of(key) for row in rows]
-            columns.append((heading, note, [Cell(numbers.fixed(share, 2)) for share in shares]))
+            columns.append((heading, f"{note}of members, %", [Cell(numbers.fixed(share, 2)) for share in shares]))
     return _by_row(rows, columns)
 
 

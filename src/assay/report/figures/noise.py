@@ -48,8 +48,7 @@ def figure(content: Content) -> Figure | None:
         charts.append(spreads(title, SHARE, axis, found, " %", 100, 2, "noise", first=0, marks=True))
     levels = sorted({content.noise(row.arm) for row in content.rows})
     cells = [
-        (name, [span_cell(own[level], 100) if level in own else "" for level in levels])
-        for name, own in by_share("accuracy").items()
+        (name, [span_cell(own.get(level, []), 100) for level in levels]) for name, own in by_share("accuracy").items()
     ]
     return Figure(
         "label_noise",

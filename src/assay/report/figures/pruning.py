@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from assay.report import numbers
@@ -30,7 +29,7 @@ CHARTS = (  # what each shows of a network
 
 def figure(content: Content) -> Figure | None:
     """Accuracy at the end and at early stop, and the step of early stop, against the share of weights left."""
-    rounds = {name: one.record for name, one in content.evaluations.items() if re.fullmatch(r"round-\d+", name)}
+    rounds = {name: one.record for name, one in content.evaluations.items() if name.startswith("round-")}
     if not rounds:
         return None
     dense = content.baseline()
@@ -52,9 +51,8 @@ def figure(content: Content) -> Figure | None:
         charts.append(spreads(title, LEFT, axis, points, *how, marks=True))
     rows = []
     for name, one in networks.items():
-        stops = [span_cell(one.best_step_accuracy, 100) if one.best_step_accuracy else ""]
-        stops.append(span_cell(one.best_step, 1, 0) if one.best_step else "")
-        rows.append((name, [numbers.fixed(100 * one.density, 1), span_cell(one.accuracy, 100), *stops]))
+        cells = [span_cell(one.accuracy, 100), span_cell(one.best_step_accuracy, 100), span_cell(one.best_step, 1, 0)]
+        rows.append((name, [numbers.fixed(100 * one.density, 1), *cells]))
     columns = [("Weights left", "%"), ("At the end", "accuracy, %"), ("At early stop", "accuracy, %")]
     tables = {"Rounds": table("", [*columns, ("Early stop", "step")], rows)}
     if content.sparsity:
