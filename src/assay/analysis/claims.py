@@ -166,7 +166,8 @@ def read_archives(root: Path) -> dict[str, Archive]:
         try:
             data, model = str(params["data"]["name"]), str(params["model"]["name"])
         except (KeyError, TypeError):
-            raise AssayError(f"{path}: no data.name or no model.name; {_again(folder)}") from None
+            restore = f"`git checkout -- {folder}` restores it"
+            raise AssayError(f"{path}: no data.name or no model.name; {restore}") from None
         run = _read(folder / RUN, dict, "keys and values") if (folder / RUN).exists() else {}
         decided = read(folder / PATH.name)
         claims = {one.id: one for one in decided if one.verdict != "not tested here" and not one.archived}
@@ -205,12 +206,9 @@ def with_archives(claims: Iterable[ClaimRecord], archives: Mapping[str, Archive]
 
 
 def _read(path: Path, kind: type, what: str) -> Any:
-    content = read_json(path, _again(path.parent), _again(path.parent))
+    kept = path.parent.parent.name == ARCHIVES.name
+    again = f"`git checkout -- {path.parent}` restores it" if kept else "`dvc repro` writes it"
+    content = read_json(path, again, again)
     if not isinstance(content, kind):
-        raise AssayError(f"{path}: must hold {what}; {_again(path.parent)}")
+        raise AssayError(f"{path}: must hold {what}; {again}")
     return content
-
-
-def _again(folder: Path) -> str:
-    kept = folder.parent.name == ARCHIVES.name
-    return f"`git checkout -- {folder}` restores it" if kept else "`dvc repro` writes it"

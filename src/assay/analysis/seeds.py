@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 PATH = Path("metrics/seeds.csv")
 KEYS = ("arm", "variant", "seed", "data")
 AGAIN = "take it from git again, or delete it and run `dvc repro compare`"
-DIGITS = 12  # of the data's digest
 DECIMALS = 6
 
 
@@ -57,7 +56,7 @@ def text(evaluations: Mapping[str, Evaluation], claims: Iterable[Claim]) -> str:
                 columns[metric] = [""] * len(record.seeds)  # where a variant has no such number
                 with suppress(AssayError):
                     columns[metric] = ["" if math.isnan(value) else written(value) for value in values(metric, side)]
-            keys = [[record.arm, variant, str(seed), record.data_digest[:DIGITS]] for seed in record.seeds]
+            keys = [[record.arm, variant, str(seed), record.data_digest[:12]] for seed in record.seeds]
             lines += [[*own, *cells] for own, *cells in zip(keys, *columns.values(), strict=True)]
     return csv_of([*KEYS, *metrics], lines)
 

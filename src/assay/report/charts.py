@@ -148,11 +148,8 @@ class Scale(NamedTuple):
 
 def legend(names: Sequence[str], **more: Any) -> Any:
     """A legend above the chart, in as many columns as have room; None for fewer than two names."""
-
-    def width(columns: int) -> float:
-        return sum(24 + 5.9 * max(map(len, names[i::columns])) for i in range(columns))
-
-    columns = next((n for n in range(len(names), 1, -1) if width(n) <= LEGEND), 1)
+    widths = {n: sum(24 + 5.9 * max(map(len, names[i::n])) for i in range(n)) for n in range(2, len(names) + 1)}
+    columns = max((n for n, width in widths.items() if width <= LEGEND), default=1)
     look = {"orient": "top", "columns": columns, "symbolOpacity": 1, **more}
     return alt.Legend(values=list(names), **look) if len(names) > 1 else None
 

@@ -167,15 +167,18 @@ def spreads(
     title: str,
     x: Axis,
     y: Axis,
-    found: Mapping[str, tuple[Sequence[float], Sequence[Sequence[float]]]],
+    found: Mapping[str, Sequence[tuple[float, Sequence[float]]]],
     *how: Any,
     first: int = 1,
     **look: Any,
 ) -> Spec | None:
-    """A chart of `spread` lines, one for each name with points, coloured in their order from `first` on; or None."""
+    """A chart of `spread` lines, one for each name with points, coloured in their order from `first` on; or None.
+
+    A point is its x, then the values of its seeds.
+    """
     series = [
-        spread(name, at, values, *how, colour=first + i % (len(charts.LIGHT) - first), **look)
-        for i, (name, (at, values)) in enumerate(found.items())
-        if at
+        spread(name, *zip(*points, strict=True), *how, colour=first + i % (len(charts.LIGHT) - first), **look)
+        for i, (name, points) in enumerate(found.items())
+        if points
     ]
     return lines(title, x, y, series) if series else None

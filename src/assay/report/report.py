@@ -19,7 +19,6 @@ from assay.core.config import BASELINE
 from assay.core.errors import AssayError
 from assay.core.plain import read_json
 from assay.report import advice, summary, tables, vega, verdicts
-from assay.report.content import groups
 from assay.scoring.metrics import ECE_BINS
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def write(root: Path, content: Content) -> None:
 
     records = {name: evaluation.record for name, evaluation in content.evaluations.items()}
     baseline, rows, claims = records[BASELINE], content.rows, content.claims
-    grouped, own = groups(rows, claims), tables.parameters(records)
+    grouped, own = content.groups(), tables.parameters(records)
     rounds = sum(name.startswith(advice.ROUND) for name in records)
     versions = {name: metadata.version(name).partition("+")[0] for name in PACKAGES}  # `+cpu` differs by machine
     drawn = {figure.name: figure for figure in figures.make(content)}

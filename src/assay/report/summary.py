@@ -83,8 +83,7 @@ class Row(BaseModel, frozen=True, extra="allow"):
     @classmethod
     def _no_other_column(cls, content: dict[str, Any]) -> dict[str, Any]:
         known = columns()
-        unknown = [str(name) for name in content if name not in known]
-        if unknown:
+        if unknown := [str(name) for name in content if name not in known]:
             raise ValueError(f"{unknown[0]}: unknown column; {suggestion(unknown[0], known)}")
         return content
 
@@ -140,12 +139,9 @@ def rows(evaluations: Mapping[str, Evaluation]) -> list[Row]:
 
 def csv_text(table: Sequence[Row]) -> str:
     """The file's text: a header, then a line for each row; None is an empty cell."""
-
-    def cell(value: Any) -> Any:
-        return written(value) if isinstance(value, float) else value
-
     names = columns()
-    return csv_of(names, ([cell(row.of(name)) for name in names] for row in table))
+    lines = ([row.of(name) for name in names] for row in table)
+    return csv_of(names, ([written(one) if isinstance(one, float) else one for one in line] for line in lines))
 
 
 def read(path: Path) -> list[Row]:

@@ -19,10 +19,7 @@ if TYPE_CHECKING:
     from assay.report.summary import Row
     from assay.scoring.record import Record
 
-MARKS = {  # no verdict rests on a colour
-    "reproduced": "✓", "refuted": "✗", "negligible": "≈", "undecided": "?", "by construction": "=",
-    "not tested here": "\N{EN DASH}",
-}  # fmt: skip
+MARKS = dict(zip(VERDICTS, "✓✗≈?=\N{EN DASH}", strict=True))  # no verdict rests on a colour
 MEANINGS = {
     "reproduced": "The claim holds here: the difference is shown to lie beyond the edge of what is claimed.",
     "refuted": "The claim does not hold here: any gain is shown to be smaller than what matters.",

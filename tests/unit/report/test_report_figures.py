@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from assay.analysis import claims
 from assay.report import figures, numbers, report, summary
 from assay.report.charts import Axis
-from assay.report.content import Content, groups
+from assay.report.content import Content
 from assay.report.figures import calibration, equal_cost
 from assay.scoring import record
 
@@ -116,7 +116,8 @@ def claim(arm: str, against: str, paper: str) -> claims.ClaimRecord:
 
 def test_a_method_stands_beside_its_controls():
     rows = [row(name, 0.9, 1, 1) for name in ("baseline", "one", "control", "between", "two", "last")]
-    found = groups(rows, [claim("one/last", "control/last", "p"), claim("two/last", "baseline/last", "p")])
+    named = [claim("one/last", "control/last", "p"), claim("two/last", "baseline/last", "p")]
+    found = Content({}, rows, named, {}).groups()
     assert list(found.items()) == [
         ("Baseline", ["baseline"]), ("p", ["one", "control", "between", "two"]), ("Other arms", ["last"]),
     ]  # fmt: skip

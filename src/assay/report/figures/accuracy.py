@@ -10,7 +10,6 @@ import altair as alt
 from assay.core.config import BASELINE
 from assay.report import numbers
 from assay.report.charts import GROUND, INK, LIGHT, Axis, Figure, Spec, finished
-from assay.report.content import groups
 from assay.report.tables import label
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ PLACES = ("seed", "value", "low", "high")
 def figure(content: Content) -> Figure | None:
     """A chart a group, a line a variant; the numbers are in the table of results."""
     charts = []
-    for title, arms in groups(content.rows, content.claims).items():
+    for title, arms in content.groups().items():
         rows = [row for row in content.rows if row.arm in arms and row.difference is not None]
         if rows and arms != [BASELINE]:
             charts.append(_chart(content, title, rows))

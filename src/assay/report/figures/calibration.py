@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from assay.core.config import BASELINE
 from assay.report import numbers
 from assay.report.charts import Axis, Figure, Spec
-from assay.report.content import groups
 from assay.report.lines import Series, lines
 from assay.report.tables import Cell, Table, label, table
 from assay.scoring.metrics import ECE_BINS
@@ -29,7 +28,7 @@ def figure(content: Content) -> Figure | None:
     clean = [row for row in content.clean() if content.variant(row).reliability]
     reference = [row for row in clean if row.arm == BASELINE][:1]
     charts, tables, undrawn = [], {}, []
-    for title, arms in groups(content.rows, content.claims).items():
+    for title, arms in content.groups().items():
         own = [row for row in clean if row.arm in arms and row.arm != BASELINE]
         shown = [*reference, *thinned(own, MOST)]
         if own or (len(clean) == len(reference) and reference):

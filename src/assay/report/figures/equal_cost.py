@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING
 
 from assay.report import numbers
 from assay.report.charts import Axis, Figure, Spec
-from assay.report.content import groups
 from assay.report.lines import Series, lines
 from assay.report.summary import compared_costs
 from assay.report.tables import Table, label, table
@@ -56,11 +56,8 @@ def dominators(rows: Sequence[Row]) -> list[Row | None]:
     qualities = [(row.accuracy, *(-(row.of(key) or 0.0) for key in costs)) for row in rows]
     found = []
     for own in qualities:
-        better = [
-            row
-            for row, other in zip(rows, qualities, strict=True)
-            if other != own and all(a >= b for a, b in zip(other, own, strict=True))
-        ]
+        others = zip(rows, qualities, strict=True)
+        better = [row for row, other in others if other != own and all(map(operator.ge, other, own))]
         found.append(max(better, key=lambda row: row.accuracy, default=None))
     return found
 
@@ -81,7 +78,7 @@ def _chart(content: Content, rows: Sequence[Row], cost: str) -> Spec:
     title, unit, axis = COSTS[cost]
     best = front(rows, lambda row: float(row.of(cost)))
     series = [Series("not beaten", *points(best), colour=0, line="step-after", named=False)]
-    for colour, (group, arms) in enumerate(groups(content.rows, content.claims).items()):
+    for colour, (group, arms) in enumerate(content.groups().items()):
         if own := {label(content.rows, row): row for row in rows if row.arm in arms}:
             tips = [f"{name}: {100 * row.accuracy:.2f} %, {numbers.short(row.of(cost))}" for name, row in own.items()]
             labels = [name if row in best else "" for name, row in own.items()]

@@ -44,7 +44,7 @@ def figure(content: Content) -> Figure | None:
         ("Test accuracy", Axis("test accuracy, %", "accuracy"), "accuracy"),
         ("Calibration error (ECE)", Axis("ECE, as a share"), "ece"),
     ):
-        found = {name: (list(own), list(own.values())) for name, own in by_share(metric).items()}
+        found = {name: list(own.items()) for name, own in by_share(metric).items()}
         charts.append(spreads(title, SHARE, axis, found, " %", 100, 2, "noise", first=0, marks=True))
     levels = sorted({content.noise(row.arm) for row in content.rows})
     cells = [

@@ -46,8 +46,8 @@ def figure(content: Content) -> Figure | None:
         points = {}
         for name, own in by_line.items():
             if own:
-                known = [(at, values) for at in sorted(own, reverse=True) if (values := getattr(own[at], key))]
-                points[name] = [100 * at for at, _ in known], [values for _, values in known]
+                in_order = sorted(own, reverse=True)
+                points[name] = [(100 * at, values) for at in in_order if (values := getattr(own[at], key))]
         charts.append(spreads(title, LEFT, axis, points, *how, marks=True))
     rows = []
     for name, one in networks.items():

@@ -44,7 +44,7 @@ AT_EQUAL_LOSS = {  # heading, note and format, in the table of chains at equal l
 }
 SERIES = ("loss", "sigma", "moves", "forward_samples", "batch_a_test", "s", "acceptance")  # by which chains compare
 EQUAL_LOSS = "At equal mean loss"  # README's block finds the table by it
-Points = tuple["Sequence[float]", "Sequence[Sequence[float]]"]
+Points = list[tuple[float, "Sequence[float]"]]  # by what chains or seeds have there
 
 
 def figure(content: Content) -> Figure | None:
@@ -57,7 +57,7 @@ def figure(content: Content) -> Figure | None:
     mini: dict[
         str, Mapping[str, Any]
     ] = {}  # on the fewer moves of a full-batch test, an arm differs in more than length
-    by_variant: dict[str, list[tuple[int, Sequence[float]]]] = {}
+    by_variant: dict[str, Points] = {}
     flags: dict[str, list[int]] = {}
     for arm, record in found.items():
         own = content.record(arm)
@@ -79,10 +79,7 @@ def figure(content: Content) -> Figure | None:
     alike = {arm: record for arm, record in mini.items() if comparable(record)}
     if len(alike) > 1:
         tables[EQUAL_LOSS] = equal_loss(alike)
-    lengths: dict[str, Points] = {}
-    for variant, points in by_variant.items():
-        points.sort(key=lambda point: point[0])
-        lengths[variant] = [tau for tau, _ in points], [values for _, values in points]
+    lengths = {variant: sorted(points, key=lambda point: point[0]) for variant, points in by_variant.items()}
     place, apart = Axis("place in the chain", ends=(0, 1)), Axis("distance of neighbours / √d·σ")
     distances = {arm: _distances(record) for arm, record in found.items()}
     length, accuracy = Axis("models in the chain, tau", "log"), Axis("test accuracy, %", "accuracy")
@@ -163,8 +160,7 @@ def _points(series: Mapping[str, Any]) -> list[Float64[Array, "point key"]]:
 
 def _along(record: Mapping[str, Any], key: str) -> Points:
     series = zip(record["series"]["moves"], record["series"][key], strict=True)
-    points = [(at, known) for at, values in series if (known := [value for value in values if value is not None])]
-    return [at for at, _ in points], [values for _, values in points]
+    return [(at, known) for at, values in series if (known := [value for value in values if value is not None])]
 
 
 def _histogram(found: Mapping[str, Any]) -> Spec | None:
@@ -184,10 +180,9 @@ def _histogram(found: Mapping[str, Any]) -> Spec | None:
 def _distances(record: Mapping[str, Any]) -> Points:
     chains = record.get("neighbour_distance", [])
     if not chains or not chains[0]:
-        return [], []
+        return []
     relative = [
         [one / reference if reference else math.nan for one in chain]
         for chain, reference in zip(chains, record["reference_distance"], strict=True)
     ]
-    count = len(relative[0])
-    return [(t + 0.5) / count for t in range(count)], list(zip(*relative, strict=True))
+    return [((t + 0.5) / len(relative[0]), values) for t, values in enumerate(zip(*relative, strict=True))]
