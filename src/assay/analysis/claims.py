@@ -9,9 +9,8 @@ verdicts are kept as they were decided, and `ClaimRecord.reason` says that the r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel
 
@@ -78,13 +77,11 @@ class ClaimRecord(BaseModel, frozen=True):
         difference: arm minus against in the metric's own unit, the mean over the seeds of `seeds`; of a ratio the
             geometric mean of arm / against, or the metric's own value where there is no rival. None where no seed is
             common.
-        interval: at the deciding look (undecided: at the last there is), of the confidence at which facts are shown
+        interval: at the deciding look (undecided: at the last there is), of the `confidence` at which facts are shown
             there; None where there is none.
-        confidence: that of the interval.
         interval_alone: 95 %, as if this claim were the only one, over the same seeds.
         seeds: how many the deciding look (else the last one, without a look the common ones) stands on.
-        all_seeds: how many are common.
-        difference_all_seeds: as `difference`, over all common seeds: estimates at stopping exaggerate.
+        difference_all_seeds: as `difference`, over all common seeds (`all_seeds`): estimates at stopping exaggerate.
         by_seed: the paired differences (ratios, values) of all common seeds, in their order.
         above: the look, in seeds, at which "the truth is beyond the edge" was first shown; None if it was not.
         below: likewise "the truth is short of what matters".
@@ -92,7 +89,6 @@ class ClaimRecord(BaseModel, frozen=True):
         seed_share: the part of the variance that comes from seeds; the rest comes from test examples.
         sd_over_floor: the arm's SD of accuracy over seeds, divided by √(error rate / 2N), the least that independent
             networks have (Jordan, arXiv 2304.01910); None for other metrics.
-        forecast: of an undecided claim.
         changed_after_results: whether the claim was changed after results of its arms were there.
         archived: the archived run that the verdict is taken from; empty where it is of this run.
         reason: what a reader must know of how it was decided; else empty.
@@ -139,8 +135,7 @@ class ClaimRecord(BaseModel, frozen=True):
         return self.verdict in TESTED and not self.archived
 
 
-@dataclass(frozen=True)
-class Archive:
+class Archive(NamedTuple):
     """An archived run: its folder under `results/`, its data set and network, and the claims that it tested, by id.
 
     `note` says what was shortened against its parameters or its preset; empty where nothing was.

@@ -60,8 +60,7 @@ def read_all(root: Path, names: Iterable[str]) -> Curves:
             for split, first in splits.items():
                 own = [part[arm][split] for part in parts]
                 if any(not np.array_equal(one.steps, first.steps) for one in own):
-                    where = f"{FOLDER / name}.csv"
-                    raise AssayError(f"{where}: its blocks were evaluated at other steps; run `dvc repro`")
+                    raise AssayError(f"{FOLDER / name}.csv: its blocks were evaluated at other steps; run `dvc repro`")
                 seeds = tuple(seed for one in own for seed in one.seeds)
                 loss, accuracy = (np.concatenate([getattr(one, key) for one in own]) for key in ("loss", "accuracy"))
                 found[arm][split] = Curve(seeds, first.steps, loss, accuracy)

@@ -8,10 +8,9 @@ Everything else is a number a seed: a count, a step read off the curves, or what
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import takewhile
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -37,8 +36,7 @@ if TYPE_CHECKING:
     from assay.scoring.record import Evaluation, Record
 
 
-@dataclass(frozen=True)
-class ClaimArm:
+class ClaimArm(NamedTuple):
     """One of the two variants of a claim; `key` of params.yaml names it, for messages."""
 
     record: Record
@@ -46,14 +44,8 @@ class ClaimArm:
     predictions: Predictions
     key: str
 
-    @property
-    def name(self) -> str:
-        """`<arm>/<variant>`."""
-        return f"{self.record.arm}/{self.variant}"
 
-
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """The paired numbers that a claim stands on, of the seeds that both sides have, in the order asked for.
 
     Attributes:
@@ -141,7 +133,8 @@ def values(metric: str, side: ClaimArm) -> Float64[Array, " seed"]:
         found = [found] * len(record.seeds)
     known = isinstance(found, list) and all(isinstance(one, int | float | None) for one in found)
     if not known or len(found) != len(record.seeds):
-        raise AssayError(f"{side.key}: {side.name} has no {metric} for each seed; choose another metric")
+        lacking = f"{record.arm}/{side.variant} has no {metric} for each seed"
+        raise AssayError(f"{side.key}: {lacking}; choose another metric")
     return np.array(found, dtype=np.float64)
 
 
@@ -182,7 +175,7 @@ def _judge(claim: Claim, evaluations: Mapping[str, Evaluation], rule: Rule, orde
         "metric": metric,
         "asks": claim.verdict or "",
         "more_is_better": bool(known if claim.more_is_better is None else claim.more_is_better),
-        **{key: side.name for key, side in sides.items()},
+        **{key: f"{side.record.arm}/{side.variant}" for key, side in sides.items()},
         "edge": edge,
         "matters": matters,
         "difference": alone.value,

@@ -124,11 +124,10 @@ def answers(
         return {"What to use": "Nothing was validated (`data.validation: 0`), so nothing can be chosen."} | drop
     cheap = [one for one in found if one.train <= 1 + MEASURED and one.infer <= 1 + MEASURED and one.row.members == 1]
     best, dearest = _best(cheap), _best(found)
-    same = dearest is best or dearest is None
-    text = "The same: nothing that costs more is better on validation." if same else _accurate(dearest, base, found)
+    same = "The same: nothing that costs more is better on validation."
     return {
         "At no more training than the baseline": _accurate(best, base, cheap),
-        "At any cost": text,
+        "At any cost": same if dearest is best else _accurate(dearest, base, found),
         "Cheaper to run, without loss": _cheaper(found, sparsity, base.validation[0] - matters, matters),
         "Best calibrated": _calibrated(found, difference),
     } | drop

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import altair as alt
 
@@ -21,8 +20,7 @@ NUMBERS = ("x", "y", "low", "high")
 Box = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(NamedTuple):
     """What one name stands for, which no other series of the chart has; lists have an entry a point, or none.
 
     Attributes:
@@ -176,9 +174,9 @@ def spreads(
 
     A point is its x, then the values of its seeds.
     """
-    series = [
-        spread(name, *zip(*points, strict=True), *how, colour=first + i % (len(charts.LIGHT) - first), **look)
-        for i, (name, points) in enumerate(found.items())
-        if points
-    ]
+    series = []
+    for i, (name, points) in enumerate(found.items()):
+        if points:
+            at, values = zip(*points, strict=True)
+            series.append(spread(name, at, values, *how, colour=first + i % (len(charts.LIGHT) - first), **look))
     return lines(title, x, y, series) if series else None

@@ -129,7 +129,9 @@ def rows(evaluations: Mapping[str, Evaluation]) -> list[Row]:
                 numbers[name] = sum(each) / len(each) if each else None
                 if name in quality():
                     numbers |= {f"{name}_min": min(each), f"{name}_max": max(each)}
-            row = {key: one if one is None else round(one, DECIMALS) + 0.0 for key, one in numbers.items()}  # no -0.0
+            row: dict[str, Any] = {  # no -0.0
+                key: one if one is None else round(one, DECIMALS) + 0.0 for key, one in numbers.items()
+            }
             row |= {"arm": arm, "variant": variant, "method": record.method, "seeds": len(seeds)}
             row |= {"members": found.members, "combine": found.combine}
             row["above_majority"] = least is not None and least > record.majority_share + ROUNDING

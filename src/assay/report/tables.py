@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.core.config import BASELINE
@@ -25,18 +25,16 @@ class Cell(NamedTuple):
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table whose first column names the rows.
+class Table(NamedTuple):
+    """A table whose first column names the rows; below each heading stands a note, its unit or what the detail is.
 
-    Below each heading stands a note, its unit or what the detail is. A row is its name and its cells, one less than
-    there are columns; `titles` has the title of each group, by the index of its first row.
+    A row is its name and its other cells; `titles` has the title of each group, by the index of its first row.
     """
 
     columns: tuple[str, ...]
     notes: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
-    titles: Mapping[int, str] = field(default_factory=dict)
+    titles: Mapping[int, str] = MappingProxyType({})
 
 
 def table(heading: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[str, Sequence[object]]]) -> Table:
@@ -72,7 +70,7 @@ def grouped(found: Table, rows: Sequence[Row], groups: Mapping[str, Sequence[str
     for title, arms in groups.items():
         titles[len(order)] = title
         order += [i for i, row in enumerate(rows) if row.arm in arms]
-    return replace(found, rows=tuple(found.rows[i] for i in order), titles=titles)
+    return found._replace(rows=tuple(found.rows[i] for i in order), titles=titles)
 
 
 def results(rows: Sequence[Row]) -> Table:
@@ -96,7 +94,7 @@ def results(rows: Sequence[Row]) -> Table:
     columns.insert(1, (*about, list(map(Cell, values, intervals))))
     for key, heading, note in (("disagreement", "Disagreement", ""), ("total_variation", "Variation", "total, ")):
         if any(row.of(key) is not None for row in rows):
-            shares = [None if row.of(key) is None else 100 * row.of(key) for row in rows]
+            shares = (None if row.of(key) is None else 100 * row.of(key) for row in rows)
             columns.append((heading, f"{note}of members, %", [Cell(numbers.fixed(share, 2)) for share in shares]))
     return _by_row(rows, columns)
 
@@ -143,12 +141,9 @@ def parameters(records: Mapping[str, Record]) -> dict[str, dict[str, str]]:
     for name, record in records.items():
         own = {key: plain(value) for key, value in flat(record.parameters) if value != {}}
         found[name] = {"method": record.method, **own, "seeds": plain(record.seeds)}
-    reference = found.pop(BASELINE)
-    return {BASELINE: reference} | {
-        name: {
-            key: own.get(key, numbers.MISSING)
-            for key in dict.fromkeys((*own, *reference))
-            if own.get(key) != reference.get(key)
-        }
-        for name, own in found.items()
-    }
+    reference = found[BASELINE]
+    for name, own in found.items():
+        if name != BASELINE:
+            differ = [key for key in dict.fromkeys((*own, *reference)) if own.get(key) != reference.get(key)]
+            found[name] = {key: own.get(key, numbers.MISSING) for key in differ}
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -45,7 +44,7 @@ def _chart(content: Content, title: str, rows: Sequence[Row]) -> Spec:
         own = zip(content.record(row.arm).seeds, content.variant(row).accuracy, strict=True)
         points += [{"name": name, "seed": value - reference[seed]} for seed, value in own if seed in reference]
         ends = {"value": row.difference, "low": row.difference_low, "high": row.difference_high}
-        known = {key: value for key, value in ends.items() if value is not None and math.isfinite(value)}
+        known = {key: value for key, value in ends.items() if value is not None}
         interval = f" {numbers.interval(100 * known['low'], 100 * known['high'], 2)}" if len(known) == 3 else ""
         told = f"{name}: {numbers.signed(100 * (row.difference or 0), 2)}{interval}"
         points.append({"name": name, "tip": told, **known})
