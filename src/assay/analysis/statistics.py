@@ -86,6 +86,9 @@ def paired_difference(
 
     Networks are compared with the network of the same seed, so only the seeds that both have count; a row of each side
     is one of its seeds. With fewer than two of them, or of test examples, there is no interval.
+
+    Raises:
+        ValueError: the two were not asked about the same number of examples.
     """
     seeds = tuple(seed for seed in arm_seeds if seed in against_seeds)
     with np.errstate(invalid="ignore"):  # infinity minus infinity: mean_of refuses what is not finite

@@ -46,7 +46,8 @@ LEAST, LARGEST = 1e-100, 1e100  # what is nearer to 0 counts as 0, and what is f
 NARROW, PAD = 1e-6, 0.06  # a spread, relative or in decades, that counts as none; the room around one
 NUMBER = "abs(datum.value) >= 1e4 ? format(datum.value, '.4~s') : format(datum.value, '.6~g')"
 PERCENT = f"datum.value <= {1.01 * LEAST_ERROR} ? '100' : format(100 * (1 - datum.value), '.6~g')"
-CHARACTER, LEGEND, MOST_TICKS = 6.4, 310, 6  # pixels: a letter's typical width, and the room for a legend
+CHARACTER, LEGEND = 6.4, 310  # pixels: a letter's typical width, and the room for a legend
+MOST_TICKS = 6
 MEANS = "Lines are means over seeds, bands reach from the least seed to the greatest"
 
 
