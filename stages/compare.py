@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.analysis import archives, claims, curves, registration, seeds
+from assay.analysis import claims, curves, looks, registration, seeds
 from assay.core import config, files
 from assay.core.config import BASELINE
 from assay.core.errors import again, start
 from assay.core.plain import read_json
 from assay.pipeline import leftovers
-from assay.report import data_sets, report, summary
+from assay.report import report, summary, verdicts
 from assay.report.content import Content
 from assay.scoring import record
 
@@ -32,11 +32,11 @@ def main() -> list[ClaimRecord]:
     arms = [*params.arms, *params.lottery.names]
     evaluations = record.read_all(ROOT, arms)
     trained = curves.read_all(ROOT, evaluations)
-    kept = archives.read_all(ROOT)
-    decided = archives.verdicts(claims.judge(params.claims, evaluations, params.rule, params.seeds), kept)
+    kept = claims.read_archives(ROOT)
+    decided = claims.with_archives(looks.judge(params.claims, evaluations, params.rule, params.seeds), kept)
     registered = registration.read(ROOT)
-    late = {"changed_after_results": True}
-    decided = [one.model_copy(update=late) if one.id in registered.marked else one for one in decided]
+    late = {name: {"changed_after_results": entry.changed_after_results} for name, entry in registered.claims.items()}
+    decided = [one.model_copy(update=late.get(one.id)) for one in decided]
     rows = summary.rows(evaluations)
     files.write_text(ROOT / summary.PATH, summary.csv_text(rows))
     files.write_text(ROOT / seeds.PATH, seeds.text(evaluations, params.claims))
@@ -44,7 +44,7 @@ def main() -> list[ClaimRecord]:
     files.write_json(ROOT / claims.PATH, [claim.model_dump(mode="json") for claim in decided], depth=2)
     summary.write_plots(ROOT, rows, trained)
     sparsity = report.read_sparsity(ROOT, evaluations[BASELINE].record)
-    archived = data_sets.table(decided, evaluations[BASELINE].record, kept)
+    archived = verdicts.across_runs(decided, evaluations[BASELINE].record, kept)
     content = Content(evaluations, rows, decided, trained, sparsity, params.rule.matters, archived, registered.digest)
     report.write(ROOT, content)
     leftovers.remove(ROOT, arms)  # at the end: where params.yaml names what never ran, nothing is deleted

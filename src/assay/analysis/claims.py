@@ -1,35 +1,33 @@
-"""From the papers' claims to verdicts at these settings.
+"""Claims with their verdicts, as `metrics/claims.json` has them, also those of finished runs under `results/NAME/`.
 
 A claim has an edge a and a smallest difference that matters, δ: of `better` they are the margin and `matters`, of
 `not_worse` (non-inferiority) both are the margin, and of a `ratio` both are the bound, on logarithms. From them and the
-paired numbers of the seeds `assay.analysis.rule` decides, at the looks that the section `rule` fixes beforehand.
-Numbers that follow from params.yaml alone are told and not tested.
+paired numbers of the seeds `assay.analysis.looks` decides it. Numbers that follow from params.yaml alone are told and
+not tested. `assay.cli.archive` writes the folder of a finished run. Of a claim file that an earlier version wrote, the
+verdicts are kept as they were decided, and `ClaimRecord.reason` says that the rule was another one.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-import numpy as np
 from pydantic import BaseModel
 
-from assay.analysis.looks import find, result, sample
 from assay.analysis.statistics import CONFIDENCE
 from assay.core.config import PARAMS_FILE
-from assay.core.config.blocks import canonical
-from assay.scoring.metrics import check, is_exact, lookup
+from assay.core.config.parsing import parse
+from assay.core.errors import AssayError
+from assay.core.plain import read_json, text_of, yaml_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from assay.core.config.claim import Claim, Rule
-    from assay.scoring.record import Evaluation
+    from collections.abc import Iterable, Mapping
 
 Verdict = Literal["reproduced", "refuted", "negligible", "undecided", "by construction", "not tested here"]
-PATH = Path("metrics/claims.json")
+PATH, ARCHIVES, RUN = Path("metrics/claims.json"), Path("results"), "run.json"
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-TESTED: tuple[Verdict, ...] = ("reproduced", "refuted", "negligible", "undecided")
+TESTED = VERDICTS[:4]
+EARLIER_RULE = "decided under the earlier rule (Holm's correction, five seeds or fewer)"
 
 
 class Look(BaseModel, frozen=True):
@@ -79,13 +77,11 @@ class ClaimRecord(BaseModel, frozen=True):
         difference: arm minus against in the metric's own unit, the mean over the seeds of `seeds`; of a ratio the
             geometric mean of arm / against, or the metric's own value where there is no rival. None where no seed is
             common.
-        interval: at the deciding look (undecided: at the last there is), of the confidence at which facts are shown
+        interval: at the deciding look (undecided: at the last there is), of the `confidence` at which facts are shown
             there; None where there is none.
-        confidence: that of the interval.
         interval_alone: 95 %, as if this claim were the only one, over the same seeds.
         seeds: how many the deciding look (else the last one, without a look the common ones) stands on.
-        all_seeds: how many are common.
-        difference_all_seeds: as `difference`, over all common seeds: estimates at stopping exaggerate.
+        difference_all_seeds: as `difference`, over all common seeds (`all_seeds`): estimates at stopping exaggerate.
         by_seed: the paired differences (ratios, values) of all common seeds, in their order.
         above: the look, in seeds, at which "the truth is beyond the edge" was first shown; None if it was not.
         below: likewise "the truth is short of what matters".
@@ -93,7 +89,6 @@ class ClaimRecord(BaseModel, frozen=True):
         seed_share: the part of the variance that comes from seeds; the rest comes from test examples.
         sd_over_floor: the arm's SD of accuracy over seeds, divided by √(error rate / 2N), the least that independent
             networks have (Jordan, arXiv 2304.01910); None for other metrics.
-        forecast: of an undecided claim.
         changed_after_results: whether the claim was changed after results of its arms were there.
         archived: the archived run that the verdict is taken from; empty where it is of this run.
         reason: what a reader must know of how it was decided; else empty.
@@ -140,58 +135,75 @@ class ClaimRecord(BaseModel, frozen=True):
         return self.verdict in TESTED and not self.archived
 
 
-def judge(
-    claims: Sequence[Claim], evaluations: Mapping[str, Evaluation], rule: Rule, seeds: Sequence[int]
-) -> list[ClaimRecord]:
-    """Decide the claims of params.yaml, in their order, by its rule.
+class Archive(NamedTuple):
+    """An archived run: its folder under `results/`, its data set and network, and the claims that it tested, by id.
 
-    Its seeds begin the sequence of which a look at S takes the first S.
+    `note` says what was shortened against its parameters or its preset; empty where nothing was.
+    """
+
+    name: str
+    data: str
+    model: str
+    note: str
+    claims: Mapping[str, ClaimRecord]
+
+
+def read_archives(root: Path) -> dict[str, Archive]:
+    """All archived runs under the repository root, by name.
 
     Raises:
-        AssayError: a claim names an unknown metric, or a variant that was not evaluated or lacks the metric.
+        AssayError: a file of one is missing or damaged.
     """
-    check(claims, rule)
-    order = canonical(seeds, max(len(seeds), rule.looks[-1]))
-    decided = []
+    found = {}
+    for folder in sorted(path.parent for path in (root / ARCHIVES).glob(f"*/{PATH.name}")):
+        path = folder / PARAMS_FILE
+        params = yaml_of(text_of(path), str(path))  # of any version, so not `config.load`
+        try:
+            data, model = str(params["data"]["name"]), str(params["model"]["name"])
+        except (KeyError, TypeError):
+            restore = f"`git checkout -- {folder}` restores it"
+            raise AssayError(f"{path}: no data.name or no model.name; {restore}") from None
+        run = _read(folder / RUN, dict, "keys and values") if (folder / RUN).exists() else {}
+        decided = read(folder / PATH.name)
+        claims = {one.id: one for one in decided if one.verdict != "not tested here" and not one.archived}
+        found[folder.name] = Archive(folder.name, data, model, str(run.get("note", "")), claims)
+    return found
+
+
+def read(path: Path) -> list[ClaimRecord]:
+    """Read a file of claims, also one of an earlier version.
+
+    Raises:
+        AssayError: it is missing or damaged.
+    """
+    claims = []
+    for content in _read(path, list, "a list of claims"):
+        claim = parse(ClaimRecord, content, str(path))
+        if "p_value" in content and claim.verdict != "not tested here":  # the present rule gives a p value to each look
+            claim = claim.model_copy(update={"reason": "; ".join(filter(None, [EARLIER_RULE, claim.reason]))})
+        claims.append(claim)
+    return claims
+
+
+def with_archives(claims: Iterable[ClaimRecord], archives: Mapping[str, Archive]) -> list[ClaimRecord]:
+    """The claims; one that is not tested here has the verdict of the archived run that is called as its preset."""
+    told = []
     for claim in claims:
-        told = claim.model_dump(include={"id", "paper", "statement", "differs_from_paper"})
-        if claim.preset is None:
-            told |= _judge(claim, evaluations, rule, order)
+        archive = archives.get(claim.preset) if claim.verdict == "not tested here" else None
+        if archive and (found := archive.claims.get(claim.id)):
+            own = claim.model_dump(include={"paper", "statement", "preset"})
+            differs = " ".join(filter(None, [found.differs_from_paper or claim.differs_from_paper, archive.note]))
+            archived = {"archived": str(ARCHIVES / archive.name), "differs_from_paper": differs, "forecast": None}
+            told.append(found.model_copy(update=own | archived))
         else:
-            told |= {"preset": claim.preset, "verdict": "not tested here"}
-        decided.append(ClaimRecord(**told))
-    return decided
-
-
-def _judge(claim: Claim, evaluations: Mapping[str, Evaluation], rule: Rule, order: tuple[int, ...]) -> dict[str, Any]:
-    where = f"{PARAMS_FILE}: claims.{claim.id}"
-    sides = {key: find(evaluations, name, f"{where}.{key}") for key, name in claim.arms.items()}
-    found = sample(claim, sides["arm"], sides.get("against"), order)
-    if claim.verdict == "better":
-        own = rule.matters if claim.metric == "accuracy" else 0.0
-        edge, matters = claim.margin, max(claim.margin, own if claim.matters is None else claim.matters)
-    else:
-        edge = float(claim.at_most or claim.at_least or 1) if claim.verdict == "ratio" else -claim.margin + 0.0
-        matters = edge
-    metric, exact, alone = str(claim.metric), is_exact(claim.metric), found.estimate()
-    known = lookup(metric).higher_is_better  # None only of a ratio, whose bound gives the direction
-    told = claim.model_dump(include={"margin", "at_most", "at_least"}) | {
-        "metric": metric,
-        "asks": claim.verdict or "",
-        "more_is_better": bool(known if claim.more_is_better is None else claim.more_is_better),
-        **{key: side.name for key, side in sides.items()},
-        "edge": edge,
-        "matters": matters,
-        "difference": alone.value,
-        "difference_all_seeds": alone.value,
-        "interval_alone": None if exact else alone.interval(),
-        "seeds": len(found.seeds),
-        "all_seeds": len(found.seeds),
-        "verdict": "by construction" if exact else "undecided",
-        "reason": found.reason,
-    }
-    if not found.reason:
-        by_seed = found.table.mean(1)
-        told["by_seed"] = (np.exp(by_seed) if found.ratio else by_seed).tolist()
-        told |= {} if exact else result(claim, sides, found, rule, order, (edge, matters))
+            told.append(claim)
     return told
+
+
+def _read(path: Path, kind: type, what: str) -> Any:
+    kept = path.parent.parent.name == ARCHIVES.name
+    again = f"`git checkout -- {path.parent}` restores it" if kept else "`dvc repro` writes it"
+    content = read_json(path, again, again)
+    if not isinstance(content, kind):
+        raise AssayError(f"{path}: must hold {what}; {again}")
+    return content

@@ -13,7 +13,7 @@ from assay.core.errors import AssayError, again
 from assay.core.plain import read_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
     from jaxtyping import Float64, Int64
 
@@ -60,8 +60,7 @@ def read_all(root: Path, names: Iterable[str]) -> Curves:
             for split, first in splits.items():
                 own = [part[arm][split] for part in parts]
                 if any(not np.array_equal(one.steps, first.steps) for one in own):
-                    where = f"{FOLDER / name}.csv"
-                    raise AssayError(f"{where}: its blocks were evaluated at other steps; run `dvc repro`")
+                    raise AssayError(f"{FOLDER / name}.csv: its blocks were evaluated at other steps; run `dvc repro`")
                 seeds = tuple(seed for one in own for seed in one.seeds)
                 loss, accuracy = (np.concatenate([getattr(one, key) for one in own]) for key in ("loss", "accuracy"))
                 found[arm][split] = Curve(seeds, first.steps, loss, accuracy)
@@ -74,13 +73,19 @@ def read(path: Path) -> Curves:
     Raises:
         AssayError: it is missing, cut off or lacks a column, or seeds were evaluated at different steps.
     """
-    by_split: dict[str, dict[str, list[Row]]] = {}
-    for row in rows(path):
-        by_split.setdefault(row.arm, {}).setdefault(row.split, []).append(row)
+    table = rows(path)
+    found: Curves = {}
     try:
         if not path.read_bytes().endswith(b"\n"):
             raise ValueError("it is cut off: its last line has no end")  # noqa: TRY301
-        found = {arm: {split: _curve(own) for split, own in splits.items()} for arm, splits in by_split.items()}
+        for arm, split in dict.fromkeys((row.arm, row.split) for row in table):
+            own = [row for row in table if (row.arm, row.split) == (arm, split)]
+            points = {(row.seed, row.step): (row.loss, row.accuracy) for row in own}
+            seeds, steps = (sorted(set(axis)) for axis in zip(*points, strict=True))
+            numbers = np.array([[points[seed, step] for step in steps] for seed in seeds], dtype=np.float64)
+            if lacking := [step for (_, step), both in points.items() if None in both]:
+                raise ValueError(f"{arm} lacks a number at step {lacking[0]}")  # noqa: TRY301
+            found.setdefault(arm, {})[split] = Curve(tuple(seeds), np.array(steps), numbers[..., 0], numbers[..., 1])
         for arm, curves in found.items():
             if len({int(curve.steps[-1]) for curve in curves.values()}) > 1:
                 raise ValueError(f"it is cut off: the splits of {arm} end at different steps")  # noqa: TRY301
@@ -103,17 +108,3 @@ def rows(path: Path) -> list[Row]:
         except (KeyError, TypeError, ValueError) as error:
             raise AssayError(f"{path}: not a table of curves (line {number}: {error}); {again(path)}") from None
     return found
-
-
-def _curve(rows: Sequence[Row]) -> Curve:
-    if lacking := next((row for row in rows if row.loss is None or row.accuracy is None), None):
-        raise ValueError(f"{lacking.arm} lacks a number at step {lacking.step}")
-    points = {(row.seed, row.step): (row.loss, row.accuracy) for row in rows}
-    seeds, steps = (sorted(set(axis)) for axis in zip(*points, strict=True))
-    table = np.array([[points[seed, step] for step in steps] for seed in seeds], dtype=np.float64)
-    return Curve(tuple(seeds), np.array(steps), table[..., 0], table[..., 1])
-
-
-def of_variant(curves: Mapping[str, dict[str, Curve]], arm: str, variant: str) -> dict[str, Curve]:
-    """The curves of a variant, by split: its own where it trained as a copy of its own, else those of its arm."""
-    return curves.get(f"{arm}/{variant}") or curves.get(arm) or {}

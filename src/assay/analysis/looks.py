@@ -1,4 +1,4 @@
-"""One claim under the rule: its paired numbers, the looks that its seeds allow, its verdict, what would decide it.
+"""Claims under the rule: their paired numbers, the looks that the seeds allow, the verdict, what would decide them.
 
 Metrics of the test set are means over examples too, so their differences rest on seeds and examples (`statistics`).
 Everything else is a number a seed: a count, a step read off the curves, or what the method wrote into its record.
@@ -8,21 +8,22 @@ Everything else is a number a seed: a count, a step read off the curves, or what
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import takewhile
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from assay.analysis import rule as rules
 from assay.analysis import statistics
+from assay.analysis.claims import ClaimRecord
 from assay.analysis.rule import OUTCOMES, Evidence
-from assay.core.config import split_variant
+from assay.core.config import PARAMS_FILE, split_variant
+from assay.core.config.blocks import canonical
 from assay.core.config.claim import RECORD
 from assay.core.config.parsing import suggestion
 from assay.core.errors import AssayError
-from assay.scoring.metrics import lookup, per_example, rises
+from assay.scoring.metrics import check, is_exact, lookup, per_example
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,23 +36,16 @@ if TYPE_CHECKING:
     from assay.scoring.record import Evaluation, Record
 
 
-@dataclass(frozen=True)
-class ClaimArm:
-    """One of the two variants of a claim; `key` is the key of params.yaml that names it, for messages."""
+class ClaimArm(NamedTuple):
+    """One of the two variants of a claim; `key` of params.yaml names it, for messages."""
 
     record: Record
     variant: str
     predictions: Predictions
     key: str
 
-    @property
-    def name(self) -> str:
-        """`<arm>/<variant>`."""
-        return f"{self.record.arm}/{self.variant}"
 
-
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """The paired numbers that a claim stands on, of the seeds that both sides have, in the order asked for.
 
     Attributes:
@@ -70,11 +64,6 @@ class Sample:
     answer: float | None = None
     reason: str = ""
 
-    @property
-    def one_example(self) -> bool:
-        """Whether the test set has a single example, which says nothing of how examples vary."""
-        return self.examples and self.table.shape[1] == 1
-
     def estimate(self, count: int | None = None) -> Estimate:
         """The mean over all seeds, or the first `count`, with the 95 % interval of this claim alone."""
         if self.reason:
@@ -87,11 +76,9 @@ def find(evaluations: Mapping[str, Evaluation], name: str, key: str) -> ClaimArm
     """The variant that `arm` (its first) or `arm/variant` names under a key of params.yaml.
 
     Raises:
-        AssayError: there is no such arm or variant; the line lists those that there are.
+        AssayError: the arm has no such variant; the line lists those that it has.
     """
     arm, variant = split_variant(name)
-    if arm not in evaluations:
-        raise AssayError(f"{key}: {arm!r} was not evaluated; {suggestion(arm, list(evaluations))}")
     record, predictions = evaluations[arm].record, evaluations[arm].predictions
     variant = variant or next(iter(record.variants))
     if variant not in predictions:
@@ -146,28 +133,85 @@ def values(metric: str, side: ClaimArm) -> Float64[Array, " seed"]:
         found = [found] * len(record.seeds)
     known = isinstance(found, list) and all(isinstance(one, int | float | None) for one in found)
     if not known or len(found) != len(record.seeds):
-        raise AssayError(f"{side.key}: {side.name} has no {metric} for each seed; choose another metric")
+        lacking = f"{record.arm}/{side.variant} has no {metric} for each seed"
+        raise AssayError(f"{side.key}: {lacking}; choose another metric")
     return np.array(found, dtype=np.float64)
 
 
-def result(
-    claim: Claim,
-    sides: Mapping[str, ClaimArm],
-    found: Sample,
-    rule: Rule,
-    order: tuple[int, ...],
-    bounds: tuple[float, float],
+def judge(
+    claims: Sequence[Claim], evaluations: Mapping[str, Evaluation], rule: Rule, seeds: Sequence[int]
+) -> list[ClaimRecord]:
+    """Decide the claims of params.yaml, in their order, by its rule.
+
+    Its seeds begin the sequence of which a look at S takes the first S.
+
+    Raises:
+        AssayError: a claim names an unknown metric, or a variant that was not evaluated or lacks the metric.
+    """
+    check(claims, rule)
+    order = canonical(seeds, max(len(seeds), rule.looks[-1]))
+    decided = []
+    for claim in claims:
+        told = claim.model_dump(include={"id", "paper", "statement", "differs_from_paper"})
+        if claim.preset is None:
+            told |= _judge(claim, evaluations, rule, order)
+        else:
+            told |= {"preset": claim.preset, "verdict": "not tested here"}
+        decided.append(ClaimRecord(**told))
+    return decided
+
+
+def _judge(claim: Claim, evaluations: Mapping[str, Evaluation], rule: Rule, order: tuple[int, ...]) -> dict[str, Any]:
+    where = f"{PARAMS_FILE}: claims.{claim.id}"
+    sides = {key: find(evaluations, name, f"{where}.{key}") for key, name in claim.arms.items()}
+    found = sample(claim, sides["arm"], sides.get("against"), order)
+    edge = matters = float(claim.at_most or claim.at_least or 1) if claim.verdict == "ratio" else -claim.margin + 0.0
+    if claim.verdict == "better":
+        own = rule.matters if claim.metric == "accuracy" else 0.0
+        edge, matters = claim.margin, max(claim.margin, own if claim.matters is None else claim.matters)
+    metric, exact, alone = str(claim.metric), is_exact(claim.metric), found.estimate()
+    known = lookup(metric).higher_is_better  # None only of a ratio, whose bound gives the direction
+    told = claim.model_dump(include={"margin", "at_most", "at_least"}) | {
+        "metric": metric,
+        "asks": claim.verdict or "",
+        "more_is_better": bool(known if claim.more_is_better is None else claim.more_is_better),
+        **{key: f"{side.record.arm}/{side.variant}" for key, side in sides.items()},
+        "edge": edge,
+        "matters": matters,
+        "difference": alone.value,
+        "difference_all_seeds": alone.value,
+        "interval_alone": None if exact else alone.interval(),
+        "seeds": len(found.seeds),
+        "all_seeds": len(found.seeds),
+        "verdict": "by construction" if exact else "undecided",
+        "reason": found.reason,
+    }
+    if not found.reason:
+        by_seed = found.table.mean(1)
+        told["by_seed"] = (np.exp(by_seed) if found.ratio else by_seed).tolist()
+    if not found.reason and not exact:
+        up = claim.at_least is not None if found.ratio else told["more_is_better"]
+        sign = 1.0 if up else -1.0  # turns the metric's direction into the claim's
+        bounds = [sign * math.log(one) for one in (edge, matters)] if found.ratio else [edge, matters]
+        told |= _by_the_rule(sides, found, rule, order, sign, bounds)
+    return told
+
+
+def _by_the_rule(
+    sides: Mapping[str, ClaimArm], found: Sample, rule: Rule, order: Sequence[int], sign: float, bounds: Sequence[float]
 ) -> dict[str, Any]:
-    """The fields of the record that the rule fills; `bounds` are a and δ."""
-    up = claim.at_least is not None if found.ratio else rises(str(claim.metric), claim.more_is_better)
-    sign = 1.0 if up else -1.0  # turns the metric's direction into the claim's
-    edge, matters = (sign * math.log(one) for one in bounds) if found.ratio else bounds
+    edge, matters = bounds
+    one_example = found.examples and found.table.shape[1] == 1
     in_order = takewhile(lambda pair: pair[0] == pair[1], zip(found.seeds, order, strict=False))
-    there = 0 if found.one_example else len(list(in_order))
+    there = 0 if one_example else len(list(in_order))
     sizes = [size for size in rule.looks if size <= there]
     if not sizes:
+        first = order[: rule.looks[0]]
+        have = sum(seed in found.seeds for seed in first)
+        which = "" if have == len(found.seeds) else f" of those from {first[0]} to {first[-1]}"
+        reason = statistics.ONE_EXAMPLE if one_example else f"needs {len(first)} seeds{which}, has {have}"
         forecast = _forecast(found, rule, _evidence(found, sign, [there]), edge, matters) if there > 1 else None
-        return {"verdict": "undecided", "reason": _without_a_look(found, rule, order), "forecast": forecast}
+        return {"verdict": "undecided", "reason": reason, "forecast": forecast}
 
     def unit(value: float) -> float:  # from the claim's direction and scale to the metric's
         value = sign * float(value) + 0.0
@@ -236,15 +280,6 @@ def _forecast(found: Sample, rule: Rule, now: Evidence, edge: float, matters: fl
         "probability": float(chances[-1 if enough is None else enough]),
         "test_examples": rules.examples_needed(now, examples, last, edge, matters) if found.examples else None,
     }
-
-
-def _without_a_look(found: Sample, rule: Rule, order: tuple[int, ...]) -> str:
-    if found.one_example:
-        return statistics.ONE_EXAMPLE
-    first = order[: rule.looks[0]]
-    have = sum(seed in found.seeds for seed in first)
-    which = "" if have == len(found.seeds) else f" of those from {first[0]} to {first[-1]}"
-    return f"needs {len(first)} seeds{which}, has {have}"
 
 
 def _why_not(table: Array, evidence: Evidence, edge: float, matters: float, levels: Array) -> str:

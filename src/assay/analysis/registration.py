@@ -26,7 +26,7 @@ WORDS = {"id", "paper", "statement", "differs_from_paper"}  # of a claim: they d
 
 
 class Entry(BaseModel, frozen=True):
-    """A claim as it was registered: the digest of itself without its wording, of the rule and its arms' parameters.
+    """A claim: the digest of itself without its wording, of the rule and its arms' parameters.
 
     It was changed after results if results of its arms were there when it got this digest.
     """
@@ -40,11 +40,6 @@ class Registration(BaseModel, frozen=True):
 
     digest: str = ""
     claims: dict[str, Entry] = {}
-
-    @property
-    def marked(self) -> set[str]:
-        """The ids of the claims that were changed after results were there."""
-        return {id_ for id_, entry in self.claims.items() if entry.changed_after_results}
 
 
 def register(

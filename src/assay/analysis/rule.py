@@ -8,7 +8,7 @@ facts. `benchmarks/coverage.py` simulates these same functions; docs/evaluation.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.special import ndtri, stdtr, stdtrit
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from assay.analysis.statistics import Answers, Moments
     from assay.scoring.predictions import Array
 
-Outcome = Literal["undecided", "reproduced", "refuted", "negligible"]
-OUTCOMES: tuple[Outcome, ...] = ("undecided", "reproduced", "refuted", "negligible")
+OUTCOMES = ("undecided", "reproduced", "refuted", "negligible")
 HALVINGS = 50  # of the logarithm of a p value, when it is searched for
 LEAST_P = 1e-15
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 PATH = Path("metrics/seeds.csv")
 KEYS = ("arm", "variant", "seed", "data")
 AGAIN = "take it from git again, or delete it and run `dvc repro compare`"
-DIGITS = 12  # of the data's digest
 DECIMALS = 6
 
 
@@ -51,19 +51,14 @@ def text(evaluations: Mapping[str, Evaluation], claims: Iterable[Claim]) -> str:
         record = evaluation.record
         for variant in record.variants:
             side = ClaimArm(record, variant, evaluation.predictions[variant], "")
-            keys = [[record.arm, variant, str(seed), record.data_digest[:DIGITS]] for seed in record.seeds]
-            columns = [_column(side, metric) for metric in metrics]
-            lines += [[*own, *cells] for own, *cells in zip(keys, *columns, strict=True)]
+            columns: dict[str, list[str]] = {}
+            for metric in metrics:
+                columns[metric] = [""] * len(record.seeds)  # where a variant has no such number
+                with suppress(AssayError):
+                    columns[metric] = ["" if math.isnan(value) else written(value) for value in values(metric, side)]
+            keys = [[record.arm, variant, str(seed), record.data_digest[:12]] for seed in record.seeds]
+            lines += [[*own, *cells] for own, *cells in zip(keys, *columns.values(), strict=True)]
     return csv_of([*KEYS, *metrics], lines)
-
-
-def _column(side: ClaimArm, metric: str) -> list[str]:
-    """A number as text for each seed; empty where a variant has no such number."""
-    try:
-        found = values(metric, side)
-    except AssayError:
-        return [""] * len(side.record.seeds)
-    return ["" if math.isnan(value) else written(value) for value in found]
 
 
 def written(value: float) -> str:

@@ -9,7 +9,6 @@ observer ROC analysis", Statistics in Medicine 26). `assay.analysis.rule` decide
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -57,8 +56,7 @@ class Answers(NamedTuple):
     largest: float = 1.0
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """The mean of a difference or a ratio over the common seeds; None where there is none.
 
     `error` is its standard error, of a ratio that of its logarithm; without one, `reason` says why.
@@ -92,8 +90,6 @@ def paired_difference(
     Raises:
         ValueError: the two were not asked about the same number of examples.
     """
-    if arm.correct.shape[1] != against.correct.shape[1]:
-        raise ValueError(f"{arm.correct.shape[1]} examples against {against.correct.shape[1]}: not the same test set")
     seeds = tuple(seed for seed in arm_seeds if seed in against_seeds)
     with np.errstate(invalid="ignore"):  # infinity minus infinity: mean_of refuses what is not finite
         own = per_example(metric, arm.of_seeds([arm_seeds.index(seed) for seed in seeds]))
@@ -127,7 +123,7 @@ def mean_of(table: Float64[Array, "seed example"], seeds: tuple[int, ...], examp
 def ratio_of(logarithms: Float64[Array, "seed example"], seeds: tuple[int, ...], examples: bool = False) -> Estimate:
     """The geometric mean of ratios, given their logarithms: the logarithm has the interval of a mean."""
     found = mean_of(logarithms, seeds, examples)
-    return replace(found, value=None if found.value is None else exponential(found.value), ratio=True)
+    return found._replace(value=None if found.value is None else exponential(found.value), ratio=True)
 
 
 def exponential(power: float) -> float:

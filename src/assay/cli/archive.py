@@ -1,7 +1,7 @@
 """`assay archive NAME`: keep a finished run in `results/NAME/`, in small files that belong in git.
 
 The folder holds params.yaml (and seeds.yaml), claims.json, summary.csv, evaluate/, run.json (commit, machine, seconds)
-and a README.md. Models and predictions are not kept. `assay.analysis.archives` reads it.
+and a README.md. Models and predictions are not kept. `assay.analysis.claims` reads it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.analysis import archives, claims
+from assay.analysis import claims
 from assay.core import config, files
 from assay.core.config.parsing import LONGEST_NAME
 from assay.core.errors import AssayError
@@ -30,7 +30,7 @@ FACTS = ("device", "processor", "instructions", "threads", "torch")
 CODE = ("src", "stages", "dvc.yaml")
 OF_THE_COMMIT = ("commit", "date", "changed_since")  # the same run, archived later, differs in these alone
 LATER = "track"  # writes nothing that is archived
-UNSEEN = (Reason("file", str(archives.FOLDER)),)  # of `compare`: an archived run that it has not seen
+UNSEEN = (Reason("file", str(claims.ARCHIVES)),)  # of `compare`: an archived run that it has not seen
 
 
 def main(name: str, note: str = "", force: bool = False) -> None:
@@ -44,7 +44,7 @@ def main(name: str, note: str = "", force: bool = False) -> None:
         allowed = f"letters, digits and _, at most {LONGEST_NAME}, the first a letter"
         raise AssayError(f"NAME: got {name!r}; it should be {allowed}, as in: make archive NAME=mnist")
     check_finished(plan.make(Path()), name)
-    folder = archives.FOLDER / name
+    folder = claims.ARCHIVES / name
     with files.replacing(folder) as new:
         write(new, name, note)
         if folder.exists() and _content(folder) == _content(new):
@@ -69,7 +69,7 @@ def check_finished(found: Plan, name: str) -> None:
         why = [one for one in step.reasons if one not in UNSEEN and one.what not in consequences]
         if why and step.stage != LATER:
             unfinished = f"not written, since the run is not finished: {step.stage} would run ({why[0]})"
-            raise AssayError(f"{archives.FOLDER / name}: {unfinished}; run `make repro` first")
+            raise AssayError(f"{claims.ARCHIVES / name}: {unfinished}; run `make repro` first")
         consequences.add(step.stage)
 
 
@@ -105,8 +105,8 @@ def write(folder: Path, name: str, note: str) -> None:
         if not path.is_file():
             raise AssayError(f"{path}: not found; `dvc pull` fetches it, `dvc repro` writes it")
         shutil.copyfile(path, folder / "evaluate" / path.name)
-    files.write_json(folder / archives.RUN, run)
-    decided = archives.claims_of(claims.PATH)
+    files.write_json(folder / claims.RUN, run)
+    decided = claims.read(claims.PATH)
     told = {"headline": verdicts.headline(decided), "topics": verdicts.topics(decided, summary.read(summary.PATH))}
     text = report.templates().get_template("archive.md.j2").render(name=name, run=run, **told)
     files.write_text(folder / README, text)
@@ -123,6 +123,6 @@ def _content(folder: Path) -> dict[str, Any]:
     """All files by name; of run.json and its README what does not depend on the commit."""
     kept = (path for path in folder.rglob("*") if path.is_file() and path.name != README)  # it follows from the others
     found: dict[str, Any] = {str(path.relative_to(folder)): path.read_bytes() for path in kept}
-    run = files.read_json(folder / archives.RUN) if archives.RUN in found else {}
-    found[archives.RUN] = {key: value for key, value in run.items() if key not in OF_THE_COMMIT}
+    run = files.read_json(folder / claims.RUN) if claims.RUN in found else {}
+    found[claims.RUN] = {key: value for key, value in run.items() if key not in OF_THE_COMMIT}
     return found

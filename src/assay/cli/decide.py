@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.analysis import archives
+from assay.analysis import claims
 from assay.analysis.claims import PATH
 from assay.cli.costing import Costing
 from assay.cli.repro import check_changes
@@ -72,7 +72,7 @@ def main(minutes: float, dry: bool) -> None:
 
 
 def _records() -> list[ClaimRecord]:
-    return archives.claims_of(PATH) if PATH.is_file() else []
+    return claims.read(PATH) if PATH.is_file() else []
 
 
 def _plan(found: list[Open], blocks: Blocks) -> str:

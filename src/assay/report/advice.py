@@ -26,7 +26,6 @@ MEASURED = 1e-9  # relative: costs that differ by less are equal
 FIVE = 5  # times: what teams ask of a cheaper network
 MOST_NAMED = 6
 ROUND = "round-"
-NO_VALIDATION = "Nothing was validated (`data.validation: 0`), so nothing can be chosen"
 
 
 class Gap(NamedTuple):
@@ -46,14 +45,10 @@ class Gap(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A variant among which is chosen.
+    """A variant among which is chosen; `name` is as in tables, and `validation` as in `VariantRecord`.
 
-    Attributes:
-        row: its numbers in the summary.
-        name: as tables call it.
-        validation: as `VariantRecord` has it.
-        control: whether no claim is about its arm; of a pruning round, about this variant of any round.
-        train: training cost as a multiple of the baseline's; likewise `infer`, of a prediction, counted, not timed.
+    It is a `control` if no claim is about its arm; of a pruning round, about this variant of any round. `train` is the
+    training cost as a multiple of the baseline's, `infer` that of a prediction; they are counted, not timed.
     """
 
     row: Row
@@ -82,13 +77,6 @@ class Candidate(NamedTuple):
 Difference = Callable[[str, Candidate, Candidate], Gap]
 
 
-class Line(NamedTuple):
-    """A question that a team has, and its answer; `code` and **bold** are marked as in Markdown."""
-
-    question: str
-    answer: str
-
-
 def candidates(content: Content) -> list[Candidate]:
     """Every variant that was trained on the labels as they are, the baseline's first one first."""
     rows = content.clean()
@@ -110,39 +98,39 @@ def candidates(content: Content) -> list[Candidate]:
     return found
 
 
-def advise(content: Content, found: Sequence[Candidate]) -> list[Line]:
-    """The lines about a comparison, of its candidates."""
+def advise(content: Content, found: Sequence[Candidate]) -> dict[str, str]:
+    """The answers about a comparison, of its candidates, as `answers` gives them."""
 
-    def difference(metric: str, one: Candidate, other: Candidate) -> Gap:
-        sides = [content.evaluations[candidate.row.arm] for candidate in (one, other)]
-        answers = [side.predictions[each.row.variant] for side, each in zip(sides, (one, other), strict=True)]
-        made = paired_difference(metric, *answers, *(side.record.seeds for side in sides))  # type: ignore[arg-type]
+    def difference(metric: str, *pair: Candidate) -> Gap:
+        sides = [content.evaluations[one.row.arm] for one in pair]
+        given = [side.predictions[one.row.variant] for side, one in zip(sides, pair, strict=True)]
+        made = paired_difference(metric, *given, *(side.record.seeds for side in sides))  # type: ignore[arg-type]
         return Gap(made.value, *(made.interval() or (None, None)))
 
-    return lines(found, content.sparsity, content.matters, difference)
+    return answers(found, content.sparsity, content.matters, difference)
 
 
-def lines(
+def answers(
     found: Sequence[Candidate], sparsity: Sequence[Mapping[str, Any]], matters: float, difference: Difference
-) -> list[Line]:
-    """The lines, of the candidates, the baseline first; `difference` is the first minus the second on the test set."""
+) -> dict[str, str]:
+    """By each question that a team has, the answer, in which `code` and **bold** are marked as in Markdown.
+
+    Of the candidates the baseline stands first; `difference` is the first minus the second on the test set.
+    """
     if len(found) < 2:
-        return []
-    drop = Line("To drop", _drop(found, matters, difference))
-    if not any(one.validation for one in found):
-        return [Line("What to use", f"{NO_VALIDATION}."), drop]
-    base = found[0]
+        return {}
+    drop, base = {"To drop": _drop(found, matters, difference)}, found[0]
+    if base.validation is None:
+        return {"What to use": "Nothing was validated (`data.validation: 0`), so nothing can be chosen."} | drop
     cheap = [one for one in found if one.train <= 1 + MEASURED and one.infer <= 1 + MEASURED and one.row.members == 1]
     best, dearest = _best(cheap), _best(found)
-    same = dearest is best or dearest is None
-    text = "The same: nothing that costs more is better on validation." if same else _accurate(dearest, base, found)
-    return [
-        Line("At no more training than the baseline", _accurate(best, base, cheap)),
-        Line("At any cost", text),
-        Line("Cheaper to run, without loss", _cheaper(found, sparsity, matters)),
-        Line("Best calibrated", _calibrated(found, difference)),
-        drop,
-    ]
+    same = "The same: nothing that costs more is better on validation."
+    return {
+        "At no more training than the baseline": _accurate(best, base, cheap),
+        "At any cost": same if dearest is best else _accurate(dearest, base, found),
+        "Cheaper to run, without loss": _cheaper(found, sparsity, base.validation[0] - matters, matters),
+        "Best calibrated": _calibrated(found, difference),
+    } | drop
 
 
 def note(found: Sequence[Candidate]) -> str:
@@ -180,11 +168,8 @@ def _accurate(best: Candidate | None, base: Candidate, among: Sequence[Candidate
     return text
 
 
-def _cheaper(found: Sequence[Candidate], sparsity: Sequence[Mapping[str, Any]], matters: float) -> str:
-    base, loss = found[0], f"{numbers.plain(100 * matters)} points"
-    if base.validation is None:
-        return f"{NO_VALIDATION}."
-    least = base.validation[0] - matters
+def _cheaper(found: Sequence[Candidate], sparsity: Sequence[Mapping[str, Any]], least: float, matters: float) -> str:
+    loss = f"{numbers.plain(100 * matters)} points"
     able = [one for one in found if one.infer < 1 - MEASURED and one.validation and one.validation[0] >= least]
     if not able:
         return f"None: every network that is cheaper to run loses more than {loss} on validation."

@@ -1,18 +1,23 @@
-"""What all charts share: the palette, Vega-Lite's configuration, axes and the legend.
+"""What all charts share: the palette, Vega-Lite's configuration, axes, the legend; and a figure, made of charts.
 
-Colours are those of a light ground; `style_sheet` replaces them where the reader prefers a dark one. Importing Altair
-takes most of a second, so only the functions that draw import it.
+Colours are those of a light ground; `style_sheet` replaces them where the reader prefers a dark one.
 """
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+import altair as alt
+from markupsafe import escape
 
-Kind = Literal["linear", "log", "accuracy"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from assay.report.tables import Table
+
 Spec = dict[str, Any]  # a chart, as Vega-Lite's JSON
 # grey for what others are compared with; then Okabe and Ito's colours, told apart by every kind of colour vision
 LIGHT = ("#6e7781", "#0072b2", "#c4520a", "#00805e", "#a8508a", "#8a6d00", "#1f2328", "#3d8fc4")
@@ -41,7 +46,9 @@ LEAST, LARGEST = 1e-100, 1e100  # what is nearer to 0 counts as 0, and what is f
 NARROW, PAD = 1e-6, 0.06  # a spread, relative or in decades, that counts as none; the room around one
 NUMBER = "abs(datum.value) >= 1e4 ? format(datum.value, '.4~s') : format(datum.value, '.6~g')"
 PERCENT = f"datum.value <= {1.01 * LEAST_ERROR} ? '100' : format(100 * (1 - datum.value), '.6~g')"
-CHARACTER = 6.4  # pixels: a letter's typical width
+CHARACTER, LEGEND = 6.4, 310  # pixels: a letter's typical width, and the room for a legend
+MOST_TICKS = 6
+MEANS = "Lines are means over seeds, bands reach from the least seed to the greatest"
 
 
 def style_sheet() -> str:
@@ -61,7 +68,7 @@ class Axis(NamedTuple):
     """
 
     label: str
-    kind: Kind = "linear"
+    kind: Literal["linear", "log", "accuracy"] = "linear"
     falling: bool = False
     ends: tuple[float, float] | None = None
 
@@ -114,8 +121,6 @@ class Scale(NamedTuple):
 
     def channel(self, channel: Any, field: str, grid: bool = False) -> Any:
         """An encoding: `channel` is `alt.X` or `alt.Y`."""
-        import altair as alt
-
         linear = self.axis.kind == "linear"
         ticks = [] if linear else self._ticks()
         look = {
@@ -127,58 +132,96 @@ class Scale(NamedTuple):
         title = self.axis.label if channel is alt.X else None  # that of y stands above the chart
         return channel(field, type="quantitative", title=title, scale=scale, axis=alt.Axis(**look))
 
-    def _ticks(self, most: int = 6) -> list[float]:
+    def _ticks(self) -> list[float]:
         """Round values of a logarithmic scale; none where it spans too little for two."""
         decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         inside: list[float] = []
         for subs in ((1, 1.5, 2, 2.5, 3, 4, 5, 7), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
             found = (float(f"{sub}e{decade}") for decade in decades for sub in subs)
             inside = [value for value in found if self.low <= value <= self.high]
-            if len(inside) <= most:
+            if len(inside) <= MOST_TICKS:
                 break
-        inside = inside[:: math.ceil(len(inside) / most) or 1]
+        inside = inside[:: math.ceil(len(inside) / MOST_TICKS) or 1]
         if self.axis.kind == "accuracy" and self.low <= LEAST_ERROR:
             inside = [self.low, *(value for value in inside if value > 2 * LEAST_ERROR)]
         return inside if len(inside) > 1 else []
 
 
-def legend(names: Sequence[str], room: int = 310, **more: Any) -> Any:
+def legend(names: Sequence[str], **more: Any) -> Any:
     """A legend above the chart, in as many columns as have room; None for fewer than two names."""
-    import altair as alt
-
-    def width(columns: int) -> float:
-        return sum(24 + 5.9 * max(map(len, names[i::columns])) for i in range(columns))
-
-    columns = next((n for n in range(len(names), 1, -1) if width(n) <= room), 1)
+    widths = {n: sum(24 + 5.9 * max(map(len, names[i::n])) for i in range(n)) for n in range(2, len(names) + 1)}
+    columns = max((n for n, width in widths.items() if width <= LEGEND), default=1)
     look = {"orient": "top", "columns": columns, "symbolOpacity": 1, **more}
     return alt.Legend(values=list(names), **look) if len(names) > 1 else None
 
 
 def named(channel: Any, names: Iterable[str], values: Iterable[Any], key: Any) -> Any:
     """An encoding of the field `name`, a value for each; `key` is the legend."""
-    import altair as alt
-
     scale = alt.Scale(domain=list(names), range=list(values))
     return channel("name", type="nominal", title=None, scale=scale, legend=key)
 
 
 def picked(full: float, key: Any) -> Any:
     """An opacity: full, unless another name is picked in the legend."""
-    import altair as alt
-
     more = {} if key is None else {"condition": {"param": "pick", "value": full}}
     return alt.OpacityValue(full if key is None else full / 6, **more)
 
 
 def finished(layers: Sequence[Any], rows: Sequence[Spec], key: Any, **look: Any) -> Spec:
     """The layers over their data; with a legend, its names can be picked there."""
-    import altair as alt
-
     if key is not None:
         layers = [*layers[:-1], layers[-1].add_params(alt.selection_point(name="pick", fields=["name"], bind="legend"))]
     # put together here, since Altair's own layering and data copy everything many times
     parts = [layer.to_dict(validate=False) for layer in layers]
-    empty: Spec = {"values": [{}]}  # what Altair has for no data
-    left_out = ("$schema", "config")
-    own = [{name: one for name, one in part.items() if name not in left_out and one != empty} for part in parts]
-    return {"layer": own, "data": {"values": list(rows)}, **look}
+    for part in parts:
+        del part["$schema"], part["config"]
+        if part.get("data") == {"values": [{}]}:  # what Altair has for no data
+            del part["data"]
+    return {"layer": parts, "data": {"values": list(rows)}, **look}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A section of the report.
+
+    Attributes:
+        name: of its file, and of its place in the page.
+        caption: how to read it.
+        charts: in Vega-Lite; without any, there is a caption that says why, or tables alone.
+        tables: the same in numbers, each under its own heading.
+        columns: charts in a row of the file.
+        notes: sentences that a reader must not miss, such as flags.
+        narrow: charts for the page on a narrow screen, where they are others.
+    """
+
+    name: str
+    title: str
+    caption: str
+    charts: Sequence[Spec]
+    tables: Mapping[str, Table]
+    columns: int = 2
+    notes: Sequence[str] = ()
+    narrow: Sequence[Spec] = ()
+
+    def specs(self, narrow: bool = False) -> list[str]:
+        """Each chart as JSON, as wide as its place in a page, with nothing that ends a script."""
+        fitted = {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
+        wide = [chart | fitted for chart in (self.narrow if narrow else self.charts)]
+        return [json.dumps(spec, allow_nan=False, separators=(",", ":")).replace("<", r"\u003c") for spec in wide]
+
+    def file(self) -> str:
+        """The charts as one SVG file with a title and the colours of both grounds."""
+        import vl_convert
+
+        def still(part: Spec) -> Spec:  # without what only a pointer needs
+            if "condition" in part:
+                return {"value": part["condition"]["value"]}
+            if "layer" in part:
+                part["layer"] = [one for one in part["layer"] if one.get("name") != "tips"]
+            return {key: value for key, value in part.items() if key not in ("params", "tooltip", "tip")}
+
+        own = dict.fromkeys(("color", "shape", "strokeDash"), "independent")
+        spec = {"concat": list(self.charts), "columns": self.columns, "resolve": {"scale": own}}
+        drawn = json.loads(json.dumps(spec, allow_nan=False), object_hook=still)
+        head, rest = vl_convert.vegalite_to_svg(drawn, config=CONFIG).split(">", 1)
+        return f"{head}><title>{escape(self.title)}</title><style>{style_sheet()}</style>{rest}\n"

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from assay.report.tables import Table
     from assay.scoring.record import Evaluation, Record, VariantRecord
 
-OTHER = "Other arms"
 METHODS = Path(assay.__file__).parent / "methods"
 
 
@@ -93,33 +92,25 @@ class Content:
         """The rows whose arms were trained on the labels as they are."""
         return [row for row in self.rows if not self.noise(row.arm)]
 
+    def groups(self) -> dict[str, list[str]]:
+        """Arms to compare with each other, by a title: the baseline, then the arms by the paper whose claims name them.
 
-class Group(NamedTuple):
-    """Arms that a reader compares with each other."""
-
-    title: str
-    arms: list[str]
-
-
-def groups(rows: Sequence[Row], claims: Sequence[ClaimRecord]) -> list[Group]:
-    """The baseline, then the arms by the paper whose claims name them, first as what is claimed, then as a control.
-
-    An arm that no claim names goes where its method is, or else where the arm before it in params.yaml is, unless no
-    arm with a claim follows; what is left comes last.
-    """
-    methods = {row.arm: row.method for row in rows}
-    owner: dict[str, str] = {}
-    for side in ("arm", "against"):
-        for claim in claims:
-            arm = split_variant(getattr(claim, side))[0]
-            if arm in methods and arm != BASELINE:
-                owner.setdefault(arm, claim.paper)
-    of_method = {methods[arm]: key for arm, key in owner.items() if methods[arm] != methods[BASELINE]}
-    last_named = max((i for i, arm in enumerate(methods) if arm in owner), default=-1)
-    by_title: dict[str, list[str]] = {paper(claim.paper).topic: [] for claim in claims}
-    before: str | None = None
-    for i, (arm, method) in enumerate(methods.items()):
-        if arm != BASELINE:
+        An arm counts first as what is claimed, then as a control. One that no claim names goes where its method is, or
+        else where the arm before it in params.yaml is, unless no arm with a claim follows; what is left comes last.
+        """
+        methods = {row.arm: row.method for row in self.rows}
+        of_baseline = methods.pop(BASELINE, None)
+        owner: dict[str, str] = {}
+        for side in ("arm", "against"):
+            for claim in self.claims:
+                arm = split_variant(getattr(claim, side))[0]
+                if arm in methods:
+                    owner.setdefault(arm, claim.paper)
+        of_method = {methods[arm]: key for arm, key in owner.items() if methods[arm] != of_baseline}
+        last_named = max((i for i, arm in enumerate(methods) if arm in owner), default=-1)
+        found: dict[str, list[str]] = {"Baseline": [BASELINE]} | {paper(claim.paper).topic: [] for claim in self.claims}
+        before: str | None = None
+        for i, (arm, method) in enumerate(methods.items()):
             before = owner.get(arm) or of_method.get(method) or (before if i < last_named else None)
-            by_title.setdefault(paper(before).topic if before else OTHER, []).append(arm)
-    return [Group("Baseline", [BASELINE]), *(Group(title, arms) for title, arms in by_title.items() if arms)]
+            found.setdefault(paper(before).topic if before else "Other arms", []).append(arm)
+        return {title: arms for title, arms in found.items() if arms}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import altair as alt
 
 from assay.report import charts, numbers
 from assay.report.charts import Axis, Scale, Spec, finished, legend, named, picked
@@ -19,20 +20,15 @@ NUMBERS = ("x", "y", "low", "high")
 Box = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True)
-class Series:
-    """What one name in the legend stands for.
+class Series(NamedTuple):
+    """What one name stands for, which no other series of the chart has; lists have an entry a point, or none.
 
     Attributes:
-        name: in the legend; no other series of the chart has it.
-        x: of each point, as all lists that follow; empty for none.
         tips: what each point says when pointed at.
-        low: the band's lower edge.
-        high: its upper edge.
+        low: the band's lower edge; `high` is its upper one.
         colour: of `LIGHT`, and the shape of its marks; 0 is the grey of what others are compared with.
         line: how points are joined: `linear`, `step-after`, or empty for bars instead of a band.
         marks: whether the points are marked.
-        dashed: whether the line is.
         named: whether the name is in the legend.
         labels: texts beside the points; an empty text for none.
     """
@@ -66,8 +62,6 @@ def lines(
 
     A point that has NaN for a number is left out, and the chart says how many there are; infinity is at the edge.
     """
-    import altair as alt
-
     kept = {one.name: one.points() for one in series}
     points = [point for own in kept.values() for point in own]
     across = x.scale([point["x"] for point in points])
@@ -171,15 +165,18 @@ def spreads(
     title: str,
     x: Axis,
     y: Axis,
-    found: Mapping[str, tuple[Sequence[float], Sequence[Sequence[float]]]],
+    found: Mapping[str, Sequence[tuple[float, Sequence[float]]]],
     *how: Any,
     first: int = 1,
     **look: Any,
 ) -> Spec | None:
-    """A chart of `spread` lines, one for each name with points, coloured in their order from `first` on; or None."""
-    series = [
-        spread(name, at, values, *how, colour=first + i % (len(charts.LIGHT) - first), **look)
-        for i, (name, (at, values)) in enumerate(found.items())
-        if at
-    ]
+    """A chart of `spread` lines, one for each name with points, coloured in their order from `first` on; or None.
+
+    A point is its x, then the values of its seeds.
+    """
+    series = []
+    for i, (name, points) in enumerate(found.items()):
+        if points:
+            at, values = zip(*points, strict=True)
+            series.append(spread(name, at, values, *how, colour=first + i % (len(charts.LIGHT) - first), **look))
     return lines(title, x, y, series) if series else None

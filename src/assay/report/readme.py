@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from assay.analysis import archives
+from assay.analysis import claims
 from assay.core import files
 from assay.core.config import BASELINE
 from assay.core.errors import AssayError
@@ -50,24 +50,20 @@ TUNED = (  # key, heading, unit, factor, format
 def results(folder: Path, arms: str | None, where: str) -> str:
     """The verdicts and the results as Markdown tables, from the summary.csv and claims.json of a folder.
 
-    Args:
-        folder: `metrics/`, or that of an archived run.
-        arms: names or patterns with commas between them: only these, and with their costs; None is everything, each
-            arm by its first variant.
-        where: names the file that asks, for the message.
+    `arms` are names or patterns with commas between them: only these, and with their costs; None is everything, each
+    arm by its first variant. `where` names the file that asks, for the message.
 
     Raises:
         AssayError: a file is missing or damaged, or there is no such arm.
     """
-    rows, decided = summary.read(folder / summary.PATH.name), archives.claims_of(folder / archives.CLAIMS)
+    rows, decided = summary.read(folder / summary.PATH.name), claims.read(folder / claims.PATH.name)
     names = list(dict.fromkeys(row.arm for row in rows))
     if arms is None:
         shown = [next(row for row in rows if row.arm == name) for name in names]
     else:
         chosen: set[str] = set()
         for pattern in arms.split(","):
-            found = fnmatch.filter(names, pattern)
-            if not found:
+            if not (found := fnmatch.filter(names, pattern)):
                 there = ", ".join(names)
                 raise AssayError(f"{where}: arms={pattern}: no such arm in {summary.PATH}; there are {there}")
             chosen.update(found)
@@ -87,18 +83,15 @@ def results(folder: Path, arms: str | None, where: str) -> str:
 # each of these gives a block of its kind; AssayError names the file that is missing and what writes it
 
 
-def advice(root: Path) -> str:
-    """What to use, as `compare` wrote it beside the report."""
+def _advice(root: Path) -> str:
     return _text(root / ADVICE, "; `dvc repro` writes it")
 
 
-def speed(root: Path) -> str:
-    """The benchmark's figures as a Markdown table."""
+def _speed(root: Path) -> str:
     return templates().get_template("speed.md.j2").render(_written(root / BENCHMARK, "make bench"))
 
 
-def step_cost(root: Path) -> str:
-    """How much longer a step of a line takes than one of the baseline."""
+def _step_cost(root: Path) -> str:
     content = _written(root / BENCHMARK, "make bench")
     line, machine = "line step against a baseline step", content["machine"]
     found = {"LeNet-300-100": line, "ResNet-20": f"{line}, resnet_20"}
@@ -107,8 +100,7 @@ def step_cost(root: Path) -> str:
     return _table(tables.table("Network", [("A line's step", "against a baseline step")], lines), note)
 
 
-def sparsity(root: Path) -> str:
-    """What the sparsity of pruned networks buys."""
+def _sparsity(root: Path) -> str:
     rounds = _written(root / SPARSITY, "make bench-sparse")
     machine = rounds[0]["machine"]
     where = f"{machine['processor']}, {machine['threads']} threads, PyTorch {machine['torch']}"
@@ -116,8 +108,7 @@ def sparsity(root: Path) -> str:
     return _table(pruning.sparsity(rounds), note)
 
 
-def tuning(root: Path) -> str:
-    """What was tried before the trajectory arms were set."""
+def _tuning(root: Path) -> str:
     content = _written(root / TUNING, "python -m benchmarks.trajectory_tuning")
     lines = [
         (name, [f"{factor * row[key]:{form}}" for key, _, _, factor, form in TUNED])
@@ -127,8 +118,7 @@ def tuning(root: Path) -> str:
     return _table(tables.table("Tried", [(heading, unit) for _, heading, unit, _, _ in TUNED], lines), note)
 
 
-def equal_loss(root: Path) -> str:
-    """The trajectory arms at one mean loss, as `compare` wrote them to the report."""
+def _equal_loss(root: Path) -> str:
     text = _text(root / REPORT, "; `dvc repro` writes it")
     found = re.search(rf"\*\*{sampling.EQUAL_LOSS}\*\*\n\n((?:\|.*\n)+)", text)
     if not found:
@@ -137,8 +127,7 @@ def equal_loss(root: Path) -> str:
     return f"{found[1]}\n{note}\n"
 
 
-def edits(root: Path) -> str:
-    """What retrains after an edit of one file of each room."""
+def _edits(root: Path) -> str:
     rows = [
         "| room | file | stages that rerun | seconds of training | if they write other bytes |",
         "|---|---|---|---:|---:|",
@@ -166,8 +155,8 @@ def _table(content: tables.Table, note: str) -> str:
 
 
 KINDS = {
-    "advice": advice, "speed": speed, "tuning": tuning, "equal-loss": equal_loss, "sparsity": sparsity,
-    "step-cost": step_cost, "edits": edits,
+    "advice": _advice, "speed": _speed, "tuning": _tuning, "equal-loss": _equal_loss, "sparsity": _sparsity,
+    "step-cost": _step_cost, "edits": _edits,
 }  # fmt: skip
 KIND = "|".join(["results", *KINDS])
 OPTIONS = r"(?: folder=(?P<folder>\S+))?(?: arms=(?P<arms>\S+))?"

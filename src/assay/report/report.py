@@ -18,9 +18,7 @@ from assay.core import files
 from assay.core.config import BASELINE
 from assay.core.errors import AssayError
 from assay.core.plain import read_json
-from assay.report import advice, figures, summary, tables, vega, verdicts
-from assay.report.charts import CONFIG, style_sheet
-from assay.report.content import groups
+from assay.report import advice, summary, tables, vega, verdicts
 from assay.scoring.metrics import ECE_BINS
 
 if TYPE_CHECKING:
@@ -39,9 +37,12 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "dvc", "mlflow")
 
 def write(root: Path, content: Content) -> None:
     """Write the folder, whole or not at all."""
+    from assay.report import charts, figures  # with Altair, which takes most of a second to import
+
     records = {name: evaluation.record for name, evaluation in content.evaluations.items()}
     baseline, rows, claims = records[BASELINE], content.rows, content.claims
-    grouped, own, rounds = groups(rows, claims), tables.parameters(records), sum(map(_is_round, records))
+    grouped, own = content.groups(), tables.parameters(records)
+    rounds = sum(name.startswith(advice.ROUND) for name in records)
     versions = {name: metadata.version(name).partition("+")[0] for name in PACKAGES}  # `+cpu` differs by machine
     drawn = {figure.name: figure for figure in figures.make(content)}
     candidates = advice.candidates(content)
@@ -63,14 +64,14 @@ def write(root: Path, content: Content) -> None:
         "costs": tables.grouped(tables.costs(rows), rows, grouped),
         "arms": len(records) - 1 - rounds,
         "rounds": rounds,
-        "parameters": [(group.title, [(arm, own[arm]) for arm in group.arms if own[arm]]) for group in grouped],
+        "parameters": [(title, [(arm, own[arm]) for arm in arms if own[arm]]) for title, arms in grouped.items()],
         "versions": {"python": ".".join(platform.python_version_tuple()[:2]), **versions},
         "bins": ECE_BINS,
         "confidence": round(100 * CONFIDENCE),
         "picture": drawn.get("claims"),
         "figures": [figure for name, figure in drawn.items() if name != "claims"],
-        "chart_style": style_sheet(),
-        "chart_config": CONFIG,
+        "chart_style": charts.style_sheet(),
+        "chart_config": charts.CONFIG,
         "vega": vega.script(),
     }
     environment = templates()
@@ -84,16 +85,8 @@ def write(root: Path, content: Content) -> None:
             files.write_text(folder / name, environment.get_template(f"{template}.j2").render(values))
 
 
-def _is_round(name: str) -> bool:
-    return name.startswith("round-")
-
-
 def read_sparsity(root: Path, dense: Record) -> list[dict[str, Any]]:
-    """What `make bench-sparse` measured of pruned networks, an entry a round.
-
-    Args:
-        root: of the repository.
-        dense: what the baseline's evaluation says; entries of another model or other data are left out.
+    """What `make bench-sparse` measured of pruned networks of the baseline's model and data, an entry a round.
 
     Raises:
         AssayError: the file is damaged.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field, model_validator
 
 from assay.analysis.seeds import DECIMALS, written
-from assay.analysis.statistics import mean_of, paired_difference
+from assay.analysis.statistics import Estimate, mean_of, paired_difference
 from assay.core import files
 from assay.core.config import BASELINE
 from assay.core.config.parsing import parse, suggestion
@@ -32,18 +32,16 @@ UNEQUAL = 2  # times the smallest class, from which the largest is worth a warni
 class Row(BaseModel, frozen=True, extra="allow"):
     """One variant; its fields are the columns of the file. Empty cells are None.
 
-    Behind a metric that evaluation computes stand two more columns, `_min` and `_max`, the extremes over seeds. Such a
-    metric without a field here has its columns after the others.
+    A metric is a mean over seeds. Behind one that evaluation computes stand two more columns, `_min` and `_max`, the
+    extremes over seeds. Such a metric without a field here has its columns after the others.
 
     Attributes:
-        accuracy: mean over seeds, as are the other metrics.
         difference: accuracy minus that of the baseline's first variant, with the ends `_low` and `_high` of its 95 %
             interval; None for that variant itself, the ends also where fewer than two seeds are common.
         disagreement: of members; None where there is one, and so is `total_variation`.
-        train_samples: of one network, as are `forward_samples` and `optimizer_steps`.
+        train_samples: of one network, as are `forward_samples` and `optimizer_steps`; costs are as in `record.Costs`.
         best_step: mean step of the least validation loss; None where nothing was validated.
         label_noise: share of training labels replaced by random classes.
-        training_cost: as in `scoring.record.Costs`, and so are `training_flops`, `inference_cost`, `inference_flops`.
         balanced_accuracy: None in files from before it was measured, as all that follow.
         majority_share: share of the test set that is of its most frequent class.
         above_majority: whether the 95 % interval of the accuracy, without one the accuracy, lies above that share.
@@ -85,8 +83,7 @@ class Row(BaseModel, frozen=True, extra="allow"):
     @classmethod
     def _no_other_column(cls, content: dict[str, Any]) -> dict[str, Any]:
         known = columns()
-        unknown = [str(name) for name in content if name not in known]
-        if unknown:
+        if unknown := [str(name) for name in content if name not in known]:
             raise ValueError(f"{unknown[0]}: unknown column; {suggestion(unknown[0], known)}")
         return content
 
@@ -119,45 +116,34 @@ def rows(evaluations: Mapping[str, Evaluation]) -> list[Row]:
             answers = evaluation.predictions[variant]
             own = mean_of(per_example("accuracy", answers), tuple(seeds))
             least = (own.interval() or (own.value,))[0]
-            numbers: dict[str, Any] = dict.fromkeys(("difference", "difference_low", "difference_high"))
+            gap = Estimate(None)
             if (arm, variant) != (BASELINE, first):
                 gap = paired_difference("accuracy", answers, base.predictions[first], seeds, base.record.seeds)
-                numbers = dict(zip(numbers, (gap.value, *(gap.interval() or (None, None))), strict=True))
+            low, high = gap.interval() or (None, None)
+            numbers: dict[str, Any] = {"difference": gap.value, "difference_low": low, "difference_high": high}
             numbers |= record.costs(found)._asdict() | {"majority_share": record.majority_share}
             numbers["label_noise"] = record.parameters.get("label_noise", 0.0)
-            for name in ("density", "train_samples", "forward_samples", "optimizer_steps"):
-                numbers[name] = getattr(found, name)
+            numbers |= found.model_dump(include={"density", "train_samples", "forward_samples", "optimizer_steps"})
             for name in ("disagreement", "total_variation", "best_step", *quality()):
                 each = getattr(found, name)
                 numbers[name] = sum(each) / len(each) if each else None
                 if name in quality():
                     numbers |= {f"{name}_min": min(each), f"{name}_max": max(each)}
-            rounded: dict[str, Any] = {
-                key: one if one is None else round(one, DECIMALS) + 0.0  # no -0.0
-                for key, one in numbers.items()
+            row: dict[str, Any] = {  # no -0.0
+                key: one if one is None else round(one, DECIMALS) + 0.0 for key, one in numbers.items()
             }
-            row = Row(
-                arm=arm,
-                variant=variant,
-                method=record.method,
-                seeds=len(seeds),
-                members=found.members,
-                combine=found.combine,
-                above_majority=least is not None and least > record.majority_share + ROUNDING,
-                **rounded,
-            )
-            table.append(row)
+            row |= {"arm": arm, "variant": variant, "method": record.method, "seeds": len(seeds)}
+            row |= {"members": found.members, "combine": found.combine}
+            row["above_majority"] = least is not None and least > record.majority_share + ROUNDING
+            table.append(Row(**row))
     return table
 
 
 def csv_text(table: Sequence[Row]) -> str:
     """The file's text: a header, then a line for each row; None is an empty cell."""
-
-    def cell(value: Any) -> Any:
-        return written(value) if isinstance(value, float) else value
-
     names = columns()
-    return csv_of(names, ([cell(row.of(name)) for name in names] for row in table))
+    lines = ([row.of(name) for name in names] for row in table)
+    return csv_of(names, ([written(one) if isinstance(one, float) else one for one in line] for line in lines))
 
 
 def read(path: Path) -> list[Row]:

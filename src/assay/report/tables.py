@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.core.config import BASELINE
@@ -14,7 +14,6 @@ from assay.scoring.metrics import lookup, quality
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from assay.report.content import Group
     from assay.report.summary import Row
     from assay.scoring.record import Record
 
@@ -26,18 +25,16 @@ class Cell(NamedTuple):
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table whose first column names the rows.
+class Table(NamedTuple):
+    """A table whose first column names the rows; below each heading stands a note, its unit or what the detail is.
 
-    Below each heading stands a note, its unit or what the detail is. A row is its name and its cells, one less than
-    there are columns; `titles` has the title of each group, by the index of its first row.
+    A row is its name and its other cells; `titles` has the title of each group, by the index of its first row.
     """
 
     columns: tuple[str, ...]
     notes: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
-    titles: Mapping[int, str] = field(default_factory=dict)
+    titles: Mapping[int, str] = MappingProxyType({})
 
 
 def table(heading: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[str, Sequence[object]]]) -> Table:
@@ -48,7 +45,12 @@ def table(heading: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple
 
 
 def span_cell(values: Sequence[float], scale: float = 1, places: int = 2) -> Cell:
-    """The mean of seeds, with the least and the greatest below it; without a mean, how many seeds are not finite."""
+    """The mean of seeds, with the least and the greatest below it; without a mean, how many seeds are not finite.
+
+    Without any seeds, the cell is empty.
+    """
+    if not values:
+        return Cell("")
     if lost := sum(not math.isfinite(value) for value in values):
         return Cell(numbers.MISSING, f"{lost} of {len(values)} not finite")
     shown = numbers.fixed(scale * numbers.mean(values), places)
@@ -61,14 +63,14 @@ def label(rows: Sequence[Row], row: Row) -> str:
     return row.arm if alone else f"{row.arm}/{row.variant}"
 
 
-def grouped(found: Table, rows: Sequence[Row], groups: Sequence[Group]) -> Table:
+def grouped(found: Table, rows: Sequence[Row], groups: Mapping[str, Sequence[str]]) -> Table:
     """The table of these rows, sorted into groups of arms."""
     order: list[int] = []
     titles = {}
-    for group in groups:
-        titles[len(order)] = group.title
-        order += [i for i, row in enumerate(rows) if row.arm in group.arms]
-    return replace(found, rows=tuple(found.rows[i] for i in order), titles=titles)
+    for title, arms in groups.items():
+        titles[len(order)] = title
+        order += [i for i, row in enumerate(rows) if row.arm in arms]
+    return found._replace(rows=tuple(found.rows[i] for i in order), titles=titles)
 
 
 def results(rows: Sequence[Row]) -> Table:
@@ -90,13 +92,10 @@ def results(rows: Sequence[Row]) -> Table:
     intervals = [numbers.interval(*own, places) if own else "" for own in pairs]
     about = "Difference to baseline", "points, 95\N{NO-BREAK SPACE}% interval"
     columns.insert(1, (*about, list(map(Cell, values, intervals))))
-    for key, heading, note in (
-        ("disagreement", "Disagreement", "of members, %"),
-        ("total_variation", "Variation", "total, of members, %"),
-    ):
+    for key, heading, note in (("disagreement", "Disagreement", ""), ("total_variation", "Variation", "total, ")):
         if any(row.of(key) is not None for row in rows):
-            shares = [None if row.of(key) is None else 100 * row.of(key) for row in rows]
-            columns.append((heading, note, [Cell(numbers.fixed(share, 2)) for share in shares]))
+            shares = (None if row.of(key) is None else 100 * row.of(key) for row in rows)
+            columns.append((heading, f"{note}of members, %", [Cell(numbers.fixed(share, 2)) for share in shares]))
     return _by_row(rows, columns)
 
 
@@ -142,12 +141,9 @@ def parameters(records: Mapping[str, Record]) -> dict[str, dict[str, str]]:
     for name, record in records.items():
         own = {key: plain(value) for key, value in flat(record.parameters) if value != {}}
         found[name] = {"method": record.method, **own, "seeds": plain(record.seeds)}
-    reference = found.pop(BASELINE)
-    return {BASELINE: reference} | {
-        name: {
-            key: own.get(key, numbers.MISSING)
-            for key in dict.fromkeys((*own, *reference))
-            if own.get(key) != reference.get(key)
-        }
-        for name, own in found.items()
-    }
+    reference = found[BASELINE]
+    for name, own in found.items():
+        if name != BASELINE:
+            differ = [key for key in dict.fromkeys((*own, *reference)) if own.get(key) != reference.get(key)]
+            found[name] = {key: own.get(key, numbers.MISSING) for key in differ}
+    return found

@@ -1,29 +1,25 @@
-"""Claims with their verdicts, worded for people, and each interval on an axis that all claims share."""
+"""Claims with their verdicts, worded for people, each interval on an axis that all claims share, and across runs."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from assay.analysis.claims import TESTED, VERDICTS
+from assay.analysis.claims import EARLIER_RULE, TESTED, VERDICTS
 from assay.core.config.claim import Rule
-from assay.report import numbers
+from assay.report import numbers, tables
 from assay.report.content import paper
-from assay.report.tables import label
 from assay.scoring.metrics import lookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from assay.analysis.claims import ClaimRecord, Forecast
+    from assay.analysis.claims import Archive, ClaimRecord, Forecast
     from assay.report.summary import Row
+    from assay.scoring.record import Record
 
-MARKS = {  # no verdict rests on a colour
-    "reproduced": "✓", "refuted": "✗", "negligible": "≈", "undecided": "?", "by construction": "=",
-    "not tested here": "\N{EN DASH}",
-}  # fmt: skip
+MARKS = dict(zip(VERDICTS, "✓✗≈?=\N{EN DASH}", strict=True))  # no verdict rests on a colour
 MEANINGS = {
     "reproduced": "The claim holds here: the difference is shown to lie beyond the edge of what is claimed.",
     "refuted": "The claim does not hold here: any gain is shown to be smaller than what matters.",
@@ -36,18 +32,16 @@ CHANGED = "The claim was changed after results of its arms were there."
 HARMS = "The arm is worse than its rival: the whole interval lies on the wrong side."
 SEED_ROOM = 2  # seeds may widen the picture of an interval by this factor; what lies farther out stands at its end
 LEAST_RATIO = 1e-9  # smaller ratios have no finite logarithm
+SAME = ("asks", "metric", "more_is_better", "margin", "at_most", "at_least")  # else it is not the same claim
+HOLDS = {"reproduced": "yes", "refuted": "no", "negligible": "no"}
 
 
 class Standing(NamedTuple):
     """Where a claim's numbers stand on the axis that all claims share, to the right the arm is better.
 
-    Attributes:
-        estimate: the difference at the deciding look; `low` and `high` are the ends of the interval that decides.
-        edge: beyond it the claim is true.
-        matters: the smallest difference that matters.
-        alone: the ends of the 95 % interval of this claim alone; None where there is none.
-        seeds: the difference of each common seed.
-        zero: no difference, or a ratio of 1.
+    `estimate` is the difference at the deciding look, with the ends of the interval that decides; beyond `edge` the
+    claim is true, and from `matters` on a difference matters. `alone` has the ends of the 95 % interval of this claim
+    alone, `seeds` the difference of each common seed; `zero` is no difference, or a ratio of 1.
     """
 
     estimate: float
@@ -60,57 +54,20 @@ class Standing(NamedTuple):
     zero: float = 0.0
 
 
-@dataclass(frozen=True)
-class View:
-    """A claim as it is shown.
-
-    Attributes:
-        facts: how it was decided, in sentences.
-        forecast: what would decide it, a sentence; else empty.
-        flags: what a reader must not miss.
-        tested: whether it has a verdict of this run.
-        glyph: its interval on a line from 0 to 1.
-    """
-
-    id: str
-    verdict: str
-    mark: str
-    statement: str
-    asks: str
-    paper: str
-    difference: str
-    interval: str
-    unit: str
-    differs: str
-    reason: str
-    seeds: int
-    facts: Sequence[str]
-    forecast: str
-    flags: Sequence[str]
-    tested: bool
-    glyph: Standing | None
-
-
-class Topic(NamedTuple):
-    """The claims of one paper, and how many have which verdict: `2 reproduced, 1 undecided`."""
-
-    title: str
-    cited: str
-    counts: str
-    claims: Sequence[View]
-
-
-def topics(claims: Sequence[ClaimRecord], rows: Sequence[Row]) -> list[Topic]:
+def topics(claims: Sequence[ClaimRecord], rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The claims by paper, in the order in which papers are first named; those without a test here stand last.
 
-    The rows of the summary say which arms have one variant only, and so need not name it.
+    Each has `title`, `cited`, `counts` (how many have which verdict: `2 reproduced, 1 undecided`) and `claims`. The
+    rows of the summary say which arms have one variant only, and so need not name it.
     """
-    names = {f"{row.arm}/{row.variant}": label(rows, row) for row in rows}
+    names = {f"{row.arm}/{row.variant}": tables.label(rows, row) for row in rows}
     found = []
     for key in dict.fromkeys(claim.paper for claim in claims):
         own = [claim for claim in claims if claim.paper == key]
         own.sort(key=lambda claim: 0 if claim.tested else 1 if claim.verdict == "by construction" else 2)
-        found.append(Topic(*paper(key), _counts(own), [view(claim, names) for claim in own]))
+        title, cited = paper(key)
+        shown = [view(claim, names) for claim in own]
+        found.append({"title": title, "cited": cited, "counts": _counts(own), "claims": shown})
     return found
 
 
@@ -136,10 +93,11 @@ def _counts(claims: Sequence[ClaimRecord]) -> str:
     return "; ".join(", ".join(part) for part in parts if part)
 
 
-def view(claim: ClaimRecord, names: Mapping[str, str]) -> View:
-    """Word a claim; `names` has what variants are called.
+def view(claim: ClaimRecord, names: Mapping[str, str]) -> dict[str, Any]:
+    """A claim as templates show it: texts, beside `seeds`, `tested` and `glyph`; `names` has what variants are called.
 
-    Numbers are rounded to two significant digits of the interval's half-width.
+    Numbers are rounded to two significant digits of the interval's half-width. `facts` say how it was decided,
+    `forecast` what would decide it, `flags` what a reader must not miss.
     """
     ratio, own = claim.asks == "ratio", claim.tested
     about = lookup(claim.metric)
@@ -155,21 +113,20 @@ def view(claim: ClaimRecord, names: Mapping[str, str]) -> View:
         return f"[{shown(ends[0])}, {shown(ends[1])}]" if ends and ends[0] != ends[1] else ""  # equal: exact
 
     there = claim.difference is not None or own
-    return View(
-        **claim.model_dump(include={"id", "verdict", "statement", "paper", "reason"}),
-        mark=MARKS[claim.verdict],
-        asks=_asks(claim, names, scale, unit),
-        difference=shown(claim.difference) if there else "",
-        interval=interval(claim.interval),
-        unit=unit if there else "",
-        differs=claim.differs_from_paper,
-        seeds=claim.seeds if own else 0,
-        facts=_facts(claim, shown, interval(claim.interval_alone), unit) if own else [],
-        forecast=_forecast(claim.forecast) if claim.forecast and claim.verdict == "undecided" else "",
-        flags=[flag for flag, raised in ((HARMS, claim.harms), (CHANGED, claim.changed_after_results)) if raised],
-        tested=own,
-        glyph=_glyph(claim),
-    )
+    return claim.model_dump(include={"id", "verdict", "statement", "paper", "reason"}) | {
+        "mark": MARKS[claim.verdict],
+        "asks": _asks(claim, names, scale, unit),
+        "difference": shown(claim.difference) if there else "",
+        "interval": interval(claim.interval),
+        "unit": unit if there else "",
+        "differs": claim.differs_from_paper,
+        "seeds": claim.seeds if own else 0,
+        "facts": _facts(claim, shown, interval(claim.interval_alone), unit) if own else [],
+        "forecast": _forecast(claim.forecast) if claim.forecast and claim.verdict == "undecided" else "",
+        "flags": [flag for flag, raised in ((HARMS, claim.harms), (CHANGED, claim.changed_after_results)) if raised],
+        "tested": own,
+        "glyph": _glyph(claim),
+    }
 
 
 def _asks(claim: ClaimRecord, names: Mapping[str, str], scale: int, unit: str) -> str:
@@ -280,3 +237,49 @@ def _glyph(claim: ClaimRecord) -> Standing | None:
     ends = {key: place(getattr(found, key)) for key in ("estimate", "low", "high", "edge", "matters", "zero")}
     alone = found.alone and tuple(map(place, found.alone))
     return found._replace(**ends, alone=alone, seeds=list(map(place, found.seeds)))
+
+
+def across_runs(claims: Sequence[ClaimRecord], here: Record, archives: Mapping[str, Archive]) -> tables.Table | None:
+    """A row for each claim that at least two runs tested, a column for each run that tested one of them; or None.
+
+    The claims are those of this run, decided; `here` is its baseline's record.
+    """
+    rows: dict[str, dict[str, ClaimRecord]] = {}
+    for claim in claims:
+        runs = {"": claim} if claim.tested else {}
+        for name, archive in archives.items():
+            found = archive.claims.get(claim.id)
+            # a claim that is not tested here asks nothing yet
+            same = found and (not claim.asks or all(getattr(found, key) == getattr(claim, key) for key in SAME))
+            if found and same and found.tested:
+                runs[name] = found
+        if len(runs) > 1:
+            rows[claim.id] = runs
+    settings = {"": f"{here.data}, {here.model.name}"}
+    settings |= {name: f"{archive.data}, {archive.model}" for name, archive in archives.items()}
+    shown = [name for name in settings if any(name in runs for runs in rows.values())]
+    lines: list[tuple[str, list[object]]] = []
+    for identifier, runs in rows.items():
+        cells = [_cell(runs[name]) if name in runs else numbers.MISSING for name in shown]
+        lines.append((identifier, [*cells, holds([claim.verdict for claim in runs.values()])]))
+    headings = [(name or "This run", settings[name]) for name in shown]
+    return tables.table("Claim", [*headings, ("Holds across them", "")], lines) if rows else None
+
+
+def holds(decided: Sequence[str]) -> str:
+    """Whether a claim holds across runs with these verdicts: `yes`, `no`, `mixed` or `undecided`.
+
+    One that is undecided leaves the whole undecided, unless others contradict each other already; `negligible` does not
+    hold.
+    """
+    outcomes = {HOLDS.get(one, "undecided") for one in decided}
+    if {"yes", "no"} <= outcomes:
+        return "mixed"
+    return outcomes.pop() if len(outcomes) == 1 else "undecided"
+
+
+def _cell(claim: ClaimRecord) -> tables.Cell:
+    found = view(claim.model_copy(update={"preset": ""}), {})
+    measured = " ".join(filter(None, [found["difference"], found["interval"], found["unit"]]))
+    rule = ", earlier rule" if claim.reason.startswith(EARLIER_RULE) else ""
+    return tables.Cell(f"{found['mark']} {found['verdict']}", f"{measured}, {claim.seeds} seeds{rule}")

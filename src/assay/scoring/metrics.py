@@ -158,18 +158,6 @@ def lookup(metric: str) -> Metric:
     return METRICS.get(metric) or Metric(label=label, higher_is_better=None, basis="seeds")
 
 
-def rises(metric: str, stated: bool | None = None) -> bool:
-    """Whether higher is better: as stated in a claim, else as the table says.
-
-    Raises:
-        AssayError: neither says it.
-    """
-    known = lookup(metric).higher_is_better if stated is None else stated
-    if known is None:
-        raise AssayError(f"{metric}: no direction is known; say more_is_better, true or false, in its claim")
-    return known
-
-
 def is_exact(metric: str | None) -> bool:
     """Whether the number follows from params.yaml, so that there is nothing to test."""
     return lookup(str(metric)).basis == "exact"

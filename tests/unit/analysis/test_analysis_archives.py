@@ -8,10 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from assay.analysis import archives
-from assay.analysis.claims import ClaimRecord, Look
+from assay.analysis.claims import EARLIER_RULE, ClaimRecord, Look, read_archives, with_archives
 from assay.core.errors import AssayError
-from assay.report import data_sets
+from assay.report.verdicts import across_runs, holds
 
 ROOT = Path(__file__).parents[3]
 HERE = SimpleNamespace(data="digits", model=SimpleNamespace(name="mlp"))
@@ -44,7 +43,7 @@ def records(*claims: dict) -> list[ClaimRecord]:
 
 def test_a_claim_of_a_preset_takes_the_archived_verdict_and_says_where_it_is_from(tmp_path):
     keep(tmp_path, "kept", TESTED, note="100 epochs, not 1,000.")
-    (found,) = archives.verdicts(records(UNTESTED), archives.read_all(tmp_path))
+    (found,) = with_archives(records(UNTESTED), read_archives(tmp_path))
     assert (found.verdict, found.difference, found.interval, found.seeds) == ("reproduced", 0.01, (0.005, 0.015), 10)
     assert (found.archived, found.preset, found.statement) == ("results/kept", "kept", "It holds there.")
     assert found.differs_from_paper == "Smaller. 100 epochs, not 1,000."
@@ -54,36 +53,36 @@ def test_a_claim_of_a_preset_takes_the_archived_verdict_and_says_where_it_is_fro
 def test_without_such_an_archive_or_id_it_stays_untested(tmp_path, other):
     keep(tmp_path, "kept", TESTED)
     claims = records({**UNTESTED, **other})
-    assert archives.verdicts(claims, archives.read_all(tmp_path)) == claims
+    assert with_archives(claims, read_archives(tmp_path)) == claims
 
 
 def test_an_archived_verdict_of_an_archived_verdict_is_none(tmp_path):
     """Else a run could give back what it took from another one, under its own name."""
     keep(tmp_path, "kept", {**TESTED, "archived": "results/other"}, UNTESTED | {"id": "open"})
     claims = records(UNTESTED, UNTESTED | {"id": "open"})
-    assert archives.verdicts(claims, archives.read_all(tmp_path)) == claims
+    assert with_archives(claims, read_archives(tmp_path)) == claims
 
 
 def test_a_claim_that_was_tested_here_keeps_its_verdict(tmp_path):
     keep(tmp_path, "kept", TESTED)
     claims = records({**TESTED, "verdict": "refuted"})
-    assert archives.verdicts(claims, archives.read_all(tmp_path)) == claims
+    assert with_archives(claims, read_archives(tmp_path)) == claims
 
 
 def test_the_earlier_rule_is_named_and_the_present_one_is_not(tmp_path):
     now = {**TESTED, "id": "now", "looks": [Look(seeds=10, above=1e-6, level=0.01).model_dump()]}
     keep(tmp_path, "kept", {**TESTED, "p_value": 1e-6, "reason": "one seed is late"}, now)
-    claims = archives.read_all(tmp_path)["kept"].claims
-    assert claims["holds"].reason == f"{archives.EARLIER_RULE}; one seed is late"
+    claims = read_archives(tmp_path)["kept"].claims
+    assert claims["holds"].reason == f"{EARLIER_RULE}; one seed is late"
     assert claims["now"].reason == ""
 
 
 def test_every_archive_of_this_repository_is_read():
-    found = archives.read_all(ROOT)
+    found = read_archives(ROOT)
     assert {"lottery_lenet_mnist", "subspace_cifar10", "mnist_gpu"} <= set(found)
-    earlier = found["lottery_lenet_mnist"].tested("lenet-ticket-faster-than-reinit")
+    earlier = found["lottery_lenet_mnist"].claims["lenet-ticket-faster-than-reinit"]
     assert earlier.verdict == "refuted"
-    assert earlier.reason.startswith(archives.EARLIER_RULE)
+    assert earlier.reason.startswith(EARLIER_RULE)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +99,7 @@ def test_a_damaged_archive_is_named(tmp_path, name, text, line):
     keep(tmp_path, "kept", TESTED)
     (tmp_path / "results/kept" / name).write_text(text)
     with pytest.raises(AssayError, match=line):
-        archives.read_all(tmp_path)
+        read_archives(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -116,15 +115,15 @@ def test_a_damaged_archive_is_named(tmp_path, name, text, line):
     ],
 )
 def test_whether_a_claim_holds_across_runs(decided, expected):
-    assert data_sets.holds(decided) == expected
-    assert data_sets.holds(decided[::-1]) == expected
+    assert holds(decided) == expected
+    assert holds(decided[::-1]) == expected
 
 
 def test_the_table_has_a_column_a_run_and_a_row_a_claim_tested_twice(tmp_path):
     keep(tmp_path, "kept", {**TESTED, "verdict": "refuted", "p_value": 0.5}, {**TESTED, "id": "once"}, data="mnist")
     keep(tmp_path, "without")
     here = records(TESTED, {**TESTED, "id": "new"}, {**UNTESTED, "id": "once"})
-    table = data_sets.table(here, HERE, archives.read_all(tmp_path))
+    table = across_runs(here, HERE, read_archives(tmp_path))
     assert table.columns == ("Claim", "This run", "kept", "Holds across them")
     assert table.notes == ("", "digits, mlp", "mnist, mlp", "")
     ((name, cells),) = table.rows
@@ -137,9 +136,9 @@ def test_the_table_has_a_column_a_run_and_a_row_a_claim_tested_twice(tmp_path):
 @pytest.mark.parametrize("change", [{"margin": 0.01}, {"metric": "nll"}, {"asks": "ratio", "at_most": 0.5}])
 def test_the_same_id_that_asks_something_else_is_another_claim(tmp_path, change):
     keep(tmp_path, "kept", {**TESTED, **change})
-    assert data_sets.table(records(TESTED), HERE, archives.read_all(tmp_path)) is None
+    assert across_runs(records(TESTED), HERE, read_archives(tmp_path)) is None
 
 
 def test_a_number_that_is_exact_by_construction_is_no_row(tmp_path):
     keep(tmp_path, "kept", TESTED)
-    assert data_sets.table(records({**TESTED, "verdict": "by construction"}), HERE, archives.read_all(tmp_path)) is None
+    assert across_runs(records({**TESTED, "verdict": "by construction"}), HERE, read_archives(tmp_path)) is None

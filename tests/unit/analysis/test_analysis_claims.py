@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from assay.analysis.claims import judge
+from assay.analysis.looks import judge
 from assay.core.config.claim import Claim, Rule
 from assay.core.config.parsing import parse
 from assay.core.errors import AssayError
@@ -379,10 +379,3 @@ def test_a_variant_that_does_not_exist_is_one_line_that_lists_those_that_do(eval
         "params.yaml: claims.a.arm: line has no variant 'midpiont'; did you mean midpoint? allowed: midpoint, ensemble"
     )
     assert str(caught.value) == line
-
-
-def test_an_arm_that_was_not_evaluated_is_named(evaluations):
-    with pytest.raises(
-        AssayError, match=r"^params.yaml: claims.a.against: 'swa' was not evaluated; allowed: baseline, "
-    ):
-        one(evaluations, against="swa/average")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from assay.analysis import archives
+from assay.analysis import claims
 from assay.cli import archive
 from assay.core.errors import AssayError
 from assay.pipeline.plan import Plan, Step
@@ -91,7 +91,7 @@ def test_it_holds_what_a_reader_needs_and_no_model(run):
     assert "✓ **reproduced**" in text
     assert "It \\| holds." in text
     assert "100 epochs, not 1,000" in text
-    assert archives.read_all(run.root)["first"].tested("holds").verdict == "reproduced"
+    assert claims.read_archives(run.root)["first"].claims["holds"].verdict == "reproduced"
 
 
 def test_seeds_beyond_the_first_are_kept_where_there_are_any(run):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from report_site import every_kind
 
-from assay.report.advice import Candidate, Gap, advise, candidates, lines, note
+from assay.report.advice import Candidate, Gap, advise, answers, candidates, note
 from assay.report.summary import Row
 
 SPARSE = [
@@ -39,8 +39,7 @@ BASE = candidate("baseline", 0.98)
 
 
 def told(*others, sparsity=(), gap=GAP) -> dict[str, str]:
-    made = lines([BASE, *others], sparsity, MATTERS, lambda *_: gap)
-    return {line.question: line.answer for line in made}
+    return answers([BASE, *others], sparsity, MATTERS, lambda *_: gap)
 
 
 def at_the_baselines_cost(*others) -> str:
@@ -146,18 +145,19 @@ def test_a_cheaper_arm_is_kept_unless_another_is_shown_to_beat_it():
 
 
 def test_without_validation_nothing_is_chosen():
-    made = lines([candidate("baseline", None), candidate("hard", None, 0.01)], [], MATTERS, lambda *_: Gap(*[None] * 3))
-    assert "nothing can be chosen" in made[0].answer
-    assert [line.question for line in made] == ["What to use", "To drop"]
+    none = Gap(None, None, None)
+    made = answers([candidate("baseline", None), candidate("hard", None, 0.01)], [], MATTERS, lambda *_: none)
+    assert "nothing can be chosen" in made["What to use"]
+    assert list(made) == ["What to use", "To drop"]
 
 
 def test_alone_the_baseline_gets_no_advice_and_the_note_says_among_how_many():
-    assert lines([BASE], [], MATTERS, lambda *_: Gap(None, None, None)) == []
+    assert answers([BASE], [], MATTERS, lambda *_: Gap(None, None, None)) == {}
     assert "among 1 variants" in note([BASE])
 
 
 def test_arms_on_noisy_labels_are_no_candidates(site):
     content = every_kind(site)
-    found = " ".join(line.answer for line in advise(content, candidates(content)))
+    found = " ".join(advise(content, candidates(content)).values())
     assert "noisy" not in found
     assert "`line/midpoint`" in found

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_site import CLAIMS, SPARSITY, TRAJECTORY, Site, amend, every_kind, variants_of
 
-from assay.analysis import claims, curves, equal_loss
+from assay.analysis import claims, curves
 from assay.report import figures, numbers, readme, report, summary
-from assay.report.charts import Axis
+from assay.report.charts import Axis, Figure
 from assay.report.content import Content
-from assay.report.figure import Figure
+from assay.report.figures import sampling
 from assay.report.lines import Series, lines, spread
 from assay.report.tables import span_cell
 from assay.scoring.predictions import Predictions
@@ -307,14 +307,14 @@ def test_a_point_of_nothing_is_told_and_an_empty_chart_is_drawn():
 
 
 def test_chains_are_compared_where_all_numbers_are_known():
-    known = {key: [[1.0, 2.0]] for key in equal_loss.INTERPOLATED} | {"moves": [10]}
+    known = {key: [[1.0, 2.0]] for key in sampling.SERIES[1:]} | {"moves": [10]}
     whole, broken = (
         {"series": known | {"loss": [[0.5, 0.25]]}},
         {"series": known | {"loss": [[0.5, None]]}},
     )
-    assert equal_loss.comparable(whole)
-    assert not equal_loss.comparable(broken)
-    assert not equal_loss.comparable({"series": {"loss": []}})
+    assert sampling.comparable(whole)
+    assert not sampling.comparable(broken)
+    assert not sampling.comparable({"series": {"loss": []}})
     later = {key: [*value, *value] for key, value in known.items()} | {"loss": [[None, 0.25], [0.5, 0.25]]}
-    level, reached = equal_loss.at_equal_loss({"a": whole, "b": {"series": later}})
-    assert (level, reached["b"].moves) == (0.5, 10)
+    level, reached = sampling.at_equal_loss({"a": whole, "b": {"series": later}})
+    assert (level, reached["b"]["moves"]) == (0.5, 10)

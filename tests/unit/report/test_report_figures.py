@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from assay.analysis import claims
 from assay.report import figures, numbers, report, summary
 from assay.report.charts import Axis
-from assay.report.content import Content, groups
+from assay.report.content import Content
 from assay.report.figures import calibration, equal_cost
 from assay.scoring import record
 
@@ -116,8 +116,9 @@ def claim(arm: str, against: str, paper: str) -> claims.ClaimRecord:
 
 def test_a_method_stands_beside_its_controls():
     rows = [row(name, 0.9, 1, 1) for name in ("baseline", "one", "control", "between", "two", "last")]
-    found = groups(rows, [claim("one/last", "control/last", "p"), claim("two/last", "baseline/last", "p")])
-    assert [(group.title, group.arms) for group in found] == [
+    named = [claim("one/last", "control/last", "p"), claim("two/last", "baseline/last", "p")]
+    found = Content({}, rows, named, {}).groups()
+    assert list(found.items()) == [
         ("Baseline", ["baseline"]), ("p", ["one", "control", "between", "two"]), ("Other arms", ["last"]),
     ]  # fmt: skip
 
@@ -134,7 +135,7 @@ def test_a_scale_holds_its_values_in_their_order(values, kind, falling):
 
 
 def test_a_new_chart_is_one_file(content, tmp_path, monkeypatch):
-    text = "from assay.report.figure import Figure\n\n"
+    text = "from assay.report.charts import Figure\n\n"
     text += "def figure(content):\n    return Figure('new', 'New', '', [], {})\n"
     (tmp_path / "a_new_chart.py").write_text(text)
     monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(tmp_path)])

@@ -110,10 +110,10 @@ def test_what_is_missing_is_named(tmp_path):
         readme.main(check=True, root=tmp_path)
 
 
-@pytest.mark.parametrize("block", [readme.speed, readme.tuning, readme.sparsity])
+@pytest.mark.parametrize("block", ["speed", "tuning", "sparsity"])
 def test_what_a_benchmark_measured_is_one_table(block):
     """Every line has as many cells as the head."""
-    lines = [line for line in block(ROOT).splitlines() if line.startswith("|")]
+    lines = [line for line in readme.KINDS[block](ROOT).splitlines() if line.startswith("|")]
     assert len(lines) > 4
     assert len({line.count("|") for line in lines}) == 1
 

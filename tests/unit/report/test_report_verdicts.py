@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -27,8 +28,8 @@ def record(verdict: str = "reproduced", **changes) -> ClaimRecord:
     return ClaimRecord(**{**defaults, "verdict": verdict, **changes})
 
 
-def view(one: ClaimRecord) -> verdicts.View:
-    return verdicts.view(one, {})
+def view(one: ClaimRecord) -> SimpleNamespace:
+    return SimpleNamespace(**verdicts.view(one, {}))
 
 
 @pytest.mark.parametrize(
@@ -118,8 +119,8 @@ def test_what_was_not_tested_here_is_counted_apart():
     )
     assert verdicts.headline(mixed) == expected
     assert verdicts.headline(mixed[2:3]) == "No claim tested here: 1 by construction"
-    shown = verdicts.topics(mixed[::-1], [])[0].claims
-    assert [one.tested for one in shown] == [True, True, False, False, False]
+    shown = verdicts.topics(mixed[::-1], [])[0]["claims"]
+    assert [one["tested"] for one in shown] == [True, True, False, False, False]
     assert view(mixed[4]).asks == "The verdict is that of the archived run lenet"
     assert view(mixed[4]).facts == []
 

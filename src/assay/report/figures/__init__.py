@@ -10,16 +10,16 @@ import pkgutil
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+import altair as alt
+from altair.utils.schemapi import debug_mode
+
 if TYPE_CHECKING:
+    from assay.report.charts import Figure
     from assay.report.content import Content
-    from assay.report.figure import Figure
 
 
 def make(content: Content) -> list[Figure]:
     """All figures that there is data for, in a reader's order."""
-    import altair as alt
-    from altair.utils.schemapi import debug_mode
-
     alt.data_transformers.consolidate_datasets = False  # a chart is whole on its own
     modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
     modules.sort(key=lambda module: getattr(module, "ORDER", math.inf))

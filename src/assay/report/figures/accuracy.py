@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
+
+import altair as alt
 
 from assay.core.config import BASELINE
 from assay.report import numbers
-from assay.report.charts import GROUND, INK, LIGHT, Axis, Spec, finished
-from assay.report.content import groups
-from assay.report.figure import Figure
+from assay.report.charts import GROUND, INK, LIGHT, Axis, Figure, Spec, finished
 from assay.report.tables import label
 
 if TYPE_CHECKING:
@@ -25,10 +24,10 @@ PLACES = ("seed", "value", "low", "high")
 def figure(content: Content) -> Figure | None:
     """A chart a group, a line a variant; the numbers are in the table of results."""
     charts = []
-    for group in groups(content.rows, content.claims):
-        rows = [row for row in content.rows if row.arm in group.arms and row.difference is not None]
-        if rows and group.arms != [BASELINE]:
-            charts.append(_chart(content, group.title, rows))
+    for title, arms in content.groups().items():
+        rows = [row for row in content.rows if row.arm in arms and row.difference is not None]
+        if rows and arms != [BASELINE]:
+            charts.append(_chart(content, title, rows))
     about = (
         "A small dot is a seed against the same seed of the baseline, the large one their mean, the bar its "
         "95 % interval, each on its own. Charts have scales of their own. Arms with noisy labels are compared with the "
@@ -38,8 +37,6 @@ def figure(content: Content) -> Figure | None:
 
 
 def _chart(content: Content, title: str, rows: Sequence[Row]) -> Spec:
-    import altair as alt
-
     reference = dict(zip(content.record(BASELINE).seeds, content.baseline().accuracy, strict=True))
     points: list[Spec] = []
     for row in rows:
@@ -47,7 +44,7 @@ def _chart(content: Content, title: str, rows: Sequence[Row]) -> Spec:
         own = zip(content.record(row.arm).seeds, content.variant(row).accuracy, strict=True)
         points += [{"name": name, "seed": value - reference[seed]} for seed, value in own if seed in reference]
         ends = {"value": row.difference, "low": row.difference_low, "high": row.difference_high}
-        known = {key: value for key, value in ends.items() if value is not None and math.isfinite(value)}
+        known = {key: value for key, value in ends.items() if value is not None}
         interval = f" {numbers.interval(100 * known['low'], 100 * known['high'], 2)}" if len(known) == 3 else ""
         told = f"{name}: {numbers.signed(100 * (row.difference or 0), 2)}{interval}"
         points.append({"name": name, "tip": told, **known})

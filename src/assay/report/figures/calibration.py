@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 from assay.core.config import BASELINE
 from assay.report import numbers
-from assay.report.charts import Axis, Spec
-from assay.report.content import groups
-from assay.report.figure import Figure
+from assay.report.charts import Axis, Figure, Spec
 from assay.report.lines import Series, lines
 from assay.report.tables import Cell, Table, label, table
 from assay.scoring.metrics import ECE_BINS
@@ -30,15 +28,15 @@ def figure(content: Content) -> Figure | None:
     clean = [row for row in content.clean() if content.variant(row).reliability]
     reference = [row for row in clean if row.arm == BASELINE][:1]
     charts, tables, undrawn = [], {}, []
-    for group in groups(content.rows, content.claims):
-        own = [row for row in clean if row.arm in group.arms and row.arm != BASELINE]
+    for title, arms in content.groups().items():
+        own = [row for row in clean if row.arm in arms and row.arm != BASELINE]
         shown = [*reference, *thinned(own, MOST)]
         if own or (len(clean) == len(reference) and reference):
-            tables[group.title] = _table(content, shown)
+            tables[title] = _table(content, shown)
             if any(count >= FEWEST for row in shown for count, _, _ in content.variant(row).reliability):
-                charts.append(_chart(content, group.title, shown))
+                charts.append(_chart(content, title, shown))
             else:
-                undrawn.append(group.title)
+                undrawn.append(title)
     left_out = f" So there is no chart of: {', '.join(undrawn)}." if undrawn else ""
     about = (
         f"Predictions fall into {ECE_BINS} equal bins of confidence, all seeds together; on the dashed line a network "

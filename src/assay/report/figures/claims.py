@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import altair as alt
+
 from assay.report import charts, numbers, verdicts
-from assay.report.charts import Spec, finished, legend, named, picked
+from assay.report.charts import Figure, Spec, finished, legend, named, picked
 from assay.report.content import paper
-from assay.report.figure import Figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +43,6 @@ def figure(content: Content) -> Figure | None:
 
 def _picture(claims: Sequence[ClaimRecord], narrow: bool = False) -> Spec:
     """The claims by paper: a line each, or on a narrow screen two, the name above its bar."""
-    import altair as alt
-
     rows: list[Spec] = []
     y = 0
     for key in dict.fromkeys(claim.paper for claim in claims):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING
 
 from assay.report import numbers
-from assay.report.charts import Axis, Spec
-from assay.report.content import groups
-from assay.report.figure import Figure
+from assay.report.charts import Axis, Figure, Spec
 from assay.report.lines import Series, lines
 from assay.report.summary import compared_costs
 from assay.report.tables import Table, label, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from assay.report.content import Content
     from assay.report.summary import Row
@@ -57,11 +56,8 @@ def dominators(rows: Sequence[Row]) -> list[Row | None]:
     qualities = [(row.accuracy, *(-(row.of(key) or 0.0) for key in costs)) for row in rows]
     found = []
     for own in qualities:
-        better = [
-            row
-            for row, other in zip(rows, qualities, strict=True)
-            if other != own and all(a >= b for a, b in zip(other, own, strict=True))
-        ]
+        others = zip(rows, qualities, strict=True)
+        better = [row for row, other in others if other != own and all(map(operator.ge, other, own))]
         found.append(max(better, key=lambda row: row.accuracy, default=None))
     return found
 
@@ -76,20 +72,18 @@ def front(rows: Sequence[Row], cost: Callable[[Row], float]) -> list[Row]:
 
 
 def _chart(content: Content, rows: Sequence[Row], cost: str) -> Spec:
-    def points(some: Sequence[Row]) -> tuple[list[float], list[float]]:
+    def points(some: Iterable[Row]) -> tuple[list[float], list[float]]:
         return [row.of(cost) for row in some], [row.accuracy for row in some]
 
     title, unit, axis = COSTS[cost]
     best = front(rows, lambda row: float(row.of(cost)))
     series = [Series("not beaten", *points(best), colour=0, line="step-after", named=False)]
-    for colour, group in enumerate(groups(content.rows, content.claims)):
-        own = {label(content.rows, row): row for row in rows if row.arm in group.arms}
-        tips = [f"{name}: {100 * row.accuracy:.2f} %, {numbers.short(row.of(cost))}" for name, row in own.items()]
-        labels = [name if row in best else "" for name, row in own.items()]
-        if own:
-            at, accuracy = points(list(own.values()))
-            look = {"colour": colour % 8, "line": "", "marks": True}
-            series.append(Series(group.title, at, accuracy, tips, labels=labels, **look))  # type: ignore[arg-type]
+    for colour, (group, arms) in enumerate(content.groups().items()):
+        if own := {label(content.rows, row): row for row in rows if row.arm in arms}:
+            tips = [f"{name}: {100 * row.accuracy:.2f} %, {numbers.short(row.of(cost))}" for name, row in own.items()]
+            labels = [name if row in best else "" for name, row in own.items()]
+            one = Series(group, *points(own.values()), tips, colour=colour % 8, line="", marks=True, labels=labels)
+            series.append(one)
     least, most = min(row.accuracy for row in rows), max(row.accuracy for row in rows)
     ends = max(least - 0.1 * (most - least), 1 - FARTHEST * (1 - most)), 1 - 0.75 * (1 - most)
     y = Axis("test accuracy, %", "accuracy", ends=ends if least < most else None)
@@ -97,13 +91,13 @@ def _chart(content: Content, rows: Sequence[Row], cost: str) -> Spec:
 
 
 def _table(rows: Sequence[Row], known: Sequence[str]) -> Table:
+    def place(one: tuple[Row, Row | None]) -> tuple[bool, float, float]:
+        return one[0].above_majority is False or one[1] is not None, -one[0].accuracy, one[0].training_cost or 0
+
     found = []
-    for row, other in zip(rows, dominators(rows), strict=True):
-        chance = row.above_majority is False
-        beaten = "the largest class" if chance else label(rows, other) if other else "nobody"
-        cells = [numbers.fixed(100 * row.accuracy, 2), *(numbers.short(row.of(key)) for key in known), beaten]
-        place = chance or other is not None, -row.accuracy, row.training_cost or 0
-        found.append((place, (label(rows, row), cells)))
-    found.sort(key=lambda one: one[0])
+    for row, other in sorted(zip(rows, dominators(rows), strict=True), key=place):
+        by = "the largest class" if row.above_majority is False else label(rows, other) if other else "nobody"
+        cells = [numbers.fixed(100 * row.accuracy, 2), *(numbers.short(row.of(key)) for key in known), by]
+        found.append((label(rows, row), cells))
     columns = [("Accuracy", "%"), *(COSTS[key][:2] for key in known), ("Beaten by", "at no more cost")]
-    return table("", columns, [one for _, one in found])
+    return table("", columns, found)

@@ -6,12 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assay.analysis.curves import of_variant
 from assay.core.config import BASELINE
 from assay.report import numbers
-from assay.report.charts import Axis
-from assay.report.content import groups
-from assay.report.figure import MEANS, Figure
+from assay.report.charts import MEANS, Axis, Figure
 from assay.report.lines import Series, lines, spread
 from assay.report.tables import span_cell, table
 
@@ -26,12 +23,13 @@ MOST_POINTS = 30
 def figure(content: Content) -> Figure | None:
     """Accuracy on the validation set (without one, on the training set) while training."""
     split = "validation" if any("validation" in splits for splits in content.curves.values()) else "train"
-    arms = [arm for group in groups(content.rows, content.claims) for arm in group.arms if arm != BASELINE]
+    arms = [arm for group in content.groups().values() for arm in group if arm != BASELINE]
     found: dict[str, Curve] = {}
     for arm in (BASELINE, *arms):
-        curve = of_variant(content.curves, arm, next(iter(content.record(arm).variants))).get(split)
-        if curve is not None:
-            found[arm] = curve
+        first = next(iter(content.record(arm).variants))  # has curves of its own where it trained as a copy
+        own = content.curves.get(f"{arm}/{first}") or content.curves.get(arm, {})
+        if split in own:
+            found[arm] = own[split]
     charts, rows = [], []
     for arm, curve in found.items():
         if arm != BASELINE or not arms:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from assay.core.config import BASELINE
 from assay.report import numbers
-from assay.report.charts import Axis
-from assay.report.figure import Figure
+from assay.report.charts import Axis, Figure
 from assay.report.lines import Series, lines, spread
 from assay.report.tables import label, span_cell, table
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from assay.report.charts import Axis
-from assay.report.figure import MEANS, Figure
+from assay.report.charts import MEANS, Axis, Figure
 from assay.report.lines import spreads
 from assay.report.tables import label, span_cell, table
 
@@ -45,12 +44,11 @@ def figure(content: Content) -> Figure | None:
         ("Test accuracy", Axis("test accuracy, %", "accuracy"), "accuracy"),
         ("Calibration error (ECE)", Axis("ECE, as a share"), "ece"),
     ):
-        found = {name: (list(own), list(own.values())) for name, own in by_share(metric).items()}
+        found = {name: list(own.items()) for name, own in by_share(metric).items()}
         charts.append(spreads(title, SHARE, axis, found, " %", 100, 2, "noise", first=0, marks=True))
     levels = sorted({content.noise(row.arm) for row in content.rows})
     cells = [
-        (name, [span_cell(own[level], 100) if level in own else "" for level in levels])
-        for name, own in by_share("accuracy").items()
+        (name, [span_cell(own.get(level, []), 100) for level in levels]) for name, own in by_share("accuracy").items()
     ]
     return Figure(
         "label_noise",

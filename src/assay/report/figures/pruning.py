@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from assay.report import numbers
-from assay.report.charts import Axis, Spec
-from assay.report.figure import MEANS, Figure
+from assay.report.charts import MEANS, Axis, Figure, Spec
 from assay.report.lines import Series, lines, spreads
 from assay.report.tables import Cell, Table, span_cell, table
 
@@ -31,7 +29,7 @@ CHARTS = (  # what each shows of a network
 
 def figure(content: Content) -> Figure | None:
     """Accuracy at the end and at early stop, and the step of early stop, against the share of weights left."""
-    rounds = {name: one.record for name, one in content.evaluations.items() if re.fullmatch(r"round-\d+", name)}
+    rounds = {name: one.record for name, one in content.evaluations.items() if name.startswith("round-")}
     if not rounds:
         return None
     dense = content.baseline()
@@ -48,14 +46,13 @@ def figure(content: Content) -> Figure | None:
         points = {}
         for name, own in by_line.items():
             if own:
-                known = [(at, values) for at in sorted(own, reverse=True) if (values := getattr(own[at], key))]
-                points[name] = [100 * at for at, _ in known], [values for _, values in known]
+                in_order = sorted(own, reverse=True)
+                points[name] = [(100 * at, values) for at in in_order if (values := getattr(own[at], key))]
         charts.append(spreads(title, LEFT, axis, points, *how, marks=True))
     rows = []
     for name, one in networks.items():
-        stops = [span_cell(one.best_step_accuracy, 100) if one.best_step_accuracy else ""]
-        stops.append(span_cell(one.best_step, 1, 0) if one.best_step else "")
-        rows.append((name, [numbers.fixed(100 * one.density, 1), span_cell(one.accuracy, 100), *stops]))
+        cells = [span_cell(one.accuracy, 100), span_cell(one.best_step_accuracy, 100), span_cell(one.best_step, 1, 0)]
+        rows.append((name, [numbers.fixed(100 * one.density, 1), *cells]))
     columns = [("Weights left", "%"), ("At the end", "accuracy, %"), ("At early stop", "accuracy, %")]
     tables = {"Rounds": table("", [*columns, ("Early stop", "step")], rows)}
     if content.sparsity:

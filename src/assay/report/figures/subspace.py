@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assay.report.charts import Axis
-from assay.report.figure import MEANS, Figure
+from assay.report.charts import MEANS, Axis, Figure
 from assay.report.lines import lines, spread
 from assay.report.tables import span_cell, table
 
