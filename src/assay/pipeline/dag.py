@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.core.errors import AssayError
@@ -13,6 +12,7 @@ from assay.pipeline import lockfile, quick_dvc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 
 @contextmanager
@@ -42,20 +42,16 @@ def in_order(repo: Any) -> list[Any]:
     return list(nx.lexicographical_topological_sort(graph, key=lambda stage: place[stage.addressing]))
 
 
+def touches(path: str, *others: str) -> bool:
+    """Whether a path is one of the others, or lies above or below one."""
+    return any(path == one or path.startswith(f"{one}/") or one.startswith(f"{path}/") for one in others)
+
+
 def producers(stages: Sequence[Any]) -> dict[str, list[tuple[Any, Any]]]:
     """For each path that a stage depends on: the outputs that lie at, above or below it, each with its stage."""
-    outs = [(out.fs_path, out, stage) for stage in stages for out in stage.outs]
-    at: dict[str, set[int]] = {}
-    below: dict[str, set[int]] = {}
-    for place, (path, _, _) in enumerate(outs):
-        at.setdefault(path, set()).add(place)
-        for folder in Path(path).parents:
-            below.setdefault(str(folder), set()).add(place)
-    found = {}
-    for name in {dep.fs_path for stage in stages for dep in stage.deps}:
-        above = (at.get(str(folder), set()) for folder in (name, *Path(name).parents))
-        found[name] = [outs[place][1:] for place in sorted(below.get(name, set()).union(*above))]
-    return found
+    outs = [(out, stage) for stage in stages for out in stage.outs]
+    paths = {dep.fs_path for stage in stages for dep in stage.deps}
+    return {path: [one for one in outs if touches(path, one[0].fs_path)] for path in paths}
 
 
 def git(root: Path, *arguments: str) -> str:

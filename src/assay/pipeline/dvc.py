@@ -71,10 +71,9 @@ def fill(root: Path) -> None:
 def absent(repo: Any, readers: Collection[str]) -> list[str]:
     """The stages that write what these stages read, where it is not here; in the pipeline's order, without these."""
     stages = dag.in_order(repo)
-    made = dag.producers(stages)
     read = {dep.fs_path for stage in stages if stage.addressing in readers for dep in stage.deps}
-    wanted = {writer.addressing for path in read for out, writer in made[path] if not out.exists} - set(readers)
-    return [stage.addressing for stage in stages if stage.addressing in wanted]
+    writing = (stage for stage in stages if any(not out.exists and dag.touches(out.fs_path, *read) for out in stage.outs))
+    return [stage.addressing for stage in writing if stage.addressing not in readers]
 
 
 def _fill(repo: Any, done: Done, readers: Collection[str]) -> None:

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from assay.pipeline.reasons import Reason
 
 TIMINGS = "metrics/timings/"
-SCAN = "scan"  # the stage that takes the digest of the user's own images
-REGISTER = "register"  # the stage that takes the digests of the arms' networks
-SOURCES = {"cache": "restored from the local cache", "remote": "restored from the remote"}
+SCAN, REGISTER = "scan", "register"  # the stages that digest the user's own images and the arms' networks
 
 
 class Cost(NamedTuple):
@@ -54,11 +52,6 @@ class Plan:
     removed: tuple[str, ...]  # stages that dvc.lock knows and dvc.yaml no longer has
     remote: bool  # whether a default remote is configured
     anew: float | None = None  # seconds of the trainings whose data is neither here nor in the local cache
-
-    @property
-    def running(self) -> tuple[Step, ...]:
-        """The steps that compute something."""
-        return tuple(step for step in self.steps if step.restored is None)
 
 
 def make(
@@ -133,9 +126,9 @@ def _steps(
         for dep in stage.deps:
             for path, (name, digest) in written.items():
                 same = path == dep.def_path and digest is not None and digest == dep.hash_info.value
-                if restore.touches(dep.def_path, (path,)) and not same:
+                if dag.touches(dep.def_path, path) and not same:
                     before[name] = reasons.Reason("upstream", name)
-        why = [one for one in why if one.kind != "file" or not restore.touches(one.what, written)]  # a consequence
+        why = [one for one in why if one.kind != "file" or not dag.touches(one.what, *written)]  # a consequence
         why += before.values()
         if not why:
             continue
@@ -204,10 +197,9 @@ def as_text(plan: Plan) -> str:
         lines += ["", f"{step.stage}  {note(step)}".rstrip(), *(f"    {line}" for line in because(step))]
     if plan.removed:
         lines += ["", f"no longer in dvc.yaml: {', '.join(plan.removed)}"]
+    lines += [""] if plan.missing else []
     away = sum(source is None for source in plan.missing.values())
     here = len(plan.missing) - away
-    if plan.missing:
-        lines.append("")
     if here:
         lines.append(f"{here} up-to-date stages lack their files: `dvc checkout` takes them from the cache")
     if away:
@@ -222,15 +214,14 @@ def headline(plan: Plan) -> str:
     """`4 of 10 stages run, 1 is restored; what trains took 3 min last time`; where not all was timed, what it takes."""
     total = len(plan.steps) + len(plan.unchanged)
     if not plan.steps:
-        away = sum(source is None for source in plan.missing.values())
-        if away:
+        if away := sum(source is None for source in plan.missing.values()):
             return f"All {total} stages have results, but the data of {away} is not here"
         return f"Nothing to do: all {total} stages are up to date"
-    restored = len(plan.steps) - len(plan.running)
-    text = f"{len(plan.running)} of {total} stages run"
-    if restored:
+    running = [step for step in plan.steps if step.restored is None]
+    text = f"{len(running)} of {total} stages run"
+    if restored := len(plan.steps) - len(running):
         text += f", {restored} {'is' if restored == 1 else 'are'} restored"
-    known = [step.cost for step in plan.running if step.cost]
+    known = [step.cost for step in running if step.cost]
     if not known:
         return text
     seconds = duration(sum(cost.seconds for cost in known))
@@ -242,7 +233,7 @@ def headline(plan: Plan) -> str:
 def note(step: Step) -> str:
     """What there is to say of a stage beside its reasons."""
     if step.restored:
-        return SOURCES[step.restored]
+        return f"restored from the {'local cache' if step.restored == 'cache' else 'remote'}"
     if step.cost is None:
         return ""
     seconds = duration(step.cost.seconds)

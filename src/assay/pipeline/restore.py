@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from assay.core.errors import AssayError
 from assay.core.plain import yaml_of
+from assay.pipeline.dag import touches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 Source = Literal["cache", "remote"]
 
@@ -82,11 +83,6 @@ def find(repo: Any, stage: Any, known: Mapping[str, str | None], remote: Any = N
     return None
 
 
-def touches(path: str, others: Iterable[str]) -> bool:
-    """Whether a path is one of the others, or lies above or below one."""
-    return any(path == one or path.startswith(f"{one}/") or one.startswith(f"{path}/") for one in others)
-
-
 def _fill(stage: Any, known: Mapping[str, str | None]) -> bool:
     """Give every dependency the digest that it will have; False where a stage has yet to compute it."""
     from dvc_data.hashfile.hash_info import HashInfo
@@ -95,7 +91,7 @@ def _fill(stage: Any, known: Mapping[str, str | None]) -> bool:
     for dep in stage.deps:
         if digest := known.get(dep.def_path):
             dep.hash_info, dep.meta = HashInfo("md5", digest), Meta()
-        elif touches(dep.def_path, known):
+        elif touches(dep.def_path, *known):
             return False  # a part of a folder that is to be written: which digest it will have stands in no entry
         elif dep.exists:
             dep.save()
@@ -116,8 +112,7 @@ def missing(repo: Any, stages: Sequence[Any]) -> dict[str, Source | None]:
     """Of stages that stand: those whose data is not here, and where it is (None: not in the local cache)."""
     found: dict[str, Source | None] = {}
     for stage in stages:
-        absent = [out for out in stage.outs if not out.exists and out.use_cache]
-        if absent:
+        if absent := [out for out in stage.outs if not out.exists and out.use_cache]:
             here = all(out.hash_info and repo.cache.local.exists(out.hash_info.value) for out in absent)
             found[stage.addressing] = "cache" if here else None
     return found

@@ -10,22 +10,26 @@ from pydantic import Field, ValidationError, model_validator
 from assay.core import files
 from assay.core.config.blocks import SEEDS_FILE, Blocks, block_name, read_blocks, split_block
 from assay.core.config.claim import Claim, Rule
-from assay.core.config.lottery import BASELINE, LOTTERY, NO_ROUNDS, Lottery, round_name
 from assay.core.config.parsing import LONGEST_NAME, Section, parse, problem_lines, suggestion, unusable
 from assay.core.config.sections import (
     ARM_KEYS,
+    BASELINE,
+    LOTTERY,
+    NO_ROUNDS,
     SGD,
     Adam,
     Arm,
     Constant,
     Cosine,
     Data,
+    Lottery,
     Model,
     Optimizer,
     Schedule,
     Seeds,
     Step,
     Train,
+    round_name,
 )
 from assay.core.errors import AssayError
 from assay.core.plain import text_of, yaml_of
@@ -85,13 +89,15 @@ class Params(Section):
         shared: dict[str, Any] = {"seeds": self.seeds, "model": self.model, "train": self.train}
         runs = [Run(arm=BASELINE, method="sgd", options={}, **shared)]
         for name, arm in self.arms.items():
+            extra = arm.model_extra or {}
             try:  # an optimizer or schedule is replaced as a whole
-                train = Train.model_validate({**dict(self.train), **arm.overrides()})
+                train = Train(**dict(self.train) | {key: extra[key] for key in extra if key in Train.model_fields})
             except ValidationError as error:
                 raise ValueError("\n".join(problem_lines(Train, error, f"arms.{name}."))) from None
-            own = {"own": tuple(sorted(arm.model_fields_set)), "options": arm.options(), "label_noise": arm.label_noise}
-            used = {"seeds": arm.seeds or self.seeds, "model": arm.model or self.model, "train": train}
-            runs.append(Run.model_validate({"arm": name, "method": arm.method, **own, **used}))
+            own = {"own": tuple(sorted(arm.model_fields_set)), "label_noise": arm.label_noise, "train": train}
+            options = {key: value for key, value in extra.items() if key not in Train.model_fields}
+            used = {"seeds": arm.seeds or self.seeds, "model": arm.model or self.model, "options": options}
+            runs.append(Run(arm=name, method=arm.method, **own, **used))
         for number in self.lottery.numbers:
             options = self.lottery.options(number)
             runs.append(Run(arm=round_name(number), method=LOTTERY, options=options, **shared))

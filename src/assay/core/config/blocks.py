@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from assay.core.config.lottery import BASELINE
+from assay.core.config.sections import BASELINE
 from assay.core.config.parsing import Section, parse, suggestion
 from assay.core.config.sections import Seeds  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.core.plain import text_of, yaml_of
