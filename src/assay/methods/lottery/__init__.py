@@ -91,7 +91,7 @@ def variants(options: Options) -> dict[str, int]:
     return dict.fromkeys(("ticket", *options.controls), 1)
 
 
-def networks(options: Options) -> int:
+def moved_networks(options: Options) -> int:
     """Each variant is a network of its own, and all of them move at every step."""
     return len(variants(options))
 
