@@ -1,7 +1,4 @@
-"""Train one arm, or a block of further seeds of it: `python -m stages.train <arm | arm-block>`.
-
-The stages `baseline` and `prune` train by the same function.
-"""
+"""Train one arm, or a block of further seeds of it: `python -m stages.train <arm | arm-block>`."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ import torch
 
 from assay import methods, models
 from assay.core import config, files, runtime
+from assay.core.config import BASELINE
 from assay.core.config.blocks import block_name, stages_of
 from assay.core.errors import start
 from assay.data.sets import prepared
@@ -75,7 +73,7 @@ def train_and_write(run: Run) -> None:
         artifact.write(MODELS / run.name, result)
 
 
-def main(name: str) -> None:
+def main(name: str = BASELINE) -> None:
     """Read parameters, train, write models/<name> and its curves."""
     train_and_write(config.load().run(name))
 

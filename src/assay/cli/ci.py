@@ -26,7 +26,7 @@ def plan(base: str) -> None:
     config.load()
     root = Path.cwd()
     compared = bases.find(root, base)
-    found = plans.make(root, costs=lambda: costs(root))
+    found = plans.make(root, costs=costs)
     print(f"{plans.as_text(found)}\n\n{compared.text(repr)}")
     before, now = snapshot.of_revision(root, compared.commit.sha), snapshot.of_tree(root)
     text = comment.of_plan(compared, reasons.changes(before.params, now.params), found)

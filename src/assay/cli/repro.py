@@ -33,7 +33,7 @@ def main() -> None:
     """Check params.yaml, run whatever a change touched and nothing else, and bring MLflow up to date."""
     root, begin = Path.cwd(), time.time()
     check_changes()
-    side_by_side.reproduce(root, lambda: costs(root))
+    side_by_side.reproduce(root, costs)
     if dvc.is_tracked(root, identity(root)):
         print("MLflow has it all.")
         return
@@ -103,12 +103,12 @@ def _own_images(data: Data) -> tuple[Images, int] | None:
     return Images(3, data.side, data.side, len(tree.class_names)), tree.counts["train"] - len(held_out)
 
 
-def costs(root: Path) -> dict[str, plans.Cost]:
+def costs() -> dict[str, plans.Cost]:
     """What the training of each stage takes here; it loads PyTorch, so it is asked for once something has to run."""
     from assay.cli.costing import Costing
     from assay.core import config
 
-    return Costing(root, config.load(root / config.PARAMS_FILE)).by_stage()
+    return Costing(Path(), config.load()).by_stage()
 
 
 def plan(since: str | None, ask_remote: bool, as_json: bool) -> None:
@@ -117,7 +117,7 @@ def plan(since: str | None, ask_remote: bool, as_json: bool) -> None:
 
     config.load()
     root = Path.cwd()
-    found = plans.make(root, None if since is None else lock_at(root, since), ask_remote, lambda: costs(root))
+    found = plans.make(root, None if since is None else lock_at(root, since), ask_remote, costs)
     try:
         print(json.dumps(plans.as_data(found), indent=2) if as_json else plans.as_text(found), flush=True)
     except BrokenPipeError:  # the reader has seen enough, as `head` has; the flush at exit must not fail again

@@ -12,8 +12,8 @@ A method is a package in this folder. Its `__init__.py` holds:
 - `variants` (optional): the number of members of each variant, in order; or a function of the options that gives it;
 - `record_keys` (optional): keys of its record, deeper ones as `a.b`, that claims may name, each of a number or one for
   each seed; or a function of the run and the options that gives them;
-- `moved_networks(options)` (optional): how many networks a step moves for each seed, if not as many as its largest variant
-  has members;
+- `moved_networks(options)` (optional): how many networks a step moves for each seed, if not as many as its largest
+  variant has members;
 - `first_step(options)` (optional): the step at which its loop begins, if not the first;
 - `TAKES_GRADIENTS = False` (optional): it has no learning rate to tune.
 

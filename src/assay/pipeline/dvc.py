@@ -72,8 +72,9 @@ def absent(repo: Any, readers: Collection[str]) -> list[str]:
     """The stages that write what these stages read, where it is not here; in the pipeline's order, without these."""
     stages = dag.in_order(repo)
     read = {dep.fs_path for stage in stages if stage.addressing in readers for dep in stage.deps}
-    writing = (stage for stage in stages if any(not out.exists and dag.touches(out.fs_path, *read) for out in stage.outs))
-    return [stage.addressing for stage in writing if stage.addressing not in readers]
+    outs = [(stage.addressing, out) for stage in stages for out in stage.outs if dag.touches(out.fs_path, *read)]
+    wanted = {name for name, out in outs if not out.exists} - {*readers}
+    return [stage.addressing for stage in stages if stage.addressing in wanted]
 
 
 def _fill(repo: Any, done: Done, readers: Collection[str]) -> None:

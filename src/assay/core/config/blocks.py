@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from assay.core.config.sections import BASELINE
 from assay.core.config.parsing import Section, parse, suggestion
-from assay.core.config.sections import Seeds  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.core.config.sections import BASELINE, Seeds
 from assay.core.plain import text_of, yaml_of
 
 if TYPE_CHECKING:
@@ -160,13 +159,9 @@ def block_name(arm: str, block: int) -> str:
 def stages_of(name: str) -> tuple[str, str]:
     """The stages of dvc.yaml that train and evaluate an arm, `baseline` or `round-<n>`, or a block of one."""
     arm, block = split_block(name)
-    more = "_more" if block else ""
-    kind, evaluate, key = "train", "evaluate", f"@{name}"
-    if arm == BASELINE:
-        kind, evaluate, key = "baseline", "evaluate_baseline", key if block else ""
-    elif ROUND.fullmatch(arm):
-        kind, evaluate, key = "prune", "evaluate_round", f"@{name.removeprefix('round-')}"
-    return f"{kind}{more}{key}", f"{evaluate}{more}{key}"
+    _, train, evaluate = _kind(arm)
+    more = f"{'_more' if block else ''}@{name.removeprefix('round-')}" if name != BASELINE else ""
+    return f"{train}{more}", f"{evaluate}{more}"
 
 
 def arm_of_block(stage: str) -> str:
@@ -175,12 +170,16 @@ def arm_of_block(stage: str) -> str:
     return split_block(f"round-{key}" if kind in ("prune", "evaluate_round") else key)[0] if key else ""
 
 
+def _kind(arm: str) -> tuple[str, str, str]:
+    """The section of seeds.yaml that holds an arm's blocks, and what its stages are called."""
+    if arm == BASELINE:
+        return "more_baseline", "baseline", "evaluate_baseline"
+    return ("more_rounds", "prune", "evaluate_round") if ROUND.fullmatch(arm) else ("more", "train", "evaluate")
+
+
 def _place(arm: str, number: int) -> tuple[str, str]:
     """The section of seeds.yaml that holds a block, and its key there."""
-    name = block_name(arm, number)
-    if arm == BASELINE:
-        return "more_baseline", name
-    return ("more_rounds", name.removeprefix("round-")) if ROUND.fullmatch(arm) else ("more", name)
+    return _kind(arm)[0], block_name(arm, number).removeprefix("round-")
 
 
 def _block(run: Run, seeds: Sequence[int], number: int) -> Block:
