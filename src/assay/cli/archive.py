@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 NAME = re.compile(rf"[A-Za-z][A-Za-z0-9_]{{0,{LONGEST_NAME - 1}}}")
 TIMINGS, README = Path("metrics/timings.json"), "README.md"
 FACTS = ("device", "processor", "instructions", "threads", "torch")
-OF_THE_COMMIT = ("commit", "date", "changed_since")  # the same run, archived later, differs in these alone
+OF_THE_COMMIT = {  # the same run, archived later, differs in these alone
+    "commit": ("rev-parse", "HEAD"),
+    "date": ("log", "-1", "--format=%cI"),
+    "changed_since": ("status", "--porcelain", "--", "src", "stages", "dvc.yaml"),
+}
 LATER = "track"  # writes nothing that is archived
 UNSEEN = Reason("file", str(archives.FOLDER))  # of `compare`: another archived run, on which nothing archived depends
 
@@ -70,16 +74,18 @@ def _write(folder: Path, name: str, note: str) -> None:
     timings = read_json(TIMINGS, "`make repro` writes it", "delete it and run `make repro`")
     machines = [{key: one[key] for key in FACTS if key in one} for one in timings.values()]
     seconds = {arm: one["seconds"] for arm, one in timings.items()}
-    changed = _git("status", "--porcelain", "--", "src", "stages", "dvc.yaml")
+    try:
+        git = {key: dag.git(Path(), *command).rstrip("\n") for key, command in OF_THE_COMMIT.items()}
+    except AssayError as error:
+        raise AssayError(f"{error}; an archive names the commit") from None
     run = {
         "data": params.data.name,
         "model": params.model.name,
         "seeds": list(params.seeds),
         "rule": params.rule.model_dump(mode="json"),
         "note": note,
-        "commit": _git("rev-parse", "HEAD"),
-        "date": _git("log", "-1", "--format=%cI"),
-        "changed_since": [line[3:] for line in changed.splitlines()],
+        **git,
+        "changed_since": [line[3:] for line in git["changed_since"].splitlines()],
         "machines": [one for i, one in enumerate(machines) if one not in machines[:i]],
         "training_seconds": round(sum(seconds.values()), 1),
         "training_seconds_by_arm": seconds,
@@ -98,13 +104,6 @@ def _write(folder: Path, name: str, note: str) -> None:
     told = {"headline": verdicts.headline(decided), "topics": verdicts.topics(decided, summary.read(summary.PATH))}
     text = report.templates().get_template("archive.md.j2").render(name=name, run=run, **told)
     files.write_text(folder / README, text)
-
-
-def _git(*command: str) -> str:
-    try:
-        return dag.git(Path(), *command).rstrip("\n")
-    except AssayError as error:
-        raise AssayError(f"{error}; an archive names the commit") from None
 
 
 def _content(folder: Path) -> dict[str, Any]:

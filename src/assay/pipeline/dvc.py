@@ -78,10 +78,7 @@ def absent(repo: Any, readers: Collection[str]) -> list[str]:
 
 
 def _fill(repo: Any, done: Done, readers: Collection[str]) -> None:
-    """Bring here what these stages read of others, if dvc.lock knows of it.
-
-    DVC pulls what a stage depends on where that is absent, but a folder with holes is not absent.
-    """
+    """Bring here what these stages read, if dvc.lock knows of it: to DVC a folder with holes is not absent."""
     known = lockfile.read(Path(repo.root_dir))
     names = [name for name in absent(repo, readers) if name in known]
     if not names:
@@ -95,11 +92,9 @@ def _fill(repo: Any, done: Done, readers: Collection[str]) -> None:
 
 
 def _connect(repo: Any) -> None:
-    """Check that the default remote answers, before hours of training, and have DVC verify what comes from it.
+    """Check that the default remote is there, before hours of training, and have DVC verify what comes from it.
 
-    Raises:
-        AssayError: no remote is configured, it cannot be reached, or the folder or bucket it names is not there (as
-            when a network drive is not mounted: DVC would take it for an empty remote and train everything anew).
+    Where a network drive is not mounted, DVC would take it for an empty remote and train everything anew.
     """
     with restore.remote_of(repo) as remote:
         name = repo.config["core"]["remote"]

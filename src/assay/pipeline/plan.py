@@ -64,8 +64,8 @@ def make(
 
     Args:
         where: the repository's root, or the open repository of DVC.
-        since: entries of an older dvc.lock, to which the sources and parameters are compared then: what the stages
-            have written since is a consequence of that, no reason, and caches are not asked.
+        since: entries of an older dvc.lock, to compare sources and parameters with: what the stages have written since
+            is a consequence of that, no reason, and caches are not asked.
         ask_remote: also look for results in the default remote.
         costs: gives what each stage's training takes; asked where anything trains.
 
@@ -112,7 +112,7 @@ def _fill(stage: Any, entry: Mapping[str, Any] | None) -> None:
 def _steps(
     stages: Sequence[Any],
     entries: Mapping[str, Any],
-    find: Callable[[Any, Mapping[str, str | None]], restore.Restored | None] | None,
+    find: Callable[[Any, Mapping[str, str | None]], tuple[restore.Source, Mapping[str, str]] | None] | None,
 ) -> list[Step]:
     """Without `find`, as for a comparison with the past, neither caches nor what stages wrote since count."""
     made, digests = dag.producers(stages), dict[str, Any]()
@@ -132,12 +132,12 @@ def _steps(
         why += before.values()
         if not why:
             continue
-        found = find(stage, {path: digest for path, (_, digest) in written.items()}) if find else None
-        restored = found.digests if found else {}
+        known = {path: digest for path, (_, digest) in written.items()}
+        source, restored = (find(stage, known) if find else None) or (None, {})
         written |= {out.def_path: (stage.addressing, restored.get(out.def_path)) for out in stage.outs}
         if stage.addressing == REGISTER:
             _foresee(stages, written)
-        steps.append(Step(stage.addressing, tuple(why), found.source if found else None, None))
+        steps.append(Step(stage.addressing, tuple(why), source, None))
     return steps
 
 

@@ -65,11 +65,11 @@ def own(
     digests: dict[str, Any],
     results_count: bool,
 ) -> list[Reason]:
-    """Why a stage is stale by itself, whatever the stages before it do.
+    """Why a stage, filled from its `entry` of dvc.lock, is stale by itself, whatever the stages before it do.
 
     Args:
-        stage: as DVC resolves it, its dependencies filled from `entry`.
-        entry: of dvc.lock; None where there is none.
+        stage: as DVC resolves it.
+        entry: None where there is none.
         made: the outputs behind each dependency, as `dag.producers` gives them.
         digests: by path, of what was looked at for other stages; filled here.
         results_count: whether a file that a stage wrote, and that is another one now, is a reason.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,15 +19,7 @@ from assay.pipeline.dag import touches
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-Source = Literal["cache", "remote"]
-
-
-@dataclass(frozen=True)
-class Restored:
-    """A stage that need not run: where its outputs are, in the local cache or in the remote alone; a digest by path."""
-
-    source: Source
-    digests: Mapping[str, str]
+Source = Literal["cache", "remote"]  # the local cache, or the remote alone
 
 
 @contextmanager
@@ -51,14 +42,16 @@ def remote_of(repo: Any) -> Iterator[Any]:
         raise AssayError(f"DVC remote: {type(error).__name__}: {' '.join(str(error).split())}") from error
 
 
-def find(repo: Any, stage: Any, known: Mapping[str, str | None], remote: Any = None) -> Restored | None:
-    """What a cache holds for a stale stage; None where it holds nothing, or where nobody can know yet.
+def find(
+    repo: Any, stage: Any, known: Mapping[str, str | None], remote: Any
+) -> tuple[Source, Mapping[str, str]] | None:
+    """Where a stale stage's outputs are, so that it need not run, and their digests by path; None where nobody knows.
 
     Args:
         repo: DVC's.
         stage: its dependencies filled from dvc.lock; their digests are brought up to date here.
         known: by path, the digests of what stages before it will write; None for what they have yet to compute.
-        remote: also look there, at the cost of two requests.
+        remote: to look there too, at the cost of two requests; or None.
     """
     cached = all(not out.persist and (out.use_cache or out.metric or out.plot) for out in stage.outs)
     keyed = stage.cmd and stage.deps and stage.outs and not (stage.is_callback or stage.always_changed)
@@ -71,7 +64,7 @@ def find(repo: Any, stage: Any, known: Mapping[str, str | None], remote: Any = N
     newest = max(Path(repo.stage_cache._get_cache_dir(key)).glob("*"), key=os.path.getmtime, default=None)
     entry = _outputs(newest.read_text(encoding="utf-8")) if newest else None  # DVC takes the newest too
     if entry and all(repo.cache.local.exists(digest) for digest in entry.values()):
-        return Restored("cache", entry)
+        return "cache", entry
     if remote is None:
         return None
     folder = remote.fs.join(remote.path.removesuffix("/files/md5"), "runs", key[:2], key)
@@ -79,7 +72,7 @@ def find(repo: Any, stage: Any, known: Mapping[str, str | None], remote: Any = N
     there = (_outputs(remote.fs.read_text(path, encoding="utf-8")) for path in paths)
     for candidate in filter(None, chain([entry], there)):
         if all(map(remote.exists, candidate.values())):
-            return Restored("remote", candidate)
+            return "remote", candidate
     return None
 
 

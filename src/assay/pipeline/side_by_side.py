@@ -54,8 +54,7 @@ def reproduce(root: Path, costs: Callable[[], Mapping[str, Cost]] = dict) -> Non
     and for the time left that is printed.
 
     Raises:
-        AssayError: `ASSAY_JOBS` or `ASSAY_THREADS` is no number, or a stage failed. Those that ran beside it were
-            finished, and none was begun after it.
+        AssayError: a variable is no number, or a stage failed; those beside it were finished, and none was begun then.
     """
     recover(root)
     costs = cache(costs)
@@ -196,8 +195,8 @@ def _is_stale(path: Path) -> bool:
 
     try:
         content = files.read_json(path)
-        writers, readers = content.get("write", {}).values(), content.get("read", {}).values()
-        pids = [int(one["pid"]) for one in [*writers, *(one for some in readers for one in some)]]
+        readers = (one for some in content.get("read", {}).values() for one in some)
+        pids = [int(one["pid"]) for one in (*content.get("write", {}).values(), *readers)]
     except FileNotFoundError:
         return False
     except (ValueError, TypeError, KeyError, AttributeError):

@@ -59,10 +59,7 @@ os._exit(code[0] if code else 128 + signal.SIGKILL)
 
 @contextmanager
 def commands(*more: str) -> Iterator[Path]:
-    """A folder with the commands `python`, `dvc` and, for tests, `assay`; their server ends with this context.
-
-    Args:
-        more: what else to import ahead.
+    """A folder with the commands `python`, `dvc` and, for tests, `assay`; their server imports `more` ahead.
 
     Raises:
         AssayError: the server does not start.
@@ -162,8 +159,7 @@ def _become(connection: socket.socket, executable: Path) -> None:
 
 
 def _end_with(connection: socket.socket) -> None:
-    """End this process, as a kill would, when the script that stands for it is gone."""
-    connection.recv(1)  # it never sends: this returns when it is closed
+    connection.recv(1)  # the script that stands for this process never sends: this returns when it is gone
     os._exit(128 + signal.SIGKILL)
 
 

@@ -118,12 +118,7 @@ class Params(Section):
 
 
 class Run(Section):
-    """What one training needs to know, every override applied: the parameters as resolved for an arm.
-
-    Attributes:
-        own: the keys that stand under the arm itself, so that a message can name the place.
-        block: which block of further seeds it trains (seeds.yaml); 0 is the first, with the seeds of params.yaml.
-    """
+    """What one training needs to know, every override applied: the parameters as resolved for an arm."""
 
     arm: str
     method: str
@@ -132,8 +127,8 @@ class Run(Section):
     train: Train
     label_noise: float = 0.0
     options: dict[str, Any]
-    own: tuple[str, ...] = ()
-    block: int = 0
+    own: tuple[str, ...] = ()  # the keys that stand under the arm itself, so that a message can name the place
+    block: int = 0  # of further seeds (seeds.yaml); 0 is the first, with the seeds of params.yaml
 
     @property
     def name(self) -> str:

@@ -28,18 +28,12 @@ BLOCK = re.compile(r"(round-\d+|(?!round-)[A-Za-z][A-Za-z0-9_]*)-([1-9]\d*)")
 
 
 class Block(Section):
-    """A block, with what its stage in dvc.yaml needs to know beside the seeds.
+    """A block, with what its stage in dvc.yaml needs to know beside the seeds."""
 
-    Attributes:
-        arm: of a block of an arm; likewise its `method`.
-        after: of a block of a pruning round, the trained block that it starts from.
-        dense: likewise, the block of the baseline whose early weights it takes.
-    """
-
-    arm: str | None = None
+    arm: str | None = None  # of a block of an arm, as its method
     method: str | None = None
-    after: str | None = None
-    dense: str | None = None
+    after: str | None = None  # of a block of a pruning round: the trained block that it starts from
+    dense: str | None = None  # and the block of the baseline whose early weights it takes
     seeds: Seeds
 
     def __str__(self) -> str:
@@ -85,11 +79,7 @@ class Blocks(Section):
         return "\n".join([*lines, ""])
 
     def problems(self, runs: Iterable[Run]) -> list[str]:
-        """One line for each thing that does not fit params.yaml.
-
-        Args:
-            runs: of the baseline, the arms and the rounds, without blocks; the baseline's seeds begin the sequence.
-        """
+        """One line for each thing that does not fit params.yaml, whose `runs` are those without blocks."""
         by_arm, found = {run.arm: run for run in runs}, []
         for kind, form in {"more": "hard-1", "more_baseline": "baseline-1", "more_rounds": "7-1"}.items():
             for key in getattr(self, kind):

@@ -136,12 +136,7 @@ class Tune(Section):
 
 
 class Train(Section):
-    """The budget that every arm shares, unless it overrides a part of it.
-
-    Attributes:
-        tune: the grid from which each arm that trains by gradients chooses its learning rate, in place of the
-            optimizer's `lr`; all such arms have the same grid, or none has one.
-    """
+    """The budget that every arm shares, unless it overrides a part of it."""
 
     steps: int = Field(ge=1)
     batch_size: int = Field(ge=1)
@@ -149,7 +144,7 @@ class Train(Section):
     schedule: Schedule = Constant(name="constant")
     evaluate_every: int = Field(ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
-    tune: Tune | None = None
+    tune: Tune | None = None  # in place of the optimizer's `lr`; all arms that train by gradients have one, or none has
 
     @model_validator(mode="after")
     def _warm_up_ends(self) -> Train:
@@ -159,18 +154,14 @@ class Train(Section):
 
 
 class Arm(BaseModel):
-    """An entry under `arms`: a method and what it overrides; extra keys are parts of `train` and the method's options.
-
-    Attributes:
-        label_noise: the share of training labels that are replaced by random classes; validation and test stay clean.
-    """
+    """An entry under `arms`: a method and what it overrides; other keys are parts of `train` or the method's options."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     method: str
     seeds: Seeds | None = None
     model: Model | None = None
-    label_noise: float = Field(default=0.0, ge=0, le=1)
+    label_noise: float = Field(default=0.0, ge=0, le=1)  # share of training labels that are replaced by random classes
 
 
 ARM_KEYS = (*Arm.model_fields, *Train.model_fields)
@@ -204,22 +195,13 @@ class Round(Section):
 
 
 class Lottery(Section):
-    """Which rounds there are and how each of them prunes; every key is required, since stages depend on it.
-
-    Attributes:
-        prune_fraction: as of `fractions_of`.
-        scope: `layerwise` prunes each layer by itself; `global` ranks all layers of one fraction together.
-        rewind: the step of the dense training whose weights the survivors go back to; 0 is the initial weights.
-        rounds: by number, in quotes: DVC makes no stage, and says nothing, of a key that is not text.
-        controls: the numbers of the rounds that train `reinit`, `random` and, from round 2, `one_shot` beside the
-            ticket.
-    """
+    """Which rounds there are and how each of them prunes; every key is required, since stages depend on it."""
 
     prune_fraction: Annotated[dict[str, float], PlainValidator(fractions_of)]
-    scope: Scope
-    rewind: int = Field(ge=0)
-    rounds: dict[str, Round]
-    controls: tuple[int, ...] = Field(strict=False)
+    scope: Scope  # `layerwise` prunes each layer by itself; `global` ranks all layers of one fraction together
+    rewind: int = Field(ge=0)  # the step of the dense training to whose weights survivors go back; 0: the initial ones
+    rounds: dict[str, Round]  # by number, in quotes: DVC makes no stage, and says nothing, of a key that is not text
+    controls: tuple[int, ...] = Field(strict=False)  # rounds that train `reinit`, `random` and `one_shot` (from 2) too
 
     @field_validator("rounds", mode="before")
     @classmethod
