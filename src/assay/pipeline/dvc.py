@@ -85,8 +85,7 @@ def _fill(repo: Any, done: Done, readers: Collection[str]) -> None:
         return
     several = [] if len(names) > MOST_TARGETS else names
     _run(done, "pull", "--allow-missing", *several, check=False)  # at once; what fails is looked at one by one
-    still = absent(repo, readers)
-    if lost := [name for name in names if name in still]:
+    if lost := [name for name in absent(repo, readers) if name in names]:
         _connect(repo)
         _run(done, "repro", "--pull", "--single-item", *lost)
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from assay.pipeline.reasons import Reason
 
-TIMINGS = "metrics/timings/"
 SCAN, REGISTER = "scan", "register"  # the stages that digest the user's own images and the arms' networks
 
 
@@ -170,7 +169,7 @@ def _foresee(stages: Sequence[Any], written: dict[str, tuple[str, str | None]]) 
 def seconds_of(stage: Any) -> float | None:
     """From the file of timings that the stage wrote when it ran last."""
     with suppress(OSError, ValueError, TypeError, KeyError, StopIteration):
-        content = files.read_json(Path(next(out.fs_path for out in stage.outs if out.def_path.startswith(TIMINGS))))
+        content = files.read_json(Path(next(out.fs_path for out in stage.outs if "timings/" in out.def_path)))
         return float(content["seconds"]) + float(content.get("start_up_seconds", 0))
     return None
 

@@ -71,17 +71,17 @@ def reproduce(root: Path, costs: Callable[[], Mapping[str, Cost]] = dict) -> Non
     at_a_time = jobs() if len(seconds) > 1 else 1
     beside = at_a_time > 1 and len(parts) > 1
     with warm.started():
-        targets = [*(["prepare"] if beside else []), *([plan.REGISTER] if plan.REGISTER in seconds else [])]
-        if targets:
-            _repro(root, " and ".join(targets), *targets)
+        if targets := ["prepare"] * beside + [plan.REGISTER] * (plan.REGISTER in seconds):
+            _repro(root, *targets)
         if beside:
             parts.sort(key=lambda part: -sum(seconds[name] for name in part))
             _run(root, parts, seconds, min(at_a_time, len(parts)), max(1, runtime.threads() // at_a_time))
-        _repro(root, "the pipeline")
+        _repro(root)
 
 
-def _repro(root: Path, what: str, *targets: str) -> None:
+def _repro(root: Path, *targets: str) -> None:
     if code := subprocess.run([*DVC, *targets], cwd=root, check=False).returncode:
+        what = " and ".join(targets) or "the pipeline"
         raise AssayError(f"{what}: dvc repro failed with exit code {code}; its own lines above say why")
 
 
@@ -156,14 +156,11 @@ def recover(root: Path) -> None:
     path = root / lockfile.NAME
     if not path.is_file() or _is_whole(path.read_bytes().decode(errors="replace")):
         return
-    committed = ""
+    path.unlink()
+    taken = "it is removed"
     with suppress(AssayError):
-        committed = dag.git(root, "show", f"HEAD:{lockfile.NAME}")
-    if committed:
-        files.write_text(path, committed)
-    else:
-        path.unlink()
-    taken = "that of the last commit takes its place" if committed else "it is removed"
+        files.write_text(path, dag.git(root, "show", f"HEAD:{lockfile.NAME}"))
+        taken = "that of the last commit takes its place"
     print(f"{lockfile.NAME}: cut short, as by a kill; {taken}, and DVC restores from its cache what was computed since")
 
 

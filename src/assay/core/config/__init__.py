@@ -15,7 +15,6 @@ from assay.core.config.sections import (
     ARM_KEYS,
     BASELINE,
     LOTTERY,
-    NO_ROUNDS,
     SGD,
     Adam,
     Arm,
@@ -49,7 +48,7 @@ class Params(Section):
     model: Model
     train: Train
     arms: dict[Name, Arm] = Field(default_factory=dict)
-    lottery: Lottery = NO_ROUNDS
+    lottery: Lottery = Lottery(prune_fraction={"linear": 0.2}, scope="layerwise", rewind=0, rounds={}, controls=())
     rule: Rule = Rule()
     claims: tuple[Claim, ...] = Field(default=(), strict=False)
 
@@ -94,10 +93,10 @@ class Params(Section):
                 train = Train(**dict(self.train) | {key: extra[key] for key in extra if key in Train.model_fields})
             except ValidationError as error:
                 raise ValueError("\n".join(problem_lines(Train, error, f"arms.{name}."))) from None
-            own = {"own": tuple(sorted(arm.model_fields_set)), "label_noise": arm.label_noise, "train": train}
             options = {key: value for key, value in extra.items() if key not in Train.model_fields}
-            used = {"seeds": arm.seeds or self.seeds, "model": arm.model or self.model, "options": options}
-            runs.append(Run(arm=name, method=arm.method, **own, **used))
+            used: dict[str, Any] = {"seeds": arm.seeds or self.seeds, "model": arm.model or self.model, "train": train}
+            used |= {"own": tuple(sorted(arm.model_fields_set)), "label_noise": arm.label_noise, "options": options}
+            runs.append(Run(arm=name, method=arm.method, **used))
         for number in self.lottery.numbers:
             options = self.lottery.options(number)
             runs.append(Run(arm=round_name(number), method=LOTTERY, options=options, **shared))

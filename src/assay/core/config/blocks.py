@@ -56,7 +56,7 @@ class Blocks(Section):
 
     def of(self, arm: str) -> list[str]:
         """The names of an arm's blocks, in their order."""
-        return sorted((name for name in self.seeds if split_block(name)[0] == arm), key=lambda name: split_block(name))
+        return sorted((name for name in self.seeds if split_block(name)[0] == arm), key=split_block)
 
     def total(self, run: Run) -> int:
         """How many seeds an arm has with all its blocks."""

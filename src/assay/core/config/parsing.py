@@ -161,8 +161,8 @@ def _locate(kind: Any, location: tuple[int | str, ...]) -> tuple[list[str], type
     keys: list[str] = []
     inside, section = _sections(kind), None
     for part in location:
-        names = {model: model.model_fields.get("name") for model in inside}
-        tagged = [model for model, name in names.items() if name and part in get_args(name.annotation)]
+        names = [(one, name) for one in inside if (name := one.model_fields.get("name"))]
+        tagged = [one for one, name in names if part in get_args(name.annotation)]
         if tagged and len(inside) > 1:
             inside = tagged
         elif part != "[key]":

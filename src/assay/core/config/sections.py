@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, field_validator, model_validator
 
 from assay.core.config.parsing import Section
 
@@ -55,10 +55,8 @@ class Data(Section):
         return self
 
 
-class Model(BaseModel):
+class Model(Section, extra="allow"):
     """An architecture by name, with its own arguments beside it (`assay.models` checks them)."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     name: str
 
@@ -153,10 +151,8 @@ class Train(Section):
         return self
 
 
-class Arm(BaseModel):
-    """An entry under `arms`: a method and what it overrides; other keys are parts of `train` or the method's options."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+class Arm(Section, extra="allow"):
+    """An entry under `arms`: a method and what it overrides; other keys are parts of `train` or the method's own."""
 
     method: str
     seeds: Seeds | None = None
@@ -244,9 +240,6 @@ class Lottery(Section):
             **self.model_dump(include={"prune_fraction", "scope", "rewind"}),
             "controls": controls if number in self.controls else [],
         }
-
-
-NO_ROUNDS = Lottery(prune_fraction={"linear": 0.2}, scope="layerwise", rewind=0, rounds={}, controls=())
 
 
 def round_name(number: int) -> str:
