@@ -32,7 +32,6 @@ OF_THE_COMMIT = {  # the same run, archived later, differs in these alone
     "date": ("log", "-1", "--format=%cI"),
     "changed_since": ("status", "--porcelain", "--", "src", "stages", "dvc.yaml"),
 }
-LATER = "track"  # writes nothing that is archived
 UNSEEN = Reason("file", str(archives.FOLDER))  # of `compare`: another archived run, on which nothing archived depends
 
 
@@ -63,7 +62,7 @@ def _check_finished(found: Plan, folder: Path) -> None:
     known = {UNSEEN}  # and the consequences of it
     for step in found.steps:
         why = [one for one in step.reasons if one not in known]
-        if why and step.stage != LATER:
+        if why and step.stage != "track":  # which writes nothing that is archived
             unfinished = f"not written, since the run is not finished: {step.stage} would run ({why[0]})"
             raise AssayError(f"{folder}: {unfinished}; run `make repro` first")
         known.add(Reason("upstream", step.stage))

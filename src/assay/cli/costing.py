@@ -53,17 +53,15 @@ class Costing:
         own = self._timed.get(run.name)
         if own and (own["run"], own["seeds"]) == (digest, len(run.seeds)) and _is_here(own, device):
             return Cost(own["seconds"] + own.get("start_up_seconds", 0.0), measured=True)
-        of_sample = self._flops_per_sample(run)
+        of_sample, model = self._flops_per_sample(run), run.model.model_dump()
         if of_sample is None:
             return None
 
-        model = run.model.model_dump()
-        alike = [
-            ((_is_here(one, device), one["run"] == digest, one["method"] == run.method, one["model"] == model), one)
-            for one in self._timed.values()
-        ]
-        best = max((likeness for likeness, _ in alike), default=None)
-        like = [one for likeness, one in alike if likeness == best]
+        def likeness(one: Mapping[str, Any]) -> tuple[bool, ...]:
+            return _is_here(one, device), one["run"] == digest, one["method"] == run.method, one["model"] == model
+
+        best = max(map(likeness, self._timed.values()), default=())
+        like = [one for one in self._timed.values() if likeness(one) == best]
         rate = sum(one["flops"] for one in like) / sum(one["seconds"] for one in like) if like else _peak()
         start_up = max((one.get("start_up_seconds", 0.0) for one in like), default=0.0)
         return Cost(of_sample * methods.resolve(run).samples / rate + start_up, measured=False)
@@ -81,9 +79,8 @@ class Costing:
         for one in self._timed.values():
             if (one["model"], one["data"]) == (model, data.name):
                 return int(one["flops_per_sample"])
-        name = json.dumps(model, sort_keys=True)
+        name, images = json.dumps(model, sort_keys=True), catalog.images_of(data)
         if name not in self._counted:
-            images = catalog.images_of(data)
             with suppress(OSError, ValueError, TypeError, KeyError):
                 images = images or Images(**files.read_json(self._root / META)["images"])
             # shapes alone where weights are many and take seconds to draw; to load what that takes costs two itself

@@ -85,10 +85,7 @@ def _passed() -> tuple[str, bool]:
 
 
 def _own_images(data: Data) -> tuple[Images, int] | None:
-    """The shape of the user's images, and how many are left to train on, by the names in the folder alone.
-
-    None for a published data set, and where the folder is not there: nothing is known then.
-    """
+    """The shape of the user's images, where they are here, and how many are left to train on, by their names alone."""
     import numpy as np
 
     from assay.data import folder, listing, preparation, raw

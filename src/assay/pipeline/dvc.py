@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.core import files
 from assay.core.errors import AssayError
-from assay.pipeline import dag, lockfile, plan, quick_dvc, restore, warm
+from assay.pipeline import dag, lockfile, plan, quick_dvc, warm
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -95,7 +95,7 @@ def _connect(repo: Any) -> None:
 
     Where a network drive is not mounted, DVC would take it for an empty remote and train everything anew.
     """
-    with restore.remote_of(repo) as remote:
+    with dag.remote_of(repo) as remote:
         name = repo.config["core"]["remote"]
         base = remote.path.removesuffix("/files/md5")
         # of a remote that may be new its folder is there, or in an object store, without folders, its bucket

@@ -1,7 +1,7 @@
 """Which stages a change reruns, why, what the caches restore of them, and the time that they take.
 
-No data is needed: dvc.lock, which is in git, holds the digest of everything that went in and came out. The plan is an
-upper bound: a stage that reruns and writes the bytes that it wrote before leaves the stages after it alone.
+No data is needed: dvc.lock holds the digest of everything that went in and came out. The plan is an upper bound: a
+stage that reruns and writes the bytes that it wrote before leaves the stages after it alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.core import files
-from assay.pipeline import dag, reasons, restore
+from assay.pipeline import dag, reasons
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,7 @@ class Step:
 
     stage: str
     reasons: tuple[Reason, ...]  # at least one
-    restored: restore.Source | None  # where its outputs come from, so that it does not run
+    restored: dag.Source | None  # where its outputs come from, so that it does not run
     cost: Cost | None  # of its training; None where that is unknown, or it does not train
 
 
@@ -47,7 +47,7 @@ class Plan:
 
     steps: tuple[Step, ...]  # the stages that it would not skip, in the order in which it takes them
     unchanged: tuple[str, ...]  # those that it skips
-    missing: Mapping[str, restore.Source | None]  # of these, those without data here; whether the local cache has it
+    missing: Mapping[str, dag.Source | None]  # of these, those without data here; whether the local cache has it
     removed: tuple[str, ...]  # stages that dvc.lock knows and dvc.yaml no longer has
     remote: bool  # whether a default remote is configured
     anew: float | None = None  # seconds of the trainings whose data is neither here nor in the local cache
@@ -63,8 +63,8 @@ def make(
 
     Args:
         where: the repository's root, or the open repository of DVC.
-        since: entries of an older dvc.lock, to compare sources and parameters with: what the stages have written since
-            is a consequence of that, no reason, and caches are not asked.
+        since: entries of an older dvc.lock, to compare sources and parameters with; caches are not asked then, and what
+            the stages have written since is no reason.
         ask_remote: also look for results in the default remote.
         costs: gives what each stage's training takes; asked where anything trains.
 
@@ -79,12 +79,12 @@ def make(
         entries = recorded if since is None else since
         for stage in stages:
             _fill(stage, entries.get(stage.addressing))
-        with restore.remote_of(repo) if ask_remote else nullcontext() as remote:
-            find = partial(restore.find, repo, remote=remote) if since is None else None
+        with dag.remote_of(repo) if ask_remote else nullcontext() as remote:
+            find = partial(dag.restorable, repo, remote=remote) if since is None else None
             steps = _steps(stages, entries, find)
         going = {step.stage for step in steps}
         unchanged = [stage for stage in stages if stage.addressing not in going]
-        missing = restore.missing(repo, unchanged)
+        missing = dag.missing(repo, unchanged)
         away = [name for name, source in missing.items() if source is None]
         known = costs() if steps or away else {}
         return Plan(
@@ -111,10 +111,10 @@ def _fill(stage: Any, entry: Mapping[str, Any] | None) -> None:
 def _steps(
     stages: Sequence[Any],
     entries: Mapping[str, Any],
-    find: Callable[[Any, Mapping[str, str | None]], tuple[restore.Source, Mapping[str, str]] | None] | None,
+    find: Callable[[Any, Mapping[str, str | None]], tuple[dag.Source, Mapping[str, str]] | None] | None,
 ) -> list[Step]:
     """Without `find`, as for a comparison with the past, neither caches nor what stages wrote since count."""
-    made, digests = dag.producers(stages), dict[str, Any]()
+    made, digests = dag.made(stages), dict[str, Any]()
     written: dict[str, tuple[str, str | None]] = {}  # path: the stage that will write it, the digest it will have
     steps = []
     for stage in stages:
@@ -176,16 +176,11 @@ def seconds_of(stage: Any) -> float | None:
 
 def as_data(plan: Plan) -> dict[str, Any]:
     """The plan as JSON can hold it."""
-    steps = [
-        {
-            "stage": step.stage,
-            "reasons": [vars(reason) | {"text": str(reason)} for reason in step.reasons],
-            "restored": step.restored,
-            "seconds": step.cost and step.cost.seconds,
-            "measured": step.cost and step.cost.measured,
-        }
-        for step in plan.steps
-    ]
+    steps = []
+    for step in plan.steps:
+        why = [vars(reason) | {"text": str(reason)} for reason in step.reasons]
+        cost = step.cost._asdict() if step.cost else {"seconds": None, "measured": None}
+        steps.append({"stage": step.stage, "reasons": why, "restored": step.restored, **cost})
     return vars(plan) | {"steps": steps}
 
 

@@ -1,9 +1,8 @@
 """`python -m assay.pipeline.quick_dvc`: DVC's command line without habits that take minutes in a long pipeline.
 
-For each stage DVC parses params.yaml anew, and walks all of it for each key; after each stage it parses all of dvc.lock
-with its comments and writes it all, five seconds for the default's, while no other stage may write. Here the former is
-parsed once, and again when it was changed, and in the latter the stage's own entry is replaced. dvc.lock ends with the
-same bytes.
+For each stage DVC parses params.yaml anew, and walks all of it for each key; after each it parses and writes all of
+dvc.lock, five seconds for the default's, while no other stage may write. Here the former is parsed once a change, and
+in the latter the stage's own entry is replaced. dvc.lock ends with the same bytes.
 """
 
 from __future__ import annotations

@@ -61,18 +61,14 @@ def _shown(value: Any) -> str:
 def own(
     stage: Any,
     entry: Mapping[str, Any] | None,
-    made: Mapping[str, Sequence[tuple[Any, Any]]],
+    made: Mapping[str, Sequence[Any]],
     digests: dict[str, Any],
     results_count: bool,
 ) -> list[Reason]:
     """Why a stage, filled from its `entry` of dvc.lock, is stale by itself, whatever the stages before it do.
 
-    Args:
-        stage: as DVC resolves it.
-        entry: None where there is none.
-        made: the outputs behind each dependency, as `dag.producers` gives them.
-        digests: by path, of what was looked at for other stages; filled here.
-        results_count: whether a file that a stage wrote, and that is another one now, is a reason.
+    `made` has the outputs behind each dependency (`dag.made`), and `digests` by path those of what was looked at for
+    other stages, filled here. With `results_count`, a file that a stage wrote and that is another one now is a reason.
     """
     if entry is None:
         return [Reason("new", stage.addressing)]
@@ -85,16 +81,16 @@ def own(
     return found + [Reason("output", out.def_path) for out in stage.outs if results_count and altered(out)]
 
 
-def _differs(dep: Any, made: Sequence[tuple[Any, Any]], digests: dict[str, Any]) -> bool:
+def _differs(dep: Any, made: Sequence[Any], digests: dict[str, Any]) -> bool:
     if dep.fs_path not in digests:
         digests[dep.fs_path] = dep.get_hash() if dep.exists else None
     now = digests[dep.fs_path]
     if not made or now == dep.hash_info:
         return bool(now != dep.hash_info)
     if now is None:  # not here; where the stage before it wrote this very path, what is recorded of both decides
-        return any(out.fs_path == dep.fs_path and out.hash_info != dep.hash_info for out, _ in made)
-    holds_others = any(out.fs_path.startswith(f"{dep.fs_path}/") for out, _ in made)
-    return not holds_others or all(out.exists for out, _ in made)  # a folder with holes says nothing
+        return any(out.fs_path == dep.fs_path and out.hash_info != dep.hash_info for out in made)
+    holds_others = any(out.fs_path.startswith(f"{dep.fs_path}/") for out in made)
+    return not holds_others or all(out.exists for out in made)  # a folder with holes says nothing
 
 
 def altered(out: Any) -> bool:

@@ -1,8 +1,7 @@
 """Stages that do not depend on each other, run side by side: each arm by a `dvc repro` of its own, on its own cores.
 
 A stack of small networks keeps one core busy and a second one half: Python, thin layers and every start-up run on one.
-DVC takes one stage after the other, but several of its commands may work in one repository, as long as none writes what
-another reads.
+Several commands of DVC may work in one repository, as long as none writes what another reads.
 """
 
 from __future__ import annotations
@@ -86,11 +85,10 @@ def _repro(root: Path, *targets: str) -> None:
 
 
 def units(repo: Any, names: Collection[str]) -> list[list[str]]:
-    """Of the stages named, those that may run side by side, in sets of which none reads what another writes.
+    """Of the stages named, those that may run side by side: sets, each in order, of which none reads another's results.
 
-    Left out are the stages that all the others rest on, and `compare` and `track`, which read whole folders into which
-    several stages write. DVC does not pull into a folder that has holes, so the other stages must fill it before. Each
-    set is in the order in which its stages run.
+    Left out are the stages that all others rest on, and `compare` and `track`, which read whole folders into which
+    several stages write. DVC does not pull into a folder that has holes, so the other stages must fill it before.
     """
     import networkx as nx
 

@@ -1,9 +1,8 @@
 """`python`, `dvc` and `assay` that begin with PyTorch and DVC imported: forks of a process in which these lie ready.
 
-A run of the default starts some 140 interpreters, one for each stage and each `dvc repro`, and each would spend three
-seconds on the same imports. Here the commands are scripts, first on the `PATH`, that hand their arguments,
-environment, folder and standard streams to a server; its fork does the rest, as an interpreter would. Nothing of ours
-is imported ahead: a stage reads the code as it is when it begins.
+A run of the default starts some 140 interpreters, each of which would spend three seconds on the same imports. Here
+the commands are scripts, first on the `PATH`, that hand their arguments, environment, folder and standard streams to a
+server; its fork does the rest, as an interpreter would. Nothing of ours is imported ahead: a stage reads the code anew.
 """
 
 from __future__ import annotations

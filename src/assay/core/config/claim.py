@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import isclose
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -11,7 +12,6 @@ from assay.core.config.parsing import LONGEST_NAME, Section
 
 RECORD = "record."
 LEAST_SEEDS = 10  # of a look: with fewer the rule errs too often (benchmarks/coverage.py)
-SLACK = 1e-9  # of a sum that should be 1
 
 
 class Rule(Section):
@@ -28,7 +28,7 @@ class Rule(Section):
     def _looks_and_shares(self) -> Rule:
         if self.looks[0] < LEAST_SEEDS or any(later <= earlier for earlier, later in pairwise(self.looks)):
             raise ValueError(f"rule.looks: got {list(self.looks)}; give rising numbers of seeds, from {LEAST_SEEDS} on")
-        if len(self.shares) != len(self.looks) or min(self.shares) <= 0 or abs(sum(self.shares) - 1) > SLACK:
+        if len(self.shares) != len(self.looks) or min(self.shares) <= 0 or not isclose(sum(self.shares), 1):
             raise ValueError(f"rule.shares: got {list(self.shares)}; give one above 0 for each look, which add up to 1")
         return self
 
