@@ -79,8 +79,9 @@ class Costing:
         for one in self._timed.values():
             if (one["model"], one["data"]) == (model, data.name):
                 return int(one["flops_per_sample"])
-        name, images = json.dumps(model, sort_keys=True), catalog.images_of(data)
+        name = json.dumps(model, sort_keys=True)
         if name not in self._counted:
+            images = catalog.images_of(data)
             with suppress(OSError, ValueError, TypeError, KeyError):
                 images = images or Images(**files.read_json(self._root / META)["images"])
             # shapes alone where weights are many and take seconds to draw; to load what that takes costs two itself

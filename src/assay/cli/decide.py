@@ -15,9 +15,8 @@ from assay.analysis.claims import PATH
 from assay.cli.costing import Costing
 from assay.cli.repro import check_changes, costs
 from assay.core import config, files
-from assay.core.config import BASELINE, SEEDS_FILE, split_variant
+from assay.core.config import BASELINE, SEEDS_FILE, round_name, split_variant
 from assay.core.config.blocks import ROUND, TUNED, canonical, read_blocks
-from assay.core.config.sections import round_name
 from assay.core.errors import AssayError
 from assay.pipeline import plan, side_by_side
 from assay.pipeline.plan import duration

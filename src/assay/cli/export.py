@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from assay.models.artifact import Artifact
 
-PREPARED = Path("data/prepared")
-
 
 def main(
     model: Path,
@@ -38,7 +36,7 @@ def main(
     alpha: float | None = None,
     seed: int | None = None,
     member: int = 0,
-    data: Path = PREPARED,
+    data: Path = Path("data/prepared"),
     sparse: bool = False,
 ) -> None:
     """Read a model from the folder `model`, write one of its networks to `out`: what `assay export --help` says.

@@ -18,7 +18,6 @@ from assay.pipeline import dag, lockfile, plan, quick_dvc, warm
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-MOST_TARGETS = 8  # DVC takes almost a second for each target, and five for all stages at once
 TRACK = "track"  # the stage
 DONE_FILE, TRACKED_FILE = ".assay/ci/done.json", ".assay/ci/tracked.json"
 
@@ -83,8 +82,8 @@ def _fill(repo: Any, done: Done, readers: Collection[str]) -> None:
     names = [name for name in absent(repo, readers) if name in known]
     if not names:
         return
-    several = [] if len(names) > MOST_TARGETS else names
-    _run(done, "pull", "--allow-missing", *several, check=False)  # at once; what fails is looked at one by one
+    targets = names if len(names) <= 8 else []  # DVC takes almost a second for each, and five for all stages at once
+    _run(done, "pull", "--allow-missing", *targets, check=False)  # at once; what fails is looked at one by one
     if lost := [name for name in absent(repo, readers) if name in names]:
         _connect(repo)
         _run(done, "repro", "--pull", "--single-item", *lost)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from assay.pipeline.plan import Cost
 
-MOST_JOBS = 4  # each holds a data set and a stack of networks in memory
 FIRST = (plan.REGISTER, plan.SCAN, "download", "prepare")  # every arm comes after them
 DVC = ("python", "-m", "assay.pipeline.quick_dvc", "--wait-for-lock", "repro")
 REASON = re.compile(r"error: ", re.IGNORECASE)
@@ -40,7 +39,7 @@ def jobs() -> int:
     Raises:
         AssayError: `ASSAY_JOBS` or `ASSAY_THREADS` is no number.
     """
-    most = runtime.jobs() or min(runtime.threads(), MOST_JOBS)
+    most = runtime.jobs() or min(runtime.threads(), 4)  # each holds a data set and a stack of networks in memory
     if most == 1 or os.environ.get("ASSAY_JOBS"):
         return most
     return 1 if runtime.device_name().startswith("cuda") else most  # to ask for it loads PyTorch: two seconds

@@ -53,7 +53,7 @@ class Claim(Section):
     metric: str | None = None  # one of `METRICS`, or `record.<key>`: what the method wrote down, a number a seed
     verdict: Literal["better", "not_worse", "ratio"] | None = None
     margin: float = Field(default=0.0, ge=0)  # in the metric's own unit, as `matters`
-    matters: float | None = Field(default=None, gt=0)  # of `better`: the smallest difference that does; or the rule's
+    matters: float | None = Field(default=None, gt=0)  # of `better`: the smallest difference that does; else the rule's
     at_most: float | None = Field(default=None, gt=0)  # of a ratio
     at_least: float | None = Field(default=None, gt=0)
     more_is_better: bool | None = None  # where the table of metrics does not know the direction, or knows another

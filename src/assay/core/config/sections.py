@@ -157,7 +157,7 @@ class Arm(Section, extra="allow"):
     method: str
     seeds: Seeds | None = None
     model: Model | None = None
-    label_noise: float = Field(default=0.0, ge=0, le=1)  # share of training labels that are replaced by random classes
+    label_noise: float = Field(default=0.0, ge=0, le=1)  # share of training labels, alone, that become random classes
 
 
 ARM_KEYS = (*Arm.model_fields, *Train.model_fields)
