@@ -40,10 +40,7 @@ def main(name: str) -> None:
     counts = torch.bincount(data.test.labels, minlength=len(data.class_names)).tolist()
     classes = dict(zip(data.class_names, counts, strict=True))
     along = {sweep: predict.of_sweep(trained, sweep, *test) for sweep in manifest.sweeps}
-    record.write(
-        ROOT,
-        record.Evaluation(record.make(manifest, data.name, classes, found, along), answers),
-    )
+    record.write(ROOT, record.Evaluation(record.make(manifest, data.name, classes, found, along), answers))
 
 
 if __name__ == "__main__":

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from assay.core import config
 from assay.core.errors import start
-from stages.train import train_and_write
+from stages import train
 
 
 def main(key: str) -> None:
-    """Read parameters and the round before; prune, train, write models/round-<key> and its curves."""
-    train_and_write(config.load().run(f"round-{key}"))
+    """As `stages.train`, of the round that dvc.yaml knows by this key."""
+    train.main(f"round-{key}")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ from assay.data import folder
 
 def main(name: str) -> None:
     """Bring data/own.json up to date; a file that is right already is not touched."""
-    text = folder.stale(name)
-    if text is not None:
+    if (text := folder.stale(name)) is not None:
         files.write_text(Path(folder.RECORD), text)
 
 

@@ -1,33 +1,27 @@
-"""Train one arm, or a block of further seeds of it: `python -m stages.train <arm | arm-block>`.
-
-The stages `baseline` and `prune` train by the same function.
-"""
+"""Train one arm, or a block of further seeds of it: `python -m stages.train <arm | arm-block>`."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 import torch
 
 from assay import methods, models
 from assay.core import config, files, runtime
+from assay.core.config import BASELINE
 from assay.core.config.blocks import block_name, stages_of
 from assay.core.errors import start
 from assay.data.sets import prepared
 from assay.engine.checkpoint import Scratch, source_digest
 from assay.models import artifact
 
-if TYPE_CHECKING:
-    from assay.core.config import Run
-
 PREPARED, MODELS = Path("data/prepared"), Path("models")
 
 
-def train_and_write(run: Run) -> None:
-    """Train and write `models/<name>/`, `metrics/curves/<name>.csv` and `metrics/timings/<name>.json`.
+def main(name: str = BASELINE) -> None:
+    """Read parameters, train, write `models/<name>/`, `metrics/curves/<name>.csv` and `metrics/timings/<name>.json`.
 
     Only the timings vary from run to run. They say for what work the seconds were taken (`assay.cli.costing` estimates
     those of other trainings from them), and on which machine: the last bits of the weights depend on its processor's
@@ -36,6 +30,7 @@ def train_and_write(run: Run) -> None:
     Raises:
         AssayError: an option does not fit, data or a parent is missing, or the training diverged.
     """
+    run = config.load().run(name)
     training = methods.resolve(run)
     models.verify(run.arm, run.model.name, run.place("model"))
     device = runtime.set_up()
@@ -73,11 +68,6 @@ def train_and_write(run: Run) -> None:
         files.write_text(Path(f"metrics/curves/{run.name}.csv"), trained.curves.csv())
         files.write_json(Path(f"metrics/timings/{run.name}.json"), timings)
         artifact.write(MODELS / run.name, result)
-
-
-def main(name: str) -> None:
-    """Read parameters, train, write models/<name> and its curves."""
-    train_and_write(config.load().run(name))
 
 
 if __name__ == "__main__":

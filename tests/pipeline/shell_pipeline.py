@@ -65,7 +65,7 @@ from assay.core.errors import one_line_errors
 from assay.cli.repro import costs
 from assay.pipeline import side_by_side
 with one_line_errors():
-    side_by_side.reproduce(Path.cwd(), lambda: costs(Path.cwd()))
+    side_by_side.reproduce(Path.cwd(), costs)
 """
 STAGES = ["prepare", "train@a", "train@b", "evaluate@a", "evaluate@b", "compare", "track"]
 

@@ -125,9 +125,9 @@ def test_no_params_file_is_one_clear_line(folder):
 def test_a_preset_that_does_not_fit_is_refused_and_params_stay(folder, text, line):
     (folder / "presets/bad.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(AssayError) as error:
-        preset.apply("bad", folder / "params.yaml", folder / "presets")
+        preset.main("bad")
     assert line in str(error.value)
-    assert all(each.startswith(f"{folder}/presets/bad.yaml: ") for each in str(error.value).splitlines())
+    assert all(each.startswith("presets/bad.yaml: ") for each in str(error.value).splitlines())
     assert (folder / "params.yaml").read_text(encoding="utf-8") == PARAMS
 
 

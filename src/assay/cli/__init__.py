@@ -23,26 +23,19 @@ VERDICTS = ("reproduced", "refuted", "negligible", "undecided", "by construction
 
 
 class Command(NamedTuple):
-    """A subcommand.
+    """A subcommand; `arguments` are what `add_argument` takes, by name."""
 
-    Attributes:
-        target: module:function, which takes the arguments by name; what it returns is the exit code.
-        help: a phrase.
-        arguments: what `add_argument` takes, by name.
-        anywhere: whether it also runs outside a repository.
-    """
-
-    target: str
+    target: str  # module:function, which takes the arguments by name; what it returns is the exit code
     help: str
     arguments: dict[str, dict[str, Any]] = {}  # noqa: RUF012 (a named tuple has no state)
-    anywhere: bool = False
+    anywhere: bool = False  # also outside a repository
 
 
-def _number(least: float, above: bool = False) -> Callable[[str], float]:
+def _number(zero_too: bool) -> Callable[[str], float]:
     def number(text: str) -> float:
         value = float(text)
-        if not (value > least if above else value >= least):
-            raise argparse.ArgumentTypeError(f"must be {f'above {least:g}' if above else f'{least:g} or more'}")
+        if not (value >= 0 if zero_too else value > 0):
+            raise argparse.ArgumentTypeError(f"must be {'0 or more' if zero_too else 'above 0'}")
         return value
 
     return number
@@ -67,7 +60,7 @@ COMMANDS = {
         "assay.cli.decide:main",
         "train more seeds where claims are undecided, as long as the time lasts; can be stopped and started at will",
         {
-            "--minutes": {"type": _number(0), "default": 60.0, "help": "for further seeds (%(default)s)"},
+            "--minutes": {"type": _number(True), "default": 60.0, "help": "for further seeds (%(default)s)"},
             "--dry": {**FLAG, "help": "print the plan alone"},
         },
     ),
@@ -106,8 +99,8 @@ COMMANDS = {
         "assay.cli.show:follow",
         "stream the curves of running trainings to MLflow",
         {
-            "--interval": {"type": _number(0, True), "default": 2.0, "help": "seconds a look (%(default)s)"},
-            "--grace": {"type": _number(0), "default": 60.0, "help": "seconds to wait for a training (%(default)s)"},
+            "--interval": {"type": _number(False), "default": 2.0, "help": "seconds a look (%(default)s)"},
+            "--grace": {"type": _number(True), "default": 60.0, "help": "seconds to wait for a training (%(default)s)"},
         },
     ),
     "ui": Command("assay.cli.show:ui", "open MLflow on what was tracked, at the port that PORT names"),

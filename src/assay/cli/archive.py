@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 NAME = re.compile(rf"[A-Za-z][A-Za-z0-9_]{{0,{LONGEST_NAME - 1}}}")
 TIMINGS, README = Path("metrics/timings.json"), "README.md"
 FACTS = ("device", "processor", "instructions", "threads", "torch")
-CODE = ("src", "stages", "dvc.yaml")
-OF_THE_COMMIT = ("commit", "date", "changed_since")  # the same run, archived later, differs in these alone
-LATER = "track"  # writes nothing that is archived
-UNSEEN = (Reason("file", str(claims.ARCHIVES)),)  # of `compare`: an archived run that it has not seen
+OF_THE_COMMIT = {  # the same run, archived later, differs in these alone
+    "commit": ("rev-parse", "HEAD"),
+    "date": ("log", "-1", "--format=%cI"),
+    "changed_since": ("status", "--porcelain", "--", "src", "stages", "dvc.yaml"),
+}
+UNSEEN = Reason("file", str(claims.FOLDER))  # of `compare`: another archived run, on which nothing archived depends
 
 
 def main(name: str, note: str = "", force: bool = False) -> None:
@@ -43,10 +45,10 @@ def main(name: str, note: str = "", force: bool = False) -> None:
     if not NAME.fullmatch(name):
         allowed = f"letters, digits and _, at most {LONGEST_NAME}, the first a letter"
         raise AssayError(f"NAME: got {name!r}; it should be {allowed}, as in: make archive NAME=mnist")
-    check_finished(plan.make(Path()), name)
-    folder = claims.ARCHIVES / name
+    folder = claims.FOLDER / name
+    _check_finished(plan.make(Path()), folder)
     with files.replacing(folder) as new:
-        write(new, name, note)
+        _write(new, name, note)
         if folder.exists() and _content(folder) == _content(new):
             print(f"{folder}: holds this run already")
             shutil.copytree(folder, new, dirs_exist_ok=True)  # its commit is the one it was archived at
@@ -56,42 +58,33 @@ def main(name: str, note: str = "", force: bool = False) -> None:
             print(f"{folder}: written; commit it to keep it")
 
 
-def check_finished(found: Plan, name: str) -> None:
-    """Refuse a run of which a stage would still run.
-
-    That `compare` has not seen another archived run is no reason: nothing that is archived depends on it.
-
-    Raises:
-        AssayError: it names the first such stage, and why it would run.
-    """
-    consequences: set[str] = set()
+def _check_finished(found: Plan, folder: Path) -> None:
+    known = {UNSEEN}  # and the consequences of it
     for step in found.steps:
-        why = [one for one in step.reasons if one not in UNSEEN and one.what not in consequences]
-        if why and step.stage != LATER:
+        why = [one for one in step.reasons if one not in known]
+        if why and step.stage != "track":  # which writes nothing that is archived
             unfinished = f"not written, since the run is not finished: {step.stage} would run ({why[0]})"
-            raise AssayError(f"{claims.ARCHIVES / name}: {unfinished}; run `make repro` first")
-        consequences.add(step.stage)
+            raise AssayError(f"{folder}: {unfinished}; run `make repro` first")
+        known.add(Reason("upstream", step.stage))
 
 
-def write(folder: Path, name: str, note: str) -> None:
-    """Write the files of an archived run into a new folder.
-
-    Raises:
-        AssayError: a result is missing or damaged, or git knows no commit.
-    """
+def _write(folder: Path, name: str, note: str) -> None:
     params = config.load()
     timings = read_json(TIMINGS, "`make repro` writes it", "delete it and run `make repro`")
     machines = [{key: one[key] for key in FACTS if key in one} for one in timings.values()]
     seconds = {arm: one["seconds"] for arm, one in timings.items()}
+    try:
+        git = {key: dag.git(Path(), *command).rstrip("\n") for key, command in OF_THE_COMMIT.items()}
+    except AssayError as error:
+        raise AssayError(f"{error}; an archive names the commit") from None
     run = {
         "data": params.data.name,
         "model": params.model.name,
         "seeds": list(params.seeds),
         "rule": params.rule.model_dump(mode="json"),
         "note": note,
-        "commit": _git("rev-parse", "HEAD"),
-        "date": _git("log", "-1", "--format=%cI"),
-        "changed_since": [line[3:] for line in _git("status", "--porcelain", "--", *CODE).splitlines()],
+        **git,
+        "changed_since": [line[3:] for line in git["changed_since"].splitlines()],
         "machines": [one for i, one in enumerate(machines) if one not in machines[:i]],
         "training_seconds": round(sum(seconds.values()), 1),
         "training_seconds_by_arm": seconds,
@@ -110,13 +103,6 @@ def write(folder: Path, name: str, note: str) -> None:
     told = {"headline": verdicts.headline(decided), "topics": verdicts.topics(decided, summary.read(summary.PATH))}
     text = report.templates().get_template("archive.md.j2").render(name=name, run=run, **told)
     files.write_text(folder / README, text)
-
-
-def _git(*command: str) -> str:
-    try:
-        return dag.git(Path(), *command).rstrip("\n")
-    except AssayError as error:
-        raise AssayError(f"{error}; an archive names the commit") from None
 
 
 def _content(folder: Path) -> dict[str, Any]:

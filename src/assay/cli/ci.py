@@ -25,7 +25,7 @@ def plan(base: str) -> None:
     config.load()
     root = Path.cwd()
     compared = snapshot.find_base(root, base)
-    found = plans.make(root, costs=lambda: costs(root))
+    found = plans.make(root, costs=costs)
     print(f"{plans.as_text(found)}\n\n{compared.text(repr)}")
     before, now = snapshot.read(root, compared.commit.sha), snapshot.read(root)
     text = comment.of_plan(compared, reasons.changes(before.params, now.params), found)

@@ -53,17 +53,15 @@ class Costing:
         own = self._timed.get(run.name)
         if own and (own["run"], own["seeds"]) == (digest, len(run.seeds)) and _is_here(own, device):
             return Cost(own["seconds"] + own.get("start_up_seconds", 0.0), measured=True)
-        of_sample = self._flops_per_sample(run)
+        of_sample, model = self._flops_per_sample(run), run.model.model_dump()
         if of_sample is None:
             return None
 
-        model = run.model.model_dump()
-        alike = [
-            ((_is_here(one, device), one["run"] == digest, one["method"] == run.method, one["model"] == model), one)
-            for one in self._timed.values()
-        ]
-        best = max((likeness for likeness, _ in alike), default=None)
-        like = [one for likeness, one in alike if likeness == best]
+        def likeness(one: Mapping[str, Any]) -> tuple[bool, ...]:
+            return _is_here(one, device), one["run"] == digest, one["method"] == run.method, one["model"] == model
+
+        best = max(map(likeness, self._timed.values()), default=())
+        like = [one for one in self._timed.values() if likeness(one) == best]
         rate = sum(one["flops"] for one in like) / sum(one["seconds"] for one in like) if like else _peak()
         start_up = max((one.get("start_up_seconds", 0.0) for one in like), default=0.0)
         return Cost(of_sample * methods.resolve(run).samples / rate + start_up, measured=False)

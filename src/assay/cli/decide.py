@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 from assay.analysis import claims
 from assay.analysis.claims import PATH
 from assay.cli.costing import Costing
-from assay.cli.repro import check_changes
+from assay.cli.repro import check_changes, costs
 from assay.core import config, files
-from assay.core.config import BASELINE, SEEDS_FILE, split_variant
+from assay.core.config import BASELINE, SEEDS_FILE, round_name, split_variant
 from assay.core.config.blocks import ROUND, TUNED, canonical, read_blocks
-from assay.core.config.lottery import round_name
 from assay.core.errors import AssayError
 from assay.pipeline import plan, side_by_side
 from assay.pipeline.plan import duration
@@ -36,9 +35,6 @@ def main(minutes: float, dry: bool) -> None:
     """Run the pipeline, then take looks until each claim is decided or the time is over; `dry` prints the plan."""
     root = Path.cwd()
 
-    def costs() -> Mapping[str, Cost]:
-        return Costing(root, config.load()).by_stage()
-
     def look() -> tuple[list[Open], Blocks, Deciding]:
         params, blocks = config.load(), read_blocks()
         deciding = Deciding(params, Costing(root, params).of, side_by_side.jobs())
@@ -46,7 +42,7 @@ def main(minutes: float, dry: bool) -> None:
 
     if dry:
         stale = plan.make(root, costs=costs)
-        if stale.steps or any(source is None for source in stale.missing.values()):
+        if stale.steps or None in stale.missing.values():
             print(f"First the pipeline: {plan.headline(stale)}.\n")
         print(_plan(*look()[:2]))
         return
@@ -138,12 +134,9 @@ class Deciding:
         return max(sum(known) / self._jobs, max(known, default=0.0))
 
     def chosen(self, found: Sequence[Open], blocks: Blocks, left: float) -> tuple[Blocks, list[Open]]:
-        """What to train now: the next look of the first claims that fit, in so many seconds.
+        """What to train in the seconds `left`: blocks with those of the next look of the claims that fit, and these.
 
         The first may take all that is left; what is begun beside it at most `AT_ONCE` of it.
-
-        Returns:
-            seeds.yaml with their blocks, and these claims.
         """
         taken: list[Open] = []
         together = blocks
@@ -157,7 +150,6 @@ class Deciding:
 
     def _grown(self, blocks: Blocks, arms: Sequence[str], look: int) -> Blocks:
         """The blocks with those added that these arms lack for so many seeds, and what they start from."""
-        shared = self._runs[BASELINE].seeds
         chains = []
         for arm in arms:
             found = ROUND.fullmatch(arm)  # a round starts from the baseline and the rounds before it
@@ -168,7 +160,8 @@ class Deciding:
                 if ROUND.fullmatch(run.arm):
                     seeds = blocks.seeds[f"{BASELINE}-{number}"]  # a chain has the blocks of its dense training
                 else:
-                    sequence = canonical(shared, min(one for one in self._params.rule.looks if one > have))
+                    goal = min(one for one in self._params.rule.looks if one > have)
+                    sequence = canonical(self._runs[BASELINE].seeds, goal)
                     if run.train.tune is not None:
                         raise AssayError(f"{run.arm} has {TUNED}")
                     if run.seeds != sequence[: len(run.seeds)]:

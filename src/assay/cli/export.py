@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from assay.models.artifact import Artifact
 
-PREPARED = Path("data/prepared")
-
 
 def main(
     model: Path,
@@ -38,20 +36,12 @@ def main(
     alpha: float | None = None,
     seed: int | None = None,
     member: int = 0,
-    data: Path = PREPARED,
+    data: Path = Path("data/prepared"),
     sparse: bool = False,
 ) -> None:
-    """Read a model, write one of its networks; `seed` and `variant` are by default its first.
+    """Read a model from the folder `model`, write one of its networks to `out`: what `assay export --help` says.
 
-    Args:
-        model: a folder in `models/`.
-        out: the file to write.
-        variant: of the manifest; with `alpha` the line or curve.
-        alpha: α, from 0 to 1.
-        seed: whose network.
-        member: which of the variant's members, from 0.
-        data: the folder of the prepared data; read only for batch norm's statistics that are not stored.
-        sparse: leave zeros out.
+    `data`, the folder of the prepared data, is read only for batch norm's statistics that are not stored.
 
     Raises:
         AssayError: an argument is wrong, or the data that is needed is missing or another; the line names the argument.
@@ -72,19 +62,16 @@ def main(
             raise AssayError(f"--member: {name} has members 0 to {last}, not {member}")
         state = artifact.state_dict(trained, name, index, member)
     else:
-        state = at(trained, variant or next(iter(manifest.sweeps), ""), alpha, index, data)
-    write(out, state, sparse)
+        state = _along(trained, variant or next(iter(manifest.sweeps), ""), alpha, index, data)
+    _write(out, state, sparse)
     print(f"{out}: {sum(tensor.numel() for tensor in state.values())} numbers in {len(state)} tensors")
 
 
-def at(trained: Artifact, sweep: str, alpha: float, index: int, folder: Path) -> dict[str, Tensor]:
-    """The state dict of the network at α on a line or curve, of the seed at `index`.
+def _along(trained: Artifact, sweep: str, alpha: float, index: int, folder: Path) -> dict[str, Tensor]:
+    """The state dict at α on a line or curve, of the seed at `index`.
 
     Batch norm's statistics are stored for the points of the sweep; for a point between them they are computed from the
     training set in `folder`, which must be the one that the arm was trained on.
-
-    Raises:
-        AssayError: α is wrong, there is no such line or curve, or the data that is needed is missing or another.
     """
     manifest = trained.manifest
     if sweep not in manifest.sweeps:
@@ -113,12 +100,7 @@ def at(trained: Artifact, sweep: str, alpha: float, index: int, folder: Path) ->
     return {name: tensor[0] for name, tensor in weights.items()}
 
 
-def write(path: Path, state: dict[str, Tensor], without_zeros: bool) -> None:
-    """Write a state dict, atomically, in the format of the file's suffix.
-
-    Raises:
-        AssayError: the suffix is neither `.safetensors` nor `.pt` or `.pth`.
-    """
+def _write(path: Path, state: dict[str, Tensor], without_zeros: bool) -> None:
     if without_zeros:
         sparse.write(path, state)
         return

@@ -8,6 +8,7 @@ What is trained and what is claimed of it (`EXPERIMENT`) are replaced together, 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,34 +30,37 @@ KEY = re.compile(r"(?:^#.*\n)*(?P<line>^(?P<key>[^\s#{\[-][^:\n]*):)", re.MULTIL
 def main(name: str | None) -> None:
     """Apply a preset, or list them all, with what they would take here; one that does not fit says why."""
     if name:
-        apply(name)
+        text = overlaid(text_of(PARAMS_FILE), read(name, FOLDER), str(FOLDER / f"{name}.yaml"))
+        files.write_text(PARAMS_FILE, text)
+        if SEEDS_FILE.exists():  # its seeds were of other arms, or of other parameters
+            files.write_text(SEEDS_FILE, NO_BLOCKS.text())
         print(f"{PARAMS_FILE}: rewritten by {FOLDER / name}.yaml; git diff shows how, git checkout undoes it")
         print(f"It takes {cost(config.load())}; `make plan` shows each stage")
         return
     print("Presets, and what they take (apply one with: make preset NAME=...):")
-    own = _mapping(text_of(PARAMS_FILE), str(PARAMS_FILE))
-    for one in names():
+    own, known = _mapping(text_of(PARAMS_FILE), str(PARAMS_FILE)), names(FOLDER)
+    for one in known:
         where = str(FOLDER / f"{one}.yaml")
         try:
-            shown = cost(parse(config.Params, {**own, **_mapping(read(one), where)}, where))
+            shown = cost(parse(config.Params, {**own, **_mapping(read(one, FOLDER), where)}, where))
         except AssayError as error:
             shown = str(error).splitlines()[0]
-        print(f"  {one:{max(map(len, names()))}}  {shown}", flush=True)
+        print(f"  {one:{max(map(len, known))}}  {shown}", flush=True)
 
 
-def names(folder: Path = FOLDER) -> list[str]:
+def names(folder: Path) -> list[str]:
     """The presets there are."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
-def read(name: str, folder: Path = FOLDER) -> str:
+def read(name: str, folder: Path) -> str:
     """The text of a preset.
 
     Raises:
         AssayError: there is none of this name; the line lists those there are.
     """
-    if name not in names(folder):
-        raise AssayError(f"{folder}: no preset {name!r}; {suggestion(name, names(folder))}")
+    if name not in (known := names(folder)):
+        raise AssayError(f"{folder}: no preset {name!r}; {suggestion(name, known)}")
     return text_of(folder / f"{name}.yaml")
 
 
@@ -76,28 +80,16 @@ def overlaid(params: str, preset: str, where: str) -> str:
         raise AssayError(f"{where}: {missing[0]}: missing; a preset replaces {together} together, or none of them")
     sections = _sections(params) | {key: lines for key, lines in _sections(preset).items() if key}
     text = "".join(lines if lines.endswith("\n") or not lines else f"{lines}\n" for lines in sections.values())
-    try:
-        whole = _mapping(text, "") == {**old, **new}
-    except AssayError:
-        whole = False
-    if not whole:
+    whole = None
+    with suppress(AssayError):
+        whole = _mapping(text, "")
+    if whole != {**old, **new}:
         raise AssayError(f"{where}: each top-level key must begin a line of its own, there and in {PARAMS_FILE}")
     try:
-        checks.check(parse(config.Params, {**old, **new}, str(PARAMS_FILE)))
+        checks.check(parse(config.Params, whole, str(PARAMS_FILE)))
     except AssayError as error:
         raise AssayError("\n".join(f"{where}: not applied: {line}" for line in str(error).splitlines())) from None
     return text
-
-
-def apply(name: str, path: Path = PARAMS_FILE, folder: Path = FOLDER) -> None:
-    """Rewrite params.yaml, whole or not at all; seeds.yaml then lists no further seeds.
-
-    Raises:
-        AssayError: as `read` and `overlaid`; params.yaml is as before.
-    """
-    files.write_text(path, overlaid(text_of(path), read(name, folder), str(folder / f"{name}.yaml")))
-    if (seeds := path.with_name(SEEDS_FILE.name)).exists():  # they were of other arms, or of other parameters
-        files.write_text(seeds, NO_BLOCKS.text())
 
 
 def cost(params: config.Params) -> str:

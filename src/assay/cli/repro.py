@@ -33,7 +33,7 @@ def main() -> None:
     """Check params.yaml, run whatever a change touched and nothing else, and bring MLflow up to date."""
     root, begin = Path.cwd(), time.time()
     check_changes()
-    side_by_side.reproduce(root, lambda: costs(root))
+    side_by_side.reproduce(root, costs)
     if dvc.is_tracked(root, identity(root)):
         print("MLflow has it all.")
         return
@@ -85,10 +85,7 @@ def _passed() -> tuple[str, bool]:
 
 
 def _own_images(data: Data) -> tuple[Images, int] | None:
-    """The shape of the user's images, and how many are left to train on, by the names in the folder alone.
-
-    None for a published data set, and where the folder is not there: nothing is known then.
-    """
+    """The shape of the user's images, where they are here, and how many are left to train on, by their names alone."""
     import numpy as np
 
     from assay.data import folder, listing, preparation, raw
@@ -103,12 +100,12 @@ def _own_images(data: Data) -> tuple[Images, int] | None:
     return Images(3, data.side, data.side, len(tree.class_names)), tree.counts["train"] - len(held_out)
 
 
-def costs(root: Path) -> dict[str, plans.Cost]:
+def costs() -> dict[str, plans.Cost]:
     """What the training of each stage takes here; it loads PyTorch, so it is asked for once something has to run."""
     from assay.cli.costing import Costing
     from assay.core import config
 
-    return Costing(root, config.load(root / config.PARAMS_FILE)).by_stage()
+    return Costing(Path(), config.load()).by_stage()
 
 
 def plan(since: str | None, ask_remote: bool, as_json: bool) -> None:
@@ -117,7 +114,7 @@ def plan(since: str | None, ask_remote: bool, as_json: bool) -> None:
 
     config.load()
     root = Path.cwd()
-    found = plans.make(root, None if since is None else lock_at(root, since), ask_remote, lambda: costs(root))
+    found = plans.make(root, None if since is None else lock_at(root, since), ask_remote, costs)
     try:
         print(json.dumps(plans.as_data(found), indent=2) if as_json else plans.as_text(found), flush=True)
     except BrokenPipeError:  # the reader has seen enough, as `head` has; the flush at exit must not fail again

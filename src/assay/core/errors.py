@@ -34,13 +34,9 @@ class AssayError(Exception):
 
 
 def again(path: Path) -> str:
-    """What to do about a damaged output of a stage.
-
-    DVC restores from its cache without hashing, so the damage may be there too, except what is writable.
-    """
-    return (
-        f'run `rm -r {path}; chmod -R u+w "$(dvc cache dir)/files"; dvc repro`, which also drops damaged cached copies'
-    )
+    """What to do about a damaged output of a stage: DVC restores without hashing, except what is writable."""
+    drops = "which also drops damaged cached copies"
+    return f'run `rm -r {path}; chmod -R u+w "$(dvc cache dir)/files"; dvc repro`, {drops}'
 
 
 def system_error(error: BaseException | None) -> OSError | None:

@@ -85,12 +85,12 @@ def _lines(content: Any, depth: int, margin: str = "") -> str:
     if not depth or not content or not isinstance(content, dict | list):
         return json.dumps(content, allow_nan=False, ensure_ascii=False)
     inner = margin + "  "
-    entries = content.items() if isinstance(content, dict) else [(None, one) for one in content]
-    parts = [
-        inner + ("" if key is None else f"{json.dumps(key)}: ") + _lines(one, depth - 1, inner) for key, one in entries
-    ]
+    if isinstance(content, dict):
+        entries = [f"{json.dumps(key)}: {_lines(one, depth - 1, inner)}" for key, one in content.items()]
+    else:
+        entries = [_lines(one, depth - 1, inner) for one in content]
     first, last = "{}" if isinstance(content, dict) else "[]"
-    return "\n".join([first, ",\n".join(parts), margin + last])
+    return f"{first}\n{inner}" + f",\n{inner}".join(entries) + f"\n{margin}{last}"
 
 
 def read_json(path: Path) -> Any:

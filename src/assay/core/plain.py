@@ -61,11 +61,10 @@ def json_of(text: str | bytes, where: Path | str, damaged: str) -> Any:
 
 
 def read_json(path: Path, missing: str, damaged: str, shown: Path | None = None) -> Any:
-    """Read a JSON file.
+    """Read a JSON file, which messages call `shown`, by default its path.
 
     Raises:
-        AssayError: it is missing or not JSON; the message says what to do, `missing` or `damaged`, and names the file
-            as `shown`, by default its path.
+        AssayError: it is missing or not JSON; the message says what to do, `missing` or `damaged`.
     """
     try:
         return json_of(path.read_bytes(), shown or path, damaged)

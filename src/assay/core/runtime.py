@@ -19,12 +19,11 @@ from assay.core.errors import AssayError
 if TYPE_CHECKING:
     import torch
 
-CHECKPOINT_SECONDS = 30.0
 MOST = 4096  # threads or jobs
 
 
 def check() -> None:
-    """Check the environment variables that decide where and how a run goes, before it begins.
+    """Check the environment variables that decide where and how a run goes.
 
     Raises:
         AssayError: one of them has a value that cannot be had; a line each.
@@ -43,9 +42,7 @@ def check() -> None:
 def set_up() -> torch.device:
     """Choose the device, fix the thread count, ask for deterministic kernels; call it once, first thing in a stage.
 
-    `ASSAY_DEVICE` names the device (default: CUDA where there is one, else the CPU), `ASSAY_THREADS` the CPU threads
-    (default: the cores that this process may use). The thread count changes the last bits of the weights, so it is
-    set here and nowhere else.
+    The thread count changes the last bits of the weights, so it is set here and nowhere else.
 
     Raises:
         AssayError: the device or the thread count cannot be had.
@@ -124,7 +121,7 @@ def checkpoint_seconds() -> float:
     Raises:
         AssayError: it is not a number, or less than 0.
     """
-    text = os.environ.get("ASSAY_CHECKPOINT_SECONDS") or str(CHECKPOINT_SECONDS)
+    text = os.environ.get("ASSAY_CHECKPOINT_SECONDS") or "30"
     with suppress(ValueError):
         if (seconds := float(text)) >= 0:
             return seconds

@@ -12,8 +12,8 @@ A method is a package in this folder. Its `__init__.py` holds:
 - `variants` (optional): the number of members of each variant, in order; or a function of the options that gives it;
 - `record_keys` (optional): keys of its record, deeper ones as `a.b`, that claims may name, each of a number or one for
   each seed; or a function of the run and the options that gives them;
-- `networks(options)` (optional): how many networks a step moves for each seed, if not as many as its largest variant
-  has members;
+- `moved_networks(options)` (optional): how many networks a step moves for each seed, if not as many as its largest
+  variant has members;
 - `first_step(options)` (optional): the step at which its loop begins, if not the first;
 - `TAKES_GRADIENTS = False` (optional): it has no learning rate to tune.
 
@@ -54,7 +54,7 @@ DEFAULTS: dict[str, Any] = {  # of what is optional in a method
     "budget": lambda train, _: train,
     "variants": {"last": 1},
     "record_keys": (),
-    "networks": None,
+    "moved_networks": None,
     "first_step": 0,
     "TAKES_GRADIENTS": True,
 }
@@ -108,7 +108,7 @@ class Training:
 
         Every step shows a batch to each network that it moves.
         """
-        train, networks = self.run.train, self.hook("networks", self.options) or max(self.variants.values())
+        train, networks = self.run.train, self.hook("moved_networks", self.options) or max(self.variants.values())
         rates = len(train.tune.lr) if train.tune and self.is_tuned else 1
         return train.steps * train.batch_size * networks * len(self.run.seeds) * rates
 

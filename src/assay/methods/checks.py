@@ -60,7 +60,7 @@ def _check_grids(params: Params, trainings: Mapping[str, Training]) -> None:
     for name, arm in params.arms.items():
         where, grid = f"{PARAMS_FILE}: arms.{name}.tune", trainings[name].run.train.tune
         if not trainings[name].hook("TAKES_GRADIENTS"):
-            if "tune" in arm.overrides():
+            if "tune" in arm.model_fields_set:
                 raise AssayError(f"{where}: {arm.method} takes no gradient step; remove it")
         elif grid != shared:
             own, others = (f"lr {list(each.lr)}" if each else "none" for each in (grid, shared))

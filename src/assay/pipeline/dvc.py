@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from assay.core import files
 from assay.core.errors import AssayError
-from assay.pipeline import dag, lockfile, plan, quick_dvc, restore, warm
+from assay.pipeline import dag, lockfile, plan, quick_dvc, warm
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-MOST_TARGETS = 8  # DVC takes almost a second for each target, and five for all stages at once
 TRACK = "track"  # the stage
 DONE_FILE, TRACKED_FILE = ".assay/ci/done.json", ".assay/ci/tracked.json"
 
@@ -71,37 +70,31 @@ def fill(root: Path) -> None:
 def absent(repo: Any, readers: Collection[str]) -> list[str]:
     """The stages that write what these stages read, where it is not here; in the pipeline's order, without these."""
     stages = dag.in_order(repo)
-    made = dag.producers(stages)
     read = {dep.fs_path for stage in stages if stage.addressing in readers for dep in stage.deps}
-    wanted = {writer.addressing for path in read for out, writer in made[path] if not out.exists} - set(readers)
+    outs = [(stage.addressing, out) for stage in stages for out in stage.outs if dag.touches(out.fs_path, *read)]
+    wanted = {name for name, out in outs if not out.exists} - {*readers}
     return [stage.addressing for stage in stages if stage.addressing in wanted]
 
 
 def _fill(repo: Any, done: Done, readers: Collection[str]) -> None:
-    """Bring here what these stages read of others, if dvc.lock knows of it.
-
-    DVC pulls what a stage depends on where that is absent, but a folder with holes is not absent.
-    """
+    """Bring here what these stages read, if dvc.lock knows of it: to DVC a folder with holes is not absent."""
     known = lockfile.read(Path(repo.root_dir))
     names = [name for name in absent(repo, readers) if name in known]
     if not names:
         return
-    several = [] if len(names) > MOST_TARGETS else names
-    _run(done, "pull", "--allow-missing", *several, check=False)  # at once; what fails is looked at one by one
-    still = absent(repo, readers)
-    if lost := [name for name in names if name in still]:
+    targets = names if len(names) <= 8 else []  # DVC takes almost a second for each, and five for all stages at once
+    _run(done, "pull", "--allow-missing", *targets, check=False)  # at once; what fails is looked at one by one
+    if lost := [name for name in absent(repo, readers) if name in names]:
         _connect(repo)
         _run(done, "repro", "--pull", "--single-item", *lost)
 
 
 def _connect(repo: Any) -> None:
-    """Check that the default remote answers, before hours of training, and have DVC verify what comes from it.
+    """Check that the default remote is there, before hours of training, and have DVC verify what comes from it.
 
-    Raises:
-        AssayError: no remote is configured, it cannot be reached, or the folder or bucket it names is not there (as
-            when a network drive is not mounted: DVC would take it for an empty remote and train everything anew).
+    Where a network drive is not mounted, DVC would take it for an empty remote and train everything anew.
     """
-    with restore.remote_of(repo) as remote:
+    with dag.remote_of(repo) as remote:
         name = repo.config["core"]["remote"]
         base = remote.path.removesuffix("/files/md5")
         # of a remote that may be new its folder is there, or in an object store, without folders, its bucket

@@ -29,22 +29,19 @@ NAME = re.compile(r"(?:[A-Za-z][A-Za-z0-9_]*|round-\d+)(?:-\d+)?")  # of an arm,
 
 
 def remove(root: Path, arms: Iterable[str]) -> None:
-    """Delete the results of all but the baseline, these arms and their blocks (seeds.yaml).
+    """Delete the results of all but the baseline, these arms and pruning rounds, and their blocks (seeds.yaml).
 
     What killed processes left half written goes too. Files of other names, folders without a manifest and what a living
     process writes are left alone. A line says what was deleted; DVC's cache still holds its models and predictions.
-    `arms` also names the pruning rounds (`round-<n>`).
     """
     blocks, found = read_blocks(root / SEEDS_FILE), []
     names = {name for arm in (BASELINE, *arms) for name in (arm, *blocks.of(arm))}
     for folder, suffix in WRITTEN.items():
-        for path in (root / folder).glob("*"):
+        for path in sorted((root / folder).glob("*")):
             is_ours = path.is_file() if suffix else (path / MANIFEST).is_file() and not path.is_symlink()
             is_ours = is_ours and path.suffix == suffix and NAME.fullmatch(path.stem) is not None
             if files.left_behind(path) or (is_ours and path.stem not in names):
-                found.append(path)
-    for path in found:
-        files.remove(path)
+                files.remove(path)
+                found.append(str(path.relative_to(root)))
     if found:
-        removed = ", ".join(str(path.relative_to(root)) for path in sorted(found))
-        print(f"Removed what params.yaml and seeds.yaml no longer name: {removed}")
+        print(f"Removed what params.yaml and seeds.yaml no longer name: {', '.join(sorted(found))}")

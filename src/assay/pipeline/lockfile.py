@@ -21,11 +21,7 @@ RESOLVE = (
 
 
 def read(root: Path) -> dict[str, Any]:
-    """The entries of dvc.lock by stage; none where there is no such file.
-
-    Raises:
-        AssayError: it is not YAML, as after a merge with conflicts.
-    """
+    """The entries of dvc.lock by stage, as of `parse`; none where there is no such file."""
     path = root / NAME
     return parse(path.read_bytes().decode(errors="replace"), NAME) if path.is_file() else {}
 
@@ -34,7 +30,7 @@ def parse(text: str, where: str) -> dict[str, Any]:
     """The entries by stage of the text of a dvc.lock, which errors call `where`.
 
     Raises:
-        AssayError: it is not YAML.
+        AssayError: it is not YAML, as after a merge with conflicts.
     """
     content = yaml_of(text, where, RESOLVE) or {}
     try:

@@ -1,7 +1,7 @@
 """Which stages a change reruns, why, what the caches restore of them, and the time that they take.
 
-No data is needed: dvc.lock, which is in git, holds the digest of everything that went in and came out. The plan is an
-upper bound: a stage that reruns and writes the bytes that it wrote before leaves the stages after it alone.
+No data is needed: dvc.lock holds the digest of everything that went in and came out. The plan is an upper bound: a
+stage that reruns and writes the bytes that it wrote before leaves the stages after it alone.
 """
 
 from __future__ import annotations
@@ -14,17 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.core import files
-from assay.pipeline import dag, reasons, restore
+from assay.pipeline import dag, reasons
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from assay.pipeline.reasons import Reason
 
-TIMINGS = "metrics/timings/"
-SCAN = "scan"  # the stage that takes the digest of the user's own images
-REGISTER = "register"  # the stage that takes the digests of the arms' networks
-SOURCES = {"cache": "restored from the local cache", "remote": "restored from the remote"}
+SCAN, REGISTER = "scan", "register"  # the stages that digest the user's own images and the arms' networks
 
 
 class Cost(NamedTuple):
@@ -40,7 +37,7 @@ class Step:
 
     stage: str
     reasons: tuple[Reason, ...]  # at least one
-    restored: restore.Source | None  # where its outputs come from, so that it does not run
+    restored: dag.Source | None  # where its outputs come from, so that it does not run
     cost: Cost | None  # of its training; None where that is unknown, or it does not train
 
 
@@ -50,15 +47,10 @@ class Plan:
 
     steps: tuple[Step, ...]  # the stages that it would not skip, in the order in which it takes them
     unchanged: tuple[str, ...]  # those that it skips
-    missing: Mapping[str, restore.Source | None]  # of these, those without data here; whether the local cache has it
+    missing: Mapping[str, dag.Source | None]  # of these, those without data here; whether the local cache has it
     removed: tuple[str, ...]  # stages that dvc.lock knows and dvc.yaml no longer has
     remote: bool  # whether a default remote is configured
     anew: float | None = None  # seconds of the trainings whose data is neither here nor in the local cache
-
-    @property
-    def running(self) -> tuple[Step, ...]:
-        """The steps that compute something."""
-        return tuple(step for step in self.steps if step.restored is None)
 
 
 def make(
@@ -71,8 +63,8 @@ def make(
 
     Args:
         where: the repository's root, or the open repository of DVC.
-        since: entries of an older dvc.lock, to which the sources and parameters are compared then: what the stages
-            have written since is a consequence of that, no reason, and caches are not asked.
+        since: entries of an older dvc.lock, to compare sources and parameters with; caches are not asked then, and what
+            the stages have written since is no reason.
         ask_remote: also look for results in the default remote.
         costs: gives what each stage's training takes; asked where anything trains.
 
@@ -87,12 +79,12 @@ def make(
         entries = recorded if since is None else since
         for stage in stages:
             _fill(stage, entries.get(stage.addressing))
-        with restore.remote_of(repo) if ask_remote else nullcontext() as remote:
-            find = partial(restore.find, repo, remote=remote) if since is None else None
+        with dag.remote_of(repo) if ask_remote else nullcontext() as remote:
+            find = partial(dag.restorable, repo, remote=remote) if since is None else None
             steps = _steps(stages, entries, find)
         going = {step.stage for step in steps}
         unchanged = [stage for stage in stages if stage.addressing not in going]
-        missing = restore.missing(repo, unchanged)
+        missing = dag.missing(repo, unchanged)
         away = [name for name, source in missing.items() if source is None]
         known = costs() if steps or away else {}
         return Plan(
@@ -119,10 +111,10 @@ def _fill(stage: Any, entry: Mapping[str, Any] | None) -> None:
 def _steps(
     stages: Sequence[Any],
     entries: Mapping[str, Any],
-    find: Callable[[Any, Mapping[str, str | None]], restore.Restored | None] | None,
+    find: Callable[[Any, Mapping[str, str | None]], tuple[dag.Source, Mapping[str, str]] | None] | None,
 ) -> list[Step]:
     """Without `find`, as for a comparison with the past, neither caches nor what stages wrote since count."""
-    made, digests = dag.producers(stages), dict[str, Any]()
+    made, digests = dag.made(stages), dict[str, Any]()
     written: dict[str, tuple[str, str | None]] = {}  # path: the stage that will write it, the digest it will have
     steps = []
     for stage in stages:
@@ -133,18 +125,18 @@ def _steps(
         for dep in stage.deps:
             for path, (name, digest) in written.items():
                 same = path == dep.def_path and digest is not None and digest == dep.hash_info.value
-                if restore.touches(dep.def_path, (path,)) and not same:
+                if dag.touches(dep.def_path, path) and not same:
                     before[name] = reasons.Reason("upstream", name)
-        why = [one for one in why if one.kind != "file" or not restore.touches(one.what, written)]  # a consequence
+        why = [one for one in why if one.kind != "file" or not dag.touches(one.what, *written)]  # a consequence
         why += before.values()
         if not why:
             continue
-        found = find(stage, {path: digest for path, (_, digest) in written.items()}) if find else None
-        restored = found.digests if found else {}
+        known = {path: digest for path, (_, digest) in written.items()}
+        source, restored = (find(stage, known) if find else None) or (None, {})
         written |= {out.def_path: (stage.addressing, restored.get(out.def_path)) for out in stage.outs}
         if stage.addressing == REGISTER:
             _foresee(stages, written)
-        steps.append(Step(stage.addressing, tuple(why), found.source if found else None, None))
+        steps.append(Step(stage.addressing, tuple(why), source, None))
     return steps
 
 
@@ -177,23 +169,18 @@ def _foresee(stages: Sequence[Any], written: dict[str, tuple[str, str | None]]) 
 def seconds_of(stage: Any) -> float | None:
     """From the file of timings that the stage wrote when it ran last."""
     with suppress(OSError, ValueError, TypeError, KeyError, StopIteration):
-        content = files.read_json(Path(next(out.fs_path for out in stage.outs if out.def_path.startswith(TIMINGS))))
+        content = files.read_json(Path(next(out.fs_path for out in stage.outs if "timings/" in out.def_path)))
         return float(content["seconds"]) + float(content.get("start_up_seconds", 0))
     return None
 
 
 def as_data(plan: Plan) -> dict[str, Any]:
     """The plan as JSON can hold it."""
-    steps = [
-        {
-            "stage": step.stage,
-            "reasons": [vars(reason) | {"text": str(reason)} for reason in step.reasons],
-            "restored": step.restored,
-            "seconds": step.cost and step.cost.seconds,
-            "measured": step.cost and step.cost.measured,
-        }
-        for step in plan.steps
-    ]
+    steps = []
+    for step in plan.steps:
+        why = [vars(reason) | {"text": str(reason)} for reason in step.reasons]
+        cost = step.cost._asdict() if step.cost else {"seconds": None, "measured": None}
+        steps.append({"stage": step.stage, "reasons": why, "restored": step.restored, **cost})
     return vars(plan) | {"steps": steps}
 
 
@@ -204,10 +191,9 @@ def as_text(plan: Plan) -> str:
         lines += ["", f"{step.stage}  {note(step)}".rstrip(), *(f"    {line}" for line in because(step))]
     if plan.removed:
         lines += ["", f"no longer in dvc.yaml: {', '.join(plan.removed)}"]
+    lines += [""] if plan.missing else []
     away = sum(source is None for source in plan.missing.values())
     here = len(plan.missing) - away
-    if plan.missing:
-        lines.append("")
     if here:
         lines.append(f"{here} up-to-date stages lack their files: `dvc checkout` takes them from the cache")
     if away:
@@ -222,15 +208,14 @@ def headline(plan: Plan) -> str:
     """`4 of 10 stages run, 1 is restored; what trains took 3 min last time`; where not all was timed, what it takes."""
     total = len(plan.steps) + len(plan.unchanged)
     if not plan.steps:
-        away = sum(source is None for source in plan.missing.values())
-        if away:
+        if away := sum(source is None for source in plan.missing.values()):
             return f"All {total} stages have results, but the data of {away} is not here"
         return f"Nothing to do: all {total} stages are up to date"
-    restored = len(plan.steps) - len(plan.running)
-    text = f"{len(plan.running)} of {total} stages run"
-    if restored:
+    running = [step for step in plan.steps if step.restored is None]
+    text = f"{len(running)} of {total} stages run"
+    if restored := len(plan.steps) - len(running):
         text += f", {restored} {'is' if restored == 1 else 'are'} restored"
-    known = [step.cost for step in plan.running if step.cost]
+    known = [step.cost for step in running if step.cost]
     if not known:
         return text
     seconds = duration(sum(cost.seconds for cost in known))
@@ -242,7 +227,7 @@ def headline(plan: Plan) -> str:
 def note(step: Step) -> str:
     """What there is to say of a stage beside its reasons."""
     if step.restored:
-        return SOURCES[step.restored]
+        return f"restored from the {'local cache' if step.restored == 'cache' else 'remote'}"
     if step.cost is None:
         return ""
     seconds = duration(step.cost.seconds)

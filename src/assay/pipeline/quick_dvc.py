@@ -1,9 +1,8 @@
 """`python -m assay.pipeline.quick_dvc`: DVC's command line without habits that take minutes in a long pipeline.
 
-For each stage DVC parses params.yaml anew, and walks all of it for each key; after each stage it parses all of dvc.lock
-with its comments and writes it all, five seconds for the default's, while no other stage may write. Here the former is
-parsed once, and again when it was changed, and in the latter the stage's own entry is replaced. dvc.lock ends with the
-same bytes.
+For each stage DVC parses params.yaml anew, and walks all of it for each key; after each it parses and writes all of
+dvc.lock, five seconds for the default's, while no other stage may write. Here the former is parsed once a change, and
+in the latter the stage's own entry is replaced. dvc.lock ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +27,9 @@ NEXT = re.compile(r"^ {0,2}[^ \n]", re.MULTILINE)  # where a stage's entry ends
 def quick() -> Iterator[None]:
     """DVC, in this process, parses parameters once a change and replaces entries of dvc.lock one by one."""
     from dvc.dependency import param
-    from dvc.dvcfile import Lockfile
+    from dvc.dvcfile import Lockfile, logger
+    from dvc.stage.serialize import to_lockfile
+    from dvc.utils.serialize import dumps_yaml
 
     load, read, dump = param.load_path, param.read_param_file, Lockfile.dump_stages
     known: dict[str, tuple[Any, Any]] = {}
@@ -49,8 +50,17 @@ def quick() -> Iterator[None]:
         return {key: value for key in keys if (value := _at(content, key)) is not MISSING}
 
     def dump_entries(lockfile: Any, stages: Sequence[Any], **options: Any) -> None:
-        if not _dump_entries(lockfile, stages, **options):
+        path = Path(lockfile.path)
+        before = text = path.read_text(encoding="utf-8") if path.is_file() else None
+        for stage in stages:
+            entry = dumps_yaml({"stages": to_lockfile(stage, **options)}).removeprefix("stages:\n")
+            text = with_entry(text, entry) if text else None
+        if text is None:
             dump(lockfile, stages, **options)
+        elif text != before:
+            logger.info("Updating lock file '%s'", lockfile.relpath)
+            files.write_text(path, text)
+            lockfile.repo.scm_context.track_file(lockfile.relpath)
 
     param.load_path, param.read_param_file, Lockfile.dump_stages = load_once, read_keys, dump_entries
     try:
@@ -67,36 +77,13 @@ def _at(content: Any, key: str) -> Any:
     return content
 
 
-def _dump_entries(lockfile: Any, stages: Sequence[Any], **options: Any) -> bool:
-    """Replace the entries of these stages; False, with nothing done, where dvc.lock is not as DVC writes it."""
-    from dvc.dvcfile import logger
-    from dvc.stage.serialize import to_lockfile
-    from dvc.utils.serialize import dumps_yaml
-
-    path = Path(lockfile.path)
-    if not path.is_file():
-        return False
-    before = text = path.read_text(encoding="utf-8")
-    for stage in stages:
-        entry = dumps_yaml({"stages": to_lockfile(stage, **options)}).removeprefix("stages:\n")
-        if (replaced := with_entry(text, entry)) is None:
-            return False
-        text = replaced
-    if text != before:
-        logger.info("Updating lock file '%s'", lockfile.relpath)
-        files.write_text(path, text)
-        lockfile.repo.scm_context.track_file(lockfile.relpath)
-    return True
-
-
 def with_entry(text: str, entry: str) -> str | None:
     """The text of a dvc.lock with a stage's entry, indented as in the file, in place of the old one or at its end.
 
     None where it is not as DVC writes it: a section after the stages, or the marks of a merge.
     """
-    if not text.startswith(HEAD) or not text.endswith("\n"):
-        return None
-    if any(line[0] != " " for line in text.removeprefix(HEAD).splitlines() if line):
+    body = text.removeprefix(HEAD)
+    if body == text or not text.endswith("\n") or any(line[0] != " " for line in body.splitlines() if line):
         return None
     name = entry[: entry.index("\n") + 1]
     start = text.find(f"\n{name}", len(HEAD) - 1) + 1

@@ -19,25 +19,34 @@ ABSENT = "absent"
 
 
 @dataclass(frozen=True)
-class Change:
-    """A parameter that differs: its name and its values as text, `absent` where a side lacks it."""
+class Reason:
+    """One thing that makes a stage stale: `upstream` is a stage before it, `output` a file that it wrote itself."""
 
-    name: str
-    old: str
-    new: str
+    kind: Literal["new", "command", "parameter", "file", "images", "upstream", "output"]
+    what: str  # the parameter, file or stage; of the user's own images the file with their digest
+    old: str = ""  # a parameter's value when the stage ran last, `absent` where it had none
+    new: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.old} → {self.new}"
+        return {
+            "new": "it never ran",
+            "command": f"its command is now `{self.what}`",
+            "parameter": f"{self.what}: {self.old} → {self.new}",
+            "file": f"{self.what} changed",
+            "images": f"your images are not those of {self.what}",
+            "upstream": f"{self.what} reruns",
+            "output": f"{self.what} is not what it wrote",
+        }[self.kind]
 
 
-def changes(old: Any, new: Any) -> list[Change]:
-    """What differs between two states of params.yaml, or of a part of it; a value of another type differs.
+def changes(old: Any, new: Any) -> list[Reason]:
+    """The parameters that differ between two states of params.yaml, or of a part of it, also those of another type.
 
     Entries of lists are told apart by their `id` where they have one (claims), and else the list is one value (seeds).
     """
     before, after = ({name: _shown(value) for name, value in flat(side, ids=True)} for side in (old, new))
     both = ((name, before.get(name, ABSENT), after.get(name, ABSENT)) for name in dict.fromkeys((*before, *after)))
-    return [Change(*one) for one in both if one[1] != one[2]]
+    return [Reason("parameter", *one) for one in both if one[1] != one[2]]
 
 
 def _shown(value: Any) -> str:
@@ -49,67 +58,39 @@ def _shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-@dataclass(frozen=True)
-class Reason:
-    """One thing that makes a stage stale: `upstream` is a stage before it, `output` a file that it wrote itself."""
-
-    kind: Literal["new", "command", "parameter", "file", "images", "upstream", "output"]
-    what: str  # the parameter, file or stage; of the user's own images the file with their digest
-    old: str = ""  # a parameter's value when the stage ran last
-    new: str = ""
-
-    def __str__(self) -> str:
-        return {
-            "new": "it never ran",
-            "command": f"its command is now `{self.what}`",
-            "parameter": str(Change(self.what, self.old, self.new)),
-            "file": f"{self.what} changed",
-            "images": f"your images are not those of {self.what}",
-            "upstream": f"{self.what} reruns",
-            "output": f"{self.what} is not what it wrote",
-        }[self.kind]
-
-
 def own(
     stage: Any,
     entry: Mapping[str, Any] | None,
-    made: Mapping[str, Sequence[tuple[Any, Any]]],
+    made: Mapping[str, Sequence[Any]],
     digests: dict[str, Any],
-    results_count: bool = True,
+    results_count: bool,
 ) -> list[Reason]:
-    """Why a stage is stale by itself, whatever the stages before it do.
+    """Why a stage, filled from its `entry` of dvc.lock, is stale by itself, whatever the stages before it do.
 
-    Args:
-        stage: as DVC resolves it, its dependencies filled from `entry`.
-        entry: of dvc.lock; None where there is none.
-        made: the outputs behind each dependency, as `dag.producers` gives them.
-        digests: by path, of what was looked at for other stages; filled here.
-        results_count: whether a file that a stage wrote, and that is another one now, is a reason.
+    `made` has the outputs behind each dependency (`dag.made`), and `digests` by path those of what was looked at for
+    other stages, filled here. With `results_count`, a file that a stage wrote and that is another one now is a reason.
     """
     if entry is None:
         return [Reason("new", stage.addressing)]
-    found = []
-    if entry.get("cmd") != stage.cmd:
-        found.append(Reason("command", stage.cmd))
+    found = [Reason("command", stage.cmd)] if entry.get("cmd") != stage.cmd else []
     for dep in stage.deps:
         if hasattr(dep, "read_params"):
-            differs = changes(dep.hash_info.value or {}, dep.read_params())
-            found += [Reason("parameter", one.name, one.old, one.new) for one in differs]
+            found += changes(dep.hash_info.value or {}, dep.read_params())
         elif (results_count or not made[dep.fs_path]) and _differs(dep, made[dep.fs_path], digests):
             found.append(Reason("file", dep.def_path))
     return found + [Reason("output", out.def_path) for out in stage.outs if results_count and altered(out)]
 
 
-def _differs(dep: Any, made: Sequence[tuple[Any, Any]], digests: dict[str, Any]) -> bool:
+def _differs(dep: Any, made: Sequence[Any], digests: dict[str, Any]) -> bool:
     if dep.fs_path not in digests:
         digests[dep.fs_path] = dep.get_hash() if dep.exists else None
     now = digests[dep.fs_path]
     if not made or now == dep.hash_info:
         return bool(now != dep.hash_info)
     if now is None:  # not here; where the stage before it wrote this very path, what is recorded of both decides
-        return any(out.fs_path == dep.fs_path and out.hash_info != dep.hash_info for out, _ in made)
-    holds_others = any(out.fs_path.startswith(f"{dep.fs_path}/") for out, _ in made)
-    return not holds_others or all(out.exists for out, _ in made)  # a folder with holes says nothing
+        return any(out.fs_path == dep.fs_path and out.hash_info != dep.hash_info for out in made)
+    holds_others = any(out.fs_path.startswith(f"{dep.fs_path}/") for out in made)
+    return not holds_others or all(out.exists for out in made)  # a folder with holes says nothing
 
 
 def altered(out: Any) -> bool:

@@ -1,8 +1,7 @@
 """Stages that do not depend on each other, run side by side: each arm by a `dvc repro` of its own, on its own cores.
 
 A stack of small networks keeps one core busy and a second one half: Python, thin layers and every start-up run on one.
-DVC takes one stage after the other, but several of its commands may work in one repository, as long as none writes what
-another reads.
+Several commands of DVC may work in one repository, as long as none writes what another reads.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
     from assay.pipeline.plan import Cost
 
-MOST_JOBS = 4  # each holds a data set and a stack of networks in memory
 FIRST = (plan.REGISTER, plan.SCAN, "download", "prepare")  # every arm comes after them
 DVC = ("python", "-m", "assay.pipeline.quick_dvc", "--wait-for-lock", "repro")
 REASON = re.compile(r"error: ", re.IGNORECASE)
@@ -41,7 +39,7 @@ def jobs() -> int:
     Raises:
         AssayError: `ASSAY_JOBS` or `ASSAY_THREADS` is no number.
     """
-    most = runtime.jobs() or min(runtime.threads(), MOST_JOBS)
+    most = runtime.jobs() or min(runtime.threads(), 4)  # each holds a data set and a stack of networks in memory
     if most == 1 or os.environ.get("ASSAY_JOBS"):
         return most
     return 1 if runtime.device_name().startswith("cuda") else most  # to ask for it loads PyTorch: two seconds
@@ -54,8 +52,7 @@ def reproduce(root: Path, costs: Callable[[], Mapping[str, Cost]] = dict) -> Non
     and for the time left that is printed.
 
     Raises:
-        AssayError: `ASSAY_JOBS` or `ASSAY_THREADS` is no number, or a stage failed. Those that ran beside it were
-            finished, and none was begun after it.
+        AssayError: a variable is no number, or a stage failed; those beside it were finished, and none was begun then.
     """
     recover(root)
     costs = cache(costs)
@@ -72,26 +69,25 @@ def reproduce(root: Path, costs: Callable[[], Mapping[str, Cost]] = dict) -> Non
     at_a_time = jobs() if len(seconds) > 1 else 1
     beside = at_a_time > 1 and len(parts) > 1
     with warm.started():
-        targets = [*(["prepare"] if beside else []), *([plan.REGISTER] if plan.REGISTER in seconds else [])]
-        if targets:
-            _repro(root, " and ".join(targets), *targets)
+        if targets := ["prepare"] * beside + [plan.REGISTER] * (plan.REGISTER in seconds):
+            _repro(root, *targets)
         if beside:
             parts.sort(key=lambda part: -sum(seconds[name] for name in part))
             _run(root, parts, seconds, min(at_a_time, len(parts)), max(1, runtime.threads() // at_a_time))
-        _repro(root, "the pipeline")
+        _repro(root)
 
 
-def _repro(root: Path, what: str, *targets: str) -> None:
+def _repro(root: Path, *targets: str) -> None:
     if code := subprocess.run([*DVC, *targets], cwd=root, check=False).returncode:
+        what = " and ".join(targets) or "the pipeline"
         raise AssayError(f"{what}: dvc repro failed with exit code {code}; its own lines above say why")
 
 
 def units(repo: Any, names: Collection[str]) -> list[list[str]]:
-    """Of the stages named, those that may run side by side, in sets of which none reads what another writes.
+    """Of the stages named, those that may run side by side: sets, each in order, of which none reads another's results.
 
-    Left out are the stages that all the others rest on, and `compare` and `track`, which read whole folders into which
-    several stages write. DVC does not pull into a folder that has holes, so the other stages must fill it before. Each
-    set is in the order in which its stages run.
+    Left out are the stages that all others rest on, and `compare` and `track`, which read whole folders into which
+    several stages write. DVC does not pull into a folder that has holes, so the other stages must fill it before.
     """
     import networkx as nx
 
@@ -157,14 +153,11 @@ def recover(root: Path) -> None:
     path = root / lockfile.NAME
     if not path.is_file() or _is_whole(path.read_bytes().decode(errors="replace")):
         return
-    committed = ""
+    path.unlink()
+    taken = "it is removed"
     with suppress(AssayError):
-        committed = dag.git(root, "show", f"HEAD:{lockfile.NAME}")
-    if committed:
-        files.write_text(path, committed)
-    else:
-        path.unlink()
-    taken = "that of the last commit takes its place" if committed else "it is removed"
+        files.write_text(path, dag.git(root, "show", f"HEAD:{lockfile.NAME}"))
+        taken = "that of the last commit takes its place"
     print(f"{lockfile.NAME}: cut short, as by a kill; {taken}, and DVC restores from its cache what was computed since")
 
 
@@ -196,8 +189,8 @@ def _is_stale(path: Path) -> bool:
 
     try:
         content = files.read_json(path)
-        writers, readers = content.get("write", {}).values(), content.get("read", {}).values()
-        pids = [int(one["pid"]) for one in [*writers, *(one for some in readers for one in some)]]
+        readers = (one for some in content.get("read", {}).values() for one in some)
+        pids = [int(one["pid"]) for one in (*content.get("write", {}).values(), *readers)]
     except FileNotFoundError:
         return False
     except (ValueError, TypeError, KeyError, AttributeError):

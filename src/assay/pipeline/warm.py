@@ -1,9 +1,8 @@
 """`python`, `dvc` and `assay` that begin with PyTorch and DVC imported: forks of a process in which these lie ready.
 
-A run of the default starts some 140 interpreters, one for each stage and each `dvc repro`, and each would spend three
-seconds on the same imports. Here the commands are scripts, first on the `PATH`, that hand their arguments,
-environment, folder and standard streams to a server; its fork does the rest, as an interpreter would. Nothing of ours
-is imported ahead: a stage reads the code as it is when it begins.
+A run of the default starts some 140 interpreters, each of which would spend three seconds on the same imports. Here
+the commands are scripts, first on the `PATH`, that hand their arguments, environment, folder and standard streams to a
+server; its fork does the rest, as an interpreter would. Nothing of ours is imported ahead: a stage reads the code anew.
 """
 
 from __future__ import annotations
@@ -59,10 +58,7 @@ os._exit(code[0] if code else 128 + signal.SIGKILL)
 
 @contextmanager
 def commands(*more: str) -> Iterator[Path]:
-    """A folder with the commands `python`, `dvc` and, for tests, `assay`; their server ends with this context.
-
-    Args:
-        more: what else to import ahead.
+    """A folder with the commands `python`, `dvc` and, for tests, `assay`; their server imports `more` ahead.
 
     Raises:
         AssayError: the server does not start.
@@ -162,8 +158,7 @@ def _become(connection: socket.socket, executable: Path) -> None:
 
 
 def _end_with(connection: socket.socket) -> None:
-    """End this process, as a kill would, when the script that stands for it is gone."""
-    connection.recv(1)  # it never sends: this returns when it is closed
+    connection.recv(1)  # the script that stands for this process never sends: this returns when it is gone
     os._exit(128 + signal.SIGKILL)
 
 

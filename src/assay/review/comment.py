@@ -63,7 +63,7 @@ class Results:
         return f"No claim regressed; {changed}{others}"
 
 
-def of_plan(base: Base, parameters: Sequence[reasons.Change], plan: Plan) -> str:
+def of_plan(base: Base, parameters: Sequence[reasons.Reason], plan: Plan) -> str:
     """The comment before anything ran: the parameters that differ from the base, and what will run."""
     headline = plans.headline(plan)
     steps = Section(f"### The plan\n\n{headline}.\n\n", [(1.0, _steps(plan))], rest="stages; `make plan` lists them.")
@@ -170,10 +170,10 @@ def _claims(moved: Sequence[Moved]) -> list[tuple[float, list[str]]]:
     return forms
 
 
-def _parameters(base: Base, parameters: Sequence[reasons.Change], share: float) -> Section:
+def _parameters(base: Base, parameters: Sequence[reasons.Reason], share: float) -> Section:
     if not parameters:
         return Section(f"No parameter differs from {code(base.name)}.\n")
-    rows = [row(code(one.name, in_table=True), text(one.old, 160), text(one.new, 160)) for one in parameters]
+    rows = [row(code(one.what, in_table=True), text(one.old, 160), text(one.new, 160)) for one in parameters]
     head = f"### Parameters\n\n{table('parameter', code(base.name, 60, in_table=True), 'this branch')}"
     return Section(head, [(share, rows)], rest="parameters; `git diff` of params.yaml shows them.")
 

@@ -12,7 +12,7 @@ from assay import methods
 from assay.analysis import curves
 from assay.core import files
 from assay.core.config import Model
-from assay.core.config.lottery import Lottery
+from assay.core.config.sections import Lottery
 from assay.core.errors import AssayError
 from assay.data.sets import prepared
 from assay.engine.checkpoint import Scratch

@@ -6,7 +6,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from assay.core import config
-from assay.core.config.lottery import Lottery, fractions_of
+from assay.core.config.sections import Lottery, fractions_of
 from assay.core.errors import AssayError
 from assay.methods import checks
 

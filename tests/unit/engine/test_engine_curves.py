@@ -9,6 +9,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from assay.core import config
 from assay.core.errors import AssayError
 from assay.engine.loop import COLUMNS, Copy, Curves, StepProgress
 from assay.engine.stack import BatchStats
@@ -89,16 +90,11 @@ def test_on_a_terminal_progress_is_a_bar_with_loss_accuracy_rate_and_time_left()
 
 def test_the_curve_of_the_test_set_is_drawn_where_labels_are_noisy(monkeypatch, tmp_path):
     """There the best early stop is a control of its own: a claim may name `best_step_accuracy`."""
-    from stages import train
-
-    seen = {}
-    monkeypatch.setattr(train, "train_and_write", lambda run: seen.update({run.arm: run.eval_splits}))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(
         "seeds: [0]\ndata: {name: digits, validation: 99}\nmodel: {name: linear}\n"
         "train: {steps: 9, batch_size: 60, optimizer: {name: adam, lr: 0.1}, evaluate_every: 3}\n"
         "arms: {clean: {method: sgd}, noisy: {method: sgd, label_noise: 0.2}}\n"
     )
-    for arm in ("clean", "noisy"):
-        train.main(arm)
+    seen = {arm: config.load().run(arm).eval_splits for arm in ("clean", "noisy")}
     assert seen == {"clean": ("validation",), "noisy": ("validation", "test")}

@@ -9,7 +9,7 @@ import torch
 
 from assay import methods
 from assay.core.config import SGD, Adam, Model
-from assay.core.config.lottery import Lottery, round_name
+from assay.core.config.sections import Lottery, round_name
 from assay.core.errors import AssayError
 from assay.engine.checkpoint import Scratch
 from assay.engine.context import TrainContext

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 from test_review_comparison import claim, evaluation, side
 
-from assay.pipeline import reasons
 from assay.pipeline.plan import Cost, Plan, Step
 from assay.pipeline.reasons import Reason
 from assay.review import comment, markdown
@@ -105,7 +104,7 @@ def test_where_nothing_changed_it_says_so():
 
 
 def test_the_plan_comes_first():
-    text = comment.of_plan(BASE, [reasons.Change("a|b", "1", "x\ny")], PLAN)
+    text = comment.of_plan(BASE, [Reason("parameter", "a|b", "1", "x\ny")], PLAN)
     assert text.startswith(comment.MARKER)
     assert "| `a\\|b` | 1 | x y |" in text
     assert "- **train@line**, last time 30 s: arms.line.x: 1 → 2" in text
@@ -158,7 +157,7 @@ def test_a_comment_is_never_longer_than_github_takes():
     whole(text)
     assert "regressed" in text
     assert "more stages; `make plan`" in folds(text)[-1]
-    plan = comment.of_plan(BASE, [reasons.Change(f"a.{n}", "1" * 900, "2") for n in range(3000)], steps_of(200))
+    plan = comment.of_plan(BASE, [Reason("parameter", f"a.{n}", "1" * 900, "2") for n in range(3000)], steps_of(200))
     whole(plan)
     assert "more parameters; `git diff` of params.yaml shows them." in plan
     assert "- **train@an_arm_with_a_long_name_0**, last time 3 s" in plan
@@ -191,7 +190,7 @@ def test_more_than_fits_at_all_is_cut_with_a_count():
 
 
 def test_a_hundred_parameters_or_seeds_do_not_widen_the_table():
-    text = comment.of_plan(BASE, [reasons.Change("seeds", "absent", str(list(range(9000))))], PLAN)
+    text = comment.of_plan(BASE, [Reason("parameter", "seeds", "absent", str(list(range(9000))))], PLAN)
     assert "0, 1, 2" in text
     assert len(text) < 2000
 

@@ -10,22 +10,25 @@ from pydantic import Field, ValidationError, model_validator
 from assay.core import files
 from assay.core.config.blocks import SEEDS_FILE, Blocks, block_name, read_blocks, split_block
 from assay.core.config.claim import Claim, Rule
-from assay.core.config.lottery import BASELINE, LOTTERY, NO_ROUNDS, Lottery, round_name
 from assay.core.config.parsing import LONGEST_NAME, Section, parse, problem_lines, suggestion, unusable
 from assay.core.config.sections import (
     ARM_KEYS,
+    BASELINE,
+    LOTTERY,
     SGD,
     Adam,
     Arm,
     Constant,
     Cosine,
     Data,
+    Lottery,
     Model,
     Optimizer,
     Schedule,
     Seeds,
     Step,
     Train,
+    round_name,
 )
 from assay.core.errors import AssayError
 from assay.core.plain import text_of, yaml_of
@@ -45,7 +48,7 @@ class Params(Section):
     model: Model
     train: Train
     arms: dict[Name, Arm] = Field(default_factory=dict)
-    lottery: Lottery = NO_ROUNDS
+    lottery: Lottery = Lottery(prune_fraction={"linear": 0.2}, scope="layerwise", rewind=0, rounds={}, controls=())
     rule: Rule = Rule()
     claims: tuple[Claim, ...] = Field(default=(), strict=False)
 
@@ -85,13 +88,15 @@ class Params(Section):
         shared: dict[str, Any] = {"seeds": self.seeds, "model": self.model, "train": self.train}
         runs = [Run(arm=BASELINE, method="sgd", options={}, **shared)]
         for name, arm in self.arms.items():
+            extra = arm.model_extra or {}
             try:  # an optimizer or schedule is replaced as a whole
-                train = Train.model_validate({**dict(self.train), **arm.overrides()})
+                train = Train(**dict(self.train) | {key: extra[key] for key in extra if key in Train.model_fields})
             except ValidationError as error:
                 raise ValueError("\n".join(problem_lines(Train, error, f"arms.{name}."))) from None
-            own = {"own": tuple(sorted(arm.model_fields_set)), "options": arm.options(), "label_noise": arm.label_noise}
-            used = {"seeds": arm.seeds or self.seeds, "model": arm.model or self.model, "train": train}
-            runs.append(Run.model_validate({"arm": name, "method": arm.method, **own, **used}))
+            options = {key: value for key, value in extra.items() if key not in Train.model_fields}
+            used: dict[str, Any] = {"seeds": arm.seeds or self.seeds, "model": arm.model or self.model, "train": train}
+            used |= {"own": tuple(sorted(arm.model_fields_set)), "label_noise": arm.label_noise, "options": options}
+            runs.append(Run(arm=name, method=arm.method, **used))
         for number in self.lottery.numbers:
             options = self.lottery.options(number)
             runs.append(Run(arm=round_name(number), method=LOTTERY, options=options, **shared))
@@ -112,12 +117,7 @@ class Params(Section):
 
 
 class Run(Section):
-    """What one training needs to know, every override applied: the parameters as resolved for an arm.
-
-    Attributes:
-        own: the keys that stand under the arm itself, so that a message can name the place.
-        block: which block of further seeds it trains (seeds.yaml); 0 is the first, with the seeds of params.yaml.
-    """
+    """What one training needs to know, every override applied: the parameters as resolved for an arm."""
 
     arm: str
     method: str
@@ -126,8 +126,8 @@ class Run(Section):
     train: Train
     label_noise: float = 0.0
     options: dict[str, Any]
-    own: tuple[str, ...] = ()
-    block: int = 0
+    own: tuple[str, ...] = ()  # the keys that stand under the arm itself, so that a message can name the place
+    block: int = 0  # of further seeds (seeds.yaml); 0 is the first, with the seeds of params.yaml
 
     @property
     def name(self) -> str:

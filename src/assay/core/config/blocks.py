@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from assay.core.config.lottery import BASELINE
 from assay.core.config.parsing import Section, parse, suggestion
-from assay.core.config.sections import Seeds  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.core.config.sections import BASELINE, Seeds
 from assay.core.plain import text_of, yaml_of
 
 if TYPE_CHECKING:
@@ -29,18 +28,12 @@ BLOCK = re.compile(r"(round-\d+|(?!round-)[A-Za-z][A-Za-z0-9_]*)-([1-9]\d*)")
 
 
 class Block(Section):
-    """A block, with what its stage in dvc.yaml needs to know beside the seeds.
+    """A block, with what its stage in dvc.yaml needs to know beside the seeds."""
 
-    Attributes:
-        arm: of a block of an arm; likewise its `method`.
-        after: of a block of a pruning round, the trained block that it starts from.
-        dense: likewise, the block of the baseline whose early weights it takes.
-    """
-
-    arm: str | None = None
+    arm: str | None = None  # of a block of an arm, as its method
     method: str | None = None
-    after: str | None = None
-    dense: str | None = None
+    after: str | None = None  # of a block of a pruning round: the trained block that it starts from
+    dense: str | None = None  # and the block of the baseline whose early weights it takes
     seeds: Seeds
 
     def __str__(self) -> str:
@@ -63,7 +56,7 @@ class Blocks(Section):
 
     def of(self, arm: str) -> list[str]:
         """The names of an arm's blocks, in their order."""
-        return sorted((name for name in self.seeds if split_block(name)[0] == arm), key=lambda name: split_block(name))
+        return sorted((name for name in self.seeds if split_block(name)[0] == arm), key=split_block)
 
     def total(self, run: Run) -> int:
         """How many seeds an arm has with all its blocks."""
@@ -86,11 +79,7 @@ class Blocks(Section):
         return "\n".join([*lines, ""])
 
     def problems(self, runs: Iterable[Run]) -> list[str]:
-        """One line for each thing that does not fit params.yaml.
-
-        Args:
-            runs: of the baseline, the arms and the rounds, without blocks; the baseline's seeds begin the sequence.
-        """
+        """One line for each thing that does not fit params.yaml, whose `runs` are those without blocks."""
         by_arm, found = {run.arm: run for run in runs}, []
         for kind, form in {"more": "hard-1", "more_baseline": "baseline-1", "more_rounds": "7-1"}.items():
             for key in getattr(self, kind):
@@ -160,13 +149,9 @@ def block_name(arm: str, block: int) -> str:
 def stages_of(name: str) -> tuple[str, str]:
     """The stages of dvc.yaml that train and evaluate an arm, `baseline` or `round-<n>`, or a block of one."""
     arm, block = split_block(name)
-    more = "_more" if block else ""
-    kind, evaluate, key = "train", "evaluate", f"@{name}"
-    if arm == BASELINE:
-        kind, evaluate, key = "baseline", "evaluate_baseline", key if block else ""
-    elif ROUND.fullmatch(arm):
-        kind, evaluate, key = "prune", "evaluate_round", f"@{name.removeprefix('round-')}"
-    return f"{kind}{more}{key}", f"{evaluate}{more}{key}"
+    _, train, evaluate = _kind(arm)
+    more = f"{'_more' if block else ''}@{name.removeprefix('round-')}" if name != BASELINE else ""
+    return f"{train}{more}", f"{evaluate}{more}"
 
 
 def arm_of_block(stage: str) -> str:
@@ -175,12 +160,16 @@ def arm_of_block(stage: str) -> str:
     return split_block(f"round-{key}" if kind in ("prune", "evaluate_round") else key)[0] if key else ""
 
 
+def _kind(arm: str) -> tuple[str, str, str]:
+    """The section of seeds.yaml that holds an arm's blocks, and what its stages are called."""
+    if arm == BASELINE:
+        return "more_baseline", "baseline", "evaluate_baseline"
+    return ("more_rounds", "prune", "evaluate_round") if ROUND.fullmatch(arm) else ("more", "train", "evaluate")
+
+
 def _place(arm: str, number: int) -> tuple[str, str]:
     """The section of seeds.yaml that holds a block, and its key there."""
-    name = block_name(arm, number)
-    if arm == BASELINE:
-        return "more_baseline", name
-    return ("more_rounds", name.removeprefix("round-")) if ROUND.fullmatch(arm) else ("more", name)
+    return _kind(arm)[0], block_name(arm, number).removeprefix("round-")
 
 
 def _block(run: Run, seeds: Sequence[int], number: int) -> Block:

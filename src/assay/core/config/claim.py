@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import isclose
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -11,31 +12,23 @@ from assay.core.config.parsing import LONGEST_NAME, Section
 
 RECORD = "record."
 LEAST_SEEDS = 10  # of a look: with fewer the rule errs too often (benchmarks/coverage.py)
-SLACK = 1e-9  # of a sum that should be 1
 
 
 class Rule(Section):
-    """The section `rule` of params.yaml: how claims are decided, fixed before results are seen.
+    """The section `rule` of params.yaml: how claims are decided, fixed before results are seen."""
 
-    Attributes:
-        alpha: the chance of any wrong verdict in the whole file.
-        looks: numbers of seeds at which a claim may be decided, rising; never fewer than `LEAST_SEEDS`.
-        shares: of alpha, the part that each look may spend; they add up to 1.
-        tests: m, among which alpha is divided: no fewer than the claims that are tested, with room for later ones.
-        matters: the smallest difference in accuracy that matters, for claims that do not name their own.
-    """
-
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)  # the chance of any wrong verdict in the whole file
+    # numbers of seeds at which a claim may be decided, rising; and the part of alpha that each look may spend
     looks: tuple[int, ...] = Field(default=(10, 20, 40), min_length=1, strict=False)
     shares: tuple[float, ...] = Field(default=(0.25, 0.25, 0.5), min_length=1, strict=False)
-    tests: int = Field(default=40, ge=1)
-    matters: float = Field(default=0.002, gt=0)
+    tests: int = Field(default=40, ge=1)  # that alpha is divided among: the claims that are tested, with room for more
+    matters: float = Field(default=0.002, gt=0)  # the smallest difference in accuracy that matters to most claims
 
     @model_validator(mode="after")
     def _looks_and_shares(self) -> Rule:
         if self.looks[0] < LEAST_SEEDS or any(later <= earlier for earlier, later in pairwise(self.looks)):
             raise ValueError(f"rule.looks: got {list(self.looks)}; give rising numbers of seeds, from {LEAST_SEEDS} on")
-        if len(self.shares) != len(self.looks) or min(self.shares) <= 0 or abs(sum(self.shares) - 1) > SLACK:
+        if len(self.shares) != len(self.looks) or min(self.shares) <= 0 or not isclose(sum(self.shares), 1):
             raise ValueError(f"rule.shares: got {list(self.shares)}; give one above 0 for each look, which add up to 1")
         return self
 
@@ -47,40 +40,24 @@ class Rule(Section):
 class Claim(Section):
     """A claim that the arms decide, or with `preset` one that only other arms could.
 
-    `assay.scoring.metrics.check` says whether there is such a metric; trainings do not depend on that table.
-
-    Attributes:
-        id: names it.
-        paper: whose claim it is.
-        statement: what the paper says, in a sentence.
-        arm: the variant that it is about: `line/midpoint`, or `cyclic` for an arm's first.
-        against: its rival; a `ratio` without one is about the metric's own value.
-        metric: one of `METRICS`, or `record.<key>`: what the method wrote down, a number a seed.
-        verdict: `better` than the rival by more than `margin`, `not_worse` by more than `margin`, or the `ratio` of
-            the two, which must be `at_most` or `at_least` some number.
-        margin: in the metric's own unit.
-        matters: of `better`, the smallest difference that matters, in the metric's own unit and no less than the
-            margin; for accuracy that of the section `rule` unless given.
-        at_most: the bound of a ratio.
-        at_least: likewise.
-        more_is_better: the direction of the metric, where the table of metrics does not know it or knows another.
-        preset: the overlay of params.yaml whose arms would test it; then nothing is compared here.
-        differs_from_paper: what is not the same as in the paper.
+    `verdict` says whether `arm` is to be `better` than `against` by more than `margin`, `not_worse` by more than it, or
+    what the `ratio` of the two must be. `assay.scoring.metrics.check` says whether there is such a metric; trainings do
+    not depend on that table.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=LONGEST_NAME)
     paper: str
-    statement: str
-    arm: str | None = None
-    against: str | None = None
-    metric: str | None = None
+    statement: str  # what the paper says, in a sentence
+    arm: str | None = None  # a variant: `line/midpoint`, or `cyclic` for an arm's first
+    against: str | None = None  # its rival; a `ratio` without one is about the metric's own value
+    metric: str | None = None  # one of `METRICS`, or `record.<key>`: what the method wrote down, a number a seed
     verdict: Literal["better", "not_worse", "ratio"] | None = None
-    margin: float = Field(default=0.0, ge=0)
-    matters: float | None = Field(default=None, gt=0)
-    at_most: float | None = Field(default=None, gt=0)
+    margin: float = Field(default=0.0, ge=0)  # in the metric's own unit, as `matters`
+    matters: float | None = Field(default=None, gt=0)  # of `better`: the smallest difference that does; else the rule's
+    at_most: float | None = Field(default=None, gt=0)  # of a ratio
     at_least: float | None = Field(default=None, gt=0)
-    more_is_better: bool | None = None
-    preset: str | None = None
+    more_is_better: bool | None = None  # where the table of metrics does not know the direction, or knows another
+    preset: str | None = None  # the overlay of params.yaml whose arms would test it; then nothing is compared here
     differs_from_paper: str = ""
 
     @model_validator(mode="after")

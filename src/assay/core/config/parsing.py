@@ -40,10 +40,10 @@ class Digested(BaseModel):
         return {**content, "digest": files.content_digest(content)}
 
     def verify(self, path: Path, damaged: str) -> None:
-        """Compare what was read from `path` with its digest; `damaged` says what to do if it is another.
+        """Compare what was read from `path` with its digest.
 
         Raises:
-            AssayError: it is another, or there is none.
+            AssayError: it has another (`damaged` says what to do), or none.
         """
         if not self.digest:
             raise AssayError(f"{path}: holds no digest, as older versions wrote it; run `dvc repro` to make it anew")
@@ -53,11 +53,7 @@ class Digested(BaseModel):
 
 
 def unusable(value: Any, key: str = "", depth: int = 0) -> list[str]:
-    """One line for each value that no parameter may have, also where a section takes keys that it does not know.
-
-    Parameters are finite numbers that fit in 64 bits, texts, booleans, and lists and mappings of these: DVC records
-    them in dvc.lock, and PyTorch and MLflow take no others.
-    """
+    """One line for each value that no parameter may have, since DVC, PyTorch or MLflow would not take it."""
     if depth > DEEPEST:  # also a list that contains itself, by an alias
         return [f"{key}: lies more than {DEEPEST} levels deep"]
     if isinstance(value, dict):
@@ -81,10 +77,7 @@ def unusable(value: Any, key: str = "", depth: int = 0) -> list[str]:
 
 
 class InList(BaseModel):
-    """A record that its file holds as `{"evaluation": [record]}`, beside a few numbers.
-
-    The few are what `metrics/metrics.json` has of an arm, which `dvc metrics` and `dvc exp show` show.
-    """
+    """A record that its file holds as `{"evaluation": [record]}`, beside the few numbers that DVC shows of an arm."""
 
     @model_validator(mode="before")
     @classmethod
@@ -94,17 +87,12 @@ class InList(BaseModel):
 
 
 def parse(kind: type[S], content: Any, where: str, prefix: str = "", also_allowed: Iterable[str] = ()) -> S:
-    """Check `content`, as YAML or JSON gave it, against a pydantic model, with one line for each thing wrong.
+    """Check `content`, as the file `where` has it under the key `prefix` (with its closing dot), against a model.
 
-    Args:
-        kind: the model.
-        content: from the file `where`.
-        where: for the message.
-        prefix: the key under which the content stands in the file, with its closing dot.
-        also_allowed: further keys, for the list of what is allowed.
+    `also_allowed` are further keys, for the list of what is allowed.
 
     Raises:
-        AssayError: anything is missing, unknown or out of range.
+        AssayError: anything is missing, unknown or out of range; one line each.
     """
     if not isinstance(content, dict):
         raise AssayError(f"{where}: {prefix.rstrip('.') or 'the file'} must hold keys and values, not {content!r}")
@@ -119,7 +107,7 @@ def read(kind: type[S], path: Path, missing: str, damaged: str) -> S:
     """Read a JSON file as a pydantic model.
 
     Raises:
-        AssayError: it is missing (`missing` says what to do), not JSON (`damaged` does), or not such a model.
+        AssayError: it is missing, not JSON (`missing` and `damaged` say what to do), or not such a model.
     """
     return parse(kind, plain.read_json(path, missing, damaged), str(path))
 
@@ -169,15 +157,12 @@ def problem_lines(
 
 
 def _locate(kind: Any, location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:
-    """The keys of a problem as the file has them, and the section that holds the last of them.
-
-    Pydantic's location also names the member of a union that it tried, which the file does not.
-    """
+    """A problem's keys as the file has them, without the members of unions, and the section that holds the last."""
     keys: list[str] = []
     inside, section = _sections(kind), None
     for part in location:
-        names = {model: model.model_fields.get("name") for model in inside}
-        tagged = [model for model, name in names.items() if name and part in get_args(name.annotation)]
+        names = [(one, name) for one in inside if (name := one.model_fields.get("name"))]
+        tagged = [one for one, name in names if part in get_args(name.annotation)]
         if tagged and len(inside) > 1:
             inside = tagged
         elif part != "[key]":
@@ -189,7 +174,6 @@ def _locate(kind: Any, location: tuple[int | str, ...]) -> tuple[list[str], type
 
 
 def _sections(annotation: Any) -> list[type[BaseModel]]:
-    """The models that stand in an annotation, such as the members of a union."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [section for argument in get_args(annotation) for section in _sections(argument)]

@@ -1,19 +1,25 @@
-"""The sections `data`, `model` and `train` of params.yaml, and an entry under `arms`."""
+"""The sections `data`, `model`, `train` and `lottery` of params.yaml, and an entry under `arms`."""
 
 from __future__ import annotations
 
+import re
+from fractions import Fraction
 from itertools import pairwise
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, field_validator, model_validator
 
 from assay.core.config.parsing import Section
 
+BASELINE, LOTTERY = "baseline", "lottery"
+KINDS = ("conv", "linear", "output", "shortcut")
+Scope = Literal["layerwise", "global"]
+Control = Literal["reinit", "random", "one_shot"]
+CONTROLS: tuple[Control, ...] = get_args(Control)
 FOLDER = "folder"  # the catalogue's entry for the user's own images
-T = TypeVar("T")
 
 
-def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(values)) < len(values):
         raise ValueError("each must stand once; one that stands twice trains the same network twice")
     return values
@@ -49,10 +55,8 @@ class Data(Section):
         return self
 
 
-class Model(BaseModel):
+class Model(Section, extra="allow"):
     """An architecture by name, with its own arguments beside it (`assay.models` checks them)."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     name: str
 
@@ -130,12 +134,7 @@ class Tune(Section):
 
 
 class Train(Section):
-    """The budget that every arm shares, unless it overrides a part of it.
-
-    Attributes:
-        tune: the grid from which each arm that trains by gradients chooses its learning rate, in place of the
-            optimizer's `lr`; all such arms have the same grid, or none has one.
-    """
+    """The budget that every arm shares, unless it overrides a part of it."""
 
     steps: int = Field(ge=1)
     batch_size: int = Field(ge=1)
@@ -143,7 +142,7 @@ class Train(Section):
     schedule: Schedule = Constant(name="constant")
     evaluate_every: int = Field(ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
-    tune: Tune | None = None
+    tune: Tune | None = None  # in place of the optimizer's `lr`; all arms that train by gradients have one, or none has
 
     @model_validator(mode="after")
     def _warm_up_ends(self) -> Train:
@@ -152,27 +151,97 @@ class Train(Section):
         return self
 
 
-class Arm(BaseModel):
-    """An entry under `arms`: a method, the parts of `train`, `model` and `seeds` it overrides, and its own options.
-
-    Attributes:
-        label_noise: the share of training labels that are replaced by random classes; validation and test stay clean.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+class Arm(Section, extra="allow"):
+    """An entry under `arms`: a method and what it overrides; other keys are parts of `train` or the method's own."""
 
     method: str
     seeds: Seeds | None = None
     model: Model | None = None
-    label_noise: float = Field(default=0.0, ge=0, le=1)
-
-    def overrides(self) -> dict[str, Any]:
-        """The keys of `train` that it sets for itself."""
-        return {key: value for key, value in (self.model_extra or {}).items() if key in Train.model_fields}
-
-    def options(self) -> dict[str, Any]:
-        """The keys that belong to the method."""
-        return {key: value for key, value in (self.model_extra or {}).items() if key not in Train.model_fields}
+    label_noise: float = Field(default=0.0, ge=0, le=1)  # share of training labels, alone, that become random classes
 
 
 ARM_KEYS = (*Arm.model_fields, *Train.model_fields)
+
+
+def fractions_of(value: Any) -> dict[str, float]:
+    """The share of the surviving weights that a round prunes, by the kind of layer; a kind left out is never pruned.
+
+    One number stands for all kinds and half of it for the output layer, as in section 2 of the paper.
+
+    Raises:
+        ValueError: a kind is unknown, or a fraction does not lie between 0 and 1.
+    """
+    key, by_kind = "lottery.prune_fraction", isinstance(value, dict)
+    given: dict[str, Any] = dict(value) if by_kind else dict.fromkeys(KINDS, value)
+    if not given:
+        raise ValueError(f"{key}: names no kind of layer, so nothing would be pruned")
+    for kind, fraction in given.items():
+        where = f"{key}.{kind}" if by_kind else key
+        if kind not in KINDS:
+            raise ValueError(f"{where}: no such kind of layer; allowed: {', '.join(KINDS)}")
+        if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
+            raise ValueError(f"{where}: got {fraction!r}; it must be a fraction above 0 and below 1")
+    return given if by_kind else {**given, "output": float(Fraction(str(value)) / 2)}
+
+
+class Round(Section):
+    """A pruning round, and what it starts from: `baseline` for round 1, `round-<n-1>` for round n."""
+
+    after: str
+
+
+class Lottery(Section):
+    """Which rounds there are and how each of them prunes; every key is required, since stages depend on it."""
+
+    prune_fraction: Annotated[dict[str, float], PlainValidator(fractions_of)]
+    scope: Scope  # `layerwise` prunes each layer by itself; `global` ranks all layers of one fraction together
+    rewind: int = Field(ge=0)  # the step of the dense training to whose weights survivors go back; 0: the initial ones
+    rounds: dict[str, Round]  # by number, in quotes: DVC makes no stage, and says nothing, of a key that is not text
+    controls: tuple[int, ...] = Field(strict=False)  # rounds that train `reinit`, `random` and `one_shot` (from 2) too
+
+    @field_validator("rounds", mode="before")
+    @classmethod
+    def _keys_are_numbers_in_quotes(cls, value: Any) -> Any:
+        for key in value if isinstance(value, dict) else ():
+            if not isinstance(key, str) or not re.fullmatch("[1-9][0-9]*", key):
+                form = 'its number, from 1, in quotes, as in "1": {after: ...}'
+                raise ValueError(f"lottery.rounds.{key}: a round is named by {form}")
+        return value
+
+    @model_validator(mode="after")
+    def _chain(self) -> Lottery:
+        for number, key in enumerate(sorted(self.rounds, key=int), start=1):
+            if int(key) != number:
+                raise ValueError(f"lottery.rounds.{key}: round {number} is missing before it; rounds count from 1")
+            if (after := self.rounds[key].after) != (expected := round_name(number - 1)):
+                raise ValueError(f"lottery.rounds.{key}.after: got {after!r}; round {key} starts from {expected}")
+        for number in self.controls:
+            if number not in self.numbers:
+                there_are = f"the rounds go from 1 to {len(self.rounds)}" if self.rounds else "there are none"
+                raise ValueError(f"lottery.controls: there is no round {number}; {there_are}")
+        return self
+
+    @property
+    def numbers(self) -> range:
+        """1, 2, ..., as many as there are rounds."""
+        return range(1, len(self.rounds) + 1)
+
+    @property
+    def names(self) -> list[str]:
+        """`round-1`, `round-2`, ..., in their order."""
+        return [round_name(number) for number in self.numbers]
+
+    def options(self, number: int) -> dict[str, Any]:
+        """The method's options for a round."""
+        controls = [name for name in CONTROLS if number > 1 or name != "one_shot"]  # which is the ticket of round 1
+        return {
+            "round": number,
+            "after": round_name(number - 1),
+            **self.model_dump(include={"prune_fraction", "scope", "rewind"}),
+            "controls": controls if number in self.controls else [],
+        }
+
+
+def round_name(number: int) -> str:
+    """The name of a round: `round-<n>`; what the first one starts from is the baseline."""
+    return f"round-{number}" if number else BASELINE

@@ -19,7 +19,7 @@ import torch
 
 from assay import models
 from assay.core.config import BASELINE, PARAMS_FILE, Section
-from assay.core.config.lottery import Control, Scope  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.core.config.sections import Control, Scope  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.core.errors import AssayError
 from assay.core.runtime import key
 from assay.engine.batches import EpochBatches
@@ -51,7 +51,7 @@ CONTRACT_ARMS = {
 
 
 class Options(Section):
-    """A pruning round: what `assay.core.config.lottery.Lottery.options` says of it."""
+    """A pruning round: what `assay.core.config.sections.Lottery.options` says of it."""
 
     round: int
     after: str
@@ -91,7 +91,7 @@ def variants(options: Options) -> dict[str, int]:
     return dict.fromkeys(("ticket", *options.controls), 1)
 
 
-def networks(options: Options) -> int:
+def moved_networks(options: Options) -> int:
     """Each variant is a network of its own, and all of them move at every step."""
     return len(variants(options))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from assay.core.config.blocks import block_name
-from assay.core.config.lottery import BASELINE, round_name
+from assay.core.config.sections import BASELINE, round_name
 from assay.core.errors import AssayError, again
 from assay.core.runtime import generator
 from assay.engine.step_rule import Outcome, Parametrisation
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
     from torch import Tensor
 
-    from assay.core.config.lottery import Scope
+    from assay.core.config.sections import Scope
     from assay.engine.context import TrainContext
     from assay.engine.stack import Weights
     from assay.methods.lottery import Options
