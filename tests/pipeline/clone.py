@@ -48,6 +48,7 @@ PARAMS = {
         }
     ],
 }
+IMPORTED = ("altair", "dvc.api", "mlflow.store.tracking.sqlalchemy_store", "scipy.stats", "sklearn.datasets")
 STAGES = [
     *("register", "scan", "download", "prepare", "baseline", "train@cyclic", "train@long"),
     *("evaluate_baseline", "evaluate@cyclic", "evaluate@long", "compare", "track"),
@@ -58,7 +59,7 @@ STAGES = [
 @functools.cache
 def commands() -> Path:
     """The folder with warm commands, which lives as long as this process does."""
-    context = warm.commands("dvc.api", "mlflow", "scipy.stats")
+    context = warm.commands(*IMPORTED)
     atexit.register(context.__exit__, None, None, None)
     return context.__enter__()
 
@@ -98,6 +99,10 @@ class Workspace:
         assert not check or done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
         return done
 
+    def repro(self, *arguments: str) -> list[str]:
+        """Run `dvc repro`, which writes dvc.lock as `make repro` does; gives the stages that it ran."""
+        return ran(self.run("python", "-m", "assay.pipeline.quick_dvc", "repro", *arguments).stdout)
+
     def bytes_of(self, folder: str) -> dict[str, bytes]:
         place = self.folder / folder
         files = (path for path in (sorted(place.rglob("*")) if place.is_dir() else [place]) if path.is_file())
@@ -123,7 +128,3 @@ class Clone(Workspace):
     def write(self, params: dict) -> None:
         with (self.folder / "params.yaml").open("w") as stream:
             YAML().dump(params, stream)
-
-    def repro(self, *arguments: str) -> list[str]:
-        """Run `dvc repro`; gives the stages that it ran."""
-        return ran(self.run("dvc", "repro", *arguments).stdout)

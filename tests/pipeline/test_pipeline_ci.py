@@ -125,7 +125,7 @@ def origin(tmp_path_factory) -> Path:
     first.write(SMALL)
     (folder / "remote").mkdir()
     first.run("dvc", "remote", "add", "--default", "team", str(folder / "remote"))
-    first.run("dvc", "repro", "compare")
+    first.repro("compare")
     # what `track` would write but for its MLflow store: the first run of a branch brings it
     first.run("dvc", "push", "--run-cache")
     first.run("git", "init", "-q", "--bare", "-b", "main", str(folder / "origin.git"))

@@ -13,7 +13,7 @@ import sys
 import time
 
 import pytest
-from clone import PARAMS, STAGES, Clone, Workspace, ran
+from clone import PARAMS, STAGES, Clone, Workspace
 
 KEPT = {  # in git
     *(f"metrics/{name}.json" for name in ("claims", "metrics", "networks", "plan", "timings")),
@@ -109,10 +109,10 @@ def test_a_removed_arm_takes_its_results_along_and_other_clones_settle(clone, tm
     other = Workspace(second, PYTHONPATH=str(second / "src"), PYTHONWARNINGS="default")
     other.run("git", "pull", "-q", str(clone.folder))
     other.run("dvc", "pull")
-    assert set(ran(other.run("dvc", "repro").stdout)) <= {"compare", "track"}
+    assert set(other.repro()) <= {"compare", "track"}
     assert other.bytes_of("dvc.lock") == clone.bytes_of("dvc.lock")
     assert other.run("git", "status", "--porcelain").stdout == ""
-    assert ran(other.run("dvc", "repro").stdout) == []
+    assert other.repro() == []
     assert clone.repro() == []
 
 

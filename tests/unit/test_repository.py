@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from fnmatch import fnmatch
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -65,3 +68,18 @@ def test_every_link_to_a_file_of_ours_leads_to_one(tracked):
         if not (page.parent / link).exists()
     ]
     assert not broken
+
+
+def test_every_library_that_is_imported_is_declared(tracked):
+    """What another library brings along today may be gone tomorrow."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.match(r"[\w.-]+", line)[0].lower() for line in declared} | {"assay"}
+    of_package, missing = metadata.packages_distributions(), set()
+    for path in tracked:
+        if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in ("src", "stages"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                modules = [node.module] if isinstance(node, ast.ImportFrom) else []
+                modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                packages = {module.split(".")[0] for module in modules} - sys.stdlib_module_names - {"stages"}
+                missing |= {one for one in packages if not {name.lower() for name in of_package[one]} & names}
+    assert not missing
