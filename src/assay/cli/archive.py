@@ -32,7 +32,7 @@ OF_THE_COMMIT = {  # the same run, archived later, differs in these alone
     "date": ("log", "-1", "--format=%cI"),
     "changed_since": ("status", "--porcelain", "--", "src", "stages", "dvc.yaml"),
 }
-UNSEEN = Reason("file", str(claims.FOLDER))  # of `compare`: another archived run, on which nothing archived depends
+UNSEEN = Reason("file", str(claims.ARCHIVES))  # of `compare`: another archived run, on which nothing archived depends
 
 
 def main(name: str, note: str = "", force: bool = False) -> None:
@@ -45,7 +45,7 @@ def main(name: str, note: str = "", force: bool = False) -> None:
     if not NAME.fullmatch(name):
         allowed = f"letters, digits and _, at most {LONGEST_NAME}, the first a letter"
         raise AssayError(f"NAME: got {name!r}; it should be {allowed}, as in: make archive NAME=mnist")
-    folder = claims.FOLDER / name
+    folder = claims.ARCHIVES / name
     _check_finished(plan.make(Path()), folder)
     with files.replacing(folder) as new:
         _write(new, name, note)
