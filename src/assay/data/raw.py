@@ -137,10 +137,8 @@ def check_labels(path: Path, labels: Int64[np.ndarray, " n"], classes: int) -> N
     """Check that all labels lie in 0 to `classes` - 1; an `AssayError` names the file and the first that does not."""
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):
-        raise AssayError(
-            f"{path}: example {wrong[0]} has label {labels[wrong[0]]}; labels go from 0 to {classes - 1} "
-            f"({len(wrong)} out of range)"
-        )
+        said = f"labels go from 0 to {classes - 1} ({len(wrong)} out of range)"
+        raise AssayError(f"{path}: example {wrong[0]} has label {labels[wrong[0]]}; {said}")
 
 
 # by layout: the number of files, the last of them with the labels, that hold a part of the data set, and their reader
@@ -239,16 +237,14 @@ def verify(folder: Path, known: Mapping[str, str], advice: str = "") -> None:
     Raises:
         AssayError: one is missing, truncated or altered; the line names it, and ends in `advice`.
     """
+    end = advice and f"; {advice}"
     for name, digest in known.items():
         path, (algorithm, _, expected) = folder / name, digest.partition(":")
         if not path.is_file():
-            raise AssayError(f"{path}: not there{advice and f'; {advice}'}")
-        found = files.file_digest(path, algorithm)
-        if found != expected:
-            raise AssayError(
-                f"{path}: damaged or altered: its {algorithm} is {found} ({path.stat().st_size} bytes), not {expected}"
-                f"{advice and f'; {advice}'}"
-            )
+            raise AssayError(f"{path}: not there{end}")
+        if (found := files.file_digest(path, algorithm)) != expected:
+            own = f"its {algorithm} is {found} ({path.stat().st_size} bytes), not {expected}"
+            raise AssayError(f"{path}: damaged or altered: {own}{end}")
 
 
 def verify_packed(folder: Path, data: Data) -> Record:
