@@ -29,25 +29,16 @@ from benchmarks.engine import BATCH, PREPARED, seconds_a_step, stack_step
 RESULTS = Path("benchmarks/results.json")
 PROCESSES, LINE_ROUNDS, REPEATS = 5, 25, 3
 LINE = "line step against a baseline step"
-SMALL = {  # the baseline and one arm
-    **torture.PARAMS,
-    "model": {"name": "linear"},
-    "arms": {"cyclic": {"method": "sgd", "batches": "fixed"}},
-    "lottery": {"prune_fraction": 0.2, "scope": "layerwise", "rewind": 0, "rounds": {}, "controls": []},
-    "claims": [],
-}
+SMALL = {key: torture.PARAMS[key] for key in ("seeds", "data", "train")}  # the baseline and one arm
+SMALL |= {"model": {"name": "linear"}, "arms": {"cyclic": {"method": "sgd", "batches": "fixed"}}}
 
 
 def output(*command: str, **place: Any) -> str:
-    """What a command prints to standard output.
-
-    Raises:
-        AssayError: it fails.
-    """
+    """What a command prints to standard output; an `AssayError` says that it failed."""
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, **place)
     if done.returncode:
         raise AssayError(f"{' '.join(command)}: ended with exit code {done.returncode}; why stands above")
-    return done.stdout
+    return str(done.stdout)
 
 
 def measure_engine() -> dict[str, Any]:
@@ -96,11 +87,7 @@ def measure_pipeline() -> dict[str, float]:
 
 
 def idle(**place: Any) -> tuple[int, float]:
-    """The number of stages, and the median seconds of a `dvc repro` that runs none of them.
-
-    Raises:
-        AssayError: the pipeline is not up to date.
-    """
+    """The number of stages, and the median seconds of a `dvc repro`; it is an `AssayError` if that runs one of them."""
     seconds, said = [], ""
     for _ in range(REPEATS):
         start = time.perf_counter()
@@ -126,11 +113,7 @@ def start_up() -> float:
 
 
 def check_parameters(params: config.Params) -> None:
-    """Our networks train as the plain loop's, or a ratio would say nothing.
-
-    Raises:
-        AssayError: a parameter is another; the line names it.
-    """
+    """Refuse, by name, what our networks do not train with as the plain loop does: a ratio would say nothing."""
     for key, value, needed in (
         ("data.name", params.data.name, "mnist"),
         ("model.name", params.model.name, "lenet_300_100"),
@@ -147,7 +130,7 @@ def main() -> None:
         raise AssayError(f"{PREPARED}: not found; run `make repro` first, then `make bench`")
     check_parameters(config.load())
     name = torch.cuda.get_device_name() if device.type == "cuda" else runtime.processor()
-    results = {
+    results: dict[str, Any] = {
         "machine": {"processor": name, "device": device.type, "threads": runtime.threads()},
         "pipeline": measure_pipeline(),  # first: it says if there is nothing yet to measure
         "engine": measure_engine(),

@@ -50,11 +50,7 @@ ROOMS = {  # a pattern that names one file, or the first of several
 
 
 def edits() -> list[dict[str, Any]]:
-    """A row for each room: the file, how many stages of each kind rerun, and the seconds of training.
-
-    Raises:
-        AssayError: a file of the pipeline cannot be read, a training was not timed, or a room has no such file.
-    """
+    """A row for each room: the file, how many stages of each kind rerun, and the seconds of training."""
     with dag.opened(Path()) as repo:
         stages, graph = dag.in_order(repo), repo.index.graph.reverse()
         params, timed, rows = config.load(), read_json(TIMINGS, AGAIN, AGAIN), []

@@ -79,11 +79,7 @@ def matrix_product_rate(device: torch.device) -> float:
 
 
 def update_of(run: config.Run) -> StepRule:
-    """A training at its start, on the prepared data.
-
-    Raises:
-        AssayError: an option of the run is wrong, or the data is missing.
-    """
+    """A training at its start, on the prepared data."""
     return methods.make_update(TrainContext(run, prepared.load(PREPARED, runtime.set_up(), ("train", "validation"))))
 
 
@@ -99,10 +95,7 @@ def stack_step(copies: int, **changes: object) -> Callable[[], object]:
 
 
 def plain_step(root: str, workers: int, device: torch.device) -> Callable[[], None]:
-    """A step of the reference, one network as most people train it: torchvision's MNIST, a DataLoader, Adam.
-
-    In `root` the data set is laid out as torchvision wants it.
-    """
+    """A step of the reference, one network as most people train it: torchvision's MNIST in `root`, DataLoader, Adam."""
     from torchvision import datasets, transforms
 
     to_input = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))])
@@ -123,12 +116,7 @@ def plain_step(root: str, workers: int, device: torch.device) -> Callable[[], No
 
 
 def contenders() -> dict[str, dict[str, list[float]]]:
-    """Measure every contender once a round.
-
-    Returns:
-        By contender and round: `seconds` a step and copy, and the `ceiling`, operations a second of a large matrix
-        product right before and after.
-    """
+    """By contender and round: `seconds` a step and copy, and the `ceiling`, operations a second of a matrix product."""
     device = runtime.set_up()
     with tempfile.TemporaryDirectory() as root:
         place = Path(root, "MNIST", "raw")
@@ -197,12 +185,7 @@ def strategies() -> Table:
 def sampler(arm: str) -> dict[str, float]:
     """Sweep an arm of params.yaml from its start, in turn with a large matrix product; medians over the rounds.
 
-    Returns:
-        Forward samples a second, floating-point operations a forward sample (two for each weight), and the share of
-        the ceiling that they come to.
-
-    Raises:
-        AssayError: the arm is not of the method `trajectory`.
+    An operation is a floating-point one, two for each weight and forward sample.
     """
     device = runtime.set_up()
     update = update_of(config.load().run(arm))

@@ -116,9 +116,9 @@ def _hand_made() -> Originals:
     return [("psd", psd), ("ras", sun), ("fits", fits), ("xpm", xpm), ("ppm", plain)]
 
 
-def damaged(number: int, originals: Originals) -> tuple[str, str, bytes]:
+def damaged(number: int) -> tuple[str, str, bytes]:
     """The damaged file of a number: its ending, what was done to it, and its bytes."""
-    random = Random(number)
+    random, originals = Random(number), seeds()
     ending, whole = originals[number % len(originals)]
     content = bytearray(whole)
     done = random.choices(DAMAGES, k=random.randint(1, 3))
@@ -158,28 +158,24 @@ def _damage(kind: str, content: bytearray, random: Random, other: bytes) -> None
         content[start : start + length] = (value % 256**length).to_bytes(length, order)
 
 
-def outcome(path: Path) -> str:
-    """What becomes of a file: `read`, `refused`, or how it escapes."""
+def case(number: int, folder: Path) -> Case:
+    """Damage one file and read it; its outcome is `read`, `refused`, or how it escapes."""
+    ending, damage, content = damaged(number)
+    path = folder / (f"image.{ending}" if ending else "image")
+    path.write_bytes(content)
     try:
         with warnings.catch_warnings(action="error"):
             decoding.is_image(path)
             pixels = decoding.read_image(path, SIDE).pixels
+        fits = pixels.shape == (3, SIDE, SIDE) and pixels.dtype == np.uint8
+        outcome = READ if fits else f"an array {pixels.dtype} {pixels.shape}"
     except AssayError as error:
-        return REFUSED if str(error).startswith(f"{path}: ") and len(str(error).splitlines()) == 1 else f"says {error}"
+        is_a_line = str(error).startswith(f"{path}: ") and len(str(error).splitlines()) == 1
+        outcome = REFUSED if is_a_line else f"says {error}"
     except BaseException as error:
-        return f"{type(error).__name__}: {error}"
-    fits = pixels.shape == (3, SIDE, SIDE) and pixels.dtype == np.uint8
-    return READ if fits else f"an array {pixels.dtype} {pixels.shape}"
-
-
-def case(number: int, folder: Path) -> Case:
-    """Damage one file, read it, and say what became of it."""
-    ending, damage, content = damaged(number, seeds())
-    path = folder / (f"image.{ending}" if ending else "image")
-    path.write_bytes(content)
-    found = outcome(path)
+        outcome = f"{type(error).__name__}: {error}"
     path.unlink()
-    return number, ending or "none", damage, found
+    return number, ending or "none", damage, outcome
 
 
 def _start() -> None:

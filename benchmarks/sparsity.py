@@ -25,11 +25,7 @@ BATCHES, REPEATS, SECONDS = (1, 256), 9, 0.05
 
 
 def measure(number: int, arm: str) -> dict[str, Any]:
-    """Bytes and latency of the first seed of a round's ticket, or of the dense network as round 0.
-
-    Raises:
-        AssayError: the sparse network says something else than the dense one.
-    """
+    """Bytes and latency of the first seed of a round's ticket, or of the dense network as round 0."""
     trained = artifact.read(Path("models") / arm)
     manifest = trained.manifest
     variant, record = next(iter(manifest.variants.items()))

@@ -89,9 +89,8 @@ class Clone:
         files.write_json(folder / "params.yaml", params)
         files.write_text(folder / SEEDS_FILE, NO_BLOCKS.text())
         subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "GIT_"))}
         self.environment = {
-            **kept,
+            **{name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "GIT_"))},
             "PYTHONPATH": os.pathsep.join([str(folder / "src"), str(folder)]),
             "DVC_NO_ANALYTICS": "1",
             "ASSAY_DEVICE": "cpu",
@@ -186,11 +185,7 @@ def kill_group(group: int) -> None:
 
 
 def campaign(clone: Clone, kills: int, seed: int, minutes: float) -> list[str]:
-    """Deal so many kills, at moments of this seed; gives what differs. After `minutes` no further pass is begun.
-
-    Raises:
-        AssayError: the undisturbed run fails.
-    """
+    """Deal so many kills, at moments of this seed; gives what differs. After `minutes` no further pass is begun."""
     moments, began = random.Random(seed), time.monotonic()
     if clone.run():
         raise AssayError(f"the undisturbed run failed; {clone.log} says why")
