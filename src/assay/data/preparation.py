@@ -59,7 +59,7 @@ def held_out(labels: Int64[np.ndarray, " n"], data: Data, class_names: Sequence[
     sizes = np.bincount(labels, minlength=len(class_names))
     most = np.maximum(sizes - 1, 0)
     if data.validation > most.sum():
-        smallest = f"the smallest, {class_names[sizes.argmin()]}, has {sizes.min()}"
+        smallest = f"the smallest, {class_names[int(sizes.argmin())]}, has {sizes.min()}"
         reason = f"each of the {len(sizes)} classes keeps one to train on ({smallest})"
         limit = f"at most {most.sum()} of the {len(labels)} training images can be held out, as {reason}"
         raise AssayError(f"{PARAMS_FILE}: data.validation: got {data.validation}; {limit}")

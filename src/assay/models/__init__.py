@@ -60,11 +60,7 @@ def names() -> list[str]:
 
 
 def source(name: str, prefix: str = _PREFIX) -> Path:
-    """The file of a network.
-
-    Raises:
-        AssayError: there is no such model; the line names the key, under `prefix`.
-    """
+    """The file of a network; an `AssayError` names the key, under `prefix`, where there is no such model."""
     for stem, models in literals("MODELS").items():
         if name in models:
             return NETS / f"{stem}.py"
