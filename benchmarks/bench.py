@@ -15,43 +15,37 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
-from ruamel.yaml import YAML
 
+from assay import models
 from assay.core import config, files, runtime
 from assay.core.errors import AssayError, one_line_errors
-from benchmarks import engine, sampler, torture
+from assay.report.report import templates
+from benchmarks import engine, torture
 from benchmarks.engine import BATCH, PREPARED, seconds_a_step, stack_step
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 RESULTS = Path("benchmarks/results.json")
 PROCESSES, LINE_ROUNDS, REPEATS = 5, 25, 3
 LINE = "line step against a baseline step"
-SMALL = {  # the baseline and one arm
-    **torture.PARAMS,
-    "model": {"name": "linear"},
-    "arms": {"cyclic": {"method": "sgd", "batches": "fixed"}},
-    "lottery": {"prune_fraction": 0.2, "scope": "layerwise", "rewind": 0, "rounds": {}, "controls": []},
-    "claims": [],
-}
+SMALL = {key: torture.PARAMS[key] for key in ("seeds", "data", "train")}  # the baseline and one arm
+SMALL |= {"model": {"name": "linear"}, "arms": {"cyclic": {"method": "sgd", "batches": "fixed"}}}
+
+
+def output(*command: str, **place: Any) -> str:
+    """What a command prints to standard output; an `AssayError` says that it failed."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, **place)
+    if done.returncode:
+        raise AssayError(f"{' '.join(command)}: ended with exit code {done.returncode}; why stands above")
+    return str(done.stdout)
 
 
 def measure_engine() -> dict[str, Any]:
     """Parts (a) and (b): milliseconds a step and copy, and the share of the matrix-product ceiling."""
-    processes = []
-    for _ in range(PROCESSES):
-        command = [sys.executable, "-m", "benchmarks.engine"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-        if done.returncode:
-            raise AssayError(f"python -m benchmarks.engine ended with exit code {done.returncode}; why stands above")
-        processes.append(json.loads(done.stdout))
-    operations = engine.step_operations(BATCH)
+    command = (sys.executable, "-m", "benchmarks.engine", "contenders")
+    processes = [json.loads(output(*command)) for _ in range(PROCESSES)]
+    operations = BATCH * models.operations("lenet_300_100", engine.GREY, {})[1]
     ceilings = [rate for found in processes for row in found.values() for rate in row["ceiling"]]
     return {
         "operations a step": operations,
@@ -62,8 +56,8 @@ def measure_engine() -> dict[str, Any]:
     }
 
 
-def measure_line() -> dict[str, float]:
-    """Part (b'): how often as long a step of a line takes as one of the baseline, both of the same network."""
+def measure_methods() -> dict[str, float]:
+    """Parts (b') and (b''): a step of a line against one of the baseline, of the same network; trajectory sampling."""
     found = {}
     options = {"shape": "line", "beta": 1.0}
     for name, key, copies, steps in (("lenet_300_100", LINE, 5, 20), ("resnet_20", f"{LINE}, resnet_20", 1, 1)):
@@ -72,17 +66,17 @@ def measure_line() -> dict[str, float]:
         line = stack_step(copies, model=model, method="subspace", options=options)
         pairs = [(seconds_a_step(plain, steps), seconds_a_step(line, steps)) for _ in range(LINE_ROUNDS + 1)]
         found[key] = round(median(of_line / of_plain for of_plain, of_line in pairs[1:]), 2)
-    return found
+    return found | {f"trajectory, {name}": value for name, value in engine.sampler("trajectory").items()}
 
 
 def measure_pipeline() -> dict[str, float]:
     """Part (c): a `dvc repro` that has nothing to do, here and in a small pipeline, and a stage's start-up."""
-    stages, seconds = idle(Path.cwd())
+    stages, seconds = idle()
     with tempfile.TemporaryDirectory() as folder:
-        clone = torture.Clone(Path.cwd(), Path(folder) / "small", SMALL)
+        clone = torture.Clone(Path(folder) / "small", SMALL)
         if clone.run():
             raise AssayError(f"the small pipeline did not end; {clone.log} says why")
-        few_stages, few_seconds = idle(clone.folder, clone.environment)
+        few_stages, few_seconds = idle(cwd=clone.folder, env=clone.environment)
     return {
         "stages": stages,
         "seconds of an idle dvc repro": round(seconds, 2),
@@ -92,63 +86,34 @@ def measure_pipeline() -> dict[str, float]:
     }
 
 
-def idle(root: Path, environment: Mapping[str, str] = os.environ) -> tuple[int, float]:
-    """The number of stages, and the median seconds of a `dvc repro` that runs none of them.
-
-    Raises:
-        AssayError: the pipeline is not up to date.
-    """
-    seconds, stages = [], 0
+def idle(**place: Any) -> tuple[int, float]:
+    """The number of stages, and the median seconds of a `dvc repro`; it is an `AssayError` if that runs one of them."""
+    seconds, said = [], ""
     for _ in range(REPEATS):
         start = time.perf_counter()
-        done = subprocess.run(["dvc", "repro"], cwd=root, env=environment, capture_output=True, text=True, check=False)
+        said = output("dvc", "repro", **place)
         seconds.append(time.perf_counter() - start)
-        stages = done.stdout.count("didn't change, skipping")
-        if done.returncode:
-            raise AssayError(f"dvc repro ended with exit code {done.returncode}: {done.stderr.strip()}")
-        if "Running stage" in done.stdout:
+        if "Running stage" in said:
             raise AssayError("dvc repro had something to do; run `make repro` first, then `make bench`")
-    return stages, median(seconds)
+    return said.count("didn't change, skipping"), median(seconds)
 
 
 def start_up() -> float:
     """Run the baseline stage for one step in a folder of its own; gives the seconds before that step."""
+    kept = {"seeds", "data", "model", "train"}
+    params = config.load().model_dump(mode="json", include=kept, exclude_unset=True)
+    params["train"]["steps"] = 1  # too few for most arms, which this stage does not train
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        params = YAML(typ="safe").load(config.PARAMS_FILE)
-        params["train"]["steps"] = 1  # too few for most arms, which this stage does not train
-        params = {name: params[name] for name in ("seeds", "data", "model", "train")} | {"arms": {}, "claims": []}
-        with (place / config.PARAMS_FILE).open("w") as stream:
-            YAML().dump(params, stream)
+        files.write_json(place / config.PARAMS_FILE, params)
         shutil.copytree(PREPARED, place / PREPARED)
-        command = [sys.executable, "-m", "stages.baseline"]
         environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-        subprocess.run(command, cwd=place, env=environment, check=True, capture_output=True)
+        output(sys.executable, "-m", "stages.baseline", cwd=place, env=environment)
         return float(files.read_json(place / "metrics/timings/baseline.json")["start_up_seconds"])
 
 
-def show(results: dict[str, Any]) -> None:
-    """Print the tables."""
-    console = Console(highlight=False)
-    found = results["engine"]
-    table = Table("", "ms a step and copy", "× plain", "of the ceiling", title="LeNet-300-100, batch 60, MNIST")
-    for name, row in found["contenders"].items():
-        keys = ("times faster than plain", "share of the ceiling")
-        figures = ["{} ({} to {})".format(row[key], *row[f"{key}, by process"]) for key in keys]
-        table.add_row(name, f"{row['milliseconds a step and copy']:.3f}", *figures)
-    console.print(table)
-    console.print(f"In brackets: from process to process, {found['processes']} of them.")
-    console.print(f"Ceiling: {found['matrix product, GFLOP/s']} GFLOP/s in a large matrix product.")
-    for name, value in (results["methods"] | results["pipeline"]).items():
-        console.print(f"{name}: {value}")
-
-
 def check_parameters(params: config.Params) -> None:
-    """Our networks train as the plain loop's, or a ratio would say nothing.
-
-    Raises:
-        AssayError: a parameter is another; the line names it.
-    """
+    """Refuse, by name, what our networks do not train with as the plain loop does: a ratio would say nothing."""
     for key, value, needed in (
         ("data.name", params.data.name, "mnist"),
         ("model.name", params.model.name, "lenet_300_100"),
@@ -165,13 +130,14 @@ def main() -> None:
         raise AssayError(f"{PREPARED}: not found; run `make repro` first, then `make bench`")
     check_parameters(config.load())
     name = torch.cuda.get_device_name() if device.type == "cuda" else runtime.processor()
-    results = {
+    results: dict[str, Any] = {
         "machine": {"processor": name, "device": device.type, "threads": runtime.threads()},
         "pipeline": measure_pipeline(),  # first: it says if there is nothing yet to measure
         "engine": measure_engine(),
-        "methods": measure_line() | {f"trajectory, {name}": value for name, value in sampler.measure().items()},
+        "methods": measure_methods(),
     }
-    show(results)
+    print(templates().get_template("speed.md.j2").render(results))
+    print(*(f"{what}: {value}" for what, value in results["methods"].items()), sep="\n")
     place = RESULTS if device.type == "cpu" else RESULTS.with_stem(f"{RESULTS.stem}-{device.type}")
     files.write_json(place, results)
 

@@ -60,14 +60,12 @@ SCENARIOS = (
     Scenario("normal seeds, half of the variance from test examples", of_examples=0.5),
     Scenario("heavy tails (t with 3 degrees)", "heavy"),
     Scenario("skewed (exponential) in both arms alike", "skewed"),
-    Scenario("both arms fail alike, one seed in ten", "failing", failing=0.1),
+    Scenario("both arms fail alike, one seed in ten", failing=0.1),
     Scenario("skewed (exponential) in one arm alone", "skewed", alone=True),
-    Scenario("one arm alone fails, one seed in fifty", "failing", failing=0.02, alone=True),
-    Scenario("one arm alone fails, one seed in twenty", "failing", failing=0.05, alone=True),
-    Scenario("one arm alone fails, one seed in ten", "failing", failing=0.1, alone=True),
+    Scenario("one arm alone fails, one seed in fifty", failing=0.02, alone=True),
+    Scenario("one arm alone fails, one seed in twenty", failing=0.05, alone=True),
+    Scenario("one arm alone fails, one seed in ten", failing=0.1, alone=True),
 )
-TEST_SETS, MANY = (225, 1000), 10_000  # examples
-FEW_FILES = 32
 
 
 def noise(rng: np.random.Generator, scenario: Scenario, shape: tuple[int, ...]) -> Array:
@@ -76,9 +74,9 @@ def noise(rng: np.random.Generator, scenario: Scenario, shape: tuple[int, ...]) 
         return rng.standard_t(3, size=shape) / np.sqrt(3)  # type: ignore[no-any-return]
     if scenario.seeds == "skewed":
         return 1 - rng.exponential(size=shape)
-    if scenario.seeds == "failing":
-        return rng.normal(size=shape) - FAILURE * ((rng.random(shape) < scenario.failing) - scenario.failing)
-    return rng.normal(size=shape)
+    normal = rng.normal(size=shape)
+    share = scenario.failing
+    return normal - FAILURE * ((rng.random(shape) < share) - share) if share else normal
 
 
 def evidence(
@@ -90,7 +88,7 @@ def evidence(
     in the standard error, if the scenario does not name its share.
     """
     shape = (count, len(truth), LOOKS[-1])
-    rival = rng.normal(size=(count, 1, LOOKS[-1])) if scenario.alone else noise(rng, scenario, (count, 1, LOOKS[-1]))
+    rival = noise(rng, SCENARIOS[0] if scenario.alone else scenario, (count, 1, LOOKS[-1]))
     spread = np.broadcast_to(np.asarray(spread, np.float64), truth.shape)[:, None]
     table = spread / np.sqrt(2) * (noise(rng, scenario, shape) - rival)
     share = scenario.of_examples
@@ -148,7 +146,7 @@ def rare(rng: np.random.Generator, truth: Array, examples: int) -> Array:
     return np.clip(differs + (chatter < 0.001) - (chatter > 1 - 0.001), -1, 1).astype(np.float32)
 
 
-def both(make: Callable[..., Array], truth: Array, examples: int, count: int) -> tuple[Decision, Decision]:
+def decided(make: Callable[..., Array], truth: Array, examples: int, count: int) -> tuple[Decision, Decision]:
     """What is decided of `count` files of answers to a test set; then without the bound on answers that differ."""
     rng = np.random.default_rng(21)
     parts, few = [], []
@@ -159,15 +157,14 @@ def both(make: Callable[..., Array], truth: Array, examples: int, count: int) ->
         few.append(np.stack([np.stack(answers(one)[:2]) for one in looks], -1))  # sums and squares
     found, (sums, squares) = (np.stack(one, -3).astype(np.float64) for one in (parts, few))  # (..., file, claim, look)
     seen = Evidence(LOOKS, Moments(*found), Answers(sums, squares, examples))
-    zero, matters = np.zeros(CLAIMS), np.full(CLAIMS, MATTERS)
-    bound, without = (rules.decide(one, zero, matters, LEVELS) for one in (seen, seen._replace(answers=None)))
+    bound, without = (rules.decide(one, 0.0, MATTERS, LEVELS) for one in (seen, seen._replace(answers=None)))
     return bound, without
 
 
 def answer_errors(make: Callable[..., Array], examples: int, count: int) -> tuple[float, float]:
     """The share of files with a wrong verdict; then without the bound on answers that differ."""
     at_edge = np.arange(CLAIMS) % 2 > 0
-    bound, without = both(make, np.where(at_edge, 0.0, MATTERS), examples, count)
+    bound, without = decided(make, np.where(at_edge, 0.0, MATTERS), examples, count)
     return wrong(bound, at_edge), wrong(without, at_edge)
 
 
@@ -178,7 +175,7 @@ def power(spread: float, truth: float, count: int = FILES) -> list[float]:
     shares = []
     for looks in range(1, len(LOOKS) + 1):
         first = Evidence(LOOKS[:looks], Moments(*(part[..., :looks] for part in seen.found)))
-        outcome = rules.decide(first, np.zeros(1), np.full(1, MATTERS), LEVELS[:looks]).outcome
+        outcome = rules.decide(first, 0.0, MATTERS, LEVELS[:looks]).outcome
         shares.append(float(((outcome == REPRODUCED) if truth > MATTERS else (outcome > 0)).mean()))
     return shares
 
@@ -186,14 +183,13 @@ def power(spread: float, truth: float, count: int = FILES) -> list[float]:
 def forecasts(count: int = FILES) -> list[dict[str, Any]]:
     """Claims undecided at the first look: how often a later look decided them, by the chance forecast for it."""
     rng = np.random.default_rng(23)
-    spread = np.tile(SPREADS, CLAIMS // len(SPREADS) + 1)[:CLAIMS]
+    spread = np.resize(SPREADS, CLAIMS)
     truth = rng.uniform(-0.5, 1.5, CLAIMS) * MATTERS
     seen = evidence(rng, SCENARIOS[0], truth, spread, count, TEST_ERROR)
-    edge, matters = np.zeros(1), np.full(1, MATTERS)
-    decided = rules.decide(seen, np.zeros(CLAIMS), np.full(CLAIMS, MATTERS), LEVELS)
-    first = np.where(decided.outcome > 0, np.minimum(decided.above, decided.below), len(LOOKS))
+    verdicts = rules.decide(seen, 0.0, MATTERS, LEVELS)
+    first = np.where(verdicts.outcome > 0, np.minimum(verdicts.above, verdicts.below), len(LOOKS))
     now = Evidence(LOOKS[:1], Moments(*(part[..., :1] for part in seen.found)))
-    told = rules.chance(now, LOOKS[1:], LEVELS[1:], edge, matters)[first > 0]
+    told = rules.chance(now, LOOKS[1:], LEVELS[1:], np.zeros(1), np.full(1, MATTERS))[first > 0]
     came = (first[..., None] <= np.arange(1, len(LOOKS)))[first > 0]
     rows = []
     for low, high in pairwise(BINS):
@@ -224,22 +220,22 @@ def main() -> None:
     """Simulate, write, print."""
     bounds: dict[str, tuple[float, float]] = {}
     for name, make in {"networks of 98 %": networks, "all seeds agree on what differs": rare}.items():
-        for examples in TEST_SETS:
+        for examples in (225, 1000):
             key = f"{name}, {examples:,} test examples: any wrong verdict, % of files"
             bounds[key] = answer_errors(make, examples, FILES // 5)
     for times in (0.0, 0.5, 1.5):
-        key = f"networks of 98 %, {MANY:,} test examples, truth {times:g} δ: decided, % of claims"
-        bound, without = both(networks, np.full(CLAIMS, times * MATTERS), MANY, FEW_FILES)
+        key = f"networks of 98 %, 10,000 test examples, truth {times:g} δ: decided, % of claims"
+        bound, without = decided(networks, np.full(CLAIMS, times * MATTERS), 10_000, 32)
         bounds[key] = float((bound.outcome > 0).mean()), float((without.outcome > 0).mean())
     powers = {
-        f"truth {truth:g} δ ({what}), SD {100 * spread:.2f} points": (spread, truth * MATTERS)
+        f"truth {truth:g} δ ({what}), SD {100 * spread:.2f} points": power(spread, truth * MATTERS)
         for truth, what in ((1.5, "reproduced"), (0.0, "decided"))
         for spread in SPREADS
     }
     found: dict[str, Any] = {
         "errors": [{"scenario": one.name, "wrong": errors(one)} for one in SCENARIOS],
-        "answers": [{"scenario": key, "with": shares[0], "without": shares[1]} for key, shares in bounds.items()],
-        "power": [{"scenario": name, "decided": power(*case)} for name, case in powers.items()],
+        "answers": [{"scenario": key, "with": bound, "without": without} for key, (bound, without) in bounds.items()],
+        "power": [{"scenario": name, "decided": shares} for name, shares in powers.items()],
         "forecasts": forecasts(),
     }
     files.write_json(RESULTS, found)

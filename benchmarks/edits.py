@@ -8,8 +8,11 @@ which `assay readme` makes the table in docs/usage.md.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import networkx as nx
 
 from assay import models
 from assay.core import config, files
@@ -18,8 +21,9 @@ from assay.core.errors import AssayError, one_line_errors
 from assay.core.plain import read_json
 from assay.pipeline import dag
 from assay.pipeline.plan import REGISTER
+from assay.report import readme
 
-RESULTS, TIMINGS = Path("benchmarks/edits.json"), Path("metrics/timings.json")
+TIMINGS = Path("metrics/timings.json")
 AGAIN = f"`git checkout -- {TIMINGS}` restores it, `dvc repro` writes it"
 ROOMS = {  # a pattern that names one file, or the first of several
     "stages, of a training": "stages/train.py",
@@ -32,10 +36,7 @@ ROOMS = {  # a pattern that names one file, or the first of several
     "report, a chart": "src/assay/report/figures/claims.py",
     "analysis": "src/assay/analysis/claims.py",
     "scoring, a metric": "src/assay/scoring/metrics.py",
-    **{
-        f"methods, {path.parent.name}": str(path)
-        for path in sorted(Path("src/assay/methods").glob("[!_]*/__init__.py"))
-    },
+    **{f"methods, {path.parent.name}": str(path) for path in sorted(Path("src/assay/methods").glob("*/__init__.py"))},
     "engine": "src/assay/engine/loop.py",
     "models": "src/assay/models/__init__.py",
     "models, the networks of these arms": "src/assay/models/nets/mlp.py",
@@ -48,52 +49,39 @@ ROOMS = {  # a pattern that names one file, or the first of several
 }
 
 
-def edits(root: Path) -> list[dict[str, Any]]:
-    """A row for each room: the file, how many stages of each kind rerun, and the seconds of training.
-
-    Raises:
-        AssayError: a file of the pipeline cannot be read, a training was not timed, or a room has no such file.
-    """
-    import networkx as nx
-
-    with dag.opened(root) as repo:
+def edits() -> list[dict[str, Any]]:
+    """A row for each room: the file, how many stages of each kind rerun, and the seconds of training."""
+    with dag.opened(Path()) as repo:
         stages, graph = dag.in_order(repo), repo.index.graph.reverse()
-        params, timed, rows = config.load(), read_json(root / TIMINGS, AGAIN, AGAIN), []
+        params, timed, rows = config.load(), read_json(TIMINGS, AGAIN, AGAIN), []
         runs = [*params.runs(), *config.block_runs(params)]
         trained = {stages_of(run.name)[0]: run.name for run in runs}
         if missing := trained.values() - timed.keys():
             raise AssayError(f"{TIMINGS}: has no {', '.join(sorted(missing))}; run `dvc repro` first")
-        seconds = {stage: timed[name]["seconds"] for stage, name in trained.items()}
         for room, pattern in ROOMS.items():
-            file = next(iter(sorted(root.glob(pattern))), root / pattern)
+            file = next(iter(sorted(Path().glob(pattern))), Path(pattern))
             if not file.is_file() and "new" not in room:
                 raise AssayError(f"benchmarks.edits: {room}: no file {pattern}; name another in ROOMS")
-            above = {str(path) for path in (file.resolve(), *file.resolve().parents)}
-            with_it = {f"networks.{run.arm}" for run in runs if models.source(run.model.name) == file.resolve()}
-            first = {stage for stage in stages if any(_is_other(dep, above, with_it) for dep in stage.deps)}
-            writers = [stage for stage in first if stage.addressing != REGISTER]  # which writes what params.yaml says
-            later = {one for stage in writers for one in nx.descendants(graph, stage)} - first
-            own, more = ([stage.addressing for stage in stages if stage in some] for some in (first, later))
-            took, at_most = (round(sum(seconds.get(name, 0.0) for name in names)) for names in (own, own + more))
-            kinds = dict(Counter(name.partition("@")[0] for name in own))
-            row = {"stages": kinds, "seconds": took, "seconds_at_most": at_most}
-            rows.append({"room": room, "file": str(file.relative_to(root)), **row})
+            paths = {str(path) for path in (file.resolve(), *file.resolve().parents)}
+            networks = {f"networks.{run.arm}" for run in runs if models.source(run.model.name) == file.resolve()}
+            own: list[Any] = []
+            later: set[Any] = set()
+            for stage in stages:  # parameters change by their keys alone, a file or folder by its path
+                deps = (dep.params if hasattr(dep, "read_params") else [dep.fs_path] for dep in stage.deps)
+                if (networks | paths).intersection(chain.from_iterable(deps)):
+                    own.append(stage)
+                    if stage.addressing != REGISTER:  # which writes what params.yaml says
+                        later |= nx.descendants(graph, stage)
+            row: dict[str, Any] = {"room": room, "file": str(file)}
+            row["stages"] = dict(Counter(stage.addressing.partition("@")[0] for stage in own))
+            for key, some in (("seconds", {*own}), ("seconds_at_most", later.union(own))):
+                took = (timed[trained[one.addressing]]["seconds"] for one in some if one.addressing in trained)
+                row[key] = round(sum(took))
+            rows.append(row)
     return rows
-
-
-def _is_other(dep: Any, above: set[str], keys: set[str]) -> bool:
-    """Whether a dependency changes: a file or folder by its path, parameters by their keys alone."""
-    return bool(keys & set(dep.params)) if hasattr(dep, "read_params") else dep.fs_path in above
-
-
-def main(root: Path = Path()) -> None:
-    """Write the file."""
-    rows = edits(root)
-    files.write_json(root / RESULTS, rows)
-    for row in rows:
-        print(f"{row['room']}: {row['seconds']} s of training")
 
 
 if __name__ == "__main__":
     with one_line_errors():
-        main()
+        files.write_json(readme.EDITS, edits())
+        print(readme.edits(Path()))

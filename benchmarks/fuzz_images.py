@@ -17,7 +17,8 @@ import warnings
 from collections import Counter
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from random import Random
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -27,11 +28,8 @@ from rich.table import Table
 from assay.core.errors import AssayError
 from assay.data import decoding
 
-if TYPE_CHECKING:
-    Random = np.random.Generator
-    Originals = list[tuple[str, bytes]]  # ending, content
-    Case = tuple[int, str, str, str]  # number, ending, damage, outcome
-
+Originals = list[tuple[str, bytes]]  # ending, content
+Case = tuple[int, str, str, str]  # number, ending, damage, outcome
 DAMAGES = (
     *("bits flipped", "header edited", "truncated", "bytes dropped", "bytes zeroed", "bytes repeated"),
     *("spliced with another", "integer overwritten"),
@@ -118,80 +116,66 @@ def _hand_made() -> Originals:
     return [("psd", psd), ("ras", sun), ("fits", fits), ("xpm", xpm), ("ppm", plain)]
 
 
-def damaged(number: int, originals: Originals) -> tuple[str, str, bytes]:
+def damaged(number: int) -> tuple[str, str, bytes]:
     """The damaged file of a number: its ending, what was done to it, and its bytes."""
-    random = np.random.default_rng(number)
+    random, originals = Random(number), seeds()
     ending, whole = originals[number % len(originals)]
     content = bytearray(whole)
-    done = [DAMAGES[_up_to(random, len(DAMAGES))] for _ in range(int(random.integers(1, 4)))]
+    done = random.choices(DAMAGES, k=random.randint(1, 3))
     for name in done:
         if content:
-            content = _damage(name, content, random, originals)
+            _damage(name, content, random, random.choice(originals)[1])
     shown = random.random()  # under its own ending, another's, or none
-    ending = originals[_up_to(random, len(originals))][0] if shown > 0.95 else "" if shown > 0.9 else ending
+    ending = random.choice(originals)[0] if shown > 0.95 else "" if shown > 0.9 else ending
     return ending, done[0], bytes(content)
 
 
-def _up_to(random: Random, end: int) -> int:
-    return int(random.integers(end))
-
-
-def _damage(kind: str, content: bytearray, random: Random, originals: Originals) -> bytearray:
+def _damage(kind: str, content: bytearray, random: Random, other: bytes) -> None:
     size = len(content)
+    start = random.randrange(size)
     if kind == "bits flipped":
-        for place in random.integers(0, 8 * size, int(random.integers(1, 9))):
-            content[place // 8] ^= 1 << int(place) % 8
-        return content
-    if kind == "header edited":
-        for place in random.integers(0, min(size, 96), int(random.integers(1, 5))):
-            content[place] = int(random.choice((0, 1, 2, 16, 127, 128, 255, _up_to(random, 256))))
-        return content
-    if kind == "spliced with another":
-        other = originals[_up_to(random, len(originals))][1]
-        return content[: _up_to(random, size)] + other[_up_to(random, len(other)) :]
-    if kind == "integer overwritten":
-        length = int(random.choice((2, 4)))
-        value = int(random.choice((0, 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1))) % 256**length
-        start = _up_to(random, size)
-        end = start + length
-        inserted: bytes = value.to_bytes(length, "big" if random.random() < 0.5 else "little")
-    else:
-        start = _up_to(random, size)
-        inserted, end = b"", size  # truncated
-        if kind == "bytes dropped":
-            end = start + int(random.integers(1, 64))
-        elif kind == "bytes zeroed":
-            end = min(start + int(random.integers(1, 600)), size)
-            inserted = bytes(end - start)
-        elif kind == "bytes repeated":
-            source = start
-            start = end = _up_to(random, size)
-            inserted = bytes(content[source : source + int(random.integers(1, 200))])
-    return content[:start] + inserted + content[end:]
+        for _ in range(random.randint(1, 8)):
+            content[random.randrange(size)] ^= 1 << random.randrange(8)
+    elif kind == "header edited":
+        for _ in range(random.randint(1, 4)):
+            value = random.choice((0, 1, 2, 16, 127, 128, 255, random.randrange(256)))
+            content[random.randrange(min(size, 96))] = value
+    elif kind == "truncated":
+        del content[start:]
+    elif kind == "bytes dropped":
+        del content[start : start + random.randint(1, 63)]
+    elif kind == "bytes zeroed":
+        end = min(start + random.randint(1, 599), size)
+        content[start:end] = bytes(end - start)
+    elif kind == "bytes repeated":
+        place = random.randrange(size)
+        content[place:place] = content[start : start + random.randint(1, 199)]
+    elif kind == "spliced with another":
+        content[start:] = other[random.randrange(len(other)) :]
+    elif kind == "integer overwritten":
+        length, order = random.choice((2, 4)), random.choice(("big", "little"))
+        value = random.choice((0, 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1))
+        content[start : start + length] = (value % 256**length).to_bytes(length, order)
 
 
-def outcome(path: Path) -> str:
-    """What becomes of a file: `read`, `refused`, or how it escapes."""
+def case(number: int, folder: Path) -> Case:
+    """Damage one file and read it; its outcome is `read`, `refused`, or how it escapes."""
+    ending, damage, content = damaged(number)
+    path = folder / (f"image.{ending}" if ending else "image")
+    path.write_bytes(content)
     try:
         with warnings.catch_warnings(action="error"):
             decoding.is_image(path)
             pixels = decoding.read_image(path, SIDE).pixels
+        fits = pixels.shape == (3, SIDE, SIDE) and pixels.dtype == np.uint8
+        outcome = READ if fits else f"an array {pixels.dtype} {pixels.shape}"
     except AssayError as error:
-        return REFUSED if str(error).startswith(f"{path}: ") and len(str(error).splitlines()) == 1 else f"says {error}"
+        is_a_line = str(error).startswith(f"{path}: ") and len(str(error).splitlines()) == 1
+        outcome = REFUSED if is_a_line else f"says {error}"
     except BaseException as error:
-        return f"{type(error).__name__}: {error}"
-    fits = pixels.shape == (3, SIDE, SIDE) and pixels.dtype == np.uint8
-    return READ if fits else f"an array {pixels.dtype} {pixels.shape}"
-
-
-def case(number: int, folder: Path) -> Case:
-    """Damage one file, read it, and say what became of it."""
-    ending, damage, content = damaged(number, seeds())
-    path = folder / (f"image.{ending}" if ending else "image")
-    path.write_bytes(content)
-    found = outcome(path)
+        outcome = f"{type(error).__name__}: {error}"
     path.unlink()
-    return number, ending or "none", damage, found
+    return number, ending or "none", damage, outcome
 
 
 def _start() -> None:
@@ -199,18 +183,19 @@ def _start() -> None:
     seeds()
 
 
-def run(count: int, first: int = 0) -> list[Case]:
+def run(count: int, first: int) -> list[Case]:
     """Read `count` damaged files in another process; that it dies or hangs is an escape, and a new one goes on."""
     done: list[Case] = []
     while len(done) < count:
         with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Pool(1, _start) as pool:
             pool.apply(os.getpid)  # it has loaded its modules
-            for number in range(first + len(done), first + count):
-                try:
-                    done.append(pool.apply_async(case, (number, Path(folder))).get(SECONDS_AN_IMAGE))
-                except multiprocessing.TimeoutError:
-                    done.append((number, "?", "?", f"the process died, or was not done after {SECONDS_AN_IMAGE} s"))
-                    break
+            try:
+                while len(done) < count:
+                    one = first + len(done), Path(folder)
+                    done.append(pool.apply_async(case, one).get(SECONDS_AN_IMAGE))
+            except multiprocessing.TimeoutError:
+                said = f"the process died, or was not done after {SECONDS_AN_IMAGE} s"
+                done.append((first + len(done), "?", "?", said))
     return done
 
 
@@ -219,18 +204,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Read damaged images: each is to be read, or refused in one line.")
     parser.add_argument("--count", type=int, default=16_000)
     parser.add_argument("--first", type=int, default=0, help="number of the first one")
-    chosen = parser.parse_args()
-    cases = run(chosen.count, chosen.first)
-    escapes = [found for found in cases if found[3] not in (READ, REFUSED)]
+    cases = run(**vars(parser.parse_args()))
     table = Table("ending", "files", READ, REFUSED, "escaped")
-    counts = Counter((ending, found) for _, ending, _, found in cases)
-    for name in [*sorted({ending for ending, _ in counts}), "all"]:
-        files, read, refused = (
-            sum(n for (ending, found), n in counts.items() if name in (ending, "all") and kind in (found, ""))
-            for kind in ("", READ, REFUSED)
-        )
+    for name in [*sorted({ending for _, ending, _, _ in cases}), "all"]:
+        own = Counter(found for _, ending, _, found in cases if name in (ending, "all"))
+        files, read, refused = own.total(), own[READ], own[REFUSED]
         table.add_row(name, *map(str, (files, read, refused, files - read - refused)))
     Console().print(table)
+    escapes = [one for one in cases if one[3] not in (READ, REFUSED)]
     for number, ending, damage, found in escapes:
         print(f"{number} ({ending}, {damage}): {found}")
     sys.exit(bool(escapes))

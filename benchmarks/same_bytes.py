@@ -11,14 +11,28 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from assay.core import files
 from assay.core.errors import AssayError, one_line_errors
+from assay.core.plain import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 RESULTS = (
     *("models/**/*", "data/predictions/**/*", "metrics/evaluate/**/*", "metrics/curves/**/*"),
     *("metrics/summary.csv", "metrics/claims.json"),
 )
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """A line for each name that is missing, new, or has other content."""
+    return [
+        f"{name}: {'new' if name not in before else 'missing' if name not in after else 'other content'}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
 
 
 def main(action: str, file: Path) -> int:
@@ -31,15 +45,8 @@ def main(action: str, file: Path) -> int:
         files.write_json(file, after)
         print(f"{file}: {len(after)} results")
         return 0
-    try:
-        before = files.read_json(file)
-    except (OSError, ValueError) as error:
-        raise AssayError(f"{file}: cannot be read ({error}); `record` writes it") from None
-    lines = []
-    for name in sorted(before.keys() | after.keys()):
-        if before.get(name) != after.get(name):
-            what = "new" if name not in before else "missing" if name not in after else "other content"
-            lines.append(f"{name}: {what}")
+    before = read_json(file, "`record` writes it", "`record` writes it")
+    lines = differences(before, after)
     print("\n".join([*lines, f"{len(lines)} of {len(before | after)} results differ"]))
     return 1 if lines else 0
 

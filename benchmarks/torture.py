@@ -9,16 +9,17 @@ those of the undisturbed run, byte for byte except for timings and what is deriv
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import random
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ from assay.core import files
 from assay.core.config import SEEDS_FILE
 from assay.core.config.blocks import NO_BLOCKS
 from assay.core.errors import AssayError, one_line_errors
+from assay.tracking import tags
+from benchmarks.same_bytes import differences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,46 +69,28 @@ STATE = (
 OUTPUTS = ("data", "models", "metrics")
 TIMED = ("metrics/timings", "metrics/mlflow.json")  # the keys in the latter depend on the former
 KILLS_A_PASS = 6  # kills that would be dealt, on average, in the time of an undisturbed run
-MODELS = """
-import hashlib, json, sys, warnings
-import mlflow, torch
-warnings.simplefilter("ignore")
-client, found = mlflow.MlflowClient(), {}
-images = (torch.arange(10 * 64) % 17).reshape(10, 1, 8, 8).to(torch.uint8)
-ids = [one.experiment_id for one in client.search_experiments()]
-for model in client.search_logged_models(ids):
-    if model.tags.get("assay.current") == "true":
-        out = mlflow.pytorch.load_model(model.model_uri)(images)
-        found.setdefault(model.name, []).append(hashlib.sha256(out.detach().numpy().tobytes()).hexdigest())
-for registered in client.search_registered_models():
-    for alias, version in registered.aliases.items():
-        source = client.get_model_version(registered.name, version)
-        mlflow.pytorch.load_model(f"models:/{registered.name}@{alias}")
-        found[f"{registered.name}@{alias}"] = client.get_logged_model(source.model_id).name
-print(json.dumps(found, sort_keys=True))
-"""
+TRACKED = (sys.executable, "-c", "import json; from benchmarks import torture; print(json.dumps(torture.tracked()))")
 
 
 class Clone:
-    """A copy in `folder` of the working tree at `source`, with small parameters.
+    """A copy in `folder` of the working tree that this process is in, with small parameters.
 
     Its commands have this process's environment but for MLflow's and git's variables, and that of `environment`.
     """
 
-    def __init__(self, source: Path, folder: Path, params: Mapping[str, Any] = PARAMS, **environment: str) -> None:
+    def __init__(self, folder: Path, params: Mapping[str, Any] = PARAMS, **environment: str) -> None:
         self.folder, self.log = folder, folder.with_suffix(".log")
         listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-        names = subprocess.run(listed, cwd=source, capture_output=True, check=True, text=True).stdout
+        names = subprocess.run(listed, capture_output=True, check=True, text=True).stdout
         for name in filter(None, names.split("\0")):
-            if not name.startswith(("metrics/", "dvc.lock")) and (source / name).exists():
+            if not name.startswith(("metrics/", "dvc.lock")) and Path(name).exists():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(source / name, folder / name)
+                shutil.copy2(name, folder / name)
         files.write_json(folder / "params.yaml", params)
         files.write_text(folder / SEEDS_FILE, NO_BLOCKS.text())
         subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "GIT_"))}
         self.environment = {
-            **kept,
+            **{name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "GIT_"))},
             "PYTHONPATH": os.pathsep.join([str(folder / "src"), str(folder)]),
             "DVC_NO_ANALYTICS": "1",
             "ASSAY_DEVICE": "cpu",
@@ -140,38 +125,49 @@ class Clone:
             if not name.startswith(TIMED):
                 found[name] = files.file_digest(path)
         for stage, entry in YAML(typ="safe").load((self.folder / "dvc.lock").read_text())["stages"].items():
-            found[f"dvc.lock: {stage}"] = untimed(entry)
+            for one in [*entry.get("deps", []), *entry["outs"]]:
+                if one["path"].startswith(TIMED):  # its content differs from run to run
+                    one.update(md5="", size=0)
+            found[f"dvc.lock: {stage}"] = entry
         return {**found, **self._tracked(), "scratch": [path.name for path in self.folder.glob(".assay/scratch/*")]}
 
-    def _tracked(self) -> dict[str, Any]:
-        """MLflow's runs that are not deleted, and its models by what they answer."""
-        found: dict[str, Any] = {}
-        noted = files.read_json(self.folder / "metrics/mlflow.json")
-        keys = {one["name"]: one["key"] for one in [*noted["runs"].values(), noted["report"]]}
-        with sqlite3.connect(self.folder / "mlflow.db") as database:
+    def _tracked(self) -> Any:
+        return json.loads(subprocess.check_output(TRACKED, cwd=self.folder, env=self.environment))
 
-            def rows(query: str, run: str) -> list[Any]:
-                return sorted(map(list, database.execute(query, [run])), key=str)
 
-            active = "select run_uuid, name, status from runs where lifecycle_stage = 'active'"
-            for run, name, status in database.execute(active).fetchall():
-                folder = self.folder / "mlartifacts" / run
-                tags = rows("select value from tags where run_uuid = ? and key = 'assay.key'", run)
-                metrics = "select key, step, value from metrics where run_uuid = ? and key != 'seconds'"
-                about = {
-                    "status": status,
-                    "key as noted": tags == [[keys.get(name)]],
-                    "metrics": rows(metrics, run),
-                    "parameters": rows("select key, value from params where run_uuid = ?", run),
-                    "artifacts": sorted(str(path.relative_to(folder)) for path in folder.rglob("*")),
-                }
-                found.setdefault(f"MLflow run: {name}", []).append(about)
-        command = [sys.executable, "-c", MODELS]
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
-        )
-        found["MLflow models"] = json.loads(done.stdout) if done.returncode == 0 else done.stderr.splitlines()[-1:]
-        return found
+def tracked() -> dict[str, Any]:
+    """MLflow's runs that are not deleted, and its models by what they answer, of the pipeline in this folder."""
+    import mlflow
+    import torch
+
+    warnings.simplefilter("ignore")
+    client, found = mlflow.MlflowClient(), dict[str, Any]()
+    noted = files.read_json(Path("metrics/mlflow.json"))
+    keys = {one["name"]: one["key"] for one in [*noted["runs"].values(), noted["report"]]}
+    ids = [one.experiment_id for one in client.search_experiments()]
+    for run in client.search_runs(ids):
+        folder, metrics = Path("mlartifacts", run.info.run_id), run.data.metrics.keys() - {"seconds"}
+        values = [one for name in sorted(metrics) for one in client.get_metric_history(run.info.run_id, name)]
+        about = {
+            "status": run.info.status,
+            "key as noted": run.data.tags.get(tags.KEY) == keys.get(run.info.run_name),
+            "metrics": sorted([one.key, one.step, str(one.value)] for one in values),  # a NaN is not equal to itself
+            "parameters": run.data.params,
+            "artifacts": sorted(str(path.relative_to(folder)) for path in folder.rglob("*")),
+        }
+        found.setdefault(f"MLflow run: {run.info.run_name}", []).append(about)
+    images = (torch.arange(10 * 64) % 17).reshape(10, 1, 8, 8).to(torch.uint8)
+    names = {}
+    for model in client.search_logged_models(ids, tags.filter_of(tags.CURRENT, "true")):
+        names[model.model_uri] = model.name
+        answers = mlflow.pytorch.load_model(model.model_uri)(images).detach().numpy()
+        found.setdefault(f"MLflow model: {model.name}", []).append(hashlib.sha256(answers.tobytes()).hexdigest())
+    for registered in client.search_registered_models():
+        for alias, version in registered.aliases.items():
+            mlflow.pytorch.load_model(f"models:/{registered.name}@{alias}")
+            source = client.get_model_version(registered.name, version).source
+            found[f"MLflow: {registered.name}@{alias}"] = names[source]
+    return found
 
 
 def kill_group(group: int) -> None:
@@ -188,27 +184,8 @@ def kill_group(group: int) -> None:
         time.sleep(0.01)
 
 
-def untimed(entry: Any) -> Any:
-    """An entry of dvc.lock without digests of what differs from run to run."""
-    if isinstance(entry, dict):
-        timed = str(entry.get("path", "")).startswith(TIMED)
-        return {key: untimed(one) for key, one in entry.items() if not (timed and key in ("md5", "size"))}
-    return [untimed(one) for one in entry] if isinstance(entry, list) else entry
-
-
-def differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
-    """A line for each thing that is missing, not expected, or other than expected."""
-    lines = [f"{name}: missing" for name in expected if name not in found]
-    lines += [f"{name}: not in the undisturbed run" for name in found if name not in expected]
-    return lines + [f"{name}: other content" for name in expected if name in found and found[name] != expected[name]]
-
-
 def campaign(clone: Clone, kills: int, seed: int, minutes: float) -> list[str]:
-    """Deal so many kills, at moments of this seed; gives what differs. After `minutes` no further pass is begun.
-
-    Raises:
-        AssayError: the undisturbed run fails.
-    """
+    """Deal so many kills, at moments of this seed; gives what differs. After `minutes` no further pass is begun."""
     moments, began = random.Random(seed), time.monotonic()
     if clone.run():
         raise AssayError(f"the undisturbed run failed; {clone.log} says why")
@@ -218,14 +195,13 @@ def campaign(clone: Clone, kills: int, seed: int, minutes: float) -> list[str]:
     dealt = passes = 0
     while dealt < kills and time.monotonic() - began < 60 * minutes:
         clone.reset()
-        before, start = dealt, time.monotonic()
-        while True:
+        before, start, code = dealt, time.monotonic(), None
+        while code is None:
             moment = moments.expovariate(KILLS_A_PASS / duration) if dealt < kills else None
             code = clone.run(moment)
-            if code is not None:
-                break
-            dealt += 1
-            print(f"kill {dealt} after {moment:.1f} s", flush=True)
+            if code is None:
+                dealt += 1
+                print(f"kill {dealt} after {moment:.1f} s", flush=True)
         passes += 1
         found = [f"exit code {code}; {clone.log} says why"] if code else differences(expected, clone.state())
         print(f"pass {passes}: {dealt - before} kills, {time.monotonic() - start:.0f} s", flush=True)
@@ -244,7 +220,7 @@ def main() -> int:
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="assay-torture-"))
     try:
-        found = campaign(Clone(Path.cwd(), folder / "clone", **SETTINGS), given.kills, given.seed, given.minutes)
+        found = campaign(Clone(folder / "clone", **SETTINGS), given.kills, given.seed, given.minutes)
     except KeyboardInterrupt:
         shutil.rmtree(folder)
         raise

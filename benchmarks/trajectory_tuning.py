@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from assay import methods
 from assay.core import config, files, runtime
@@ -22,12 +22,9 @@ from assay.engine.context import TrainContext
 from assay.engine.stack import predict
 from assay.methods.trajectory.chain import TrajectoryUpdate
 from assay.models.artifact import combine
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from benchmarks.engine import PREPARED
 
 RESULTS = Path("docs/results/trajectory-tuning.json")
-PREPARED = Path("data/prepared")
 SAMPLES = 5_000_000
 SAMPLES_A_MOVE = 15  # in pilots, as seen
 MODEL = {"name": "mlp", "hidden": [32], "pool": 4}
@@ -53,13 +50,14 @@ TRIED: dict[str, dict[str, Any]] = {
 }
 
 
-def run_one(changes: dict[str, Any], data: prepared.Prepared, samples: int) -> dict[str, Any]:
+def run_one(changes: dict[str, Any]) -> dict[str, Any]:
     """Run a configuration until its forward samples are spent; gives its figures."""
     options = {**BASE, **{key: value for key, value in changes.items() if key != "model"}}
-    sweeps = round(samples / (SAMPLES_A_MOVE * options["block"] * options["tau"]))
+    sweeps = round(SAMPLES / (SAMPLES_A_MOVE * options["block"] * options["tau"]))
     train = config.load().train.model_copy(update={"steps": sweeps})
     model = config.Model(**changes.get("model", MODEL))
     run = config.Run(arm="tried", method="trajectory", seeds=(0,), model=model, train=train, options=options)
+    data = prepared.load(PREPARED, runtime.set_up(), ("train", "validation"))
     update = methods.make_update(TrainContext(run, data))
     assert isinstance(update, TrajectoryUpdate)
     for step in range(sweeps):
@@ -67,35 +65,23 @@ def run_one(changes: dict[str, Any], data: prepared.Prepared, samples: int) -> d
     record, split = update.record(), data.validation
     members = {name: tensor[0] for name, tensor in update.variants()["ensemble"].weights.items()}
     logits = predict(update.network, members, split.images, data.mean, data.std)
-
-    def accuracy(predicted: Tensor) -> float:
-        return round((predicted == split.labels).double().mean().item(), 4)
-
+    answers = {"members": logits.argmax(-1), "ensemble": combine(logits, "mean_probability").argmax(-1)}
     return {
         "forward_samples": record["forward_samples"][0],
         "batch_a_test": record["batch_a_test"][0],
         "acceptance": record["acceptance"][0],
         "sigma": record["series"]["sigma"][-1][0],
         "mean_loss": record["mean_loss"][0],
-        "members": accuracy(logits.argmax(-1)),
-        "ensemble": accuracy(combine(logits, "mean_probability").argmax(-1)),
+        **{name: round((own == split.labels).double().mean().item(), 4) for name, own in answers.items()},
     }
-
-
-def main(names: list[str]) -> None:
-    """Run what was not run yet (or what is named), and write after each."""
-    device = runtime.set_up()
-    data = prepared.load(PREPARED, device, ("train", "validation"))
-    results: dict[str, Any] = {"samples": SAMPLES, "start": BASE, "tried": {}}
-    if RESULTS.exists():
-        results = files.read_json(RESULTS)
-    for name, changes in TRIED.items():
-        if name in names or (not names and name not in results["tried"]):
-            results["tried"][name] = {"changes": changes, **run_one(changes, data, SAMPLES)}
-            files.write_json(RESULTS, results)
-            print(name, json.dumps(results["tried"][name], ensure_ascii=False), flush=True)
 
 
 if __name__ == "__main__":
     with one_line_errors():
-        main(sys.argv[1:])
+        fresh: dict[str, Any] = {"samples": SAMPLES, "start": BASE, "tried": {}}
+        results, asked = files.read_json(RESULTS) if RESULTS.exists() else fresh, sys.argv[1:]
+        for name, changes in TRIED.items():
+            if name in asked or (not asked and name not in results["tried"]):
+                results["tried"][name] = {"changes": changes, **run_one(changes)}
+                files.write_json(RESULTS, results)
+                print(name, json.dumps(results["tried"][name], ensure_ascii=False), flush=True)

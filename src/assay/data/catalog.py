@@ -75,7 +75,5 @@ def check(data: Data, examples: int | None = None) -> None:
     if examples is None and data.name in DATA_SETS:
         examples = DATA_SETS[data.name].train
     if examples is not None and data.validation >= examples:
-        raise AssayError(
-            f"{PARAMS_FILE}: data.validation: got {data.validation}; it must be less than the {examples} training "
-            f"images of {data.name}"
-        )
+        most = f"it must be less than the {examples} training images of {data.name}"
+        raise AssayError(f"{PARAMS_FILE}: data.validation: got {data.validation}; {most}")

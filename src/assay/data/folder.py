@@ -53,21 +53,16 @@ def stale(name: str, root: Path = Path()) -> str | None:
     if name == FOLDER and not images.is_dir():
         if not named:
             return None
-        raise AssayError(
-            f"{VARIABLE}={named}: no such folder; name the one that holds your images, or unset it to go on with what "
-            "data/raw was packed from"
-        )
+        remedy = "name the one that holds your images, or unset it to go on with what data/raw was packed from"
+        raise AssayError(f"{VARIABLE}={named}: no such folder; {remedy}")
     text = json.dumps({"digest": scan(images).digest} if name == FOLDER else {}, indent=2) + "\n"
     return None if path.is_file() and path.read_text(encoding="utf-8") == text else text
 
 
 def obtain(data: Data, target: Path, work: Path) -> bool:
-    """Pack the user's images into the empty folder `work`, unless `target` (data/raw) holds them already.
+    """Pack the user's images into the empty folder `work`, and print what was found and done.
 
-    What was found and done is printed.
-
-    Returns:
-        Whether `work` was filled.
+    Gives whether `work` was filled: not where `target` (data/raw) holds the images already.
 
     Raises:
         AssayError: there are no images, or something about them is wrong; the line names the file or folder.
@@ -103,14 +98,9 @@ def obtain(data: Data, target: Path, work: Path) -> bool:
 def pack(tree: Tree, data: Data, out: Path) -> list[str]:
     """Write images, as `read_image` gives them, labels and their record into `out`: equal images give equal bytes.
 
-    Returns:
-        Lines about what was done to the images, and about those of a single colour.
-
-    Raises:
-        AssayError: images cannot be read; a line names each.
+    Gives lines about what was done, and about images of a single colour; an `AssayError` names the unreadable ones.
     """
-    side = data.side
-    if side is None:
+    if (side := data.side) is None:
         raise ValueError("a folder without a side does not pass the configuration's checks")
     wrong, flat = tree.unreadable_lines(), set[str]()
     notes: defaultdict[str, list[str]] = defaultdict(list)
@@ -168,10 +158,9 @@ def _copies(tree: Tree) -> list[str]:
         first = {tree.digests[path]: path for path, _ in reversed(tree.images[one])}
         same = [(path, first[own]) for path, _ in tree.images[other] if (own := tree.digests[path]) in first]
         if same:
-            lines.append(
-                f"warning: of the {len(tree.images[other])} {other} images, {len(same)} stand in {one} too, byte for "
-                f"byte: {_some([f'{path} of {original}' for path, original in same])}"
-            )
+            copies = _some([f"{path} of {original}" for path, original in same])
+            said = f"{len(same)} stand in {one} too, byte for byte: {copies}"
+            lines.append(f"warning: of the {len(tree.images[other])} {other} images, {said}")
     by_digest: defaultdict[str, dict[int, str]] = defaultdict(dict)
     for path, label in (entry for entries in tree.images.values() for entry in entries):
         by_digest[tree.digests[path]].setdefault(label, path)

@@ -36,43 +36,33 @@ class Tree:
     Paths are relative to the folder, with forward slashes. Links are followed. Folders whose names are the same text in
     Unicode's form NFC are one class.
 
-    Attributes:
-        class_names: by label.
-        images: for each split, the path of every image and its label, sorted.
-        digests: SHA-256 of every image's bytes, by path.
-        passed_over: the paths that are not used, by reason.
-        unreadable: why a file or folder could not be read, by path; nothing is packed if there is one.
-        digest: of the images' paths and bytes.
-
     Raises:
         AssayError: a split is missing, the splits' classes differ, or a class is empty: a line for each.
     """
 
     def __init__(self, root: Path) -> None:
-        self.root, self.digest = root, ""
-        self.digests: dict[str, str] = {}
-        self.passed_over: defaultdict[str, list[str]] = defaultdict(list)
-        self.unreadable: dict[str, str] = {}
+        self.root = root
+        self.digest = ""  # of the images' paths and bytes
+        self.digests: dict[str, str] = {}  # SHA-256 of every image's bytes, by path
+        self.passed_over: defaultdict[str, list[str]] = defaultdict(list)  # the paths that are not used, by reason
+        self.unreadable: dict[str, str] = {}  # why a path could not be read; nothing is packed if there is one
         self._problems: list[str] = []
         splits = self._splits()
         classes = {split: self._classes(folder) for split, folder in splits.items()}
-        self.class_names = tuple(sorted(set().union(*classes.values())))
-        self.images: dict[str, list[tuple[str, int]]] = {split: [] for split in splits}
+        self.class_names = tuple(sorted(set().union(*classes.values())))  # by label
+        self.images: dict[str, list[tuple[str, int]]] = {split: [] for split in splits}  # path and label, sorted
         for label, name in enumerate(self.class_names):
             having = next(splits[split] for split in splits if name in classes[split])
             for split, folder in splits.items():
-                if name not in classes[split]:
+                own = classes[split].get(name)
+                if own is None:
                     missing = root / folder / name
                     said = "no folder" if os.path.lexists(missing) else "missing"
                     self._problems.append(f"{missing}: {said}; {having} has the class {name}, so {folder} must have it")
-                    continue
-                own = classes[split][name]
-                found = sorted(self._images(own))
-                self.images[split] += [(path, label) for path in found]
-                if not found:
-                    below = {
-                        why: sum(p.startswith(f"{own}/") for p in paths) for why, paths in self.passed_over.items()
-                    }
+                elif found := sorted(self._images(own)):
+                    self.images[split] += [(path, label) for path in found]
+                else:
+                    below = {why: sum(p.startswith(f"{own}/") for p in ps) for why, ps in self.passed_over.items()}
                     counted = "".join(f"; {count} passed over ({why})" for why, count in below.items() if count)
                     self._problems.append(f"{shown(root / own)}: no image in it{counted}")
         if self._problems:
@@ -100,10 +90,10 @@ class Tree:
             there = sorted(folders & {*names})
             if len(there) > 1:
                 raise AssayError(f"{self.root}: {there[0]} and {there[1]} are both a {split} split; keep one")
-            if not there and split in raw.NEEDED:
-                raise AssayError(f"{self.root / split}: no such folder; images belong in {self.root / split}/<class>/")
             if there:
                 found[split] = there[0]
+            elif split in raw.NEEDED:
+                raise AssayError(f"{self.root / split}: no such folder; images belong in {self.root / split}/<class>/")
         return found
 
     def _classes(self, split: str) -> dict[str, str]:
@@ -114,14 +104,12 @@ class Tree:
             if not S_ISDIR(mode):
                 self.passed_over["outside the class folders"].append(path)
             elif any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
-                self._problems.append(
-                    f"{shown(self.root / path)}: a class needs a name in UTF-8 without control characters; rename it"
-                )
+                said = "a class needs a name in UTF-8 without control characters; rename it"
+                self._problems.append(f"{shown(self.root / path)}: {said}")
             elif name in found:
-                self._problems.append(
-                    f"{self.root / split}: two folders are named {name} and differ in Unicode normalisation alone: "
-                    f"{Path(found[name]).name!a} and {given!a}; merge them"
-                )
+                said = f"two folders are named {name} and differ in Unicode normalisation alone"
+                both = f"{Path(found[name]).name!a} and {given!a}"
+                self._problems.append(f"{self.root / split}: {said}: {both}; merge them")
             else:
                 found[name] = path
         return found
@@ -151,8 +139,7 @@ class Tree:
     def _entries(self, folder: str, known: Collection[str] = ()) -> Iterator[tuple[str, str, int]]:
         """Path, name and mode, links followed, of what lies in a folder, sorted, but for what is hidden or a tool's."""
         try:
-            with os.scandir(self.root / folder) as scanned:
-                entries = sorted(scanned, key=lambda entry: entry.name)
+            entries = sorted(os.scandir(self.root / folder), key=lambda entry: entry.name)
         except OSError as error:
             self.unreadable[folder or "."] = f"cannot be listed: {error.strerror}"
             return

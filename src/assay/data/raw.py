@@ -99,11 +99,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def read_cifar_batch(path: Path) -> Examples:
-    """Read a batch of CIFAR-10 or CIFAR-100 (fine labels) as published for Python (Krizhevsky 2009).
-
-    Raises:
-        AssayError: the file is not such a batch; nothing in it has been run.
-    """
+    """Read a batch of CIFAR-10 or CIFAR-100 (fine labels) as published for Python (Krizhevsky 2009)."""
     try:
         with path.open("rb") as stream:
             batch = _ArraysOnly(stream, encoding="latin1").load()
@@ -137,10 +133,8 @@ def check_labels(path: Path, labels: Int64[np.ndarray, " n"], classes: int) -> N
     """Check that all labels lie in 0 to `classes` - 1; an `AssayError` names the file and the first that does not."""
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):
-        raise AssayError(
-            f"{path}: example {wrong[0]} has label {labels[wrong[0]]}; labels go from 0 to {classes - 1} "
-            f"({len(wrong)} out of range)"
-        )
+        said = f"labels go from 0 to {classes - 1} ({len(wrong)} out of range)"
+        raise AssayError(f"{path}: example {wrong[0]} has label {labels[wrong[0]]}; {said}")
 
 
 # by layout: the number of files, the last of them with the labels, that hold a part of the data set, and their reader
@@ -153,35 +147,24 @@ READERS: dict[str, tuple[int, Callable[..., Examples]]] = {
 
 
 class Raw(NamedTuple):
-    """A data set as published: of each split, images uint8 `(n, c, h, w)` and labels int64 `(n,)`.
-
-    `validation` is None where the data set has no such split; its images are then a part of `train`.
-    """
+    """A data set as published: of each split, images uint8 `(n, c, h, w)` and labels int64 `(n,)`."""
 
     class_names: tuple[str, ...]
     train: Examples
     test: Examples
-    validation: Examples | None = None
+    validation: Examples | None = None  # None where there is no such split; its images are then a part of `train`
 
 
 class Record(BaseModel):
-    """What the user's packed files are.
-
-    Attributes:
-        class_names: names of the class folders, by label.
-        side: height and width in pixels.
-        digest: of the user's files: their paths and bytes.
-        counts: number of images by split; the validation split may be missing.
-        files: SHA-256 of each packed file, by name.
-    """
+    """What the user's packed files are."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    class_names: tuple[str, ...]
-    side: int
-    digest: str
-    counts: dict[str, int]
-    files: dict[str, str]
+    class_names: tuple[str, ...]  # names of the class folders, by label
+    side: int  # height and width in pixels
+    digest: str  # of the user's files: their paths and bytes
+    counts: dict[str, int]  # number of images by split; the validation split may be missing
+    files: dict[str, str]  # SHA-256 of each packed file, by name
 
     @property
     def splits(self) -> list[str]:
@@ -198,7 +181,8 @@ def read(folder: Path, data: Data) -> Raw:
     """Check data/raw again, then read it.
 
     Raises:
-        AssayError: a file is missing, truncated or altered, or holds labels out of range; the line names it.
+        AssayError: a file is missing, truncated, altered, packed from other images or for another side, or holds
+            labels out of range; the line names it.
     """
     about: Record | DataSet
     splits: dict[str, Any]
@@ -234,29 +218,19 @@ def _parts(layout: str, paths: Sequence[Path], classes: int) -> list[Examples]:
 
 
 def verify(folder: Path, known: Mapping[str, str], advice: str = "") -> None:
-    """Check files by their digests, as in `md5:...`, by name.
-
-    Raises:
-        AssayError: one is missing, truncated or altered; the line names it, and ends in `advice`.
-    """
+    """Check files by their digests, as in `md5:...`, by name; an `AssayError` names one, and ends in `advice`."""
+    end = advice and f"; {advice}"
     for name, digest in known.items():
         path, (algorithm, _, expected) = folder / name, digest.partition(":")
         if not path.is_file():
-            raise AssayError(f"{path}: not there{advice and f'; {advice}'}")
-        found = files.file_digest(path, algorithm)
-        if found != expected:
-            raise AssayError(
-                f"{path}: damaged or altered: its {algorithm} is {found} ({path.stat().st_size} bytes), not {expected}"
-                f"{advice and f'; {advice}'}"
-            )
+            raise AssayError(f"{path}: not there{end}")
+        if (found := files.file_digest(path, algorithm)) != expected:
+            own = f"its {algorithm} is {found} ({path.stat().st_size} bytes), not {expected}"
+            raise AssayError(f"{path}: damaged or altered: {own}{end}")
 
 
 def verify_packed(folder: Path, data: Data) -> Record:
-    """Check the user's packed files against their record, and the record against params.yaml.
-
-    Raises:
-        AssayError: a file is missing or altered, or it was packed for another side or from other images.
-    """
+    """Check the user's packed files against their record, and that against params.yaml; errors as of `read`."""
     path = folder / RECORD
     record = parsing.read(Record, path, AGAIN, AGAIN)
     if record.side != data.side:
@@ -268,18 +242,15 @@ def verify_packed(folder: Path, data: Data) -> Record:
 
 
 def check_own(data: Data, counts: Mapping[str, int], where: str, digest: str | None = None) -> None:
-    """Check a user's own images, by their numbers in each split and, if known, their digest; `where` is for messages.
+    """Refuse a user's own images that have another digest than `data.digest`, or a validation split and a held out one.
 
-    Raises:
-        AssayError: they have another digest, or images are to be held out though there is a validation split.
+    `counts` are their numbers in each split, `where` is for messages.
     """
     if digest is not None and data.digest not in (None, digest):
-        raise AssayError(
-            f"{where}: the images' digest is {digest}; {PARAMS_FILE} asks for data.digest: {data.digest}; "
-            "restore those images, or change the key if the new ones are meant"
-        )
+        asked = f"{PARAMS_FILE} asks for data.digest: {data.digest}"
+        remedy = "restore those images, or change the key if the new ones are meant"
+        raise AssayError(f"{where}: the images' digest is {digest}; {asked}; {remedy}")
     if "validation" in counts and data.validation:
-        raise AssayError(
-            f"{PARAMS_FILE}: data.validation: got {data.validation}; {where} has a validation split of its own "
-            f"({counts['validation']} images), which is used: set data.validation: 0, or rename that folder"
-        )
+        own = f"has a validation split of its own ({counts['validation']} images), which is used"
+        said = f"{where} {own}: set data.validation: 0, or rename that folder"
+        raise AssayError(f"{PARAMS_FILE}: data.validation: got {data.validation}; {said}")

@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["conv", "linear", "output", "shortcut"]
 NETS = Path(__file__).parent / "nets"
-DIGESTS = "metrics/networks.json"
-"""What the stage `register` writes: `digests` of all runs. Stages that train have their arm's among their params."""
+DIGESTS = "metrics/networks.json"  # `register` writes `digests` of all runs; each training has its own among its params
 LARGEST_SIDE = 1024
 _SHORTCUTS = {"shortcut", "downsample"}  # what this package and torchvision call a residual network's projections
 _PREFIX = "params.yaml: model"
@@ -61,11 +60,7 @@ def names() -> list[str]:
 
 
 def source(name: str, prefix: str = _PREFIX) -> Path:
-    """The file of a network.
-
-    Raises:
-        AssayError: there is no such model; the line names the key, under `prefix`.
-    """
+    """The file of a network; an `AssayError` names the key, under `prefix`, where there is no such model."""
     for stem, models in literals("MODELS").items():
         if name in models:
             return NETS / f"{stem}.py"
@@ -87,13 +82,11 @@ def verify(arm: str, name: str, prefix: str = _PREFIX) -> None:
     """
     if not Path(DIGESTS).is_file():
         return
-    advice = "`dvc repro register` writes it"
-    known = read_json(Path(DIGESTS), advice, advice)
+    advice, file = "`dvc repro register` writes it", source(name, prefix)
     try:
-        digest = known["networks"][arm]
+        digest = read_json(Path(DIGESTS), advice, advice)["networks"][arm]
     except (KeyError, TypeError):
         raise AssayError(f"{DIGESTS}: holds no digest of the network of {arm}; {advice}") from None
-    file = source(name, prefix)
     if files.file_digest(file) != digest:
         raise AssayError(f"{file}: edited since the stage register ran; run `dvc repro` again")
 
@@ -160,12 +153,9 @@ def smallest_side(name: str, images: Images, arguments: dict[str, Any], prefix: 
             return False
         return True
 
-    enough = 1  # doubled first: most networks fit small images, and large ones take long to build
-    while not fits(enough):
-        if enough >= LARGEST_SIDE:
-            return None
-        enough *= 2
-    return enough // 2 + 1 + bisect_left(range(enough // 2 + 1, enough), True, key=fits)
+    # doubled first: most networks fit small images, and large ones take long to build
+    enough = next(filter(fits, (2**power for power in range(LARGEST_SIDE.bit_length()))), None)
+    return enough and enough // 2 + 1 + bisect_left(range(enough // 2 + 1, enough), True, key=fits)
 
 
 def _run(name: str, images: Images, arguments: dict[str, Any], prefix: str, device: str) -> None:

@@ -46,105 +46,64 @@ class Cost(Record):
     """What one network of a variant cost to train, counted, not timed; a mean where seeds differ.
 
     It is all that the variant rests on: a lottery ticket's holds the trainings that found its mask.
-
-    Attributes:
-        train_samples: examples that went forward and backward.
-        forward_samples: examples that went forward only, such as those of a scoring pass; validation is not billed.
-        optimizer_steps: updates of the weights.
-        tuning_samples: examples of the other trainings of a grid than the one that was chosen, counted apart.
     """
 
-    train_samples: int | float = 0
-    forward_samples: int | float = 0
-    optimizer_steps: int | float = 0
-    tuning_samples: int | float = 0
+    train_samples: int | float = 0  # examples that went forward and backward
+    forward_samples: int | float = 0  # only forward, such as those of a scoring pass; validation is not billed
+    optimizer_steps: int | float = 0  # updates of the weights
+    tuning_samples: int | float = 0  # examples of the trainings of a grid that were not chosen, counted apart
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(**{name: getattr(self, name) + getattr(other, name) for name in Cost.model_fields})
 
 
 class Variant(Record):
-    """One way to predict with what an arm trained. Lists have a number for each seed, or none where nothing is known.
+    """One way to predict with what an arm trained. Lists have a number a seed, or none where nothing is known."""
 
-    Attributes:
-        members: M, the networks whose predictions are combined.
-        combine: how they are combined; with one member it makes no difference.
-        density: the share of weights that is not pruned.
-        cost: what training it cost.
-        best_step: the step of the least validation loss.
-        best_step_accuracy: the accuracy on the test set at that step.
-        validation_loss: at the end of training.
-        validation_accuracy: likewise.
-    """
-
-    members: int = Field(ge=1)
-    combine: Combine = "mean_probability"
-    density: float = Field(default=1.0, gt=0, le=1)
+    members: int = Field(ge=1)  # M, the networks whose predictions are combined
+    combine: Combine = "mean_probability"  # with one member it makes no difference
+    density: float = Field(default=1.0, gt=0, le=1)  # the share of weights that is not pruned
     cost: Cost = Cost()
-    best_step: list[int] = []
-    best_step_accuracy: list[float] = []
-    validation_loss: list[float] = []
-    validation_accuracy: list[float] = []
+    best_step: list[int] = []  # the step of the least validation loss
+    best_step_accuracy: list[float] = []  # on the test set at that step
+    validation_loss: list[float] = []  # at the end of training
+    validation_accuracy: list[float] = []  # likewise
 
 
 class Sweep(Record):
-    """A path of networks, each a linear combination of stored ones; evaluation walks along it, point by point.
+    """A path of networks, each a linear combination of stored ones; evaluation walks along it, point by point."""
 
-    Attributes:
-        axis: what changes along it, such as `alpha`.
-        at: where on the axis each point is.
-        tensors: what is combined: the members of a variant, by its name, or `<sweep>.points`.
-        coefficients: for each point, the factor of each network that is combined.
-        combine: how the predictions of several points become one.
-    """
-
-    axis: str
-    at: list[float]
-    tensors: str
-    coefficients: list[list[float]]
-    combine: Combine = "mean_probability"
+    axis: str  # what changes along it, such as `alpha`
+    at: list[float]  # where on the axis each point is
+    tensors: str  # what is combined: the members of a variant, by its name, or `<sweep>.points`
+    coefficients: list[list[float]]  # for each point, the factor of each network that is combined
+    combine: Combine = "mean_probability"  # how the predictions of several points become one
 
 
 class ModelRecord(Record):
-    """The architecture: `assay.models.build(name, images, **arguments)` makes the network again.
-
-    Floating-point operations are those of the whole network for one image: forward, and forward and backward.
-    """
+    """The architecture: `assay.models.build(name, images, **arguments)` makes the network again."""
 
     name: str
     arguments: dict[str, Any] = {}
-    flops_per_sample: int | None = None
-    flops_per_train_sample: int | None = None
+    flops_per_sample: int | None = None  # of the whole network for one image: a forward pass
+    flops_per_train_sample: int | None = None  # and with the backward pass
 
 
 class Manifest(Record, parsing.Digested):
-    """What the weights beside it are.
+    """What the weights beside it are."""
 
-    Attributes:
-        arm: the arm's name, `baseline` or `round-<n>`.
-        seeds: one network (of M members) for each.
-        block: which of the arm's blocks of seeds (seeds.yaml); 0 is the first.
-        images: channels, height, width and classes of the data it was built for.
-        parameters: the parameters as resolved, every override applied.
-        data_digest: the digest of the prepared data.
-        variants: by name, in the order in which a reader should meet them; the first is what the bare arm stands for.
-        record: what the method has to say of its training beside the weights, such as how often each batch was seen.
-        sweeps: paths of networks to evaluate point by point, by name.
-        weights_sha256: of the file of weights; `write` fills it in.
-    """
-
-    arm: str
+    arm: str  # the arm's name, `baseline` or `round-<n>`
     method: str
-    seeds: list[int]
+    seeds: list[int]  # one network (of M members) for each
     model: ModelRecord
-    images: dict[str, int]
-    parameters: dict[str, Any]
-    data_digest: str
-    variants: dict[str, Variant]
-    record: dict[str, Any] = {}
-    sweeps: dict[str, Sweep] = {}
-    weights_sha256: str = ""
-    block: int = 0
+    images: dict[str, int]  # channels, height, width and classes of the data it was built for
+    parameters: dict[str, Any]  # as resolved, every override applied
+    data_digest: str  # of the prepared data
+    variants: dict[str, Variant]  # in the order to show them in; the first is what the bare arm stands for
+    record: dict[str, Any] = {}  # what the method has to say of its training, such as how often each batch was seen
+    sweeps: dict[str, Sweep] = {}  # paths of networks to evaluate point by point, by name
+    weights_sha256: str = ""  # of the file of weights; `write` fills it in
+    block: int = 0  # which of the arm's blocks of seeds (seeds.yaml); 0 is the first
 
 
 class Artifact(BaseModel):
@@ -261,13 +220,10 @@ def point(artifact: Artifact, sweep: str, index: int) -> dict[str, Tensor]:
 
 
 def combine(logits: Float[Tensor, "*copy member example class"], how: Combine) -> Float[Tensor, "*copy example class"]:
-    """Probabilities of the ensemble: the members' mean, the softmax of their mean logits, or their shares of votes.
+    """Probabilities of an ensemble, from the logits of every member.
 
-    Args:
-        logits: of every member.
-        how: `mean_probability` averages what the members say (Lakshminarayanan et al., arXiv 1612.01474); `mean_logit`
-            averages before the softmax, as Wortsman et al. (arXiv 2102.10472) evaluate subspaces; `majority_vote`
-            counts each member's most probable class.
+    `mean_probability` averages what they say (Lakshminarayanan et al., arXiv 1612.01474), `mean_logit` before the
+    softmax, as Wortsman et al. (arXiv 2102.10472) evaluate subspaces; `majority_vote` gives shares of their votes.
     """
     if how == "mean_probability":
         return logits.softmax(-1).mean(-3)

@@ -38,7 +38,7 @@ def test_nothing_differs_where_timings_alone_do(state, tmp_path):
     [
         ("models/a/weights", lambda text: text[:-1] + "d", "models/a/weights: other content"),
         ("dvc.lock", lambda text: text.replace('"md5": "1"', '"md5": "4"'), "dvc.lock: train@a: other content"),
-        ("metrics/.summary.csv.12.part", lambda _: "half", "metrics/.summary.csv.12.part: not in the undisturbed run"),
+        ("metrics/.summary.csv.12.part", lambda _: "half", "metrics/.summary.csv.12.part: new"),
         ("metrics/summary.csv", None, "metrics/summary.csv: missing"),
         (".assay/scratch/train@a-1/curves.csv", lambda _: "", "scratch: other content"),
     ],

@@ -45,12 +45,8 @@ def augment(
 ) -> UInt8[Tensor, "copy*batch c h w"]:
     """Crop each image at random after padding it with 4 zeros on each side, and mirror it with probability 1/2.
 
-    The usual augmentation of small images (He et al. 2016, section 4.2).
-
-    Args:
-        images: the batches of all copies, one copy after the other.
-        kind: `none`, `crop`, or `crop_flip`.
-        generators: one for each copy's batch, so that a copy draws the same in a stack as alone.
+    The usual augmentation of small images (He et al. 2016, section 4.2). The batches of all copies stand one after the
+    other in `images`; each has a generator, so that a copy draws the same in a stack as alone.
 
     Raises:
         ValueError: the images do not divide into as many batches as there are generators.

@@ -35,27 +35,17 @@ class Split:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set on the device.
-
-    Attributes:
-        images: the shape of one image and the number of classes.
-        class_names: by label.
-        mean: of the training split, per channel, on the scale of the pixels (0 to 255).
-        std: likewise.
-        augment: what training does to its images.
-        digest: of everything above but the name and the augmentation, and of all images and labels.
-        validation: held out of the training set, or a split of the user's own; it may be empty.
-    """
+    """A data set on the device."""
 
     name: str
-    images: Images
-    class_names: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    augment: Literal["none", "crop", "crop_flip"]
-    digest: str
+    images: Images  # the shape of one image and the number of classes
+    class_names: tuple[str, ...]  # by label
+    mean: tuple[float, ...]  # of the training split, per channel, on the scale of the pixels (0 to 255)
+    std: tuple[float, ...]  # likewise
+    augment: Literal["none", "crop", "crop_flip"]  # what training does to its images
+    digest: str  # of everything above but the name and the augmentation, and of all images and labels
     train: Split
-    validation: Split
+    validation: Split  # held out of the training set, or a split of the user's own; it may be empty
     test: Split
 
 

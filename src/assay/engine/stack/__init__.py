@@ -34,7 +34,7 @@ PREDICTION_ROWS = 4096
 
 
 def choose_strategy(network: nn.Module, device: torch.device, precision: str) -> Strategy:
-    """Choose how a stack of this network runs on this device, as `python -m benchmarks.strategies` measures it.
+    """Choose how a stack of this network runs on this device, as `benchmarks/engine.py` measures it.
 
     The precision is `float32`, or `bfloat16` for autocast, in which gradients that are written out do not take part.
     """

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 from torch import nn
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-N = TypeVar("N", bound=nn.Module)
 Width = Annotated[int, Field(ge=1, le=65_536)]
 
 
@@ -38,7 +37,7 @@ def dense(inputs: int, widths: Sequence[int], classes: int) -> dict[str, nn.Modu
     return {**layers, "output": nn.Linear([inputs, *widths][-1], classes)}
 
 
-def initialise(network: N, draw: Callable[[Tensor], Any]) -> N:
+def initialise(network: nn.Module, draw: Callable[[Tensor], Any]) -> nn.Module:
     """Let `draw` fill every weight in place, in the order of the modules, and set every bias to zero.
 
     Batch norm stays as PyTorch makes it: scale 1, shift 0.
@@ -51,7 +50,6 @@ def initialise(network: N, draw: Callable[[Tensor], Any]) -> N:
     return network
 
 
-glorot = nn.init.xavier_normal_
-"""Gaussian of variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+glorot = nn.init.xavier_normal_  # Gaussian of variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010)
+# Gaussian of variance 2 / fan_in, made for ReLU (He et al. 2015, arXiv 1502.01852)
 he = partial(nn.init.kaiming_normal_, mode="fan_in", nonlinearity="relu")
-"""Gaussian of variance 2 / fan_in, made for ReLU (He et al. 2015, arXiv 1502.01852)."""

@@ -34,13 +34,15 @@ def _network(name: str, images: Images, *, resize: Annotated[int, Field(ge=1, le
         images = replace(images, height=resize, width=resize)
     is_small = max(images.height, images.width) <= SMALL
     network = models.get_model(name, weights=None, num_classes=images.classes)
-    if name.startswith("resnet"):
-        network.conv1 = _first(network.conv1, images.channels, 3 if is_small else 7, is_small)
-        if is_small:
-            network.maxpool = nn.Identity()
-    else:
-        stem = network.features[0]
-        stem[0] = _first(stem[0], images.channels, 3, is_small)
+    is_resnet = name.startswith("resnet")
+    stem, first = (network, "conv1") if is_resnet else (network.features[0], "0")
+    size = 7 if is_resnet and not is_small else 3
+    width = getattr(stem, first).out_channels
+    conv = nn.Conv2d(images.channels, width, size, stride=1 if is_small else 2, padding=size // 2, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")  # as torchvision draws all of them
+    setattr(stem, first, conv)
+    if is_resnet and is_small:
+        network.maxpool = nn.Identity()
     if resize is not None:
         network.register_forward_pre_hook(partial(_resize, resize))  # a wrapping module would rename all parameters
     return network  # type: ignore[no-any-return]
@@ -49,14 +51,6 @@ def _network(name: str, images: Images, *, resize: Annotated[int, Field(ge=1, le
 resnet18, resnet50, efficientnet_b4, efficientnet_v2_s, mobilenet_v3_small = (
     partial(_network, name) for name in MODELS
 )
-
-
-def _first(replaced: nn.Conv2d, channels: int, size: int, is_small: bool) -> nn.Conv2d:
-    """A first convolution for these channels, drawn as torchvision draws all convolutions of these networks."""
-    stride = 1 if is_small else 2
-    conv = nn.Conv2d(channels, replaced.out_channels, size, stride, padding=size // 2, bias=False)
-    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-    return conv
 
 
 def _resize(side: int, network: nn.Module, inputs: tuple[Tensor]) -> Tensor:  # noqa: ARG001
