@@ -84,4 +84,4 @@ def edits() -> list[dict[str, Any]]:
 if __name__ == "__main__":
     with one_line_errors():
         files.write_json(readme.EDITS, edits())
-        print(readme.edits(Path()))
+        print(readme.KINDS["edits"](Path()))

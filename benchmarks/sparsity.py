@@ -61,4 +61,4 @@ if __name__ == "__main__":
         runtime.set_up()
         names = [config.BASELINE, *config.load().lottery.names]
         files.write_json(SPARSITY, [measure(number, name) for number, name in enumerate(names)])
-        print(readme.sparsity(Path()))
+        print(readme.KINDS["sparsity"](Path()))
