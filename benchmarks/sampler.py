@@ -14,7 +14,7 @@ from rich.console import Console
 from assay import models
 from assay.core import config, runtime
 from assay.core.errors import AssayError, one_line_errors
-from assay.methods.trajectory.chain import TrajectoryUpdate
+from assay.methods.trajectory import TrajectoryUpdate
 from benchmarks.engine import matrix_product_rate, seconds_a_step, update_of
 
 WARM_UP, SWEEPS, ROUNDS = 20, 4, 10

@@ -42,26 +42,25 @@ class Diagnostics(Stateful):
         self._halves = torch.zeros(2, 3, chains, dtype=torch.float64, device=device)
         self.series: dict[str, list[Any]] = {}
 
-    def add(self, decision: Decision, *, sampling: bool) -> None:
-        """Add the tests of a sweep, `(chain, model)`."""
+    def add(self, decision: Decision, half: int | None) -> None:
+        """Add the tests `(chain, model)` of a sweep: of the burn-in (None), or half 0 or 1 of the sampling phase."""
         own = {**vars(decision), "tests": torch.ones_like(decision.loss)}
         own["accepted_exactly"] = decision.exact & decision.accepted
         sums = torch.stack([own[name] for name in SUMS]).sum(2)
         self._window += sums
-        self._phases[int(sampling)] += sums
+        self._phases[int(half is not None)] += sums
         bins = torch.bucketize(decision.batch, self._edges, right=True)
         self._histogram.scatter_add_(1, bins, torch.ones_like(bins))
+        if half is not None:
+            loss = decision.loss.mean(1)
+            self._halves[half] += torch.stack([torch.ones_like(loss), loss, loss.square()])
 
-    def sampled(self, half: int, loss: Float64[Tensor, " chain"]) -> None:
-        """Add the mean loss of a sweep of the sampling phase, to its first (0) or second (1) half."""
-        self._halves[half] += torch.stack([torch.ones_like(loss), loss, loss.square()])
-
-    def close_window(self, moves: int, forward_samples: list[int], sigma: list[float], s: float) -> None:
+    def close_window(self, moves: int, forward_samples: list[int], sigma: Tensor, s: float) -> None:
         """End a window: its means become a point of the series."""
         tests, *sums = self._window[:5]
         names = ("loss", "accuracy", "acceptance", "batch_a_test")
-        means = {name: _short(each / tests) for name, each in zip(names, sums, strict=True)}
-        ends = {"sigma": [short(each) for each in sigma], "s": short(s)}
+        means = {name: short(each / tests) for name, each in zip(names, sums, strict=True)}
+        ends = {"sigma": short(sigma), "s": float(f"{s:.6g}")}
         for key, value in {"moves": moves, "forward_samples": forward_samples, **means, **ends}.items():
             self.series.setdefault(key, []).append(value)
         self._window.zero_()
@@ -89,16 +88,16 @@ class Diagnostics(Stateful):
         told = torch.stack((means["accepted"], drift, error, memory, means["skewness"]), 1).tolist()
         return {
             "examples": examples,
-            "batch_a_test": _short(means["batch"]),
-            "batch_a_test_whole_run": _short(whole["batch"] / whole["tests"]),
-            "saving": _short(examples / means["batch"]),
-            "saving_passes": _short(examples * kept["tests"] / kept["forward"]),
-            "acceptance": _short(means["accepted"]),
-            "mean_loss": _short(means["loss"]),
-            "mean_accuracy": _short(means["correct"]),
-            "loss_drift": _short(drift),
-            "memory": _short(memory),
-            "skewness": _short(means["skewness"]),
+            "batch_a_test": short(means["batch"]),
+            "batch_a_test_whole_run": short(whole["batch"] / whole["tests"]),
+            "saving": short(examples / means["batch"]),
+            "saving_passes": short(examples * kept["tests"] / kept["forward"]),
+            "acceptance": short(means["accepted"]),
+            "mean_loss": short(means["loss"]),
+            "mean_accuracy": short(means["correct"]),
+            "loss_drift": short(drift),
+            "memory": short(memory),
+            "skewness": short(means["skewness"]),
             "decisions": {name: counts.long().tolist() for name, counts in decisions.items()},
             "batch_histogram": {
                 "at_least": [self._block * 2**power for power in range(used)],
@@ -163,11 +162,6 @@ def flags(acceptance: float, drift: float, error: float, memory: float, skewness
     return [line for line, holds in found.items() if holds]
 
 
-def short(value: float) -> float:
-    """Six significant digits."""
-    return float(f"{value:.6g}")
-
-
-def _short(values: Tensor) -> list[float | None]:
+def short(values: Float64[Tensor, " value"]) -> list[float | None]:
     """Six significant digits of each; None where there is no number."""
-    return [None if math.isnan(value) else short(value) for value in values.tolist()]
+    return [None if math.isnan(value) else float(f"{value:.6g}") for value in values.tolist()]
