@@ -13,7 +13,7 @@ import torch
 
 from assay.core.config import PARAMS_FILE
 from assay.core.runtime import key
-from assay.engine.batches import BatchLoader, Seam
+from assay.engine.batches import Batches, BatchLoader, Seam
 from assay.engine.checkpoint import Stateful
 from assay.engine.optim import Optimizer, check_warm_up, rate_factor
 from assay.engine.stack import BatchStats, Stack, Weights
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64
     from torch import Tensor, nn
 
-    from assay.engine.batches import Batches
     from assay.engine.context import TrainContext
     from assay.models.artifact import Combine, Sweep
 
@@ -185,6 +184,7 @@ class GradientUpdate(StepRule):
         self.stored = {name: tensor.detach().clone() for name, tensor in stored.items()}
         self.buffers = {name: tensor.clone() for name, tensor in buffers.items()}
         self.batches, self.averaging = batches, averaging or Averaging()
+        self._weigh = None if type(batches).weigh is Batches.weigh else batches.weigh  # the mean needs no coefficients
         self.parametrisation = parametrisation or Parametrisation()
         self.stack = Stack(self.network, len(self.seeds), context.device, self.train.precision, loss=loss)
         self.loader = BatchLoader(context.data, self.seeds)
@@ -197,23 +197,24 @@ class GradientUpdate(StepRule):
         if step == first > 0:
             self.optimizer = Optimizer(self.train.optimizer, self.stored)
         scheduled = self.train.optimizer.lr * rate_factor(self.train.schedule, step - first, length)
-        batch = self.batches.draw(step, self._score)
+        indices = self.batches.select(step, self._score)
+        labels = self.batches.labels(indices)
         weights = self.parametrisation.weights(self.stored, step)
         gradients = self.stack.gradients(
             weights,
             self.buffers,
-            self.loader.batch(batch.indices, step),
-            batch.labels,
-            self.batches.weigh if self.batches.weighs else None,
+            self.loader.batch(indices, step),
+            labels,
+            self._weigh,
             [key(seed, "layers", step) for seed in self.seeds] if self.stack.draws else None,
         )
         carried = self.parametrisation.gradients(self.stored, weights, gradients.by_name, step)
         self.optimizer.step(carried, self.averaging.rate(step, scheduled))
         self.counters.add("train_samples", gradients.used)
-        if self.batches.weighs:
-            self.counters.add("forward_samples", batch.labels.shape[1] - gradients.used)
+        if self._weigh:
+            self.counters.add("forward_samples", labels.shape[1] - gradients.used)
         self.counters.add("optimizer_steps", 1)
-        self.batches.observe(step, batch, gradients.losses)
+        self.batches.observe(step, indices, gradients.losses)
         self.averaging.observe(step, self.stored, self.buffers)
         return gradients
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from assay import models
 from assay.core.config import BASELINE, PARAMS_FILE, split_variant
 from assay.core.config.claim import RECORD
 from assay.core.config.parsing import suggestion
@@ -43,9 +44,9 @@ def check(params: Params, own: tuple[Images, int] | None = None) -> dict[str, Tr
     for training in trainings.values():
         if images is None or examples is None:  # of a folder that is not here nothing is known
             break
-        if training.run.model not in fitting:
-            training.check_model(images)
-            fitting.append(training.run.model)
+        if (model := training.run.model) not in fitting:
+            models.check(model.name, images, model.arguments, training.run.place("model"))
+            fitting.append(model)
         training.check(images, examples)
     _check_grids(params, trainings)
     lines = [line for claim in params.claims if claim.preset is None for line in _problems(claim, params, trainings)]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from assay.core.config import Run
     from assay.data.sets.images import Images
-    from assay.engine.batches import Batch, Score
+    from assay.engine.batches import Score
     from assay.engine.context import TrainContext
 
 Selection = Literal["hardest", "random", "fresh"]
@@ -123,7 +123,7 @@ class HardBatches(Batches):
             order = self.losses.sort(dim=1, descending=True, stable=True).indices
         return order[:, : self.per_round].sort(1).values
 
-    def observe(self, step: int, batch: Batch, losses: Float[Tensor, "copy position"]) -> None:  # noqa: ARG002
+    def observe(self, step: int, indices: Tensor, losses: Float[Tensor, "copy position"]) -> None:  # noqa: ARG002
         """Record the loss of the batches that were visited, and of no other."""
         self.losses[self._rows, self._now] = losses.mean(1)
         self.visits[self._rows, self._now] += 1

@@ -228,8 +228,6 @@ class Endpoints(Parametrisation):
 
 def along(shape: Shape, alpha: Float[Tensor, "*point"]) -> Float[Tensor, "*point endpoint"]:
     """Coefficients at α: 1 - α and α on a line (section 3.1); (1 - α)², α² and, for the bend, 2α(1 - α) on a curve."""
-    if shape == "simplex":
-        raise ValueError("a simplex has no alpha")
     if shape == "line":
         return torch.stack([1 - alpha, alpha], -1)
     return torch.stack([(1 - alpha) ** 2, alpha**2, 2 * alpha * (1 - alpha)], -1)
