@@ -1,7 +1,4 @@
-"""The other seams: which weights run, what is kept beside the last ones, and how a proposal becomes the next state.
-
-That is by a gradient step, unless a method says otherwise.
-"""
+"""The other seams: which weights run, what is kept beside the last ones, and the step, by gradients or otherwise."""
 
 from __future__ import annotations
 
@@ -11,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from assay.core.config import PARAMS_FILE
 from assay.core.runtime import key
 from assay.engine.batches import Batches, BatchLoader, Seam
 from assay.engine.checkpoint import Stateful
-from assay.engine.optim import Optimizer, check_warm_up, rate_factor
+from assay.engine.optim import Optimizer, rate_factor
 from assay.engine.stack import BatchStats, Stack, Weights
 from assay.engine.stack.loss import Loss, cross_entropy
 from assay.models.artifact import Cost
@@ -155,14 +151,11 @@ class GradientUpdate(StepRule):
     """Draw a batch, run the weights, step down the gradient.
 
     Args:
-        context: the training; its `steps` are the schedule's length, and may be fewer than those of the whole arm.
+        context: the training; its `steps` are the schedule's length, more than the warm-up (`check_warm_up`).
         batches, parametrisation, averaging, loss: the other seams.
         seeds: one for each copy; those of the arm unless given.
         start: the plain module, what is trained `(copy, *stored shape)`, and the buffers of the networks that run
             `(copy, *shape)`; fresh networks unless given.
-
-    Raises:
-        AssayError: the schedule still warms up when the steps are over.
     """
 
     kept: tuple[str, ...] = ("stored", "buffers", "optimizer", "counters", "batches", "averaging")
@@ -178,8 +171,6 @@ class GradientUpdate(StepRule):
         start: tuple[nn.Module, Weights, Weights] | None = None,
     ) -> None:
         self.train, self.seeds = context.run.train, tuple(seeds or context.run.seeds)
-        place = f"{PARAMS_FILE}: train.schedule: a training by gradient"
-        check_warm_up(self.train.schedule, self.train.steps, place)
         self.network, stored, buffers = start or context.fresh(self.seeds)
         self.stored = {name: tensor.detach().clone() for name, tensor in stored.items()}
         self.buffers = {name: tensor.clone() for name, tensor in buffers.items()}
@@ -221,7 +212,7 @@ class GradientUpdate(StepRule):
     def _score(
         self, indices: Int64[Tensor, "copy examples"], labels: Int64[Tensor, "copy examples"]
     ) -> Float[Tensor, "copy examples"]:
-        """Losses under the weights of now, in eval mode and without augmentation; billed as forward samples."""
+        """Losses in eval mode and without augmentation, billed as forward samples."""
         self.network.eval()
         weights = self.evaluated()
         size, losses = self.train.batch_size, []

@@ -1,9 +1,8 @@
 """The unit of training: R copies of one architecture, each parameter one tensor `(R, *shape)`.
 
 There are three strategies to run a stack (`docs/decisions/0003`). *Dense*: all copies at once, gradients written out,
-where every layer is linear or a ReLU. *Folded*: all copies in one pass through the network, where small matrix products
-would leave the machine idle. *Sliced*: one copy after the other, where one copy fills the machine, where layers are of
-a kind that folding does not know, or where copies draw random numbers (dropout) that must not depend on their company.
+where every layer is linear or a ReLU. *Folded*: all copies in one pass through the network. *Sliced*: one copy after
+another, where one fills the machine, folding does not know a layer, or copies draw random numbers of their own.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ class Stack:
         copies: R.
         device: where it runs.
         precision: `bfloat16` runs the forward pass under autocast; weights and losses stay float32.
-        strategy: how to run; chosen by `choose_strategy` unless given; `dense` raises a `ValueError` for other layers.
+        strategy: chosen by `choose_strategy` unless given; `dense` raises a `ValueError` for other layers.
         loss: what `gradients` differentiates.
     """
 
