@@ -21,7 +21,7 @@ from assay.core import files, runtime
 from assay.core.config import LOTTERY
 
 ROOT = Path(".assay/scratch")
-STATE, CURVES = "checkpoint.pt", "curves.csv"
+STATE = "checkpoint.pt"
 DIGEST_BYTES = 32
 SOURCES = (
     *("__init__.py", "methods/__init__.py"),
@@ -137,10 +137,6 @@ class Scratch:
         path.unlink()
         reason = " ".join(reason.split())[:200]
         print(f"{path}: {reason}; the checkpoint is dropped and {self._stage} starts over", file=sys.stderr)
-
-    def write_curves(self, csv: str) -> None:
-        """Show the curves so far to whoever follows the run."""
-        files.write_text(self.folder / CURVES, csv)
 
 
 def source_digest(method: str, model: str, root: Path = Path(assay.__file__).parent) -> str:

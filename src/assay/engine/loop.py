@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from assay.core import files
 from assay.core.errors import AssayError
 from assay.core.plain import csv_of
 from assay.engine.checkpoint import UNUSABLE, Stateful, UnusableCheckpointError
@@ -40,9 +41,8 @@ class DivergedError(AssayError):
 
 
 class Curves(Stateful):
-    """Rows of `COLUMNS`, one for each evaluation, split and copy of the stack.
+    """Rows of `COLUMNS`, one for each evaluation, split and copy of the stack, which has an arm and a seed.
 
-    A copy draws the curve of an arm (or `<arm>/<variant>`, where the arm trains several side by side) and a seed.
     Means over the training steps since the last evaluation are summed on the device, so that no step waits for it.
     """
 
@@ -136,7 +136,7 @@ def train(update: StepRule, context: TrainContext, scratch: Scratch, title: str 
             done = step + 1
             if done % budget.evaluate_every == 0 or done == budget.steps:
                 progress.evaluated(done, *_evaluate(update, context, curves, done))
-                scratch.write_curves(curves.csv())
+                files.write_text(scratch.folder / "curves.csv", curves.csv())  # for whoever follows the run
             progress.step(done)
             if done < budget.steps and scratch.is_due():
                 state = {"done": done, "seconds": seconds_before + time.monotonic() - began}
@@ -159,10 +159,7 @@ def _evaluate(update: StepRule, context: TrainContext, curves: Curves, done: int
 
 
 class StepProgress:
-    """Progress of a training, as a context: a bar on a terminal, elsewhere a line every ten seconds and at the end.
-
-    A resumed run has `start` of its `steps` behind it.
-    """
+    """Progress of a training, as a context: a bar on a terminal, elsewhere a line every ten seconds and at the end."""
 
     def __init__(self, title: str, steps: int, start: int = 0, console: Console | None = None) -> None:
         self._title, self._steps, self._start, self._text = title, steps, start, ""

@@ -191,14 +191,9 @@ class GradientUpdate(StepRule):
         indices = self.batches.select(step, self._score)
         labels = self.batches.labels(indices)
         weights = self.parametrisation.weights(self.stored, step)
-        gradients = self.stack.gradients(
-            weights,
-            self.buffers,
-            self.loader.batch(indices, step),
-            labels,
-            self._weigh,
-            [key(seed, "layers", step) for seed in self.seeds] if self.stack.draws else None,
-        )
+        inputs = self.loader.batch(indices, step)
+        randomness = [key(seed, "layers", step) for seed in self.seeds] if self.stack.draws else None
+        gradients = self.stack.gradients(weights, self.buffers, inputs, labels, self._weigh, randomness)
         carried = self.parametrisation.gradients(self.stored, weights, gradients.by_name, step)
         self.optimizer.step(carried, self.averaging.rate(step, scheduled))
         self.counters.add("train_samples", gradients.used)

@@ -77,8 +77,7 @@ class Metric:
 def _signed_gaps(predictions: Predictions) -> Float64[Array, "seed example"]:
     """Expected calibration error of the most probable class (Naeini et al. 2015), `ECE_BINS` equal bins, l1.
 
-    It is no mean over examples. Once it is known in which bins the network is too confident, it is one: confidence
-    minus correctness counts positive there and negative elsewhere. The signs are those of the whole test set.
+    As a mean over examples: confidence minus correctness, times its sign in the example's bin over the whole test set.
     """
     gaps = predictions.confidence.astype(np.float64) - predictions.correct
     bins = confidence_bins(predictions)
@@ -159,11 +158,7 @@ def lookup(metric: str) -> Metric:
 
 
 def rises(metric: str, stated: bool | None = None) -> bool:
-    """Whether higher is better: as stated in a claim, else as the table says.
-
-    Raises:
-        AssayError: neither says it.
-    """
+    """Whether higher is better: as stated in a claim, else as the table says; an `AssayError` where neither does."""
     known = lookup(metric).higher_is_better if stated is None else stated
     if known is None:
         raise AssayError(f"{metric}: no direction is known; say more_is_better, true or false, in its claim")
@@ -227,10 +222,7 @@ def confidence_bins(predictions: Predictions) -> Int64[Array, "seed example"]:
 
 
 def reliability(predictions: Predictions) -> list[tuple[int, float, float]]:
-    """For each bin of confidence, all seeds together: examples, their mean confidence, the share that is right.
-
-    An empty bin has zeros.
-    """
+    """For each bin of confidence, all seeds together: examples, mean confidence, share that is right; 0 if empty."""
     bins = confidence_bins(predictions).ravel()
     counts = np.bincount(bins, minlength=ECE_BINS)
     columns = [counts.tolist()]

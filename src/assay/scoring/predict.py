@@ -85,7 +85,7 @@ def of_variant(
     classes = together.shape[-1]
     cells = labels * classes + together.max(-1).indices  # the same maximum as in `score`
     confusion = torch.stack([torch.bincount(own, minlength=classes**2) for own in cells]).view(-1, classes, classes)
-    found = by_class(_numpy(confusion, torch.int64))
+    found: dict[str, Any] = dict(by_class(_numpy(confusion, torch.int64)))
     if sums:
         means = torch.stack(sums).sum(0) / len(labels)
         disagree, vary, *right = [[round(mean, 6) for mean in row] for row in means.tolist()]
@@ -165,19 +165,15 @@ def ensemble_sizes(members: int) -> list[int]:
 
 
 def disagreement(votes: Int64[Tensor, "seed example class"]) -> Float64[Tensor, "seed example"]:
-    """The share of pairs of members that label an example differently, from the votes that each class got.
-
-    It is the disagreement of Kuncheva and Whitaker (2003). There must be two members or more.
-    """
+    """The share of pairs of two or more members that label an example differently (Kuncheva and Whitaker 2003)."""
     members = votes[0, 0].sum()
     return 1 - (votes * (votes - 1)).sum(-1).double() / (members * (members - 1))
 
 
 def total_variation(probabilities: Float64[Tensor, "seed member example class"]) -> Float64[Tensor, "seed example"]:
-    """The total-variation distance between two members' predictions, averaged over all pairs of two or more members.
+    """The total-variation distance of two members, ½ Σ |p_i - p_j| over classes, averaged over all pairs; 0 to 1.
 
-    It is half the sum over classes of |p_i - p_j|, from 0 to 1. In sorted order the k-th of M numbers (from 0) is the
-    larger one in k of its pairs and the smaller one in M - 1 - k, which gives the sum over pairs without visiting them.
+    In sorted order the k-th of M numbers (from 0) is the larger one in k of its pairs, the smaller one in M - 1 - k.
     """
     members = probabilities.shape[1]
     ranked = probabilities.sort(1).values

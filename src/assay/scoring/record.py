@@ -34,11 +34,8 @@ FORWARD_AND_BACKWARD = 3  # passes: a backward pass is two matrix products a lay
 class SweepRecord(BaseModel, frozen=True):
     """Along a path of networks: for each point, or size of an ensemble, one number a seed; NLL in nats.
 
-    Attributes:
-        axis: what changes along it, such as `alpha`.
-        at: where on the axis each point is.
-        ensemble_sizes: numbers of points, evenly spaced from the first to the last (1: the middle), whose
-            probabilities (or, where the arm says so, logits) are averaged.
+    `at` says where on the axis, such as `alpha`, each point is. Ensembles are of points evenly spaced from the first to
+    the last (of one: the middle), whose probabilities (or, where the arm says so, logits) are averaged.
     """
 
     axis: str
@@ -97,10 +94,9 @@ class VariantRecord(BaseModel, frozen=True, extra="allow"):
 
 
 class Costs(NamedTuple):
-    """What training one seed of a variant costs, and one prediction. A pruned weight counts as saved.
+    """What training one seed of a variant costs, and one prediction (members times density), in passes of one example.
 
-    A cost is in passes of one example through one whole network, of a prediction members times density. FLOPs are
-    those that PyTorch counts in the arm's network; None where not known.
+    FLOPs are those that PyTorch counts in the arm's network; None where not known. A pruned weight counts as saved.
     """
 
     training_cost: float
@@ -166,14 +162,10 @@ def make(
     found: Mapping[str, tuple[Predictions, Mapping[str, Any]]],
     sweeps: Mapping[str, SweepRecord],
 ) -> Record:
-    """The record of an arm.
+    """The record of an arm, from its manifest, the data set's name and the number of test examples of each class.
 
-    Args:
-        manifest: of the trained networks.
-        data: the data set's name.
-        class_counts: test examples of each class, by its name.
-        found: of every variant, its predictions, and its metrics by class and of its members.
-        sweeps: the paths of the manifest, evaluated.
+    `found` has of every variant its predictions, and its metrics by class and of its members; `sweeps` has the paths of
+    the manifest as evaluated.
     """
     variants = {}
     for name, variant in manifest.variants.items():

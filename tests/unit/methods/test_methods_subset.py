@@ -16,7 +16,7 @@ from assay.engine.checkpoint import Scratch
 from assay.engine.context import TrainContext
 from assay.engine.stack import predict
 from assay.methods import checks
-from assay.methods.subset import SubsetBatches, overdetermination, split
+from assay.methods.subset import SubsetBatches, split
 from tests.conftest import make_data
 
 CPU = torch.device("cpu")
@@ -173,7 +173,7 @@ def test_least_squares_on_a_subset_loses_what_theory_says(q, on_the_subset, on_e
     """Noise of variance 1: σ²(1 - 1/Q) where it was fitted, σ²(1 + p/(K-p-1)) elsewhere."""
     unknowns, k, draws = 20, 4, 400
     examples = q * unknowns * k
-    assert overdetermination(examples // k, 1, unknowns) == q
+    assert examples // k / unknowns == q
     generator = torch.Generator().manual_seed(q)
     inputs = torch.randn(draws, examples, unknowns, generator=generator, dtype=torch.float64)
     targets = torch.randn(draws, examples, 1, generator=generator, dtype=torch.float64)  # the truth is 0

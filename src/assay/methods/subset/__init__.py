@@ -67,11 +67,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:
-    """Refuse a subset below a batch, a phase without a step or that only warms up, and a pretraining within an epoch.
-
-    Raises:
-        AssayError: the line names the key.
-    """
+    """Refuse, with an `AssayError`, a subset below a batch, a phase that only warms up, pretraining within an epoch."""
     where, steps, size = f"{PARAMS_FILE}: arms.{run.arm}", run.train.steps, examples // options.k
     if size < run.train.batch_size:
         raise AssayError(
@@ -115,17 +111,11 @@ def split(examples: int, k: int, seed: int) -> tuple[Int64[Tensor, " part"], ...
     return torch.randperm(examples, generator=generator(seed, "subset")).tensor_split(k)
 
 
-def overdetermination(examples: int, outputs: int, parameters: int) -> float:
-    """Q = K · M / P: equations for each unknown."""
-    return examples * outputs / parameters
-
-
 class SubsetBatches(Batches):
     """Epochs over a subset for some steps, then epochs over everything, with an optimizer that starts afresh.
 
-    Each phase has a schedule of its own, as long as the phase: pretraining then ends at the minimum over the subset,
-    as the method wants it, and the rate of fine-tuning does not depend on k. A copy's subset is the last of k parts,
-    ⌊N/k⌋ examples.
+    Each phase has a schedule as long as itself: pretraining ends at the minimum over the subset, and the rate of
+    fine-tuning does not depend on k. A copy's subset is the last of k parts, ⌊N/k⌋ examples.
     """
 
     def __init__(self, labels: Tensor, seeds: Sequence[int], batch_size: int, k: int, pretraining: int) -> None:
@@ -175,8 +165,9 @@ class SubsetUpdate(GradientUpdate):
         self._ends = {steps: FROM_SCRATCH} if options.k == 1 else {first: PRETRAINING, steps: FINE_TUNING}
         everything = torch.arange(batches.examples, device=context.device)
         self._labels = batches.labels(everything.expand(len(run.seeds), -1))
-        of_q = (self._subset.shape[1], data.images.classes, models.parameter_count(self.network))
-        self._terms = dict(zip(TERMS, (options.k, *of_q, round(overdetermination(*of_q), 6)), strict=True))
+        size, outputs, parameters = self._subset.shape[1], data.images.classes, models.parameter_count(self.network)
+        terms = (options.k, size, outputs, parameters, round(size * outputs / parameters, 6))
+        self._terms = dict(zip(TERMS, terms, strict=True))
         self._phases: list[dict[str, Any]] = []
 
     def step(self, step: int) -> BatchStats:

@@ -117,12 +117,7 @@ def budget(train: Train, options: Options) -> Train:
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:
-    """Refuse what sampling can't do with this model and budget.
-
-    Raises:
-        AssayError: the model does not fit, losses would be rounded, or test, burn-in or warm start could not do what
-            is asked of them.
-    """
+    """Refuse, with an `AssayError`, models, precisions, tests, burn-ins and warm starts that sampling can't do."""
     where = f"{PARAMS_FILE}: arms.{run.arm}"
     if run.train.precision != "float32":
         raise AssayError(f"{where}.precision: got {run.train.precision!r}; the test compares losses: set it to float32")

@@ -131,13 +131,11 @@ def annealed(start: float, end: float, burn_in: int, sweep: int) -> float:
 
 
 class Steering(Stateful):
-    """σ of each chain, at first the same, moved to where a test is worth most while burning in; frozen afterwards.
+    """σ of each chain, at first the same, moved to where a forward sample is worth most in the burn-in, then frozen.
 
-    What a forward sample is worth is the mobility of a chain, σ² E[p (1 - p)] with p the probability of acceptance,
-    over the samples that a test takes. For a test on all examples it is greatest at the acceptance of 0.158 that is
-    optimal for Barker's rule (Agrawal et al. 2023, arXiv 2104.02020). A mini-batch grows as σ² beyond its pilots, so
-    its best σ is smaller: where the batch is about the scale of the gradient noise (McCandlish et al. 2018, arXiv
-    1812.06162).
+    Its worth is the mobility of a chain, σ² E[p (1 - p)] with p the probability of acceptance, over the samples of a
+    test. A full test has its best at an acceptance of 0.158 (Agrawal et al. 2023, arXiv 2104.02020), a mini-batch,
+    which grows as σ², about the scale of the gradient noise (McCandlish et al. 2018, arXiv 1812.06162).
     """
 
     kept = ("sigma", "_sums")
@@ -165,10 +163,9 @@ class Steering(Stateful):
 
 
 def mobility_slope(mean: float, variance: float) -> float:
-    """Slope of log mobility over log σ, with the logistic noise of Barker's rule as a normal one of variance 1.7².
+    """Slope of log mobility over log σ, where the mean m and variance v of s ΔL over tests grow as σ².
 
-    Then E[p (1 - p)] is in proportion to exp(-m² / 2A) / √A, A = 1.7² + v. Mean m and variance v of s ΔL over tests
-    grow as σ².
+    E[p (1 - p)] is in proportion to exp(-m² / 2A) / √A, A = 1.7² + v: logistic noise taken as normal.
     """
     v = max(variance, 0.0)
     a = LOGISTIC + v

@@ -32,8 +32,8 @@ MOST_ROWS = 32768  # of a pass on another device
 class Coordinates:
     """A linear map between flat coordinates `(*, d)`, in which a chain moves with one σ, and parameters by name.
 
-    A layer's parameters are its coordinates times the layer's scale. Where inputs are centred while sampling, the first
-    layer's bias takes up the mean, exactly: W (x - m) + b = W x + (b - W m).
+    Parameters are coordinates times the layer's scale. Where inputs are centred while sampling, the first layer's bias
+    takes up the mean, exactly: W (x - m) + b = W x + (b - W m).
 
     Args:
         parameters: of the networks, `(copy, *shape)`.
@@ -79,11 +79,9 @@ class Coordinates:
 class DenseNetworks:
     """Runs networks, a prefix without parameters and then linear layers and ReLUs, on training examples.
 
-    The prefix (pooling, flattening) is the same for every network, so it is applied once to the whole training set. The
-    two models of a test see the same examples, so their first layers are one matrix product. Everything is laid out
-    `(pair, unit of a layer, example)`, in which all products and the sum over classes run along memory.
-
-    If `centred`, each input's mean over the training set is taken away; `centring` is then as for `Coordinates`.
+    The prefix (pooling, flattening) is applied once to the whole training set. The two models of a test see the same
+    examples, so their first layers are one matrix product. All is laid out `(pair, unit of a layer, example)`, along
+    which products and sums run. If `centred`, each input's mean is taken away; `centring` is as for `Coordinates`.
     """
 
     def __init__(
