@@ -38,9 +38,8 @@ UNUSABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, Runtime
 class Stateful:
     """An object with a part in a training's checkpoint.
 
-    Attributes:
-        kept: the attributes that cannot be derived from the step: tensors, numbers, strings, lists and dicts of these,
-            or other `Stateful` objects.
+    `kept` names the attributes that cannot be derived from the step: tensors, numbers, strings, lists and dicts of
+    these, or other `Stateful` objects.
     """
 
     kept: tuple[str, ...] = ()

@@ -32,17 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainContext:
-    """One training: the parameters as resolved for an arm, and the data on the device.
-
-    Attributes:
-        run: the parameters.
-        data: the prepared data.
-        parents: the trained networks that this training starts from, by arm; empty but for a pruning round.
-    """
+    """One training: the parameters as resolved for an arm, and the prepared data on the device."""
 
     run: Run
     data: Prepared
-    parents: Mapping[str, Artifact] = field(default_factory=dict)
+    parents: Mapping[str, Artifact] = field(default_factory=dict)  # what a pruning round starts from, by arm
 
     @property
     def device(self) -> torch.device:

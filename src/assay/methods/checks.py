@@ -26,12 +26,9 @@ OF_CURVES = ("best_step", "best_step_accuracy")
 
 
 def check(params: Params, own: tuple[Images, int] | None = None) -> dict[str, Training]:
-    """Check all that can be known before any byte of data is there, for every arm, so that nothing trains in vain.
+    """Check all that can be known before any byte of data is there; gives every training of the file, by arm.
 
     Of a folder of the user's own images that is there, `own` gives their shape and how many are left to train on.
-
-    Returns:
-        Every training that the file asks for, by arm.
 
     Raises:
         AssayError: a method or option is wrong, a model or batch does not fit the data, or a claim names what its arms

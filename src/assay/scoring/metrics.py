@@ -32,27 +32,18 @@ Basis = Literal["examples", "seeds", "exact"]
 class Metric:
     """A metric. One that evaluation computes has either `per_example` or `of_confusion`.
 
-    Attributes:
-        label: its name in tables.
-        higher_is_better: None where a claim must state it.
-        basis: what its error is estimated from: seeds and test examples, seeds alone, or nothing, since the number
-            follows from params.yaml. None: no claim may be about it.
-        unit: `%` for shares from 0 to 1, which are shown times 100.
-        span: what a table says in place of a unit.
-        per_example: numbers `(seed, example)`, whose mean over examples is the metric of each seed. What is estimated
-            from `examples` needs it.
-        of_confusion: the metric of each seed from counts `(seed, class, class)`, by label, then by prediction.
-        shown: whether `dvc metrics` shows it.
+    `basis` is what its error is estimated from: seeds and test examples, seeds alone, or nothing (`exact`: the number
+    follows from params.yaml). None: no claim may be about it.
     """
 
-    label: str
-    higher_is_better: bool | None
+    label: str  # its name in tables
+    higher_is_better: bool | None  # None where a claim must state it
     basis: Basis | None
-    unit: str = ""
-    span: str = ""
-    per_example: Callable[[Predictions], Array] | None = None
-    of_confusion: Callable[[Int64[Array, "seed class class"]], Array] | None = None
-    shown: bool = False
+    unit: str = ""  # `%` for shares from 0 to 1, which are shown times 100
+    span: str = ""  # what a table says in place of a unit
+    per_example: Callable[[Predictions], Array] | None = None  # (seed, example), whose mean is the metric of each seed
+    of_confusion: Callable[[Int64[Array, "seed class class"]], Array] | None = None  # by label, then by prediction
+    shown: bool = False  # whether `dvc metrics` shows it
 
     def __post_init__(self) -> None:
         if self.basis == "examples" and self.per_example is None:

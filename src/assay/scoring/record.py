@@ -110,7 +110,7 @@ class Record(InList, parsing.Digested):
 
     Attributes:
         block: which of the arm's blocks of seeds; 0 is the first, and all of them together.
-        class_counts: test examples of each class, by label.
+        class_counts: test examples of each class, by its name.
         record: what its method has to say of the training, as the manifest has it.
         sweeps: paths of networks that were evaluated point by point, by name.
         predictions_sha256: of the file of predictions; `write` fills it in.

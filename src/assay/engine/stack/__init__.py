@@ -217,8 +217,7 @@ def predict(
 ) -> Float[Tensor, "copy n class"]:
     """Logits of every copy on the same raw images, in eval mode, a chunk at a time, without gradients.
 
-    Weights are parameters and buffers, `(copy, *shape)`, on the device of the images; `mean` and `std` are per channel,
-    on the scale of the pixels (0 to 255).
+    Weights are parameters and buffers, `(copy, *shape)`; `mean` and `std` are per channel, of pixels from 0 to 255.
     """
     copies, chunks = next(iter(weights.values())).shape[0], []
     stack = Stack(network, copies, images.device)

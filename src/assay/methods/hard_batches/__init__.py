@@ -129,10 +129,7 @@ class HardBatches(Batches):
         self.visits[self._rows, self._now] += 1
 
     def record(self) -> dict[str, Any]:
-        """How often batches were visited, and which share of the first selection was seen earliest.
-
-        Losses fall during the first epoch, so that is more than by chance: the share of a round.
-        """
+        """How often batches were visited, and how much of the first selection was seen earliest, while losses fell."""
         first = self._first if self._first.shape[1] else self._first[:0]  # nothing where no round was chosen
         earliest = (first < self.per_round).float().mean(1).tolist()
         by_visits = [enumerate(visits.bincount().tolist()) for visits in self.visits]

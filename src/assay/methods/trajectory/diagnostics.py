@@ -21,9 +21,6 @@ WINDOWS = 60
 SUMS = ("tests", "loss", "correct", "accepted", "batch", "exact", "accepted_exactly", "forward", "skewness")
 BINS = 24  # of the histogram of batch sizes: powers of two times the block
 PROBED = 256  # examples of `Memory`
-LEAST_ACCEPTANCE, MOST_ACCEPTANCE = 0.01, 0.99
-DRIFT = 0.01
-MOST_MEMORY = 0.5
 LEAST_BLOCK = 64
 MOST_SKEWNESS = 0.25  # of a mean: uncorrected, it moves an acceptance by up to one point in a hundred
 
@@ -111,11 +108,9 @@ class Diagnostics(Stateful):
 class Memory(Stateful):
     """Whether a chain has forgotten where its sampling began: what a flat mean loss needs to mean anything.
 
-    The losses of fixed training examples are taken when sampling begins, half-way and at the end. Their mean squared
-    displacement D grows with time while a chain wanders off, and no longer once it has mixed: D(whole) / D(half) - 1 is
-    1 in the first case, and the correlation that is left after half of the sampling phase in the second.
-
-    `shape` is that of the losses: chains, models, and the examples that are probed, the first ones.
+    The losses, `shape` (chain, model, first examples), are taken when sampling begins, half-way and at the end. Their
+    mean squared displacement D grows while a chain wanders off, and no longer once it has mixed: D(whole) / D(half) - 1
+    is 1 in the first case, and the correlation left after half of the sampling phase in the second.
     """
 
     kept = ("_start", "_half")
@@ -145,14 +140,14 @@ class Memory(Stateful):
 def flags(acceptance: float, drift: float, error: float, memory: float, skewness: float, *, block: int) -> list[str]:
     """What keeps a chain from being called a sample of its target.
 
-    The drift of the mean loss between the halves of the sampling phase is relative, NaN where there was none; `error`
-    is twice its standard error, `memory` as of `Memory.of`, `skewness` the mean |skewness| of a mini-batch mean.
+    The mean loss drifts between the halves of the sampling phase (relative; NaN: there was none), `error` is twice the
+    drift's standard error, `memory` as of `Memory.of`, `skewness` the mean |skewness| of a mini-batch mean.
     """
-    cooling = abs(drift) > max(DRIFT, error)
-    creeping = memory > MOST_MEMORY and not cooling and not math.isnan(drift)
+    cooling = abs(drift) > max(0.01, error)
+    creeping = memory > 0.5 and not cooling and not math.isnan(drift)
     found = {
-        "it does not mix: under 1 % of its moves are accepted after burn-in": acceptance < LEAST_ACCEPTANCE,
-        "it does not mix: over 99 % of its moves are accepted after burn-in": acceptance > MOST_ACCEPTANCE,
+        "it does not mix: under 1 % of its moves are accepted after burn-in": acceptance < 0.01,
+        "it does not mix: over 99 % of its moves are accepted after burn-in": acceptance > 0.99,
         "too few sweeps after burn-in to tell whether its mean loss is flat": math.isnan(drift),
         "a cooling run: its mean loss is not flat after burn-in, so it is no sample of its target": cooling,
         "it does not mix: it has not forgotten where sampling began, so a flat mean loss means nothing": creeping,
