@@ -1,6 +1,6 @@
 """Methods: one folder each, with all the code that no other method uses.
 
-A method is a package in this folder. Its `__init__.py` holds:
+A method is a package in this folder. Its `__init__.py` holds what follows, names that no other module of it may have:
 
 - `Options`: a pydantic section, the keys that its arms may set;
 - `update(context, options)`: the state of a training and the rule that moves it;

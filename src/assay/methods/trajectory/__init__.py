@@ -31,7 +31,7 @@ from assay.engine.step_rule import Counters, GradientUpdate, Outcome, StepRule
 from assay.methods.trajectory.acceptance import Decision, decide, decide_exactly, fits
 from assay.methods.trajectory.diagnostics import PROBED, WINDOWS, Diagnostics, Memory, short
 from assay.methods.trajectory.moves import Steering, annealed, draw, halves, move_models
-from assay.methods.trajectory.networks import Coordinates, DenseNetworks, NetworkPairs, StackedNetworks
+from assay.methods.trajectory.pairs import Coordinates, DenseNetworks, NetworkPairs, StackedNetworks
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from assay.methods.trajectory.acceptance import Decision
-    from assay.methods.trajectory.networks import NetworkPairs
+    from assay.methods.trajectory.pairs import NetworkPairs
 
     Draws = tuple[Tensor, Tensor | None, Tensor, Tensor]
     MakePairs = Callable[[Float[Tensor, "test d"], Float[Tensor, "test d"]], NetworkPairs]
