@@ -33,7 +33,7 @@ from assay.data.sets.images import Images
 from assay.engine.context import TrainContext
 from assay.engine.stack import Stack, Strategy, choose_strategy, initialise
 from assay.engine.stack.layers import split_prefix
-from assay.methods.trajectory.chain import TrajectoryUpdate
+from assay.methods.trajectory import TrajectoryUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -20,7 +20,7 @@ from assay.core.errors import one_line_errors
 from assay.data.sets import prepared
 from assay.engine.context import TrainContext
 from assay.engine.stack import predict
-from assay.methods.trajectory.chain import TrajectoryUpdate
+from assay.methods.trajectory import TrajectoryUpdate
 from assay.models.artifact import combine
 from benchmarks.engine import PREPARED
 

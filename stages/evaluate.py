@@ -34,12 +34,11 @@ def main(name: str) -> None:
         )
     models.verify(manifest.arm, manifest.model.name)
     network = models.build(manifest.model.name, Images(**manifest.images), **manifest.model.arguments).to(device)
-    test = (network, data.test.images, data.test.labels, data.mean, data.std)
-    found = {variant: predict.of_variant(trained, variant, *test) for variant in manifest.variants}
-    answers = {variant: predictions for variant, (predictions, *_) in found.items()}
+    found = {variant: predict.of_variant(trained, variant, network, data) for variant in manifest.variants}
+    answers = {variant: predictions for variant, (predictions, _) in found.items()}
     counts = torch.bincount(data.test.labels, minlength=len(data.class_names)).tolist()
     classes = dict(zip(data.class_names, counts, strict=True))
-    along = {sweep: predict.of_sweep(trained, sweep, *test) for sweep in manifest.sweeps}
+    along = {sweep: predict.of_sweep(trained, sweep, network, data) for sweep in manifest.sweeps}
     record.write(ROOT, record.Evaluation(record.make(manifest, data.name, classes, found, along), answers))
 
 

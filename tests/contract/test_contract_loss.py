@@ -65,11 +65,10 @@ def plain_loop(run, data, smoothing):
         optimizer = torch.optim.SGD(own.values(), lr=run.train.optimizer.lr)
         losses.append([])
         for step in range(run.train.steps):
-            batch = batches.draw(step, None)
-            inputs = normalise(data.train.images[batch.indices[copy]], data.mean, data.std)
-            loss = F.cross_entropy(
-                functional_call(network, {**own, **fixed}, (inputs,)), batch.labels[copy], label_smoothing=smoothing
-            )
+            indices = batches.select(step, None)
+            inputs = normalise(data.train.images[indices[copy]], data.mean, data.std)
+            logits, labels = functional_call(network, {**own, **fixed}, (inputs,)), batches.labels(indices)[copy]
+            loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -247,5 +247,5 @@ def test_seeds_differ(run, data):
 def test_no_validation_set_means_no_validation_figures(run, data, tmp_path):
     empty = Split(data.validation.images[:0], data.validation.labels[:0])
     result, done = train(run, replace(data, validation=empty), tmp_path)
-    assert {row[3] for row in done.curves.rows} == {"train"}
+    assert {row[3] for row in done.curves.rows} == {"train", *run.eval_splits} - {"validation"}
     assert all(not v.best_step and not v.validation_loss for v in result.manifest.variants.values())

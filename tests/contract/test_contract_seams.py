@@ -111,8 +111,8 @@ class HardestHalf(EpochBatches):
         chosen = losses >= losses.median(1, keepdim=True).values
         return chosen / chosen.sum(1, keepdim=True)
 
-    def observe(self, step, batch, losses):
-        self.seen = (step, batch.indices.clone(), losses)
+    def observe(self, step, indices, losses):
+        self.seen = (step, indices.clone(), losses)
 
 
 def test_batches_may_weigh_examples_by_their_losses_and_what_is_left_out_counts_as_forward_only(context):

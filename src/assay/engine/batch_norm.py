@@ -49,10 +49,8 @@ def recomputed(
     for path in norms:
         for name, value in (("running_mean", 0), ("running_var", 1), ("num_batches_tracked", 0)):
             fresh[f"{path}.{name}" if path else name].fill_(value)
-    copies = len(next(iter(fresh.values())))
-    stack = Stack(network, copies, data.train.images.device)
-    images = data.train.images[:examples]
-    seen = 0
+    images, copies, seen = data.train.images[:examples], len(next(iter(fresh.values()))), 0
+    stack = Stack(network, copies, images.device)
     momenta = {path: norm.momentum for path, norm in norms.items()}
     network.eval()
     for norm in norms.values():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -33,14 +32,6 @@ class Seam(Stateful):
         return {}
 
 
-@dataclass(frozen=True)
-class Batch:
-    """One batch for each copy: positions in the training set, and labels to learn, which need not be the set's own."""
-
-    indices: Int64[Tensor, "copy batch"]
-    labels: Int64[Tensor, "copy batch"]
-
-
 class Batches(Seam, ABC):
     """Chooses batches. A method fills this seam by overriding `select` and, where it learns from losses, the rest.
 
@@ -61,35 +52,28 @@ class Batches(Seam, ABC):
         self._labels, self._shared = labels.flatten(), labels.dim() == 1
         self._offsets = self.examples * torch.arange(len(self.seeds), device=self.device)[:, None]
 
-    def draw(self, step: int, score: Score) -> Batch:
-        """The batch of every copy for a step (from 0); the losses that `score` gives are billed as forward samples."""
-        indices = self.select(step, score)
-        return Batch(indices, self.labels(indices))
-
     def phase(self, step: int, steps: int) -> tuple[int, int]:  # noqa: ARG002
         """The first step and the length of a step's phase, which has a schedule and an optimizer of its own."""
         return 0, steps
 
     def labels(self, indices: Int64[Tensor, "copy example"]) -> Int64[Tensor, "copy example"]:
-        """Each copy's labels at these positions of the training set."""
+        """The labels that each copy learns at these positions of the training set; they need not be the set's own."""
         positions = indices if self._shared else indices + self._offsets
         return self._labels.index_select(0, positions.flatten()).view_as(indices)
 
     @abstractmethod
     def select(self, step: int, score: Score) -> Int64[Tensor, "copy batch"]:
-        """Positions in the training set, for each copy."""
+        """Each copy's batch for a step (from 0): positions in the training set.
+
+        The losses that `score` gives are billed as forward samples.
+        """
 
     def weigh(self, losses: Float[Tensor, "copy batch"], copies: slice) -> Float[Tensor, "copy batch"]:  # noqa: ARG002
         """Coefficients of the losses of these copies' examples, seen before the backward pass; here, for their mean."""
         return torch.full_like(losses, 1 / losses.shape[1])
 
-    def observe(self, step: int, batch: Batch, losses: Float[Tensor, "copy batch"]) -> None:
-        """What the batch's examples lost, before the update that they made."""
-
-    @property
-    def weighs(self) -> bool:
-        """Whether `weigh` does more than take the mean; where it does not, the loop leaves it out."""
-        return type(self).weigh is not Batches.weigh
+    def observe(self, step: int, indices: Int64[Tensor, "copy batch"], losses: Float[Tensor, "copy batch"]) -> None:
+        """See what the batch's examples lost, before the update that they made."""
 
 
 def orders(examples: int, seeds: Sequence[int], epoch: int) -> Int64[Tensor, "copy example"]:

@@ -21,7 +21,7 @@ from assay.core import files, runtime
 from assay.core.config import LOTTERY
 
 ROOT = Path(".assay/scratch")
-STATE, CURVES = "checkpoint.pt", "curves.csv"
+STATE = "checkpoint.pt"
 DIGEST_BYTES = 32
 SOURCES = (
     *("__init__.py", "methods/__init__.py"),
@@ -38,9 +38,8 @@ UNUSABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, Runtime
 class Stateful:
     """An object with a part in a training's checkpoint.
 
-    Attributes:
-        kept: the attributes that cannot be derived from the step: tensors, numbers, strings, lists and dicts of these,
-            or other `Stateful` objects.
+    `kept` names the attributes that cannot be derived from the step: tensors, numbers, strings, lists and dicts of
+    these, or other `Stateful` objects.
     """
 
     kept: tuple[str, ...] = ()
@@ -70,11 +69,9 @@ class UnusableCheckpointError(Exception):
 class Scratch:
     """A stage's folder for checkpoints and live curves; as a context, removed when the block ends without error.
 
-    The folder is untracked, since DVC's run-cache does not work for a stage with persistent outputs. A checkpoint is
-    written atomically and ends with its SHA-256; a damaged one is dropped, and the training starts over.
-
-    The stage is named as in `train@line`. The inputs are everything, as JSON, that decides the result: parameters,
-    seeds, digests of the data and of the code (`source_digest`). The version of torch, device and threads are added.
+    It is untracked, since DVC's run-cache does not work for a stage with persistent outputs. A checkpoint is written
+    atomically and ends with its SHA-256; a damaged one is dropped, and the training starts over. The inputs are what
+    decides the result, as JSON: parameters, seeds, digests of data and code; torch, device and threads are added.
     """
 
     def __init__(self, stage: str, inputs: Any, device: torch.device, root: Path = ROOT) -> None:
@@ -121,17 +118,17 @@ class Scratch:
         if not path.exists():
             return None
         content = path.read_bytes()
-        if content[-DIGEST_BYTES:] != hashlib.sha256(content[:-DIGEST_BYTES]).digest():
-            self.drop("damaged: its content does not have its digest")
-            return None
-        try:
-            found = torch.load(io.BytesIO(content[:-DIGEST_BYTES]), map_location=self._device, weights_only=True)
-        except torch.OutOfMemoryError:
-            raise
-        except UNUSABLE as error:
-            self.drop(repr(error))
-            return None
-        return cast("dict[str, Any]", found)
+        content, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
+        reason = "damaged: its content does not have its digest"
+        if digest == hashlib.sha256(content).digest():
+            try:
+                return cast("dict[str, Any]", torch.load(io.BytesIO(content), self._device, weights_only=True))
+            except torch.OutOfMemoryError:
+                raise
+            except UNUSABLE as error:
+                reason = repr(error)
+        self.drop(reason)
+        return None
 
     def drop(self, reason: str) -> None:
         """Remove the checkpoint and say why, in a line."""
@@ -140,16 +137,9 @@ class Scratch:
         reason = " ".join(reason.split())[:200]
         print(f"{path}: {reason}; the checkpoint is dropped and {self._stage} starts over", file=sys.stderr)
 
-    def write_curves(self, csv: str) -> None:
-        """Show the curves so far to whoever follows the run."""
-        files.write_text(self.folder / CURVES, csv)
-
 
 def source_digest(method: str, model: str, root: Path = Path(assay.__file__).parent) -> str:
-    """A digest of the source that a training imports: what dvc.yaml names under the `deps` of its stage.
-
-    Other methods than its own and the files of other models are left out, as is all that reads results.
-    """
+    """A digest of the source that a training imports, as dvc.yaml names it: of methods and models, its own alone."""
     own = (f"methods/{method}/**/*.py", f"models/nets/{models.source(model).name}", *ALSO.get(method, ()))
     found = [file for name in (*SOURCES, *own) for file in root.glob(name)]
     return files.content_digest({str(file.relative_to(root)): files.file_digest(file) for file in found})

@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from assay import models
 from assay.data.sets.augment import noisy
 from assay.engine.batches import EpochBatches
-from assay.engine.loop import Copy
 from assay.engine.stack import initialise, predict
 from assay.models import artifact
 from assay.models.artifact import Artifact, Manifest, ModelRecord, Variant, combine
@@ -33,17 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainContext:
-    """One training: the parameters as resolved for an arm, and the data on the device.
-
-    Attributes:
-        run: the parameters.
-        data: the prepared data.
-        parents: the trained networks that this training starts from, by arm; empty but for a pruning round.
-    """
+    """One training: the parameters as resolved for an arm, and the prepared data on the device."""
 
     run: Run
     data: Prepared
-    parents: Mapping[str, Artifact] = field(default_factory=dict)
+    parents: Mapping[str, Artifact] = field(default_factory=dict)  # what a pruning round starts from, by arm
 
     @property
     def device(self) -> torch.device:
@@ -66,11 +59,6 @@ class TrainContext:
     def batches(self, order: Order = "reshuffled") -> EpochBatches:
         """Plain epochs over the training set, one order for each seed."""
         return EpochBatches(self.labels, self.run.seeds, self.run.train.batch_size, order)
-
-    def copies(self, update: StepRule) -> list[Copy]:
-        """Whose curves the copies of the stack draw: the arm's, or those of `<arm>/<variant>` where it has several."""
-        arm = self.run.arm
-        return [Copy(f"{arm}/{name}" if name else arm, seed) for name in update.curve_names for seed in self.run.seeds]
 
     def artifact(self, update: StepRule, curves: Curves) -> Artifact:
         """What training left, with the record of how it came about."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from assay.core import files
 from assay.core.errors import AssayError
 from assay.core.plain import csv_of
 from assay.engine.checkpoint import UNUSABLE, Stateful, UnusableCheckpointError
@@ -39,22 +40,15 @@ class DivergedError(AssayError):
     """A loss is not finite."""
 
 
-class Copy(NamedTuple):
-    """Whose curve a copy of the stack draws: an arm (or `round-<n>/<variant>`) and a seed."""
-
-    arm: str
-    seed: int
-
-
 class Curves(Stateful):
-    """Rows of `COLUMNS`, one for each evaluation, split and copy of the stack.
+    """Rows of `COLUMNS`, one for each evaluation, split and copy of the stack, which has an arm and a seed.
 
     Means over the training steps since the last evaluation are summed on the device, so that no step waits for it.
     """
 
     kept = ("rows", "_sums", "_steps")
 
-    def __init__(self, copies: Sequence[Copy], device: torch.device | None = None) -> None:
+    def __init__(self, copies: Sequence[tuple[str, int]], device: torch.device | None = None) -> None:
         self.copies = tuple(copies)
         self.rows: list[tuple[str, int, int, str, float, float]] = []
         self._sums = torch.zeros(2, len(self.copies), dtype=torch.float64, device=device)
@@ -77,20 +71,20 @@ class Curves(Stateful):
         self, step: int, split: str, losses: Float[Tensor, " copy"], accuracies: Float[Tensor, " copy"]
     ) -> tuple[float, float]:
         """Add a point for each copy; gives the means over copies. A loss that is not finite is a `DivergedError`."""
-        for copy, loss, accuracy in zip(self.copies, losses.tolist(), accuracies.tolist(), strict=True):
+        for (arm, seed), loss, accuracy in zip(self.copies, losses.tolist(), accuracies.tolist(), strict=True):
             if not loss < float("inf"):
                 raise DivergedError(
-                    f"{copy.arm}: the {split} loss of seed {copy.seed} is {loss} at step {step}: the training "
+                    f"{arm}: the {split} loss of seed {seed} is {loss} at step {step}: the training "
                     "diverged; lower the optimizer's lr, or give its schedule warmup_steps"
                 )
-            self.rows.append((*copy, step, split, round(loss, 6), round(accuracy, 6)))
+            self.rows.append((arm, seed, step, split, round(loss, 6), round(accuracy, 6)))
         return losses.mean().item(), accuracies.mean().item()
 
     def best(self, arm: str) -> tuple[list[int], list[float]]:
         """For each copy of an arm, the first step of the least validation loss; if known, the test accuracy there."""
         steps, accuracies = [], []
         for copy in self.copies:
-            own = [row for row in self.rows if row[:2] == copy and copy.arm == arm]
+            own = [row for row in self.rows if row[:2] == copy and copy[0] == arm]
             losses = [(loss, step) for *_, step, split, loss, _ in own if split == "validation"]
             steps += [min(losses)[1]] if losses else []
             accuracies += [row[5] for row in own if losses and row[2:4] == (steps[-1], "test")]
@@ -120,7 +114,9 @@ def train(update: StepRule, context: TrainContext, scratch: Scratch, title: str 
         UnusableCheckpointError: the checkpoint does not fit and is dropped; the update must be made anew.
     """
     budget = context.run.train
-    curves = Curves(context.copies(update), context.device)
+    arm = context.run.arm
+    names = [f"{arm}/{name}" if name else arm for name in update.curve_names]
+    curves = Curves([(name, seed) for name in names for seed in context.run.seeds], context.device)
     start, seconds_before = update.first_step, 0.0
     state = scratch.load()
     if state is not None:
@@ -140,7 +136,7 @@ def train(update: StepRule, context: TrainContext, scratch: Scratch, title: str 
             done = step + 1
             if done % budget.evaluate_every == 0 or done == budget.steps:
                 progress.evaluated(done, *_evaluate(update, context, curves, done))
-                scratch.write_curves(curves.csv())
+                files.write_text(scratch.folder / "curves.csv", curves.csv())  # for whoever follows the run
             progress.step(done)
             if done < budget.steps and scratch.is_due():
                 state = {"done": done, "seconds": seconds_before + time.monotonic() - began}
@@ -163,10 +159,7 @@ def _evaluate(update: StepRule, context: TrainContext, curves: Curves, done: int
 
 
 class StepProgress:
-    """Progress of a training, as a context: a bar on a terminal, elsewhere a line every ten seconds and at the end.
-
-    A resumed run has `start` of its `steps` behind it.
-    """
+    """Progress of a training, as a context: a bar on a terminal, elsewhere a line every ten seconds and at the end."""
 
     def __init__(self, title: str, steps: int, start: int = 0, console: Console | None = None) -> None:
         self._title, self._steps, self._start, self._text = title, steps, start, ""
@@ -189,25 +182,23 @@ class StepProgress:
 
     def step(self, done: int) -> None:
         """Say that `done` steps are done."""
-        if self._is_bar and self._is_due(done, SECONDS_BETWEEN_FRAMES):
-            self._bar.update(self._task, completed=done, text=f"{self._rate(done):.0f} steps/s  {self._text}")
+        if self._is_bar:
+            self._show(done, SECONDS_BETWEEN_FRAMES)
 
     def evaluated(self, done: int, split: str, loss: float, accuracy: float) -> None:
         """Show loss and accuracy, means over copies."""
         self._text = f"{split} loss {loss:.4f}  accuracy {100 * accuracy:.2f} %"
-        if not self._is_bar and self._is_due(done, SECONDS_BETWEEN_LINES):
-            rate = self._rate(done)
-            left = (self._steps - done) / rate if rate else 0.0
-            place = f"step {done}/{self._steps}  {rate:.0f} steps/s  {left:.0f} s left"
-            self._console.print(f"{self._title}: {place}  {self._text}")
+        if not self._is_bar:
+            self._show(done, SECONDS_BETWEEN_LINES)
 
-    def _is_due(self, done: int, interval: float) -> bool:
+    def _show(self, done: int, interval: float) -> None:
         now = time.monotonic()
         if now - self._shown < interval and done < self._steps:
-            return False
+            return
         self._shown = now
-        return True
-
-    def _rate(self, done: int) -> float:
-        seconds = time.monotonic() - self._began
-        return (done - self._start) / seconds if seconds else 0.0
+        rate = (done - self._start) / max(now - self._began, 1e-9)
+        if self._is_bar:
+            self._bar.update(self._task, completed=done, text=f"{rate:.0f} steps/s  {self._text}")
+        else:
+            place = f"step {done}/{self._steps}  {rate:.0f} steps/s  {(self._steps - done) / rate:.0f} s left"
+            self._console.print(f"{self._title}: {place}  {self._text}")

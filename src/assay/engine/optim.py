@@ -24,13 +24,11 @@ UNIT = 16  # float32 numbers: a cache line, at which the kernels share out work 
 class Optimizer(Stateful):
     """SGD, Adam or AdamW on stacked tensors, in place: one fused call moves all copies, elementwise.
 
-    SGD has momentum (Nesterov's, if asked for) where it is above 0; Adam is that of Kingma and Ba (2015, arXiv
-    1412.6980), AdamW that of Loshchilov and Hutter (2019, arXiv 1711.05101). PyTorch's fused kernels do the arithmetic;
-    its optimizer classes import the compiler, more than a second in every stage.
-
-    On a CPU the kernels move vectors of numbers, and those at the end of a tensor one by one, which may round another
-    way. So parameters whose copies are not whole units go to them in one padded tensor, in which each begins at a whole
-    unit of a copy, and a copy has the same bits in a stack of any size.
+    Adam is that of Kingma and Ba (2015, arXiv 1412.6980), AdamW that of Loshchilov and Hutter (2019, arXiv 1711.05101).
+    PyTorch's fused kernels do the arithmetic; its optimizer classes import the compiler, a second in every stage. On a
+    CPU the kernels move vectors, and what is left at the end of a tensor number by number, which may round another way.
+    So parameters whose copies are not whole units go to them in one padded tensor, and a copy has the same bits in a
+    stack of any size.
 
     Args:
         settings: which one, and its constants.
@@ -92,10 +90,7 @@ def _padded(tensors: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def check_warm_up(schedule: config.Schedule, steps: int, where: str) -> None:
-    """Refuse, with an `AssayError`, a training or phase of `steps` in which the rate never reaches its full height.
-
-    The message begins with `where`: the key that decides how long it is, and what it is.
-    """
+    """Refuse, with an `AssayError` that begins with `where`, a phase of `steps` that never reaches the full rate."""
     if schedule.warmup_steps >= steps:
         raise AssayError(
             f"{where} has {steps} steps, no more than the schedule's warmup_steps ({schedule.warmup_steps}), so that "

@@ -1,7 +1,4 @@
-"""The other seams: which weights run, what is kept beside the last ones, and how a proposal becomes the next state.
-
-That is by a gradient step, unless a method says otherwise.
-"""
+"""The other seams: which weights run, what is kept beside the last ones, and the step, by gradients or otherwise."""
 
 from __future__ import annotations
 
@@ -11,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from assay.core.config import PARAMS_FILE
 from assay.core.runtime import key
-from assay.engine.batches import BatchLoader, Seam
+from assay.engine.batches import Batches, BatchLoader, Seam
 from assay.engine.checkpoint import Stateful
-from assay.engine.optim import Optimizer, check_warm_up, rate_factor
+from assay.engine.optim import Optimizer, rate_factor
 from assay.engine.stack import BatchStats, Stack, Weights
 from assay.engine.stack.loss import Loss, cross_entropy
 from assay.models.artifact import Cost
@@ -26,7 +22,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64
     from torch import Tensor, nn
 
-    from assay.engine.batches import Batches
     from assay.engine.context import TrainContext
     from assay.models.artifact import Combine, Sweep
 
@@ -156,14 +151,11 @@ class GradientUpdate(StepRule):
     """Draw a batch, run the weights, step down the gradient.
 
     Args:
-        context: the training; its `steps` are the schedule's length, and may be fewer than those of the whole arm.
+        context: the training; its `steps` are the schedule's length, more than the warm-up (`check_warm_up`).
         batches, parametrisation, averaging, loss: the other seams.
         seeds: one for each copy; those of the arm unless given.
         start: the plain module, what is trained `(copy, *stored shape)`, and the buffers of the networks that run
             `(copy, *shape)`; fresh networks unless given.
-
-    Raises:
-        AssayError: the schedule still warms up when the steps are over.
     """
 
     kept: tuple[str, ...] = ("stored", "buffers", "optimizer", "counters", "batches", "averaging")
@@ -179,12 +171,11 @@ class GradientUpdate(StepRule):
         start: tuple[nn.Module, Weights, Weights] | None = None,
     ) -> None:
         self.train, self.seeds = context.run.train, tuple(seeds or context.run.seeds)
-        place = f"{PARAMS_FILE}: train.schedule: a training by gradient"
-        check_warm_up(self.train.schedule, self.train.steps, place)
         self.network, stored, buffers = start or context.fresh(self.seeds)
         self.stored = {name: tensor.detach().clone() for name, tensor in stored.items()}
         self.buffers = {name: tensor.clone() for name, tensor in buffers.items()}
         self.batches, self.averaging = batches, averaging or Averaging()
+        self._weigh = None if type(batches).weigh is Batches.weigh else batches.weigh  # the mean needs no coefficients
         self.parametrisation = parametrisation or Parametrisation()
         self.stack = Stack(self.network, len(self.seeds), context.device, self.train.precision, loss=loss)
         self.loader = BatchLoader(context.data, self.seeds)
@@ -197,30 +188,26 @@ class GradientUpdate(StepRule):
         if step == first > 0:
             self.optimizer = Optimizer(self.train.optimizer, self.stored)
         scheduled = self.train.optimizer.lr * rate_factor(self.train.schedule, step - first, length)
-        batch = self.batches.draw(step, self._score)
+        indices = self.batches.select(step, self._score)
+        labels = self.batches.labels(indices)
         weights = self.parametrisation.weights(self.stored, step)
-        gradients = self.stack.gradients(
-            weights,
-            self.buffers,
-            self.loader.batch(batch.indices, step),
-            batch.labels,
-            self.batches.weigh if self.batches.weighs else None,
-            [key(seed, "layers", step) for seed in self.seeds] if self.stack.draws else None,
-        )
+        inputs = self.loader.batch(indices, step)
+        randomness = [key(seed, "layers", step) for seed in self.seeds] if self.stack.draws else None
+        gradients = self.stack.gradients(weights, self.buffers, inputs, labels, self._weigh, randomness)
         carried = self.parametrisation.gradients(self.stored, weights, gradients.by_name, step)
         self.optimizer.step(carried, self.averaging.rate(step, scheduled))
         self.counters.add("train_samples", gradients.used)
-        if self.batches.weighs:
-            self.counters.add("forward_samples", batch.labels.shape[1] - gradients.used)
+        if self._weigh:
+            self.counters.add("forward_samples", labels.shape[1] - gradients.used)
         self.counters.add("optimizer_steps", 1)
-        self.batches.observe(step, batch, gradients.losses)
+        self.batches.observe(step, indices, gradients.losses)
         self.averaging.observe(step, self.stored, self.buffers)
         return gradients
 
     def _score(
         self, indices: Int64[Tensor, "copy examples"], labels: Int64[Tensor, "copy examples"]
     ) -> Float[Tensor, "copy examples"]:
-        """Losses under the weights of now, in eval mode and without augmentation; billed as forward samples."""
+        """Losses in eval mode and without augmentation, billed as forward samples."""
         self.network.eval()
         weights = self.evaluated()
         size, losses = self.train.batch_size, []

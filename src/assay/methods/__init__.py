@@ -1,6 +1,6 @@
 """Methods: one folder each, with all the code that no other method uses.
 
-A method is a package in this folder. Its `__init__.py` holds:
+A method is a package in this folder. Its `__init__.py` holds what follows, names that no other module of it may have:
 
 - `Options`: a pydantic section, the keys that its arms may set;
 - `update(context, options)`: the state of a training and the rule that moves it;
@@ -112,11 +112,6 @@ class Training:
         rates = len(train.tune.lr) if train.tune and self.is_tuned else 1
         return train.steps * train.batch_size * networks * len(self.run.seeds) * rates
 
-    def check_model(self, images: Images) -> None:
-        """Check that the model exists, takes its arguments and fits the images; errors as of `check`."""
-        run = self.run
-        models.check(run.model.name, images, run.model.arguments, run.place("model"))
-
     def check(self, images: Images, examples: int) -> None:
         """Check batches and options against the number of training examples; an `AssayError` names the key."""
         run = self.run
@@ -139,7 +134,8 @@ class Training:
         Raises:
             AssayError: an option is wrong, a parent does not belong to the run, or the training diverged.
         """
-        self.check_model(data.images)  # of a folder, only its bytes tell the classes and examples
+        model = self.run.model  # of a folder of images, only its bytes tell the classes and examples
+        models.check(model.name, data.images, model.arguments, self.run.place("model"))
         self.check(data.images, len(data.train.labels))
         context, is_round = TrainContext(self.run, data, parents or {}), bool(self.run.parents)
         if not self.is_tuned:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from assay import models
 from assay.core.config import BASELINE, PARAMS_FILE, split_variant
 from assay.core.config.claim import RECORD
 from assay.core.config.parsing import suggestion
@@ -25,12 +26,9 @@ OF_CURVES = ("best_step", "best_step_accuracy")
 
 
 def check(params: Params, own: tuple[Images, int] | None = None) -> dict[str, Training]:
-    """Check all that can be known before any byte of data is there, for every arm, so that nothing trains in vain.
+    """Check all that can be known before any byte of data is there; gives every training of the file, by arm.
 
     Of a folder of the user's own images that is there, `own` gives their shape and how many are left to train on.
-
-    Returns:
-        Every training that the file asks for, by arm.
 
     Raises:
         AssayError: a method or option is wrong, a model or batch does not fit the data, or a claim names what its arms
@@ -43,9 +41,9 @@ def check(params: Params, own: tuple[Images, int] | None = None) -> dict[str, Tr
     for training in trainings.values():
         if images is None or examples is None:  # of a folder that is not here nothing is known
             break
-        if training.run.model not in fitting:
-            training.check_model(images)
-            fitting.append(training.run.model)
+        if (model := training.run.model) not in fitting:
+            models.check(model.name, images, model.arguments, training.run.place("model"))
+            fitting.append(model)
         training.check(images, examples)
     _check_grids(params, trainings)
     lines = [line for claim in params.claims if claim.preset is None for line in _problems(claim, params, trainings)]

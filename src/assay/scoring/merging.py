@@ -1,7 +1,6 @@
 """Puts together what the blocks of an arm's seeds recorded, so that it reads as one record of all seeds.
 
-Records hold lists with an entry a seed among values that all seeds share. Plain data does not say which a list is, so
-lists under the keys `BY_POINT` have an entry a point (a step, a size, a place on a path), inside which may be one a
+Lists under the keys `BY_POINT` have an entry a point (a step, a size, a place on a path), inside which may be one a
 seed; all others that are as long as there are seeds have an entry a seed.
 """
 
@@ -17,16 +16,11 @@ POOLED = "reliability"  # bins of the examples of all seeds: of several blocks, 
 
 
 def together(parts: Sequence[Any], seeds: Sequence[int], by_point: bool = False) -> Any:
-    """One value out of those of the blocks.
+    """One value out of those of the blocks, plain data as JSON holds it; each block has so many seeds.
 
-    Lists with an entry a seed are concatenated; other lists, and mappings, are merged entry by entry. Numbers that
-    differ are averaged, each block weighted by its seeds. Of lists of other lengths the longest is kept; what stands
-    under `POOLED` is left out.
-
-    Args:
-        parts: of each block, plain data as JSON holds it.
-        seeds: how many each block has.
-        by_point: whether the next list has an entry a point, even if there are as many as seeds.
+    Lists with an entry a seed are concatenated; other lists (`by_point`, though there be as many as seeds) and mappings
+    are merged entry by entry. Numbers that differ are averaged, each block weighted by its seeds. Of lists of other
+    lengths the longest is kept; what stands under `POOLED` is left out.
     """
     first = parts[0]
     if isinstance(first, dict):

@@ -32,27 +32,18 @@ Basis = Literal["examples", "seeds", "exact"]
 class Metric:
     """A metric. One that evaluation computes has either `per_example` or `of_confusion`.
 
-    Attributes:
-        label: its name in tables.
-        higher_is_better: None where a claim must state it.
-        basis: what its error is estimated from: seeds and test examples, seeds alone, or nothing, since the number
-            follows from params.yaml. None: no claim may be about it.
-        unit: `%` for shares from 0 to 1, which are shown times 100.
-        span: what a table says in place of a unit.
-        per_example: numbers `(seed, example)`, whose mean over examples is the metric of each seed. What is estimated
-            from `examples` needs it.
-        of_confusion: the metric of each seed from counts `(seed, class, class)`, by label, then by prediction.
-        shown: whether `dvc metrics` shows it.
+    `basis` is what its error is estimated from: seeds and test examples, seeds alone, or nothing (`exact`: the number
+    follows from params.yaml). None: no claim may be about it.
     """
 
-    label: str
-    higher_is_better: bool | None
+    label: str  # its name in tables
+    higher_is_better: bool | None  # None where a claim must state it
     basis: Basis | None
-    unit: str = ""
-    span: str = ""
-    per_example: Callable[[Predictions], Array] | None = None
-    of_confusion: Callable[[Int64[Array, "seed class class"]], Array] | None = None
-    shown: bool = False
+    unit: str = ""  # `%` for shares from 0 to 1, which are shown times 100
+    span: str = ""  # what a table says in place of a unit
+    per_example: Callable[[Predictions], Array] | None = None  # (seed, example), whose mean is the metric of each seed
+    of_confusion: Callable[[Int64[Array, "seed class class"]], Array] | None = None  # by label, then by prediction
+    shown: bool = False  # whether `dvc metrics` shows it
 
     def __post_init__(self) -> None:
         if self.basis == "examples" and self.per_example is None:
@@ -77,8 +68,7 @@ class Metric:
 def _signed_gaps(predictions: Predictions) -> Float64[Array, "seed example"]:
     """Expected calibration error of the most probable class (Naeini et al. 2015), `ECE_BINS` equal bins, l1.
 
-    It is no mean over examples. Once it is known in which bins the network is too confident, it is one: confidence
-    minus correctness counts positive there and negative elsewhere. The signs are those of the whole test set.
+    As a mean over examples: confidence minus correctness, times its sign in the example's bin over the whole test set.
     """
     gaps = predictions.confidence.astype(np.float64) - predictions.correct
     bins = confidence_bins(predictions)
@@ -215,10 +205,7 @@ def confidence_bins(predictions: Predictions) -> Int64[Array, "seed example"]:
 
 
 def reliability(predictions: Predictions) -> list[tuple[int, float, float]]:
-    """For each bin of confidence, all seeds together: examples, their mean confidence, the share that is right.
-
-    An empty bin has zeros.
-    """
+    """For each bin of confidence, all seeds together: examples, mean confidence, share that is right; 0 if empty."""
     bins = confidence_bins(predictions).ravel()
     counts = np.bincount(bins, minlength=ECE_BINS)
     columns = [counts.tolist()]

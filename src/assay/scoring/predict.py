@@ -13,14 +13,13 @@ from assay.engine.stack import predict
 from assay.models.artifact import combine, point
 from assay.scoring.metrics import by_class
 from assay.scoring.predictions import Predictions
-from assay.scoring.record import MemberRecord, SweepRecord
+from assay.scoring.record import SweepRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jaxtyping import Float, Float64, Int64, UInt8
+    from jaxtyping import Float, Float64, Int64
     from torch import Tensor, nn
 
+    from assay.data.sets.prepared import Prepared
     from assay.models.artifact import Artifact, Combine
     from assay.scoring.predictions import Array
 
@@ -51,34 +50,27 @@ def of_variant(
     artifact: Artifact,
     variant: str,
     network: nn.Module,
-    images: UInt8[Tensor, "example c h w"],
-    labels: Int64[Tensor, " example"],
-    mean: Sequence[float],
-    std: Sequence[float],
-) -> tuple[Predictions, dict[str, list[float]], MemberRecord]:
-    """Run a variant over images, once: its predictions, its metrics by class, and how its members differ.
+    data: Prepared,
+) -> tuple[Predictions, dict[str, Any]]:
+    """Run a variant over the test set, once: its predictions, and its metrics by class and of its members by name.
 
-    Members go through the network one at a time, on as many images as leave memory where it is.
-
-    Args:
-        artifact: the trained networks.
-        variant: which of them.
-        network: the plain module, on the images' device; its own weights are never used.
-        images: raw pixels.
-        labels: class numbers.
-        mean: per channel, on the scale of the pixels (0 to 255).
-        std: likewise.
+    Members go through the network one at a time, on as many images as leave memory where it is. The network is the
+    plain module, on the data's device; its own weights are never used.
 
     Raises:
         AssayError: a network's outputs are not finite numbers.
     """
-    manifest, state = artifact.manifest, artifact.weights[variant]
+    manifest, state, (images, labels) = (
+        artifact.manifest,
+        artifact.weights[variant],
+        (data.test.images, data.test.labels),
+    )
     record = manifest.variants[variant]
     weights = [{n: t[:, member].to(images.device) for n, t in state.items()} for member in range(record.members)]
     rows = max(1, CELLS // (len(manifest.seeds) * record.members * manifest.images["classes"]))
     shares, sums = [], []
     for chunk, own in zip(images.split(rows), labels.split(rows), strict=True):
-        logits = torch.stack([predict(network, one, chunk, mean, std) for one in weights], 1)
+        logits = torch.stack([predict(network, one, chunk, data.mean, data.std) for one in weights], 1)
         finite = logits.isfinite().flatten(1).all(1)
         if not finite.all():
             seed = manifest.seeds[int(finite.logical_not().nonzero()[0, 0])]
@@ -93,28 +85,22 @@ def of_variant(
     classes = together.shape[-1]
     cells = labels * classes + together.max(-1).indices  # the same maximum as in `score`
     confusion = torch.stack([torch.bincount(own, minlength=classes**2) for own in cells]).view(-1, classes, classes)
-    about = MemberRecord()
+    found: dict[str, Any] = dict(by_class(_numpy(confusion, torch.int64)))
     if sums:
         means = torch.stack(sums).sum(0) / len(labels)
         disagree, vary, *right = [[round(mean, 6) for mean in row] for row in means.tolist()]
         sizes = ensemble_sizes(record.members)
-        about = MemberRecord(disagreement=disagree, total_variation=vary, ensemble_sizes=sizes, ensemble_accuracy=right)
-    return score(together, labels, record.combine), by_class(_numpy(confusion, torch.int64)), about
+        members = {"disagreement": disagree, "total_variation": vary}
+        found |= {**members, "ensemble_sizes": sizes, "ensemble_accuracy": right}
+    return score(together, labels, record.combine), found
 
 
-def of_sweep(
-    artifact: Artifact,
-    sweep: str,
-    network: nn.Module,
-    images: UInt8[Tensor, "example c h w"],
-    labels: Int64[Tensor, " example"],
-    mean: Sequence[float],
-    std: Sequence[float],
-) -> SweepRecord:
+def of_sweep(artifact: Artifact, sweep: str, network: nn.Module, data: Prepared) -> SweepRecord:
     """Accuracy and loss at each point of a sweep of the manifest, and of ensembles of points spaced evenly along it.
 
     The other arguments are those of `of_variant`.
     """
+    labels = data.test.labels
     about = artifact.manifest.sweeps[sweep]
     count, softmax_last = len(about.at), about.combine == "mean_logit"
     spaced = {1: range(count // 2, count // 2 + 1)}  # the middle; then from the first point to the last
@@ -122,8 +108,8 @@ def of_sweep(
     sums: dict[int, Any] = dict.fromkeys(spaced, 0.0)
     alone = []
     for index in range(count):
-        weights = {name: tensor.to(images.device) for name, tensor in point(artifact, sweep, index).items()}
-        logits = predict(network, weights, images, mean, std).double()
+        weights = {name: tensor.to(labels.device) for name, tensor in point(artifact, sweep, index).items()}
+        logits = predict(network, weights, data.test.images, data.mean, data.std).double()
         probabilities = logits.softmax(-1)
         alone.append(_means(probabilities, labels))
         for size, points in spaced.items():
@@ -179,19 +165,15 @@ def ensemble_sizes(members: int) -> list[int]:
 
 
 def disagreement(votes: Int64[Tensor, "seed example class"]) -> Float64[Tensor, "seed example"]:
-    """The share of pairs of members that label an example differently, from the votes that each class got.
-
-    It is the disagreement of Kuncheva and Whitaker (2003). There must be two members or more.
-    """
+    """The share of pairs of two or more members that label an example differently (Kuncheva and Whitaker 2003)."""
     members = votes[0, 0].sum()
     return 1 - (votes * (votes - 1)).sum(-1).double() / (members * (members - 1))
 
 
 def total_variation(probabilities: Float64[Tensor, "seed member example class"]) -> Float64[Tensor, "seed example"]:
-    """The total-variation distance between two members' predictions, averaged over all pairs of two or more members.
+    """The total-variation distance of two members, ½ Σ |p_i - p_j| over classes, averaged over all pairs; 0 to 1.
 
-    It is half the sum over classes of |p_i - p_j|, from 0 to 1. In sorted order the k-th of M numbers (from 0) is the
-    larger one in k of its pairs and the smaller one in M - 1 - k, which gives the sum over pairs without visiting them.
+    In sorted order the k-th of M numbers (from 0) is the larger one in k of its pairs, the smaller one in M - 1 - k.
     """
     members = probabilities.shape[1]
     ranked = probabilities.sort(1).values

@@ -23,19 +23,12 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Predictions:
-    """One variant on the test set, a row for each seed.
+    """One variant on the test set, a row for each seed."""
 
-    Attributes:
-        correct: 1 where the most probable class is the label; the lowest class wins a tie.
-        confidence: the probability of the most probable class.
-        nll: minus the logarithm of the label's probability, in nats, bounded by `FLOOR` of `scoring.predict`.
-        brier: the squared distance, summed over classes, of the probabilities from the label; 0 to 2.
-    """
-
-    correct: UInt8[Array, "seed example"]
-    confidence: Float32[Array, "seed example"]
-    nll: Float32[Array, "seed example"]
-    brier: Float32[Array, "seed example"]
+    correct: UInt8[Array, "seed example"]  # 1 where the most probable class is the label; the lowest class wins a tie
+    confidence: Float32[Array, "seed example"]  # the probability of the most probable class
+    nll: Float32[Array, "seed example"]  # minus the logarithm of the label's probability, in nats; bounded (`FLOOR`)
+    brier: Float32[Array, "seed example"]  # squared distance of probabilities and label, summed over classes; 0 to 2
 
     def of_seeds(self, indices: Sequence[int]) -> Predictions:
         """The rows of the seeds at these indices, in this order."""

@@ -27,35 +27,15 @@ if TYPE_CHECKING:
 
 RECORDS, PREDICTIONS = Path("metrics/evaluate"), Path("data/predictions")
 DECIMALS = 6
-OF_VARIANT = (  # as the manifest has them
-    "members", "combine", "density", "best_step", "best_step_accuracy", "validation_accuracy", "validation_loss",
-)  # fmt: skip
-OF_MANIFEST = ("arm", "method", "seeds", "model", "parameters", "data_digest", "record", "block")
 ALIKE = ("arm", "method", "model", "parameters", "data", "data_digest", "class_counts")  # in all blocks of an arm
 FORWARD_AND_BACKWARD = 3  # passes: a backward pass is two matrix products a layer, a forward pass one
-
-
-class MemberRecord(BaseModel, frozen=True):
-    """The members of a variant; all empty where there is one.
-
-    For each seed, the share of examples that two members label differently and the distance between their predictions,
-    averaged over pairs; for each of some numbers of the first members, the accuracy of each seed.
-    """
-
-    disagreement: list[float] = []
-    total_variation: list[float] = []
-    ensemble_sizes: list[int] = []
-    ensemble_accuracy: list[list[float]] = []
 
 
 class SweepRecord(BaseModel, frozen=True):
     """Along a path of networks: for each point, or size of an ensemble, one number a seed; NLL in nats.
 
-    Attributes:
-        axis: what changes along it, such as `alpha`.
-        at: where on the axis each point is.
-        ensemble_sizes: numbers of points, evenly spaced from the first to the last (1: the middle), whose
-            probabilities (or, where the arm says so, logits) are averaged.
+    `at` says where on the axis, such as `alpha`, each point is. Ensembles are of points evenly spaced from the first to
+    the last (of one: the middle), whose probabilities (or, where the arm says so, logits) are averaged.
     """
 
     axis: str
@@ -67,7 +47,7 @@ class SweepRecord(BaseModel, frozen=True):
     ensemble_nll: list[list[float]] = []
 
 
-class VariantRecord(MemberRecord, frozen=True, extra="allow"):
+class VariantRecord(BaseModel, frozen=True, extra="allow"):
     """One variant: what it costs and, in lists with one number a seed, how good it is.
 
     A metric of the table `METRICS` without a field here is an extra key.
@@ -78,8 +58,15 @@ class VariantRecord(MemberRecord, frozen=True, extra="allow"):
         best_step_accuracy: on the test set at that step: the retroactive early stop; empty where it was not watched.
         validation_accuracy: at the end of training, as the loss in nats; empty where there is no validation set.
         reliability: for each bin of confidence, all seeds together: examples, mean confidence, share that is right.
+        disagreement: the share of examples that two members label differently, mean over pairs; as `total_variation`,
+            the distance between their predictions, and what follows, empty where there is one member.
+        ensemble_accuracy: for each number in `ensemble_sizes` of the first members, the accuracy of each seed.
     """
 
+    disagreement: list[float] = []
+    total_variation: list[float] = []
+    ensemble_sizes: list[int] = []
+    ensemble_accuracy: list[list[float]] = []
     balanced_accuracy: list[float]
     macro_f1: list[float]
     members: int
@@ -107,10 +94,9 @@ class VariantRecord(MemberRecord, frozen=True, extra="allow"):
 
 
 class Costs(NamedTuple):
-    """What training one seed of a variant costs, and one prediction. A pruned weight counts as saved.
+    """What training one seed of a variant costs, and one prediction (members times density), in passes of one example.
 
-    A cost is in passes of one example through one whole network, of a prediction members times density. FLOPs are
-    those that PyTorch counts in the arm's network; None where not known.
+    FLOPs are those that PyTorch counts in the arm's network; None where not known. A pruned weight counts as saved.
     """
 
     training_cost: float
@@ -124,7 +110,7 @@ class Record(InList, parsing.Digested):
 
     Attributes:
         block: which of the arm's blocks of seeds; 0 is the first, and all of them together.
-        class_counts: test examples of each class, by label.
+        class_counts: test examples of each class, by its name.
         record: what its method has to say of the training, as the manifest has it.
         sweeps: paths of networks that were evaluated point by point, by name.
         predictions_sha256: of the file of predictions; `write` fills it in.
@@ -173,31 +159,26 @@ def make(
     manifest: Manifest,
     data: str,
     class_counts: Mapping[str, int],
-    found: Mapping[str, tuple[Predictions, Mapping[str, Any], MemberRecord]],
+    found: Mapping[str, tuple[Predictions, Mapping[str, Any]]],
     sweeps: Mapping[str, SweepRecord],
 ) -> Record:
-    """The record of an arm.
+    """The record of an arm, from its manifest, the data set's name and the number of test examples of each class.
 
-    Args:
-        manifest: of the trained networks.
-        data: the data set's name.
-        class_counts: test examples of each class, by its name.
-        found: of every variant, its predictions, its metrics by class, and how its members differ.
-        sweeps: the paths of the manifest, evaluated.
+    `found` has of every variant its predictions, and its metrics by class and of its members; `sweeps` has the paths of
+    the manifest as evaluated.
     """
     variants = {}
     for name, variant in manifest.variants.items():
-        answers, classes, members = found[name]
+        answers, others = found[name]
         variants[name] = VariantRecord(
-            **{key: getattr(variant, key) for key in OF_VARIANT},
-            **{kind: getattr(variant.cost, kind) for kind in Cost.model_fields},
+            **variant.model_dump(include=set(VariantRecord.model_fields)),
+            **variant.cost.model_dump(include=set(Cost.model_fields)),
             **{metric: per_seed(metric, answers).tolist() for metric in measured()},
-            **classes,
-            **dict(members),
+            **others,
             reliability=reliability(answers),
         )
     return Record(
-        **{key: getattr(manifest, key) for key in OF_MANIFEST},
+        **manifest.model_dump(include=Record.model_fields.keys() - {"variants", "sweeps", "digest"}),
         data=data,
         test_examples=next(iter(found.values()))[0].correct.shape[1],
         class_counts=dict(class_counts),

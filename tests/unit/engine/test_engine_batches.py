@@ -18,7 +18,7 @@ def no_score(indices, labels):
 def epoch(batches: EpochBatches, number: int) -> torch.Tensor:
     first = number * batches.batches_per_epoch
     steps = range(first, first + batches.batches_per_epoch)
-    return torch.cat([batches.draw(step, no_score).indices for step in steps], 1)
+    return torch.cat([batches.select(step, no_score) for step in steps], 1)
 
 
 @given(examples=st.integers(1, 40), batch=st.integers(1, 40), order=st.sampled_from(["reshuffled", "fixed"]))
@@ -50,11 +50,12 @@ def test_a_copy_sees_the_same_alone_and_in_company_and_from_the_middle():
     labels = torch.arange(20) % 3
     together, alone = EpochBatches(labels, [5, 6, 7], 4), EpochBatches(labels, [6], 4)
     for step in (13, 2, 7):
-        assert torch.equal(together.draw(step, no_score).indices[1], alone.draw(step, no_score).indices[0])
-    assert not torch.equal(together.draw(0, no_score).indices[0], together.draw(0, no_score).indices[1])
+        assert torch.equal(together.select(step, no_score)[1], alone.select(step, no_score)[0])
+    assert not torch.equal(together.select(0, no_score)[0], together.select(0, no_score)[1])
 
 
 def test_labels_are_the_copys_own():
     labels = torch.stack([torch.arange(12), 100 + torch.arange(12)])
-    batch = EpochBatches(labels, [0, 1], 4).draw(2, no_score)
-    assert torch.equal(batch.labels, batch.indices + torch.tensor([[0], [100]]))
+    batches = EpochBatches(labels, [0, 1], 4)
+    indices = batches.select(2, no_score)
+    assert torch.equal(batches.labels(indices), indices + torch.tensor([[0], [100]]))

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from assay.core import config
 from assay.core.errors import AssayError
-from assay.engine.loop import COLUMNS, Copy, Curves, StepProgress
+from assay.engine.loop import COLUMNS, Curves, StepProgress
 from assay.engine.stack import BatchStats
 from assay.engine.step_rule import Counters
 
@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 
 def test_curves_have_a_row_a_copy_and_know_the_best_step():
-    curves = Curves([Copy("line", 3), Copy("line", 9)])
+    curves = Curves([("line", 3), ("line", 9)])
     for step, losses in [(10, [1.0, 2.0]), (20, [0.5, 3.0]), (30, [0.5, 1.0])]:
         curves.add(step, "validation", torch.tensor(losses), torch.tensor([0.25, 0.75]))
         curves.add(step, "train", torch.zeros(2), torch.ones(2))
@@ -34,13 +34,13 @@ def test_curves_have_a_row_a_copy_and_know_the_best_step():
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
 def test_a_diverged_training_is_named(loss):
-    curves = Curves([Copy("line", 3), Copy("line", 9)])
+    curves = Curves([("line", 3), ("line", 9)])
     with pytest.raises(AssayError, match=r"line: the train loss of seed 9 is (nan|inf) at step 10.*lower"):
         curves.add(10, "train", torch.tensor([1.0, loss]), torch.zeros(2))
 
 
 def test_running_means_begin_anew_when_taken_and_survive_a_checkpoint():
-    copies = [Copy("line", 3), Copy("line", 9)]
+    copies = [("line", 3), ("line", 9)]
     curves, other = Curves(copies), Curves(copies)
     losses = torch.tensor([[1.0, 3.0], [0.0, 2.0]])
     curves.see(BatchStats(losses, losses > 1))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
-from dataclasses import replace
 
 import pytest
 import torch
@@ -12,10 +10,7 @@ from pydantic import TypeAdapter
 
 from assay.core import config
 from assay.core.config import Constant, Cosine, Step
-from assay.core.errors import AssayError
-from assay.engine.context import TrainContext
 from assay.engine.optim import Optimizer, rate_factor
-from assay.engine.step_rule import GradientUpdate
 
 PLAIN = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
@@ -62,21 +57,6 @@ def test_cosine_starts_at_one_is_half_way_at_half_time_and_ends_at_final():
     assert rate_factor(schedule, 50, 100) == pytest.approx(0.6)
     assert rate_factor(schedule, 100, 100) == pytest.approx(0.2)
     assert rate_factor(schedule, 25, 100) == pytest.approx(0.2 + 0.8 * (1 + math.cos(math.pi / 4)) / 2)
-
-
-def test_a_training_shorter_than_the_warm_up_is_refused_where_it_begins(make_run, data):
-    """As a warm start is, whose steps are fewer than the arm's: the run's own check does not see them."""
-    context = TrainContext(make_run(schedule=Cosine(name="cosine", warmup_steps=4)), data)
-    for steps, fits in ((5, True), (4, False), (3, False)):
-        train = context.run.train.model_copy(update={"steps": steps})
-        expected = (
-            nullcontext() if fits else pytest.raises(AssayError, match=rf"has {steps} steps, no more than the sch")
-        )
-        own = replace(context, run=context.run.model_copy(update={"train": train}))
-        with expected:
-            update = GradientUpdate(own, own.batches())
-            for step in range(steps):
-                update.step(step)
 
 
 @pytest.mark.parametrize("schedule", [Constant(name="constant", warmup_steps=4), Cosine(name="cosine", warmup_steps=4)])

@@ -61,7 +61,7 @@ def test_the_arm_is_the_training_at_the_best_rate_of_the_grid(make_run, data, tm
     assert (cost.train_samples, cost.tuning_samples) == (30 * 16 * members, 2 * 30 * 16 * members)
     assert own.manifest.parameters["train"]["optimizer"]["lr"] == run.train.optimizer.lr  # as params.yaml has it
     assert trained.steps == 90
-    assert trained.curves.copies[0].arm == "probe"
+    assert trained.curves.copies[0][0] == "probe"
 
 
 def test_of_equals_in_accuracy_the_lower_loss_is_chosen(make_run, tmp_path):

@@ -83,9 +83,7 @@ def run(toy: Toy, tau: int, s: float, sigma: float, *, chains=300, sweeps=200, t
         for half in halves(tau, CPU):
             models = len(half.models)
             draws = draw([generator], chains * models, 3, fraction, CPU)
-            by_chain = type(draws)(
-                *(None if d is None else d.view(chains, models, *d.shape[2:]) for d in vars(draws).values())
-            )
+            by_chain = [None if each is None else each.view(chains, models, *each.shape[2:]) for each in draws]
             decision = move_models(theta, known, half, sigmas, s, beta, by_chain, toy.pairs, test)
             batches, tests = batches + int(decision.batch.sum()), tests + len(decision.batch)
         if sweep >= sweeps // 2:  # what a wrong test does to a stationary start has had time to show

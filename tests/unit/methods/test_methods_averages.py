@@ -143,11 +143,11 @@ def test_an_ensemble_costs_what_its_members_do(make):
 
 def test_members_learn_their_seed_s_labels_from_batches_of_their_own(make):
     update = make("deep_ensemble", label_noise=0.5)
-    batch = update.batches.draw(0, None)
-    assert len({tuple(row) for row in batch.indices.tolist()}) == 6
+    indices = update.batches.select(0, None)
+    assert len({tuple(row) for row in indices.tolist()}) == 6
     noisy = TrainContext(make_run_of(update), make_data()).labels
     for copy in range(6):
-        assert torch.equal(batch.labels[copy], noisy[copy // 3][batch.indices[copy]])
+        assert torch.equal(update.batches.labels(indices)[copy], noisy[copy // 3][indices[copy]])
 
 
 def make_run_of(update):

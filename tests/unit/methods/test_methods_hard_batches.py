@@ -27,9 +27,9 @@ def drive(batches, steps, losses_of, score=no_score):
     """Walk through the steps as the loop does; gives the numbers of the batches visited, (step, copy)."""
     visited = []
     for step in range(steps):
-        batch = batches.draw(step, score)
+        indices = batches.select(step, score)
         visited.append(batches._now.clone())
-        batches.observe(step, batch, losses_of(step, batches._now))
+        batches.observe(step, indices, losses_of(step, batches._now))
     return torch.stack(visited)
 
 
@@ -70,9 +70,9 @@ def test_losses_that_are_not_visited_stay_as_they_were():
     drive(batches, 9, random_losses)
     for step in range(9, 20):
         before, visits = batches.losses.clone(), batches.visits.clone()
-        batch = batches.draw(step, no_score)
+        indices = batches.select(step, no_score)
         losses = random_losses(step, batches._now)
-        batches.observe(step, batch, losses)
+        batches.observe(step, indices, losses)
         moved = torch.zeros_like(before, dtype=torch.bool)
         moved[[0, 1], batches._now] = True
         assert torch.equal(batches.losses[moved], losses.mean(1))
@@ -95,14 +95,14 @@ def test_all_of_the_batches_are_the_cyclic_baseline_bit_for_bit(make_run, data):
 def test_batches_are_those_of_the_fixed_baseline_whatever_the_share():
     hard, fixed = HardBatches(LABELS, SEEDS, 5, 0.2), EpochBatches(LABELS, SEEDS, 5, "fixed")
     for step in range(9):
-        batch = hard.draw(step, no_score)
-        assert torch.equal(batch.indices, fixed.draw(step, no_score).indices)
-        hard.observe(step, batch, random_losses(step, hard._now))
-    all_of_them = {tuple(row) for step in range(9) for row in fixed.draw(step, no_score).indices.tolist()}
+        indices = hard.select(step, no_score)
+        assert torch.equal(indices, fixed.select(step, no_score))
+        hard.observe(step, indices, random_losses(step, hard._now))
+    all_of_them = {tuple(row) for step in range(9) for row in fixed.select(step, no_score).tolist()}
     for step in range(9, 30):
-        batch = hard.draw(step, no_score)
-        assert all_of_them >= {tuple(row) for row in batch.indices.tolist()}
-        hard.observe(step, batch, random_losses(step, hard._now))
+        indices = hard.select(step, no_score)
+        assert all_of_them >= {tuple(row) for row in indices.tolist()}
+        hard.observe(step, indices, random_losses(step, hard._now))
 
 
 def test_each_copy_selects_its_own_and_the_same_alone():

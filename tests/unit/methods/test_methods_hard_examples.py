@@ -8,7 +8,6 @@ import torch
 from assay import methods
 from assay.core import config
 from assay.core.errors import AssayError
-from assay.engine.batches import Batch
 from assay.engine.context import TrainContext
 from assay.methods import checks
 from assay.methods.ordered_sgd import TopQ
@@ -39,8 +38,9 @@ def test_what_ordered_sgd_leaves_out_is_billed_as_forward_only(make_run, data):
 def test_the_gradient_is_that_of_the_chosen_examples_alone(make_run, data, moved):
     context = TrainContext(make_run(method="ordered_sgd", options={"q": 5}), data)
     update = methods.make_update(context)
-    losses = update._score(*(lambda batch: (batch.indices, batch.labels))(update.batches.draw(0, update._score)))
-    hardest = update.batches.select(0, update._score).gather(1, losses.topk(5, 1).indices)
+    indices = update.batches.select(0, update._score)
+    losses = update._score(indices, update.batches.labels(indices))
+    hardest = indices.gather(1, losses.topk(5, 1).indices)
     only = update.stack.gradients(
         update.stored, update.buffers, update.loader.batch(hardest, 0), update.batches.labels(hardest)
     )
@@ -84,7 +84,7 @@ def test_the_probability_is_the_share_of_recent_losses_that_are_no_larger_to_the
     one = torch.tensor([[1.0, 2], [4, 4]])
     assert torch.equal(batches.probabilities(one, ALL), torch.tensor([[0.25, 1], [1, 1]]))
     for losses in (one, torch.tensor([[3.0, 4], [0, 9]])):
-        batches.observe(0, Batch(one.long(), one.long()), losses)
+        batches.observe(0, one.long(), losses)
     # the last three of the copies: 2, 3, 4 and 4, 0, 9
     two = torch.tensor([[2.5, 0.5], [4, 10]])
     expected = torch.tensor([[3 / 5, 1 / 5], [3 / 5, 1]]) ** 2
@@ -118,6 +118,6 @@ def test_hard_examples_are_drawn_more_often_by_each_copy_for_itself():
 
 def test_where_no_example_is_drawn_the_hardest_stands_in():
     batches = Selective(LABELS, [0], 2, beta=1000.0, history=4)
-    batches.observe(0, Batch(LABELS[None, :2], LABELS[None, :2]), torch.tensor([[8.0, 9.0]]))
+    batches.observe(0, LABELS[None, :2], torch.tensor([[8.0, 9.0]]))
     batches.select(1, None)
     assert torch.equal(batches.weigh(torch.tensor([[2.0, 3.0]]), slice(0, 1)), torch.tensor([[0.0, 1.0]]))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from assay import models
 from assay.data.sets.images import Images
-from assay.methods.lottery.pruning import left_after, pools, prune, random_masks
+from assay.methods.lottery import left_after, pools, prune
 from assay.models import weight_names
 
 MNIST, CIFAR = Images(1, 28, 28, 10), Images(3, 32, 32, 10)
@@ -96,11 +96,3 @@ def test_a_global_pool_takes_from_the_layers_with_small_weights():
     weights = {"small": torch.full((1, 3, 2), 0.1), "large": torch.full((1, 4), 1.0)}
     left = prune(weights, everything(weights), ["small", "large"], 5)
     assert {name: int(mask.sum()) for name, mask in left.items()} == {"small": 1, "large": 4}
-
-
-def test_random_masks_have_the_counts_asked_for_and_only_ever_lose():
-    scores = {"w": torch.rand(3, 20, 10, generator=torch.Generator().manual_seed(0))}
-    more, less = (random_masks(scores, {"w": counts})["w"] for counts in ([90, 80, 100], [30, 80, 1]))
-    assert more.flatten(1).sum(1).tolist() == [90, 80, 100]
-    assert less.flatten(1).sum(1).tolist() == [30, 80, 1]
-    assert not (less & ~more).any()

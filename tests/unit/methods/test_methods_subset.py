@@ -16,7 +16,7 @@ from assay.engine.checkpoint import Scratch
 from assay.engine.context import TrainContext
 from assay.engine.stack import predict
 from assay.methods import checks
-from assay.methods.subset import SubsetBatches, overdetermination, split
+from assay.methods.subset import SubsetBatches, split
 from tests.conftest import make_data
 
 CPU = torch.device("cpu")
@@ -47,13 +47,13 @@ def test_pretraining_sees_its_subset_alone_and_all_of_it_and_fine_tuning_sees_ev
     assert (batches.phase(3, 9), batches.phase(4, 9)) == ((0, 4), (4, 5))
     assert batches.subset.shape == (2, 32)
     for first in (0, 2):
-        epoch = torch.cat([batches.draw(step, None).indices for step in (first, first + 1)], 1)
+        epoch = torch.cat([batches.select(step, None) for step in (first, first + 1)], 1)
         assert torch.equal(epoch.sort(1).values, batches.subset.sort(1).values)
-    epoch = torch.cat([batches.draw(step, None).indices for step in range(4, 10)], 1)
+    epoch = torch.cat([batches.select(step, None) for step in range(4, 10)], 1)
     assert torch.equal(epoch.sort(1).values, torch.arange(96).expand(2, -1))
     alone = SubsetBatches(labels, [4], 16, k=3, pretraining=4)
     for step in (9, 1, 5):
-        assert torch.equal(alone.draw(step, None).indices[0], batches.draw(step, None).indices[1])
+        assert torch.equal(alone.select(step, None)[0], batches.select(step, None)[1])
 
 
 def test_one_part_of_one_is_the_baseline_bit_for_bit(make_run, data, tmp_path):
@@ -173,7 +173,7 @@ def test_least_squares_on_a_subset_loses_what_theory_says(q, on_the_subset, on_e
     """Noise of variance 1: σ²(1 - 1/Q) where it was fitted, σ²(1 + p/(K-p-1)) elsewhere."""
     unknowns, k, draws = 20, 4, 400
     examples = q * unknowns * k
-    assert overdetermination(examples // k, 1, unknowns) == q
+    assert examples // k / unknowns == q
     generator = torch.Generator().manual_seed(q)
     inputs = torch.randn(draws, examples, unknowns, generator=generator, dtype=torch.float64)
     targets = torch.randn(draws, examples, 1, generator=generator, dtype=torch.float64)  # the truth is 0

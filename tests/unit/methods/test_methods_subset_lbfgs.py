@@ -47,13 +47,13 @@ def test_it_is_what_pytorch_does_alone_with_the_whole_subset(context):
 
 def test_every_run_of_the_subset_is_billed_to_the_copy_that_made_it(context, monkeypatch):
     runs = [0, 0, 0]
-    run = subset.Lbfgs._run
+    run = subset.SubsetUpdate._run_subset
 
     def counted(self, copy):
         runs[copy] += 1
         return run(self, copy)
 
-    monkeypatch.setattr(subset.Lbfgs, "_run", counted)
+    monkeypatch.setattr(subset.SubsetUpdate, "_run_subset", counted)
     update = methods.make_update(context)
     for step in range(6):
         update.step(step)
@@ -130,5 +130,5 @@ def test_a_checkpoint_of_fine_tuning_carries_no_curvature(context):
     sizes = []
     for step in range(8):
         update.step(step)
-        sizes.append(len(update.state()["lbfgs"]["optimizers"]))
+        sizes.append(len(update.state()["lbfgs"]))
     assert sizes == [3] * 6 + [0] * 2

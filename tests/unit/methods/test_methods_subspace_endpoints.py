@@ -50,7 +50,7 @@ def test_the_gradient_of_each_endpoint_is_that_of_the_whole_loss(make, data, mov
     start = {name: tensor.clone() for name, tensor in update.stored.items()}
     gradients, _ = moved(update)
     coefficients, pairs = points_of(update, 0)
-    batch = update.batches.draw(0, None)
+    indices = update.batches.select(0, None)
     layers = update.parametrisation._layers
     network = models.build(model.name, data.images, **model.arguments).train()
     weight_names = list(models.weight_names(network))
@@ -58,8 +58,8 @@ def test_the_gradient_of_each_endpoint_is_that_of_the_whole_loss(make, data, mov
         leaves = {name: tensor[copy].clone().requires_grad_() for name, tensor in start.items()}
         rows = {n: coefficients[copy, layers.index(n.rpartition(".")[0]) if len(layers) > 1 else 0] for n in leaves}
         weights = {n: torch.einsum("m,m...->...", rows[n], tensor) for n, tensor in leaves.items()}
-        inputs = normalise(data.train.images[batch.indices[copy]], data.mean, data.std)
-        loss = F.cross_entropy(functional_call(network, weights, (inputs,)), batch.labels[copy])
+        inputs = normalise(data.train.images[indices[copy]], data.mean, data.std)
+        loss = F.cross_entropy(functional_call(network, weights, (inputs,)), update.batches.labels(indices)[copy])
         i, j = pairs[copy].triu().nonzero()[0].tolist()
         one, other = (torch.cat([leaves[name][end].flatten() for name in weight_names]) for end in (i, j))
         loss = loss + options["beta"] * (one @ other) ** 2 / (one @ one * (other @ other))

@@ -102,8 +102,3 @@ def test_the_regulariser_is_one_for_coinciding_endpoints_small_for_fresh_ones_an
     pairs = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
     pull = subspace.cosine_gradient(subspace.products([same]), pairs, 1.0) @ same.flatten(2)
     assert pull.abs().max() < 1e-6  # at its maximum, so there is no way up or down
-
-
-def test_a_simplex_has_no_alpha():
-    with pytest.raises(ValueError, match="no alpha"):
-        subspace.along("simplex", torch.tensor(0.5))

@@ -13,7 +13,7 @@ from assay.data.sets.augment import normalise
 from assay.engine.context import TrainContext
 from assay.engine.stack.layers import split_prefix
 from assay.methods import trajectory
-from assay.methods.trajectory.networks import DenseNetworks, NetworkPairs, StackedNetworks
+from assay.methods.trajectory.pairs import DenseNetworks, NetworkPairs, StackedNetworks
 
 MLP = Model(name="mlp", hidden=[6, 5], pool=2)
 

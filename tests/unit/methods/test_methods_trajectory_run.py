@@ -18,9 +18,9 @@ from assay.engine.checkpoint import Scratch
 from assay.engine.context import TrainContext
 from assay.methods import trajectory
 from assay.methods.trajectory.acceptance import Decision
-from assay.methods.trajectory.chain import Coordinates
 from assay.methods.trajectory.diagnostics import Memory, flags
 from assay.methods.trajectory.moves import Steering, annealed
+from assay.methods.trajectory.pairs import Coordinates
 from benchmarks import trajectory_tuning
 
 ROOT = Path(__file__).parents[3]

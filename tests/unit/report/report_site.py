@@ -106,7 +106,7 @@ class Site:
             answers = self.predictions(rng, skill + 0.1 * (count > 1))
             accuracy = answers.correct.mean(1).tolist()
             classes = {name: accuracy for name, one in METRICS.items() if one.of_confusion}
-            found[variant] = answers, classes, record.MemberRecord(disagreement=disagreement)
+            found[variant] = answers, {**classes, "disagreement": disagreement}
         made = record.make(manifest, "digits", self.class_counts(), found, {})
         record.write(self.root, record.Evaluation(made, {name: one for name, (one, *_) in found.items()}))
         self.curves(name, rng, skill, steps)

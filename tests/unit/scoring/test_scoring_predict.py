@@ -1,6 +1,7 @@
 """From weights to predictions: members combined, votes counted, memory bounded, divergence refused."""
 
 import itertools
+from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
@@ -10,10 +11,10 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 from torch import nn
 
 from assay.core.errors import AssayError
+from assay.data.sets.prepared import Split
 from assay.models.artifact import Artifact, Combine, Manifest, ModelRecord, Variant, combine
 from assay.scoring import metrics, predict
 from assay.scoring.predict import disagreement
-from assay.scoring.record import MemberRecord
 
 SEEDS, EXAMPLES, CLASSES, PIXELS = 2, 40, 4, 9
 
@@ -55,6 +56,11 @@ def labels() -> torch.Tensor:
     return torch.randint(0, CLASSES, (EXAMPLES,), generator=torch.Generator().manual_seed(4))
 
 
+def prepared(images: torch.Tensor, labels: torch.Tensor) -> SimpleNamespace:
+    """Prepared data, as far as predictions need it."""
+    return SimpleNamespace(test=Split(images, labels), mean=[100.0], std=[50.0])
+
+
 def logits_of(artifact: Artifact, images: torch.Tensor) -> torch.Tensor:
     """(seed, member, example, class), one plain matrix product at a time."""
     state = artifact.weights["ensemble"]
@@ -66,7 +72,7 @@ def logits_of(artifact: Artifact, images: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("members", [1, 3])
 def test_a_variant_is_its_members_combined(network, images, labels, members, how):
     artifact = make(members, how)
-    found, *_ = predict.of_variant(artifact, "ensemble", network, images, labels, [100.0], [50.0])
+    found, _ = predict.of_variant(artifact, "ensemble", network, prepared(images, labels))
     expected = predict.score(combine(logits_of(artifact, images).double(), how), labels, how)
     assert (found.correct == expected.correct).all()
     assert found.confidence == pytest.approx(expected.confidence, abs=1e-6)
@@ -78,7 +84,7 @@ def test_a_variant_is_its_members_combined(network, images, labels, members, how
 @pytest.mark.parametrize("present", [CLASSES, CLASSES - 1, 1])
 def test_metrics_by_class_are_scikit_learns_over_the_classes_of_the_test_set(network, images, labels, present):
     labels = labels % present
-    _, found, _ = predict.of_variant(make(3), "ensemble", network, images, labels, [100.0], [50.0])
+    _, found = predict.of_variant(make(3), "ensemble", network, prepared(images, labels))
     predicted = logits_of(make(3), images).double().softmax(-1).mean(1).argmax(-1)
     there = {"labels": list(range(present)), "zero_division": 0}
     for metric, scikit_learns in (("balanced_accuracy", recall_score), ("macro_f1", f1_score)):
@@ -96,17 +102,17 @@ def test_who_always_answers_the_largest_class_has_a_balanced_accuracy_of_one_ove
 
 def test_disagreement_is_the_mean_over_pairs_of_members(network, images, labels):
     artifact = make(4)
-    *_, found = predict.of_variant(artifact, "ensemble", network, images, labels, [100.0], [50.0])
+    *_, found = predict.of_variant(artifact, "ensemble", network, prepared(images, labels))
     predicted = logits_of(artifact, images).argmax(-1)
     pairs = list(itertools.combinations(range(4), 2))
     expected = [np.mean([(row[i] != row[j]).float().mean() for i, j in pairs]) for row in predicted]
-    assert found.disagreement == pytest.approx(expected, abs=1e-6)
-    assert min(found.disagreement) > 0
+    assert found["disagreement"] == pytest.approx(expected, abs=1e-6)
+    assert min(found["disagreement"]) > 0
 
 
 def test_one_member_has_nobody_to_disagree_with(network, images, labels):
-    *_, found = predict.of_variant(make(1), "ensemble", network, images, labels, [100.0], [50.0])
-    assert found == MemberRecord()
+    *_, found = predict.of_variant(make(1), "ensemble", network, prepared(images, labels))
+    assert found.keys() == {"balanced_accuracy", "macro_f1"}
 
 
 def test_members_that_agree_have_no_disagreement():
@@ -122,13 +128,13 @@ def test_members_run_one_at_a_time(network, images, labels, monkeypatch):
 
     original = predict.predict
     monkeypatch.setattr(predict, "predict", spy)
-    predict.of_variant(make(5), "ensemble", network, images, labels, [100.0], [50.0])
+    predict.of_variant(make(5), "ensemble", network, prepared(images, labels))
     assert sizes == [{SEEDS}] * 5
 
 
 def test_a_part_at_a_time_gives_what_all_at_once_does(network, images, labels, monkeypatch):
     def run():
-        return predict.of_variant(make(3), "ensemble", network, images, labels, [100.0], [50.0])
+        return predict.of_variant(make(3), "ensemble", network, prepared(images, labels))
 
     (whole, *about_whole), _ = run(), monkeypatch.setattr(predict, "CELLS", SEEDS * 3 * CLASSES * 7)
     parts, *about_parts = run()
@@ -161,4 +167,4 @@ def test_a_diverged_network_is_named(network, images, labels):
     artifact = make(2)
     artifact.weights["ensemble"]["1.bias"][1, 0, 0] = float("nan")
     with pytest.raises(AssayError, match=r"models/probe: ensemble of seed 8 puts out NaN.*learning rate"):
-        predict.of_variant(artifact, "ensemble", network, images, labels, [100.0], [50.0])
+        predict.of_variant(artifact, "ensemble", network, prepared(images, labels))

@@ -59,7 +59,7 @@ def mean(own, how):
 def test_each_point_of_a_sweep_is_measured_as_its_plain_network_is(trained, data, shape, how):
     one = trained(shape=shape, combine=how)
     network = models.build("vgg", data.images, **CNN.arguments)
-    found = predict.of_sweep(one, shape, network, data.test.images, data.test.labels, data.mean, data.std)
+    found = predict.of_sweep(one, shape, network, data)
     assert (found.axis, len(found.at), found.at[:2], found.at[-1]) == ("alpha", 21, [0.0, 0.05], 1.0)
     labels, collected = data.test.labels.numpy(), {}
     for seed in (0, 1):
@@ -87,18 +87,17 @@ def test_ends_and_middle_of_a_sweep_are_the_variants(trained):
 def test_a_variant_s_members_differ_by_total_variation_and_add_up(trained, data, how):
     one = trained("deep_ensemble", members=3, combine=how)
     network = models.build("vgg", data.images, **CNN.arguments)
-    test = (network, data.test.images, data.test.labels, data.mean, data.std)
-    *_, found = predict.of_variant(one, "members_3", *test)
+    _, found = predict.of_variant(one, "members_3", network, data)
     labels = data.test.labels.numpy()
-    assert found.ensemble_sizes == [1, 2, 3]
+    assert found["ensemble_sizes"] == [1, 2, 3]
     for seed in (0, 1):
         own = [probabilities(one, artifact.state_dict(one, "members_3", seed, m), data) for m in range(3)]
         distances = [np.abs(a - b).sum(1).mean() / 2 for a, b in combinations(own, 2)]
-        assert found.total_variation[seed] == pytest.approx(np.mean(distances), abs=1e-5)
+        assert found["total_variation"][seed] == pytest.approx(np.mean(distances), abs=1e-5)
         for position in range(3):
             together = mean(own[: position + 1], how)
-            assert found.ensemble_accuracy[position][seed] == pytest.approx((together.argmax(1) == labels).mean())
-    assert predict.of_variant(trained(), "midpoint", *test)[2].total_variation == []
+            assert found["ensemble_accuracy"][position][seed] == pytest.approx((together.argmax(1) == labels).mean())
+    assert "total_variation" not in predict.of_variant(trained(), "midpoint", network, data)[1]
 
 
 def test_total_variation_is_from_zero_to_one():

@@ -1,6 +1,7 @@
 """The best model by validation: which it is, and what becomes of its versions and of its alias."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import mlflow
 import pytest
@@ -9,6 +10,7 @@ from tracking_repository import IMAGES, SEEDS, write_arm, write_lock
 
 from assay.core import files
 from assay.data.sets.images import Images
+from assay.data.sets.prepared import Split
 from assay.models import artifact, build
 from assay.scoring import predict
 from assay.tracking import champion, tags
@@ -132,7 +134,8 @@ def test_the_loaded_champion_has_the_accuracy_that_the_evaluation_says(root, how
     path = root / "metrics/evaluate/line.json"
     evaluation = files.read_json(path)
     for name in LINE:
-        found, *_ = predict.of_variant(trained, name, network, images, labels, meta.mean, meta.std)
+        data = SimpleNamespace(test=Split(images, labels), mean=meta.mean, std=meta.std)
+        found, _ = predict.of_variant(trained, name, network, data)
         evaluation["variants"][name]["accuracy"] = found.correct.mean(1).tolist()
     files.write_json(path, evaluation)
     write_lock(root)

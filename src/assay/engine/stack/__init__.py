@@ -1,9 +1,8 @@
 """The unit of training: R copies of one architecture, each parameter one tensor `(R, *shape)`.
 
 There are three strategies to run a stack (`docs/decisions/0003`). *Dense*: all copies at once, gradients written out,
-where every layer is linear or a ReLU. *Folded*: all copies in one pass through the network, where small matrix products
-would leave the machine idle. *Sliced*: one copy after the other, where one copy fills the machine, where layers are of
-a kind that folding does not know, or where copies draw random numbers (dropout) that must not depend on their company.
+where every layer is linear or a ReLU. *Folded*: all copies in one pass through the network. *Sliced*: one copy after
+another, where one fills the machine, folding does not know a layer, or copies draw random numbers of their own.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ class Stack:
         copies: R.
         device: where it runs.
         precision: `bfloat16` runs the forward pass under autocast; weights and losses stay float32.
-        strategy: how to run; chosen by `choose_strategy` unless given; `dense` raises a `ValueError` for other layers.
+        strategy: chosen by `choose_strategy` unless given; `dense` raises a `ValueError` for other layers.
         loss: what `gradients` differentiates.
     """
 
@@ -218,8 +217,7 @@ def predict(
 ) -> Float[Tensor, "copy n class"]:
     """Logits of every copy on the same raw images, in eval mode, a chunk at a time, without gradients.
 
-    Weights are parameters and buffers, `(copy, *shape)`, on the device of the images; `mean` and `std` are per channel,
-    on the scale of the pixels (0 to 255).
+    Weights are parameters and buffers, `(copy, *shape)`; `mean` and `std` are per channel, of pixels from 0 to 255.
     """
     copies, chunks = next(iter(weights.values())).shape[0], []
     stack = Stack(network, copies, images.device)

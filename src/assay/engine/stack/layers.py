@@ -1,11 +1,8 @@
 """The layers of R copies at once: `DenseLayers` with gradients written out, `FoldedLayers` under autograd.
 
-*Dense*: networks that are a prefix without parameters, then linear layers and ReLUs. What remains of a step are the
-matrix products, without autograd, a module's call and a dispatch for each layer.
-
-*Folded*: a network treats each example by itself, except where it has parameters (and in batch norm's statistics). So R
-copies on B examples each are the same network on R·B examples, as long as the layers with parameters know which rows
-belong to which copy. Everything between them runs once, on all rows.
+*Dense*: a prefix without parameters, then linear layers and ReLUs: a step is its matrix products and little else.
+*Folded*: R copies on B examples each are the same network on R·B examples, as long as the layers with parameters (and
+batch norm's statistics) know which rows belong to which copy. Everything between them runs once, on all rows.
 """
 
 from __future__ import annotations
@@ -36,10 +33,8 @@ def split_prefix(network: nn.Module) -> tuple[nn.Sequential, list[tuple[str, nn.
     layers = list(network.named_children())
     first = next((i for i, (_, layer) in enumerate(layers) if layer.state_dict()), len(layers))
     rest = layers[first:]
-    kinds = [nn.Linear if place % 2 == 0 else nn.ReLU for place in range(len(rest))]
-    if len(rest) % 2 == 0 or not all(isinstance(x, kind) for (_, x), kind in zip(rest, kinds, strict=True)):
-        return None
-    if any(layer.bias is None for _, layer in rest[::2]):
+    kinds = [nn.Linear, nn.ReLU] * (len(rest) // 2) + [nn.Linear]
+    if [type(layer) for _, layer in rest] != kinds or any(layer.bias is None for _, layer in rest[::2]):
         return None
     return nn.Sequential(*(layer for _, layer in layers[:first])), rest
 
@@ -73,10 +68,7 @@ class DenseLayers:
         rows: Sequence[Float[Tensor, "copy batch unit"]],
         gradient: Float[Tensor, "copy batch class"],
     ) -> Weights:
-        """From what `forward` gave and the gradient for the logits, that for each parameter, laid out as it is.
-
-        They are the same tensors at every call, whose memory is then still in the processor's caches.
-        """
+        """From what `forward` gave and the gradient for the logits, that for each parameter, in tensors of its own."""
         if any(name not in self._found or self._found[name].shape != own.shape for name, own in weights.items()):
             self._found = {name: torch.empty_like(own) for name, own in weights.items()}
         found = self._found
@@ -109,11 +101,7 @@ class FoldedLayers(TorchFunctionMode):
 
 
 class _StackedLinear(torch.autograd.Function):
-    """One batched matrix product for all copies, with weight gradients laid out as the weights are.
-
-    PyTorch's own backward of a batched product gives a transposed gradient, which a fused optimizer copies before it
-    reads it: a quarter of a step on a CPU.
-    """
+    """One batched product for all copies; PyTorch's own gives transposed gradients, which fused optimizers copy."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Float[Tensor, "copy row output"]:
@@ -165,8 +153,4 @@ def _batch_norm(copies: int, inputs: Tensor, *own: Any, **named: Any) -> Tensor:
     return by_copy.transpose(0, 1).flatten(0, 1)
 
 
-_LAYERS: dict[Any, Callable[..., Tensor]] = {
-    F.linear: _linear,
-    F.conv2d: _conv2d,
-    F.batch_norm: _batch_norm,
-}
+_LAYERS: dict[Any, Callable[..., Tensor]] = {F.linear: _linear, F.conv2d: _conv2d, F.batch_norm: _batch_norm}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from assay.core.config import Run
     from assay.data.sets.images import Images
-    from assay.engine.batches import Batch, Score
+    from assay.engine.batches import Score
     from assay.engine.context import TrainContext
 
 Selection = Literal["hardest", "random", "fresh"]
@@ -123,16 +123,13 @@ class HardBatches(Batches):
             order = self.losses.sort(dim=1, descending=True, stable=True).indices
         return order[:, : self.per_round].sort(1).values
 
-    def observe(self, step: int, batch: Batch, losses: Float[Tensor, "copy position"]) -> None:  # noqa: ARG002
+    def observe(self, step: int, indices: Tensor, losses: Float[Tensor, "copy position"]) -> None:  # noqa: ARG002
         """Record the loss of the batches that were visited, and of no other."""
         self.losses[self._rows, self._now] = losses.mean(1)
         self.visits[self._rows, self._now] += 1
 
     def record(self) -> dict[str, Any]:
-        """How often batches were visited, and which share of the first selection was seen earliest.
-
-        Losses fall during the first epoch, so that is more than by chance: the share of a round.
-        """
+        """How often batches were visited, and how much of the first selection was seen earliest, while losses fell."""
         first = self._first if self._first.shape[1] else self._first[:0]  # nothing where no round was chosen
         earliest = (first < self.per_round).float().mean(1).tolist()
         by_visits = [enumerate(visits.bincount().tolist()) for visits in self.visits]

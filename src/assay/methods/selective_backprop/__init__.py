@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from assay.core.config import Run
     from assay.data.sets.images import Images
-    from assay.engine.batches import Batch, Score
+    from assay.engine.batches import Score
     from assay.engine.context import TrainContext
 
 PAPER = {"key": "jiang2019", "topic": "Selective-Backprop", "cited": "Jiang et al. 2019, arXiv 1910.00762"}
@@ -88,6 +88,6 @@ class Selective(EpochBatches):
         chosen = chosen | (hardest & ~chosen.any(1, keepdim=True))
         return chosen / chosen.sum(1, keepdim=True)
 
-    def observe(self, step: int, batch: Batch, losses: Float[Tensor, "copy batch"]) -> None:  # noqa: ARG002
+    def observe(self, step: int, indices: Tensor, losses: Float[Tensor, "copy batch"]) -> None:  # noqa: ARG002
         """Let the batch's losses take the place of the oldest."""
         self._recent = torch.cat([self._recent, losses], 1)[:, -self._recent.shape[1] :]

@@ -18,7 +18,6 @@ from assay.core.config import PARAMS_FILE, Section
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
 from assay.engine.batches import Batches, EpochBatches
-from assay.engine.checkpoint import Stateful
 from assay.engine.optim import check_warm_up
 from assay.engine.stack import BatchStats, Stack, draws_random_numbers, predict
 from assay.engine.stack.loss import cross_entropy
@@ -68,11 +67,7 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:
-    """Refuse a subset below a batch, a phase without a step or that only warms up, and a pretraining within an epoch.
-
-    Raises:
-        AssayError: the line names the key.
-    """
+    """Refuse, with an `AssayError`, a subset below a batch, a phase that only warms up, pretraining within an epoch."""
     where, steps, size = f"{PARAMS_FILE}: arms.{run.arm}", run.train.steps, examples // options.k
     if size < run.train.batch_size:
         raise AssayError(
@@ -116,17 +111,11 @@ def split(examples: int, k: int, seed: int) -> tuple[Int64[Tensor, " part"], ...
     return torch.randperm(examples, generator=generator(seed, "subset")).tensor_split(k)
 
 
-def overdetermination(examples: int, outputs: int, parameters: int) -> float:
-    """Q = K · M / P: equations for each unknown."""
-    return examples * outputs / parameters
-
-
 class SubsetBatches(Batches):
     """Epochs over a subset for some steps, then epochs over everything, with an optimizer that starts afresh.
 
-    Each phase has a schedule of its own, as long as the phase: pretraining then ends at the minimum over the subset,
-    as the method wants it, and the rate of fine-tuning does not depend on k. A copy's subset is the last of k parts,
-    ⌊N/k⌋ examples.
+    Each phase has a schedule as long as itself: pretraining ends at the minimum over the subset, and the rate of
+    fine-tuning does not depend on k. A copy's subset is the last of k parts, ⌊N/k⌋ examples.
     """
 
     def __init__(self, labels: Tensor, seeds: Sequence[int], batch_size: int, k: int, pretraining: int) -> None:
@@ -149,95 +138,44 @@ class SubsetBatches(Batches):
         return self._on_everything.select(step - self.pretraining, score)
 
 
-class Lbfgs(Stateful):
-    """Each copy walks by L-BFGS on its own subset, whose gradient is exact, unlike a mini-batch's, an iteration a step.
+class SubsetUpdate(GradientUpdate):
+    """Gradient training in phases, the first by L-BFGS if asked for; networks are measured after each, unbilled.
 
-    Liu and Nocedal, "On the Limited Memory BFGS Method for Large Scale Optimization" (1989), in PyTorch's
-    implementation with a strong Wolfe line search, which decides how often it runs the whole subset; every run is
-    billed. Each copy has its own optimizer, since an inner product over a whole stack would tie the copies together.
-    The update's stored weights are moved in place. An extension that the paper motivates.
+    L-BFGS is an extension that the paper motivates: Liu and Nocedal, "On the Limited Memory BFGS Method for Large Scale
+    Optimization" (1989), in PyTorch's implementation with a strong Wolfe line search, an iteration a step, on the exact
+    gradient of a copy's whole subset; every run of the subset is billed. Each copy has its own optimizer, since an
+    inner product over a whole stack would tie the copies together.
     """
 
-    def __init__(self, update: GradientUpdate, subset: Int64[Tensor, "copy subset"]) -> None:
-        self._subset, self._loader, self._counters = subset, update.loader, update.counters
-        self._labels = update.batches.labels(subset)
-        self._alone = Stack(update.network, 1, subset.device, update.train.precision)
-        # views, so that the optimizers write into the stack itself
-        self._weights = [{name: tensor[copy] for name, tensor in update.stored.items()} for copy in range(len(subset))]
-        self.optimizers = [
-            torch.optim.LBFGS(list(weights.values()), max_iter=1, max_eval=RUNS, line_search_fn="strong_wolfe")
-            for weights in self._weights
-        ]
-
-    def step(self) -> BatchStats:
-        """One iteration of every copy; gives what each saw before it moved."""
-        seen, counts = [], []
-        for copy, optimizer in enumerate(self.optimizers):
-            runs: list[BatchStats] = []
-
-            def closure(copy: int = copy, runs: list[BatchStats] = runs) -> float:
-                runs.append(self._run(copy))
-                return runs[-1].losses.double().mean().item()
-
-            optimizer.step(closure)
-            seen.append(runs[0])
-            counts.append(len(runs))
-        self._counters.add("train_samples", self._subset.shape[1] * torch.tensor(counts, device=self._subset.device))
-        self._counters.add("optimizer_steps", 1)
-        return BatchStats(torch.cat([each.losses for each in seen]), torch.cat([each.correct for each in seen]))
-
-    def _run(self, copy: int) -> BatchStats:
-        """Run a copy's whole subset and leave the exact gradient with its weights."""
-        weights = self._weights[copy]
-        stacked = {name: tensor[None] for name, tensor in weights.items()}
-        positions, labels = self._subset[copy : copy + 1].split(ROWS, 1), self._labels[copy : copy + 1].split(ROWS, 1)
-        sums = {name: torch.zeros_like(tensor) for name, tensor in weights.items()}
-        parts = []
-        for part, own in zip(positions, labels, strict=True):
-            parts.append(self._alone.gradients(stacked, {}, self._loader.batch(part, None), own))
-            for name, tensor in sums.items():
-                tensor.add_(parts[-1].by_name.pop(name)[0], alpha=own.shape[1] / self._labels.shape[1])
-        for name, tensor in weights.items():
-            tensor.grad = sums[name]
-        return BatchStats(torch.cat([part.losses for part in parts], 1), torch.cat([part.correct for part in parts], 1))
-
-    def state(self) -> dict[str, Any]:
-        """The curvature that each copy has gathered."""
-        return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Set the curvature of each copy; after the last step of L-BFGS there is none."""
-        self.optimizers = self.optimizers[: len(state["optimizers"])]
-        for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(own)
-
-
-class SubsetUpdate(GradientUpdate):
-    """Gradient training in phases, the first by L-BFGS if asked for; networks are measured after each, unbilled."""
-
-    kept: tuple[str, ...] = (*GradientUpdate.kept, "lbfgs", "_phases")
+    kept: tuple[str, ...] = (*GradientUpdate.kept, "_phases")
 
     def __init__(self, context: TrainContext, options: Options) -> None:
         run, data, steps = context.run, context.data, context.run.train.steps
         first = options.pretraining_steps(steps)
         batches = SubsetBatches(context.labels, run.seeds, run.train.batch_size, options.k, first)
         super().__init__(context, batches)
-        self.lbfgs = Lbfgs(self, batches.subset) if options.pretrain_with == "lbfgs" else None
         self._data, self._subset, self._first = data, batches.subset, first
+        # views, so that the optimizers write into the stack itself
+        views = [[each[copy] for each in self.stored.values()] for copy in range(len(run.seeds))]
+        self.lbfgs = [
+            torch.optim.LBFGS(own, max_iter=1, max_eval=RUNS, line_search_fn="strong_wolfe")
+            for own in (views if options.pretrain_with == "lbfgs" else ())
+        ]
+        self._alone = Stack(self.network, 1, context.device, run.train.precision)
         self._ends = {steps: FROM_SCRATCH} if options.k == 1 else {first: PRETRAINING, steps: FINE_TUNING}
         everything = torch.arange(batches.examples, device=context.device)
         self._labels = batches.labels(everything.expand(len(run.seeds), -1))
-        of_q = (self._subset.shape[1], data.images.classes, models.parameter_count(self.network))
-        self._terms = dict(zip(TERMS, (options.k, *of_q, round(overdetermination(*of_q), 6)), strict=True))
+        size, outputs, parameters = self._subset.shape[1], data.images.classes, models.parameter_count(self.network)
+        terms = (options.k, size, outputs, parameters, round(size * outputs / parameters, 6))
+        self._terms = dict(zip(TERMS, terms, strict=True))
         self._phases: list[dict[str, Any]] = []
 
     def step(self, step: int) -> BatchStats:
         """An iteration of L-BFGS or a gradient step; then, at the end of a phase, a look at where it led."""
         if self.lbfgs and step < self._first:
-            seen = self.lbfgs.step()
+            seen = self._iterate()
         else:
-            if self.lbfgs:
-                self.lbfgs.optimizers = []  # what they remember is of no more use, and large in a checkpoint
+            self.lbfgs = []  # what they remember is of no more use, and large in a checkpoint
             seen = super().step(step)
         if step + 1 in self._ends:
             cost = self.counters.cost().model_dump()
@@ -245,22 +183,58 @@ class SubsetUpdate(GradientUpdate):
             self._phases.append({"phase": self._ends[step + 1], **spent, **self._measure()})
         return seen
 
+    def _iterate(self) -> BatchStats:
+        seen, counts = [], []
+        for copy, optimizer in enumerate(self.lbfgs):
+            runs: list[BatchStats] = []
+
+            def closure(copy: int = copy, runs: list[BatchStats] = runs) -> float:
+                runs.append(self._run_subset(copy))
+                return runs[-1].losses.double().mean().item()
+
+            optimizer.step(closure)
+            seen.append(runs[0])
+            counts.append(len(runs))
+        self.counters.add("train_samples", self._subset.shape[1] * torch.tensor(counts, device=self._subset.device))
+        self.counters.add("optimizer_steps", 1)
+        return BatchStats(torch.cat([each.losses for each in seen]), torch.cat([each.correct for each in seen]))
+
+    def _run_subset(self, copy: int) -> BatchStats:
+        """Run a copy's whole subset and leave the exact gradient with its weights."""
+        weights = dict(zip(self.stored, self.lbfgs[copy].param_groups[0]["params"], strict=True))
+        stacked, subset = {name: tensor[None] for name, tensor in weights.items()}, self._subset[copy : copy + 1]
+        sums, parts = {name: torch.zeros_like(tensor) for name, tensor in weights.items()}, []
+        for part in subset.split(ROWS, 1):
+            labels = self._labels[copy : copy + 1].gather(1, part)
+            parts.append(self._alone.gradients(stacked, {}, self.loader.batch(part, None), labels))
+            for name, tensor in sums.items():
+                tensor.add_(parts[-1].by_name.pop(name)[0], alpha=part.shape[1] / subset.shape[1])
+        for name, tensor in weights.items():
+            tensor.grad = sums[name]
+        return BatchStats(torch.cat([part.losses for part in parts], 1), torch.cat([part.correct for part in parts], 1))
+
+    def state(self) -> dict[str, Any]:
+        """What is kept, and the curvature that each copy has gathered."""
+        return {**super().state(), "lbfgs": [optimizer.state_dict() for optimizer in self.lbfgs]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Set what is kept, and the curvature of each copy; after the last step of L-BFGS there is none."""
+        super().restore(state)
+        self.lbfgs = self.lbfgs[: len(state["lbfgs"])]
+        for optimizer, own in zip(self.lbfgs, state["lbfgs"], strict=True):
+            optimizer.load_state_dict(own)
+
     def _measure(self) -> dict[str, dict[str, list[float]]]:
-        data, weights = self._data, self.evaluated()
-        found: dict[str, dict[str, list[float]]] = {}
-
-        def measure(name: str, losses: Tensor, correct: Tensor) -> None:
-            means = ([round(mean, 6) for mean in each.double().mean(1).tolist()] for each in (losses, correct))
-            found[name] = dict(zip(("loss", "accuracy"), means, strict=True))
-
+        data, found = self._data, {}
         for name, split in (("train", data.train), ("validation", data.validation)):
             labels = self._labels if name == "train" else split.labels.expand(len(self._labels), -1)
             if labels.numel():
-                logits = predict(self.network, weights, split.images, data.mean, data.std)
-                losses, correct = cross_entropy(logits, labels), logits.argmax(-1) == labels
-                if name == "train":
-                    measure("subset", losses.gather(1, self._subset), correct.gather(1, self._subset))
-                measure(name, losses, correct)
+                logits = predict(self.network, self.evaluated(), split.images, data.mean, data.std)
+                own = torch.stack([cross_entropy(logits, labels).double(), (logits.argmax(-1) == labels).double()])
+                of_subset = {"subset": own.gather(2, self._subset.expand(2, -1, -1))} if name == "train" else {}
+                for part, values in {**of_subset, name: own}.items():
+                    losses, accuracies = ([round(mean, 6) for mean in row] for row in values.mean(2).tolist())
+                    found[part] = {"loss": losses, "accuracy": accuracies}
         return found
 
     def record(self) -> dict[str, Any]:

@@ -123,8 +123,7 @@ def update(context: TrainContext, options: Options) -> GradientUpdate:
 class Endpoints(Parametrisation):
     """Stored tensors are `(copy, endpoint, *shape)`; each step runs a point, and moves the endpoints that make it.
 
-    The gradients are written out: autograd would keep and copy more, and at small networks memory is what costs. Each
-    copy's seed decides its points; batch norm's statistics, of names and shapes as `buffers`, come from the data.
+    The gradients are written out, since autograd would keep and copy more. Each copy's seed decides its points.
     """
 
     def __init__(self, options: Options, network: nn.Module, buffers: Weights, context: TrainContext) -> None:
@@ -228,8 +227,6 @@ class Endpoints(Parametrisation):
 
 def along(shape: Shape, alpha: Float[Tensor, "*point"]) -> Float[Tensor, "*point endpoint"]:
     """Coefficients at α: 1 - α and α on a line (section 3.1); (1 - α)², α² and, for the bend, 2α(1 - α) on a curve."""
-    if shape == "simplex":
-        raise ValueError("a simplex has no alpha")
     if shape == "line":
         return torch.stack([1 - alpha, alpha], -1)
     return torch.stack([(1 - alpha) ** 2, alpha**2, 2 * alpha * (1 - alpha)], -1)
@@ -275,9 +272,8 @@ def cosine_gradient(
 ) -> Float[Tensor, "copy endpoint endpoint"]:
     """The gradient of β cos²(ω_i, ω_j) (equation 3) as a matrix: times the endpoints, it is the gradient for each.
 
-    With q = ⟨ω_i, ω_j⟩ / (‖ω_i‖² ‖ω_j‖²), the gradient for ω_i is 2β q ω_j - 2β q ⟨ω_i, ω_j⟩ / ‖ω_i‖² ω_i.
-
-    `pairs` is 1 at (i, j) and (j, i) for the pair that a copy holds apart, else 0.
+    That for ω_i is 2β q ω_j - 2β q ⟨ω_i, ω_j⟩ / ‖ω_i‖² ω_i, q = ⟨ω_i, ω_j⟩ / (‖ω_i‖² ‖ω_j‖²). `pairs` is 1 at (i, j)
+    and (j, i) for the pair that a copy holds apart, else 0.
     """
     norms = inner.diagonal(dim1=1, dim2=2)
     q = pairs * inner / (norms.unsqueeze(2) * norms.unsqueeze(1))

@@ -102,8 +102,7 @@ class WeightAveraging(Averaging):
     def rate(self, step: int, scheduled: float) -> float:  # noqa: ARG002
         """The schedule, shortened so that it ends where averaging begins; then cycles (equation 1 of the paper).
 
-        After the warm-up, the schedule's shape is stretched between the optimizer's rate and that of averaging, so that
-        there is no jump; a constant schedule stays until then.
+        After the warm-up its shape is stretched between the optimizer's rate and that of averaging, without a jump.
         """
         train, options = self._train, self._options
         lowest = rate_factor(train.schedule, self._first, self._first)

@@ -11,23 +11,35 @@ sweep, one proposal for each model of each chain; each seed is a chain.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import torch
 from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn import functional as F
 
 from assay import models
 from assay.core.config import PARAMS_FILE, Section
 from assay.core.config.parsing import suggestion
 from assay.core.errors import AssayError
+from assay.core.runtime import generator
 from assay.engine.optim import check_warm_up
+from assay.engine.stack import BatchStats
 from assay.engine.stack.layers import split_prefix
-from assay.methods.trajectory.acceptance import fits
-from assay.methods.trajectory.chain import TrajectoryUpdate
+from assay.engine.step_rule import Counters, GradientUpdate, Outcome, StepRule
+from assay.methods.trajectory.acceptance import Decision, decide, decide_exactly, fits
+from assay.methods.trajectory.diagnostics import PROBED, WINDOWS, Diagnostics, Memory, short
+from assay.methods.trajectory.moves import Steering, annealed, draw, halves, move_models
+from assay.methods.trajectory.pairs import Coordinates, DenseNetworks, NetworkPairs, StackedNetworks
 
 if TYPE_CHECKING:
+    from jaxtyping import Float, Int64
+
     from assay.core.config import Run, Train
     from assay.data.sets.images import Images
     from assay.engine.context import TrainContext
+    from assay.engine.stack import Weights
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -105,12 +117,7 @@ def budget(train: Train, options: Options) -> Train:
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:
-    """Refuse what sampling can't do with this model and budget.
-
-    Raises:
-        AssayError: the model does not fit, losses would be rounded, or test, burn-in or warm start could not do what
-            is asked of them.
-    """
+    """Refuse, with an `AssayError`, models, precisions, tests, burn-ins and warm starts that sampling can't do."""
     where = f"{PARAMS_FILE}: arms.{run.arm}"
     if run.train.precision != "float32":
         raise AssayError(f"{where}.precision: got {run.train.precision!r}; the test compares losses: set it to float32")
@@ -152,6 +159,116 @@ def record_keys(run: Run, options: Options) -> tuple[str, ...]:
     return tuple(key for key in KEYS if has_halves or key != "loss_drift")
 
 
-def update(context: TrainContext, options: Options) -> TrajectoryUpdate:
-    """Monte Carlo moves of a chain for each seed."""
-    return TrajectoryUpdate(context, options)
+class TrajectoryUpdate(StepRule):
+    """One step is one sweep: every model of every chain is proposed a move once, every other model at a time.
+
+    Each seed is a chain, and all randomness a function of seed and sweep. A warm start by gradients, if the options ask
+    for one, comes before the sweeps.
+    """
+
+    kept = ("theta", "_known", "steering", "counters", "diagnostics", "_memory")
+
+    def __init__(self, context: TrainContext, options: Options) -> None:
+        device, seeds, tau, sweeps = context.device, context.run.seeds, options.tau, context.run.train.steps
+        self.options, self._seeds, self._sweeps = options, seeds, sweeps
+        chains, self._burn_in = len(seeds), int(options.burn_in * sweeps)
+        self.network, parameters, _ = context.fresh(seeds)
+        self.counters = Counters(chains, device)
+        dense, data = split_prefix(self.network), context.data
+        self._networks: DenseNetworks | StackedNetworks = (
+            DenseNetworks(*dense, data, centred=options.centre) if dense else StackedNetworks(self.network, data)
+        )
+        self._coordinates = Coordinates(parameters, options.layer_scale, self._networks.centring)
+        if options.warm_start:
+            train = context.run.train.model_copy(update={"steps": options.warm_start})
+            own = replace(context, run=context.run.model_copy(update={"train": train}))
+            warm = GradientUpdate(own, own.batches())
+            for step in range(options.warm_start):
+                warm.step(step)
+            parameters = warm.stored
+            self.counters.restore(warm.counters.state())
+        start = self._coordinates.flat(parameters)
+        self.theta: Float[Tensor, "chain tau d"] = start[:, None].repeat(1, tau, 1)
+        if options.start == "walk":  # θ_{t+1} = θ_t + σ ξ, as in the authors' code
+            shape = (tau - 1, start.shape[1])
+            steps = [torch.randn(shape, generator=generator(seed, "trajectory start")) for seed in seeds]
+            self.theta[:, 1:] += options.sigma * torch.stack(steps).cumsum(1).to(start)
+        self._labels: Int64[Tensor, "chain example"] = context.labels.expand(chains, -1).contiguous()
+        self._known = torch.full((2, chains, tau), torch.nan, dtype=torch.float64, device=device)
+        self._halves = halves(tau, device)
+        self.steering = Steering(options.sigma, chains, tau, device, steer=options.steer)
+        self.diagnostics = Diagnostics(chains, options.block, device)
+        probed = (chains, tau, min(PROBED, self._labels.shape[-1]))
+        self._memory = Memory(self._burn_in, sweeps, probed, device)
+
+    @torch.no_grad()
+    def step(self, step: int) -> BatchStats:
+        """One sweep; what it saw is each model's mini-batch loss and accuracy before its move."""
+        chains, tau, _ = self.theta.shape
+        options, burn_in = self.options, self._burn_in
+        s = annealed(options.s_start or options.s, options.s, burn_in, step)
+        self._memory.observe(step, self._probe)
+        decisions = [vars(self._move_half(number, step, s)) for number in range(len(self._halves))]
+        columns = {name: torch.cat([each[name].view(chains, -1) for each in decisions], 1) for name in decisions[0]}
+        sweep = Decision(**columns)
+        self.counters.add("forward_samples", sweep.forward.sum(1))
+        self.counters.add("optimizer_steps", 1)
+        late = int(2 * (step - burn_in) >= self._sweeps - burn_in)
+        self.diagnostics.add(sweep, late if step >= burn_in else None)
+        if step < burn_in:
+            self.steering.observe(step, sweep)
+        done = step + 1
+        if done % -(-self._sweeps // WINDOWS) == 0 or done == self._sweeps:
+            spent = self.counters.of("forward_samples").tolist()
+            self.diagnostics.close_window(done * tau, spent, self.steering.sigma, s)
+        return BatchStats(sweep.loss, sweep.correct)
+
+    def _move_half(self, number: int, step: int, s: float) -> Decision:
+        half, options = self._halves[number], self.options
+        generators = [generator(seed, f"trajectory half {number}", step) for seed in self._seeds]
+        draws = draw(generators, len(half.models), self.theta.shape[2], options.fraction, self.theta.device)
+
+        def make_pairs(old: Tensor, new: Tensor) -> NetworkPairs:
+            weights = self._coordinates.sampled(torch.stack((old, new), 1))
+            return NetworkPairs(self._networks, weights, self._labels, generators, options.block)
+
+        test = decide if options.test == "minibatch" else decide_exactly
+        sigma, beta = self.steering.sigma, options.beta
+        return move_models(self.theta, self._known, half, sigma, s, beta, draws, make_pairs, test)
+
+    def _probe(self) -> Float[Tensor, "chain model example"]:
+        """Losses of the first training examples, by every model; a diagnostic, and not billed."""
+        examples, losses = slice(self._memory.examples), []
+        for theta, labels in zip(self.theta, self._labels, strict=True):
+            logits = self._networks.logits(self._coordinates.sampled(theta[:, None]), examples)[:, 0]
+            losses.append(F.cross_entropy(logits, labels[examples].expand(len(theta), -1), reduction="none"))
+        return torch.stack(losses)
+
+    def evaluated(self) -> Weights:
+        """The last model of each chain."""
+        return self._coordinates.parameters(self.theta[:, -1])
+
+    def variants(self) -> dict[str, Outcome]:
+        """The chain as an ensemble, by mean probability or by vote, and its last model alone; each cost a chain."""
+        chain, vote = (self._coordinates.parameters(self.theta) for _ in range(2))  # files can't hold shared memory
+        last = self._coordinates.parameters(self.theta[:, -1:])
+        return {"ensemble": Outcome(chain), "vote": Outcome(vote, "majority_vote"), "last": Outcome(last)}
+
+    def record(self) -> dict[str, Any]:
+        """Costs, diagnostics and flags; a list holds a value for each seed."""
+        _, tau, parameters = self.theta.shape
+        distances = self.theta.diff(dim=1).double().norm(dim=2)
+        return {
+            "tau": tau,
+            "parameters": parameters,
+            "block": self.options.block,
+            "moves": self._sweeps * tau,
+            "burn_in_moves": self._burn_in * tau,
+            "forward_samples": self.counters.of("forward_samples").tolist(),
+            **self.diagnostics.record(self._labels.shape[-1], self._memory.of(self._probe())),
+            "neighbour_distance": [short(chain) for chain in distances],
+            "reference_distance": short(parameters**0.5 * self.steering.sigma),
+        }
+
+
+update = TrajectoryUpdate

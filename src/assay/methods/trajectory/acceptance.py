@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int64
     from torch import Tensor
 
-    from assay.methods.trajectory.networks import NetworkPairs
+    from assay.methods.trajectory.pairs import NetworkPairs
 
     PerTest = Float64[Tensor, " test"]
 

@@ -21,9 +21,6 @@ WINDOWS = 60
 SUMS = ("tests", "loss", "correct", "accepted", "batch", "exact", "accepted_exactly", "forward", "skewness")
 BINS = 24  # of the histogram of batch sizes: powers of two times the block
 PROBED = 256  # examples of `Memory`
-LEAST_ACCEPTANCE, MOST_ACCEPTANCE = 0.01, 0.99
-DRIFT = 0.01
-MOST_MEMORY = 0.5
 LEAST_BLOCK = 64
 MOST_SKEWNESS = 0.25  # of a mean: uncorrected, it moves an acceptance by up to one point in a hundred
 
@@ -42,26 +39,25 @@ class Diagnostics(Stateful):
         self._halves = torch.zeros(2, 3, chains, dtype=torch.float64, device=device)
         self.series: dict[str, list[Any]] = {}
 
-    def add(self, decision: Decision, *, sampling: bool) -> None:
-        """Add the tests of a sweep, `(chain, model)`."""
+    def add(self, decision: Decision, half: int | None) -> None:
+        """Add the tests `(chain, model)` of a sweep: of the burn-in (None), or half 0 or 1 of the sampling phase."""
         own = {**vars(decision), "tests": torch.ones_like(decision.loss)}
         own["accepted_exactly"] = decision.exact & decision.accepted
         sums = torch.stack([own[name] for name in SUMS]).sum(2)
         self._window += sums
-        self._phases[int(sampling)] += sums
+        self._phases[int(half is not None)] += sums
         bins = torch.bucketize(decision.batch, self._edges, right=True)
         self._histogram.scatter_add_(1, bins, torch.ones_like(bins))
+        if half is not None:
+            loss = decision.loss.mean(1)
+            self._halves[half] += torch.stack([torch.ones_like(loss), loss, loss.square()])
 
-    def sampled(self, half: int, loss: Float64[Tensor, " chain"]) -> None:
-        """Add the mean loss of a sweep of the sampling phase, to its first (0) or second (1) half."""
-        self._halves[half] += torch.stack([torch.ones_like(loss), loss, loss.square()])
-
-    def close_window(self, moves: int, forward_samples: list[int], sigma: list[float], s: float) -> None:
+    def close_window(self, moves: int, forward_samples: list[int], sigma: Tensor, s: float) -> None:
         """End a window: its means become a point of the series."""
         tests, *sums = self._window[:5]
         names = ("loss", "accuracy", "acceptance", "batch_a_test")
-        means = {name: _short(each / tests) for name, each in zip(names, sums, strict=True)}
-        ends = {"sigma": [short(each) for each in sigma], "s": short(s)}
+        means = {name: short(each / tests) for name, each in zip(names, sums, strict=True)}
+        ends = {"sigma": short(sigma), "s": float(f"{s:.6g}")}
         for key, value in {"moves": moves, "forward_samples": forward_samples, **means, **ends}.items():
             self.series.setdefault(key, []).append(value)
         self._window.zero_()
@@ -89,16 +85,16 @@ class Diagnostics(Stateful):
         told = torch.stack((means["accepted"], drift, error, memory, means["skewness"]), 1).tolist()
         return {
             "examples": examples,
-            "batch_a_test": _short(means["batch"]),
-            "batch_a_test_whole_run": _short(whole["batch"] / whole["tests"]),
-            "saving": _short(examples / means["batch"]),
-            "saving_passes": _short(examples * kept["tests"] / kept["forward"]),
-            "acceptance": _short(means["accepted"]),
-            "mean_loss": _short(means["loss"]),
-            "mean_accuracy": _short(means["correct"]),
-            "loss_drift": _short(drift),
-            "memory": _short(memory),
-            "skewness": _short(means["skewness"]),
+            "batch_a_test": short(means["batch"]),
+            "batch_a_test_whole_run": short(whole["batch"] / whole["tests"]),
+            "saving": short(examples / means["batch"]),
+            "saving_passes": short(examples * kept["tests"] / kept["forward"]),
+            "acceptance": short(means["accepted"]),
+            "mean_loss": short(means["loss"]),
+            "mean_accuracy": short(means["correct"]),
+            "loss_drift": short(drift),
+            "memory": short(memory),
+            "skewness": short(means["skewness"]),
             "decisions": {name: counts.long().tolist() for name, counts in decisions.items()},
             "batch_histogram": {
                 "at_least": [self._block * 2**power for power in range(used)],
@@ -112,11 +108,9 @@ class Diagnostics(Stateful):
 class Memory(Stateful):
     """Whether a chain has forgotten where its sampling began: what a flat mean loss needs to mean anything.
 
-    The losses of fixed training examples are taken when sampling begins, half-way and at the end. Their mean squared
-    displacement D grows with time while a chain wanders off, and no longer once it has mixed: D(whole) / D(half) - 1 is
-    1 in the first case, and the correlation that is left after half of the sampling phase in the second.
-
-    `shape` is that of the losses: chains, models, and the examples that are probed, the first ones.
+    The losses, `shape` (chain, model, first examples), are taken when sampling begins, half-way and at the end. Their
+    mean squared displacement D grows while a chain wanders off, and no longer once it has mixed: D(whole) / D(half) - 1
+    is 1 in the first case, and the correlation left after half of the sampling phase in the second.
     """
 
     kept = ("_start", "_half")
@@ -146,14 +140,14 @@ class Memory(Stateful):
 def flags(acceptance: float, drift: float, error: float, memory: float, skewness: float, *, block: int) -> list[str]:
     """What keeps a chain from being called a sample of its target.
 
-    The drift of the mean loss between the halves of the sampling phase is relative, NaN where there was none; `error`
-    is twice its standard error, `memory` as of `Memory.of`, `skewness` the mean |skewness| of a mini-batch mean.
+    The mean loss drifts between the halves of the sampling phase (relative; NaN: there was none), `error` is twice the
+    drift's standard error, `memory` as of `Memory.of`, `skewness` the mean |skewness| of a mini-batch mean.
     """
-    cooling = abs(drift) > max(DRIFT, error)
-    creeping = memory > MOST_MEMORY and not cooling and not math.isnan(drift)
+    cooling = abs(drift) > max(0.01, error)
+    creeping = memory > 0.5 and not cooling and not math.isnan(drift)
     found = {
-        "it does not mix: under 1 % of its moves are accepted after burn-in": acceptance < LEAST_ACCEPTANCE,
-        "it does not mix: over 99 % of its moves are accepted after burn-in": acceptance > MOST_ACCEPTANCE,
+        "it does not mix: under 1 % of its moves are accepted after burn-in": acceptance < 0.01,
+        "it does not mix: over 99 % of its moves are accepted after burn-in": acceptance > 0.99,
         "too few sweeps after burn-in to tell whether its mean loss is flat": math.isnan(drift),
         "a cooling run: its mean loss is not flat after burn-in, so it is no sample of its target": cooling,
         "it does not mix: it has not forgotten where sampling began, so a flat mean loss means nothing": creeping,
@@ -163,11 +157,6 @@ def flags(acceptance: float, drift: float, error: float, memory: float, skewness
     return [line for line, holds in found.items() if holds]
 
 
-def short(value: float) -> float:
-    """Six significant digits."""
-    return float(f"{value:.6g}")
-
-
-def _short(values: Tensor) -> list[float | None]:
+def short(values: Float64[Tensor, " value"]) -> list[float | None]:
     """Six significant digits of each; None where there is no number."""
-    return [None if math.isnan(value) else short(value) for value in values.tolist()]
+    return [None if math.isnan(value) else float(f"{value:.6g}") for value in values.tolist()]

@@ -7,12 +7,10 @@ So a proposal drawn from it leaves only the losses to be tested (Mair, Causer an
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
-from assay.core.runtime import generator
 from assay.engine.checkpoint import Stateful
 from assay.methods.trajectory.acceptance import mixing_variance
 
@@ -23,8 +21,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from assay.methods.trajectory.acceptance import Decision
-    from assay.methods.trajectory.networks import NetworkPairs
+    from assay.methods.trajectory.pairs import NetworkPairs
 
+    Draws = tuple[Tensor, Tensor | None, Tensor, Tensor]
     MakePairs = Callable[[Float[Tensor, "test d"], Float[Tensor, "test d"]], NetworkPairs]
     Decide = Callable[[NetworkPairs, float, Tensor, Tensor, Tensor], Decision]  # as `acceptance.decide`
 
@@ -49,20 +48,15 @@ def halves(length: int, device: torch.device) -> list[Places]:
     return [Places(torch.arange(first, length, 2, device=device), length) for first in range(min(2, length))]
 
 
-@dataclass(frozen=True)
-class Draws:
-    """All that is random in a move, mini-batches apart."""
-
-    noise: Float[Tensor, "chain model d"]  # ξ of the proposals
-    moving: Bool[Tensor, "chain model d"] | None  # which coordinates move; None for all
-    variance: Float64[Tensor, "chain model"]  # T of the tests
-    normal: Float64[Tensor, "chain model"]  # ξ of the tests
-
-
 def draw(
     generators: Sequence[torch.Generator], models: int, coordinates: int, fraction: float, device: torch.device
 ) -> Draws:
-    """Draw for each chain from its own (CPU) generator, so that a chain draws the same alone as in company."""
+    """Draw all that is random in a move, for each chain from its own (CPU) generator, whatever the others are.
+
+    Returns:
+        ξ of the proposals `(chain, model, d)`, which of their coordinates move (None for all), and T and ξ of the tests
+        `(chain, model)`.
+    """
 
     def each(own: Callable[[torch.Generator], Tensor]) -> Tensor:
         return torch.stack([own(source) for source in generators]).to(device)
@@ -71,7 +65,7 @@ def draw(
     moving = each(lambda source: random_subset(models, coordinates, fraction, source)) if fraction < 1 else None
     variance = each(lambda source: mixing_variance(models, source))
     normal = each(lambda source: torch.randn(models, dtype=torch.float64, generator=source))
-    return Draws(noise, moving, variance, normal)
+    return noise, moving, variance, normal
 
 
 def random_subset(rows: int, coordinates: int, fraction: float, source: torch.Generator) -> Bool[Tensor, "row d"]:
@@ -117,28 +111,16 @@ def move_models(
     Loss and accuracy of each model over all examples are `known`, or NaN, and changed in place too. `make_pairs` turns
     old and new models `(chain · model, d)` into what runs them; what `decide` found is `(chain · model,)`.
     """
-    old = theta.index_select(1, half.models)
-    new = propose(theta, half, sigma, beta, draws.noise, draws.moving)
+    noise, moving, variance, normal = draws
+    old, new = theta.index_select(1, half.models), propose(theta, half, sigma, beta, noise, moving)
     pairs = make_pairs(old.flatten(0, 1), new.flatten(0, 1))
     before = known.index_select(2, half.models).flatten(1)
-    decision = decide(pairs, s, draws.variance.flatten(), draws.normal.flatten(), before)
+    decision = decide(pairs, s, variance.flatten(), normal.flatten(), before)
     accepted = decision.accepted.view(len(theta), -1)
     theta.index_copy_(1, half.models, torch.where(accepted[..., None], new, old))
     kept = torch.stack((decision.kept_loss, decision.kept_correct))
     known.index_copy_(2, half.models, kept.view(2, len(theta), -1))
     return decision
-
-
-def starting_chains(
-    networks: Float[Tensor, "chain d"], seeds: Sequence[int], tau: int, sigma: float, how: Literal["copies", "walk"]
-) -> Float[Tensor, "chain tau d"]:
-    """Chains that begin at these networks: as `copies`, or as a `walk` θ_{t+1} = θ_t + σ ξ (the authors' code)."""
-    chains = networks[:, None].repeat(1, tau, 1)
-    if how == "walk":
-        shape = (tau - 1, networks.shape[1])
-        steps = torch.stack([torch.randn(shape, generator=generator(seed, "trajectory start")) for seed in seeds])
-        chains[:, 1:] += sigma * steps.cumsum(1).to(chains)
-    return chains
 
 
 def annealed(start: float, end: float, burn_in: int, sweep: int) -> float:
@@ -149,13 +131,11 @@ def annealed(start: float, end: float, burn_in: int, sweep: int) -> float:
 
 
 class Steering(Stateful):
-    """σ of each chain, at first the same, moved to where a test is worth most while burning in; frozen afterwards.
+    """σ of each chain, at first the same, moved to where a forward sample is worth most in the burn-in, then frozen.
 
-    What a forward sample is worth is the mobility of a chain, σ² E[p (1 - p)] with p the probability of acceptance,
-    over the samples that a test takes. For a test on all examples it is greatest at the acceptance of 0.158 that is
-    optimal for Barker's rule (Agrawal et al. 2023, arXiv 2104.02020). A mini-batch grows as σ² beyond its pilots, so
-    its best σ is smaller: where the batch is about the scale of the gradient noise (McCandlish et al. 2018, arXiv
-    1812.06162).
+    Its worth is the mobility of a chain, σ² E[p (1 - p)] with p the probability of acceptance, over the samples of a
+    test. A full test has its best at an acceptance of 0.158 (Agrawal et al. 2023, arXiv 2104.02020), a mini-batch,
+    which grows as σ², about the scale of the gradient noise (McCandlish et al. 2018, arXiv 1812.06162).
     """
 
     kept = ("sigma", "_sums")
@@ -183,10 +163,9 @@ class Steering(Stateful):
 
 
 def mobility_slope(mean: float, variance: float) -> float:
-    """Slope of log mobility over log σ, with the logistic noise of Barker's rule as a normal one of variance 1.7².
+    """Slope of log mobility over log σ, where the mean m and variance v of s ΔL over tests grow as σ².
 
-    Then E[p (1 - p)] is in proportion to exp(-m² / 2A) / √A, A = 1.7² + v. Mean m and variance v of s ΔL over tests
-    grow as σ².
+    E[p (1 - p)] is in proportion to exp(-m² / 2A) / √A, A = 1.7² + v: logistic noise taken as normal.
     """
     v = max(variance, 0.0)
     a = LOGISTIC + v

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,7 +14,7 @@ from assay.engine.stack import Stack
 from assay.methods.trajectory.acceptance import Moments
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jaxtyping import Bool, Float, Float64, Int64
     from torch import Tensor
@@ -28,26 +29,71 @@ ROWS = {"cpu": 2048}  # of a pass: what fits the caches of a core
 MOST_ROWS = 32768  # of a pass on another device
 
 
+class Coordinates:
+    """A linear map between flat coordinates `(*, d)`, in which a chain moves with one σ, and parameters by name.
+
+    Parameters are coordinates times the layer's scale. Where inputs are centred while sampling, the first layer's bias
+    takes up the mean, exactly: W (x - m) + b = W x + (b - W m).
+
+    Args:
+        parameters: of the networks, `(copy, *shape)`.
+        scales: factors by layer, as in `{output: 4}`; layers that are not named have 1.
+        centring: the first linear layer, and the mean m `(input,)` that is taken away from its inputs.
+    """
+
+    def __init__(
+        self,
+        parameters: Weights,
+        scales: Mapping[str, float],
+        centring: tuple[str, Float[Tensor, " input"]] | None = None,
+    ) -> None:
+        self._shapes = {name: tensor.shape[1:] for name, tensor in parameters.items()}
+        self._sizes, self._centring = [prod(shape) for shape in self._shapes.values()], centring
+        some = next(iter(parameters.values()))
+        factors = [float(scales.get(name.rpartition(".")[0], 1.0)) for name in self._shapes]
+        by_number = torch.tensor(factors, dtype=some.dtype).repeat_interleave(torch.tensor(self._sizes))
+        self._factors = by_number.to(some.device)
+
+    def sampled(self, flat: Float[Tensor, "*copy d"]) -> Weights:
+        """The parameters at these coordinates, `(*copy, *shape)`, for inputs as the sampler sees them."""
+        parts = (flat * self._factors).split_with_sizes(self._sizes, -1)
+        return {n: p.view(*flat.shape[:-1], *shape) for (n, shape), p in zip(self._shapes.items(), parts, strict=True)}
+
+    def parameters(self, flat: Float[Tensor, "*copy d"]) -> Weights:
+        """The parameters at these coordinates, `(*copy, *shape)`, for inputs as they are."""
+        return self._shifted(self.sampled(flat), -1)
+
+    def flat(self, parameters: Weights) -> Float[Tensor, "copy d"]:
+        """The coordinates of parameters `(copy, *shape)` for inputs as they are."""
+        entered = self._shifted(parameters, 1)
+        return torch.cat([entered[name].flatten(1) for name in self._shapes], 1) / self._factors
+
+    def _shifted(self, parameters: Weights, sign: int) -> Weights:
+        if self._centring is None:
+            return parameters
+        layer, mean = self._centring
+        bias = parameters[f"{layer}.bias"] + sign * (parameters[f"{layer}.weight"] @ mean)
+        return {**parameters, f"{layer}.bias": bias}
+
+
 class DenseNetworks:
     """Runs networks, a prefix without parameters and then linear layers and ReLUs, on training examples.
 
-    The prefix (pooling, flattening) is the same for every network, so it is applied once to the whole training set. The
-    two models of a test see the same examples, so their first layers are one matrix product. Everything is laid out
-    `(pair, unit of a layer, example)`, in which all products and the sum over classes run along memory.
-
-    If `centred`, each input's mean over the training set, the `centre`, is taken away.
+    The prefix (pooling, flattening) is applied once to the whole training set. The two models of a test see the same
+    examples, so their first layers are one matrix product. All is laid out `(pair, unit of a layer, example)`, along
+    which products and sums run. If `centred`, each input's mean is taken away; `centring` is as for `Coordinates`.
     """
 
     def __init__(
         self, prefix: nn.Sequential, layers: list[tuple[str, nn.Module]], data: Prepared, *, centred: bool
     ) -> None:
         self._names = [name for name, layer in layers if isinstance(layer, nn.Linear)]
-        self.first = self._names[0]
         with torch.no_grad():
             parts = [prefix(normalise(part, data.mean, data.std)) for part in data.train.images.split(CHUNK)]
         self.inputs: Float[Tensor, "example input"] = torch.cat(parts)
-        self.centre = self.inputs.double().mean(0).float() if centred else torch.zeros_like(self.inputs[0])
-        self.inputs -= self.centre
+        self.centring = (self._names[0], self.inputs.double().mean(0).float()) if centred else None
+        if self.centring:
+            self.inputs -= self.centring[1]
 
     def logits(self, weights: Weights, indices: Indices) -> Float[Tensor, "unit model class example"]:
         """Logits of all models of each unit, parameters `(unit, model, *shape)`, on its own examples or a slice."""
@@ -69,6 +115,8 @@ class DenseNetworks:
 
 class StackedNetworks:
     """Runs networks of any kind without buffers on training examples, in eval mode; slower."""
+
+    centring = None
 
     def __init__(self, network: nn.Module, data: Prepared) -> None:
         self._network, self._data = network.eval(), data
