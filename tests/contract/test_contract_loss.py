@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from assay import methods
 from assay.core.config import SGD, Model
+from assay.core.errors import AssayError
 from assay.data.sets.augment import normalise
 from assay.engine.batches import Batches
 from assay.engine.context import TrainContext
@@ -92,6 +93,22 @@ def test_a_loss_of_a_methods_own_trains_as_the_plain_loop_does_in_each_strategy(
     for name, tensor in weights.items():
         torch.testing.assert_close(update.stored[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
     torch.testing.assert_close(torch.stack(seen, 1).cpu(), losses, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", MODELS)
+@pytest.mark.parametrize("shape", ["one a copy", "a column", "flat"])
+def test_a_loss_that_is_not_one_number_an_example_is_refused(make_run, data, strategy, shape):
+    """The strategies would divide it by the batch a different number of times, and Adam would hide it."""
+
+    def loss(logits, labels):
+        losses = cross_entropy(logits, labels)
+        return {"one a copy": losses.mean(1), "a column": losses.mean(1, keepdim=True), "flat": losses.flatten()}[shape]
+
+    update = GradientUpdate(context := TrainContext(make_run(model=MODELS[strategy]), data), context.batches())
+    stack = update.stack
+    update.stack = Stack(update.network, stack.copies, stack.device, strategy=strategy, loss=loss)
+    with pytest.raises(AssayError, match=r"^the loss gives \(.*\) for logits .*; it must give one number an example, "):
+        update.step(0)
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(run, data, tmp_path):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import nn
 
+from assay import models
+from assay.core.config import Model
+from assay.core.errors import AssayError
+from assay.engine import loop
 from assay.engine.batches import Batches, EpochBatches
 from assay.engine.checkpoint import Scratch
 from assay.engine.context import TrainContext
-from assay.engine.loop import train
 from assay.engine.stack.loss import cross_entropy
 from assay.engine.step_rule import Averaging, GradientUpdate, Outcome, Parametrisation
+from tests.contract.test_contract_methods import ARMS, TAKE_GRADIENTS, arm_id, assert_equal_weights, bit_equal, train
 
 CPU = torch.device("cpu")
 
@@ -22,7 +29,7 @@ def context(make_run, data):
 
 def run_loop(context, update, folder):
     with Scratch("probe", {}, CPU, folder) as scratch:
-        return train(update, context, scratch)
+        return loop.train(update, context, scratch)
 
 
 class Midpoint(Parametrisation):
@@ -154,3 +161,69 @@ def test_a_phase_begins_with_a_fresh_optimizer(context):
         update.step(step)
         counts.append(int(update.optimizer.state()["_unpadded"]["steps"]))
     assert counts == [1, 2, 1, 2]
+
+
+class TwoPasses(GradientUpdate):
+    """Sharpness-aware minimization (Foret et al. 2021, algorithm 1): the gradient a small step uphill."""
+
+    def gradients(self, weights, indices, step):
+        first = super().gradients(weights, indices, step)
+        uphill = {name: weights[name] + gradient for name, gradient in first.by_name.items()}
+        second = super().gradients(uphill, indices, step)
+        return replace(second, losses=first.losses, used=first.used + second.used)
+
+
+class SamePlace(GradientUpdate):
+    """The second pass where the first was: it must see the same."""
+
+    def gradients(self, weights, indices, step):
+        first, second = (super(SamePlace, self).gradients(weights, indices, step) for _ in range(2))
+        assert torch.equal(first.losses, second.losses)
+        return replace(second, used=first.used + second.used)
+
+
+def noisy(images, **_):
+    features = images.channels * images.height * images.width
+    layers = (nn.Flatten(), nn.Dropout(0.5), nn.Linear(features, 8), nn.BatchNorm1d(8), nn.Linear(8, images.classes))
+    return nn.Sequential(*layers)
+
+
+@pytest.fixture
+def draws(monkeypatch):
+    """Every network draws random numbers, and has batch norm."""
+    monkeypatch.setattr(models, "build", lambda name, images, *_, **arguments: noisy(images))
+
+
+def test_a_step_of_two_passes_is_one_override_and_both_are_billed(context, draws, tmp_path):
+    plain, both, same = (kind(context, context.batches()) for kind in (GradientUpdate, TwoPasses, SamePlace))
+    for update in (plain, both, same):
+        run_loop(context, update, tmp_path / type(update).__name__)
+    for name, tensor in plain.stored.items():
+        assert torch.equal(tensor, same.stored[name])
+    assert not torch.equal(plain.stored["2.weight"], both.stored["2.weight"])
+    cost, twice = plain.counters.cost(), both.counters.cost()
+    assert (twice.train_samples, twice.optimizer_steps) == (2 * cost.train_samples, cost.optimizer_steps)
+
+
+def test_random_layers_without_seeds_are_refused(context, draws):
+    update = GradientUpdate(context, context.batches())
+    images = torch.zeros(3, 2, 1, 8, 8)
+    with pytest.raises(ValueError, match="draws random numbers"):
+        update.stack.gradients(update.stored, update.buffers, images, torch.zeros(3, 2, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("arm", [arm for arm, own in ARMS.items() if own["method"] in TAKE_GRADIENTS], ids=arm_id)
+def test_random_layers_draw_the_same_again_alone_and_in_company(arm, make_run, data, draws, tmp_path):
+    run = make_run(**ARMS[arm] | {"model": Model(name="noisy")})
+    if run.options.get("pretrain_with") == "lbfgs":
+        with pytest.raises(AssayError, match="lbfgs needs an exact gradient"):
+            train(run, data, tmp_path)
+        return
+    once, _ = train(run, data, tmp_path)
+    torch.rand(1)
+    again, _ = train(run, data, tmp_path)
+    assert_equal_weights(once, again, bit_equal)
+    alone, _ = train(run.model_copy(update={"seeds": run.seeds[1:2]}), data, tmp_path)
+    for variant, state in alone.weights.items():
+        for name, tensor in state.items():
+            torch.testing.assert_close(tensor[0], once.weights[variant][name][1], rtol=1e-4, atol=1e-4)

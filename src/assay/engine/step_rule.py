@@ -12,7 +12,7 @@ from assay.core.runtime import key
 from assay.engine.batches import Batches, BatchLoader, Seam
 from assay.engine.checkpoint import Stateful
 from assay.engine.optim import Optimizer, rate_factor
-from assay.engine.stack import BatchStats, Stack, Weights
+from assay.engine.stack import BatchStats, Gradients, Stack, Weights
 from assay.engine.stack.loss import Loss, cross_entropy
 from assay.models.artifact import Cost
 
@@ -189,20 +189,27 @@ class GradientUpdate(StepRule):
             self.optimizer = Optimizer(self.train.optimizer, self.stored)
         scheduled = self.train.optimizer.lr * rate_factor(self.train.schedule, step - first, length)
         indices = self.batches.select(step, self._score)
-        labels = self.batches.labels(indices)
         weights = self.parametrisation.weights(self.stored, step)
-        inputs = self.loader.batch(indices, step)
-        randomness = [key(seed, "layers", step) for seed in self.seeds] if self.stack.draws else None
-        gradients = self.stack.gradients(weights, self.buffers, inputs, labels, self._weigh, randomness)
+        gradients = self.gradients(weights, indices, step)
         carried = self.parametrisation.gradients(self.stored, weights, gradients.by_name, step)
         self.optimizer.step(carried, self.averaging.rate(step, scheduled))
         self.counters.add("train_samples", gradients.used)
         if self._weigh:
-            self.counters.add("forward_samples", labels.shape[1] - gradients.used)
+            self.counters.add("forward_samples", indices.shape[1] - gradients.used)
         self.counters.add("optimizer_steps", 1)
         self.batches.observe(step, indices, gradients.losses)
         self.averaging.observe(step, self.stored, self.buffers)
         return gradients
+
+    def gradients(self, weights: Weights, indices: Int64[Tensor, "copy batch"], step: int) -> Gradients:
+        """What a step goes by: one pass through the weights that run, with the batch that each copy drew.
+
+        Called again at the same step it draws the same pixels and the same random numbers. A method that takes several
+        passes a step, as sharpness-aware minimization does, overrides this and adds up what they `used`.
+        """
+        inputs, labels = self.loader.batch(indices, step), self.batches.labels(indices)
+        randomness = [key(seed, "layers", step) for seed in self.seeds] if self.stack.draws else None
+        return self.stack.gradients(weights, self.buffers, inputs, labels, self._weigh, randomness)
 
     def _score(
         self, indices: Int64[Tensor, "copy examples"], labels: Int64[Tensor, "copy examples"]

@@ -19,7 +19,7 @@ from assay.core.runtime import key
 from assay.data.sets.augment import normalise
 from assay.engine.stack.cuda_graph import GraphedPass
 from assay.engine.stack.layers import DenseLayers, FoldedLayers, can_fold, split_prefix
-from assay.engine.stack.loss import Loss, cross_entropy, with_gradient
+from assay.engine.stack.loss import Loss, cross_entropy, of_each_example, with_gradient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -152,7 +152,13 @@ class Stack:
             labels: class numbers.
             weigh: coefficients of the examples' losses; without it, their mean.
             randomness: for each copy, the seed of the random numbers that its layers draw in this pass.
+
+        Raises:
+            AssayError: the loss has another shape than the labels.
+            ValueError: layers draw random numbers, and no seed is given for them.
         """
+        if self.draws and randomness is None:
+            raise ValueError("the network draws random numbers (dropout): give `randomness`, a seed for each copy")
         if not self.network.training:
             self.network.train()
         if self._graphed and weigh is None:
@@ -194,7 +200,7 @@ class Stack:
     def _differentiate(
         self, logits: Tensor, labels: Tensor, leaves: Weights, weigh: Weigh | None, copies: slice
     ) -> Gradients:
-        losses = self.loss(logits, labels)
+        losses = of_each_example(self.loss, logits, labels)
         coefficients = weigh(losses.detach(), copies) if weigh else None
         total = losses.mean(1).sum() if coefficients is None else (coefficients * losses).sum()
         by_name = dict(zip(leaves, torch.autograd.grad(total, list(leaves.values())), strict=True))

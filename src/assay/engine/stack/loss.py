@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from assay.core.errors import AssayError
+
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
 
@@ -28,6 +30,21 @@ def cross_entropy(
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
 
 
+def of_each_example(
+    loss: Loss, logits: Float[Tensor, "copy batch class"], labels: Int64[Tensor, "copy batch"]
+) -> Float[Tensor, "copy batch"]:
+    """The loss, if it has one number for each example.
+
+    Raises:
+        AssayError: it has not, and would weigh some examples more than others.
+    """
+    losses = loss(logits, labels)
+    if losses.shape != labels.shape:
+        shapes = (str(tuple(one.shape)) for one in (losses, logits, labels))
+        raise AssayError("the loss gives {} for logits {}; it must give one number an example, {}".format(*shapes))
+    return losses
+
+
 def with_gradient(
     loss: Loss, logits: Float[Tensor, "copy batch class"], labels: Int64[Tensor, "copy batch"]
 ) -> tuple[Float[Tensor, "copy batch"], Float[Tensor, "copy batch class"]]:
@@ -35,7 +52,7 @@ def with_gradient(
     if loss is not cross_entropy:
         leaf = logits.detach().requires_grad_()
         with torch.enable_grad():
-            losses = loss(leaf, labels)
+            losses = of_each_example(loss, leaf, labels)
         return losses.detach(), torch.autograd.grad(losses.sum(), leaf)[0].contiguous()
     log_probabilities, chosen = logits.log_softmax(-1), labels.unsqueeze(-1)
     one_hot = chosen == _classes(logits.shape[-1], logits.device)  # deterministic scatters sort on a GPU: half a step
