@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from clone import PARAMS, ROOT, Clone, Workspace, ran
+from clone import PARAMS, ROOT, Clone, Workspace, commands, ran
 from ruamel.yaml import YAML
 
 from assay.review import comment
@@ -101,19 +100,13 @@ class Checkout(Workspace):
         super().__init__(folder, PYTHONPATH=str(folder / "src"), BASE="main", BRANCH="experiment", **environment)
         folder.mkdir()
         self.run("git", "clone", "-q", "--branch", branch, str(origin), ".")
-        equip(folder)
+        (folder / ".venv").mkdir()  # which is the running one, newer than what it is made from
+        (folder / ".venv/bin").symlink_to(commands())
+        (folder / ".venv/.installed").touch()
 
     def job(self, name: str) -> list[str]:
         """Run a job's lines; gives the stages that ran."""
         return ran("".join(self.run("bash", "-euo", "pipefail", "-c", line).stdout for line in lines_of(name)))
-
-
-def equip(folder: Path) -> None:
-    """A .venv that is the running one, newer than what it is made from."""
-    (folder / ".venv").mkdir()
-    for name in ("bin", "lib", "pyvenv.cfg"):
-        (folder / ".venv" / name).symlink_to(Path(sys.prefix) / name)
-    (folder / ".venv/.installed").touch()
 
 
 @pytest.fixture(scope="module")
