@@ -145,8 +145,8 @@ def train(update: StepRule, context: TrainContext, scratch: Scratch, title: str 
 
 
 def _evaluate(update: StepRule, context: TrainContext, curves: Curves, done: int) -> tuple[str, float, float]:
-    """Add a point to the curves of training and of each split; gives the last one's name and means."""
-    shown = ("train", *curves.add_train(done))
+    """Add a point to the curves of training and of each split; gives the name and means of the one to show."""
+    points = {"train": curves.add_train(done)}
     weights, data = update.evaluated(), context.data
     for name in context.run.eval_splits:
         split = getattr(data, name)
@@ -154,8 +154,9 @@ def _evaluate(update: StepRule, context: TrainContext, curves: Curves, done: int
             logits = predict(update.network, weights, split.images, data.mean, data.std)
             labels = split.labels.expand(logits.shape[:2])
             accuracies = (logits.argmax(-1) == labels).double().mean(1)
-            shown = (name, *curves.add(done, name, cross_entropy(logits, labels).double().mean(1), accuracies))
-    return shown
+            points[name] = curves.add(done, name, cross_entropy(logits, labels).double().mean(1), accuracies)
+    shown = next(name for name in ("validation", "test", "train") if name in points)
+    return shown, *points[shown]
 
 
 class StepProgress:

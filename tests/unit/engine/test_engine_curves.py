@@ -11,9 +11,12 @@ from rich.console import Console
 
 from assay.core import config
 from assay.core.errors import AssayError
-from assay.engine.loop import COLUMNS, Curves, StepProgress
+from assay.engine.checkpoint import Scratch
+from assay.engine.context import TrainContext
+from assay.engine.loop import COLUMNS, Curves, StepProgress, train
 from assay.engine.stack import BatchStats
 from assay.engine.step_rule import Counters
+from assay.methods import make_update
 
 CPU = torch.device("cpu")
 
@@ -98,3 +101,11 @@ def test_the_curve_of_the_test_set_is_drawn_where_labels_are_noisy(monkeypatch, 
     )
     seen = {arm: config.load().run(arm).eval_splits for arm in ("clean", "noisy")}
     assert seen == {"clean": ("validation",), "noisy": ("validation", "test")}
+
+
+def test_progress_shows_validation_also_where_the_test_curve_is_drawn(make_run, data, tmp_path, capsys):
+    context = TrainContext(make_run(arm="baseline"), data)
+    with Scratch("probe", {}, CPU, tmp_path) as scratch:
+        trained = train(make_update(context), context, scratch)
+    assert {row[3] for row in trained.curves.rows} == {"train", "validation", "test"}
+    assert "  validation loss " in capsys.readouterr().out
