@@ -89,7 +89,7 @@ def bit_equal(one, other):
     assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", MODULES, ids="{}:parts".format)  # so that `-k <method>:` finds it
 def test_a_method_has_all_its_parts(name):
     assert methods.load(name) is MODULES[name]
 
