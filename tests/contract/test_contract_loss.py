@@ -13,8 +13,10 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from assay import methods
-from assay.core.config import SGD, Model
+from assay.core.config import SGD, Model, Params
+from assay.core.config.parsing import parse
 from assay.core.errors import AssayError
+from assay.core.plain import yaml_of
 from assay.data.sets.augment import normalise
 from assay.engine.batches import Batches
 from assay.engine.context import TrainContext
@@ -22,10 +24,18 @@ from assay.engine.stack import Stack
 from assay.engine.stack.cuda_graph import PASSES_BEFORE
 from assay.engine.stack.loss import cross_entropy
 from assay.engine.step_rule import GradientUpdate
+from assay.methods import checks
+from assay.scoring import metrics
 from tests.conftest import make_data
 from tests.contract.test_contract_methods import assert_equal_weights, bit_equal, train, train_killed
 from tests.contract.test_contract_options import others, result_of
 
+LEAST = {
+    "seeds": list(range(10)),
+    "data": {"name": "digits", "validation": 200},
+    "model": {"name": "linear"},
+    "train": {"steps": 20, "batch_size": 32, "optimizer": {"name": "adam", "lr": 0.01}, "evaluate_every": 20},
+}
 PAGE = Path(__file__).parents[2] / "docs/adding-a-method.md"
 MODELS = {
     "dense": Model(name="mlp", hidden=[6]),
@@ -46,12 +56,25 @@ def method(tmp_path, monkeypatch):
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(folder.parent)])
     yield importlib.import_module("assay.methods.label_smoothing")
     del sys.modules["assay.methods.label_smoothing"], methods.label_smoothing
+    methods.load.cache_clear()
 
 
 @pytest.fixture
 def run(method, make_run):
     arm = method.CONTRACT_ARMS["smoothed"]
     return make_run(method="label_smoothing", model=MODELS["dense"], optimizer=SGD(name="sgd", lr=0.1), **arm)
+
+
+def test_the_pages_claim_can_be_decided(method, tmp_path):
+    """On the arm and the paper that the page gives, and the method has all the parts that there must be."""
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    params = parse(Params, {**LEAST, **yaml_of(block, PAGE.name)}, PAGE.name)
+    assert checks.check(params)["smoothed"].options.smoothing == 0.2
+    metrics.check(params.claims, params.rule)
+    checks.check_papers(params.claims, tmp_path / "methods")
+    misspelt = params.claims[0].model_copy(update={"paper": "szegedy"})
+    with pytest.raises(AssayError, match=r"^params.yaml: claims.smoothing-helps.paper: no method names 'szegedy'; did"):
+        checks.check_papers([misspelt], tmp_path / "methods")
 
 
 def plain_loop(run, data, smoothing):

@@ -24,11 +24,10 @@ from assay.engine.loop import Curves
 from assay.models import artifact
 from tests.conftest import make_data
 
-OF_METHOD = {name: importlib.import_module(f"assay.methods.{name}").CONTRACT_ARMS for name in methods.names()}
+MODULES = {name: importlib.import_module(f"assay.methods.{name}") for name in methods.names()}
+OF_METHOD = {name: getattr(module, "CONTRACT_ARMS", {}) for name, module in MODULES.items()}  # a test says what lacks
 ARMS = {arm: {"method": name, **changes} for name, arms in OF_METHOD.items() for arm, changes in arms.items()}
-TAKE_GRADIENTS = {
-    name for name in OF_METHOD if getattr(importlib.import_module(f"assay.methods.{name}"), "TAKES_GRADIENTS", True)
-}
+TAKE_GRADIENTS = {name for name, module in MODULES.items() if getattr(module, "TAKES_GRADIENTS", True)}
 MOMENTUM = SGD(name="sgd", lr=0.05, momentum=0.9)
 FIRST_ROUND, CHAIN = ARMS["lottery"]["options"], ARMS["trajectory"]["options"]
 
@@ -88,6 +87,11 @@ def assert_equal_weights(one, other, compare):
 
 def bit_equal(one, other):
     assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", MODULES, ids="{}:parts".format)  # so that `-k <method>:` finds it
+def test_a_method_has_all_its_parts(name):
+    assert methods.load(name) is MODULES[name]
 
 
 def test_every_method_is_in_the_suite():
@@ -167,14 +171,21 @@ def test_it_leaves_what_it_declares_for_claims(arm, make_run, data, tmp_path):
     declared = methods.resolve(run)
     result, _ = trained(run, data)
     manifest = result.manifest
-    assert dict(declared.variants) == {name: variant.members for name, variant in manifest.variants.items()}
+    left = {name: variant.members for name, variant in manifest.variants.items()}
+    assert dict(declared.variants) == left, f"declare in `variants`: {differing(declared.variants, left)}"
     fewer, _ = train(run.model_copy(update={"seeds": run.seeds[:2]}), data, tmp_path)
     found = [
         key
         for key, value in numbers(manifest.record).items()
         if is_a_number_a_seed(value, 3) and is_a_number_a_seed(numbers(fewer.manifest.record)[key], 2)
     ]
-    assert sorted(declared.record) == sorted(found)
+    assert sorted(declared.record) == sorted(found), f"declare in `record_keys`: {differing(declared.record, found)}"
+
+
+def differing(declared, left):
+    """What a training leaves and does not declare, or the other way round."""
+    undeclared, missing = (sorted({*one} - {*other}) for one, other in ((left, declared), (declared, left)))
+    return "; ".join([", ".join(undeclared), *(f"not {name}, which it does not leave" for name in missing)])
 
 
 def numbers(record, prefix=""):
@@ -234,7 +245,8 @@ def test_a_network_trains_alone_as_it_does_in_company(stepped, data):
         for variant, state in alone.weights.items():
             for name, tensor in state.items():
                 expected = together.weights[variant][name][index]
-                torch.testing.assert_close(tensor[0], expected, rtol=tolerance, atol=tolerance, msg=name)
+                line = f"a copy differs in company: {variant}, {name}, seed {seed}: {{}}".format
+                torch.testing.assert_close(tensor[0], expected, rtol=tolerance, atol=tolerance, msg=line)
 
 
 def test_seeds_differ(run, data):

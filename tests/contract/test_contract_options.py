@@ -7,14 +7,14 @@ shows in none of the contract arms, needs an arm that shows it: in the method's 
 from __future__ import annotations
 
 import hashlib
-import importlib
 from typing import Literal, get_args, get_origin
 
 import pytest
 
 from assay import methods
+from assay.core.config import Section
 from assay.core.errors import AssayError
-from tests.contract.test_contract_methods import CHAIN, FIRST_ROUND, OF_METHOD, trained
+from tests.contract.test_contract_methods import CHAIN, FIRST_ROUND, MODULES, OF_METHOD, trained
 
 MORE_ARMS = {
     "lottery": [{"arm": "round-1", "model": {"name": "mlp", "hidden": [8]}, "options": FIRST_ROUND}],  # for `scope`
@@ -71,7 +71,7 @@ def changes_something(run, option, value, data):
 FIELDS = {
     f"{method}.{option}": field
     for method in OF_METHOD
-    for option, field in importlib.import_module(f"assay.methods.{method}").Options.model_fields.items()
+    for option, field in getattr(MODULES[method], "Options", Section).model_fields.items()
     if f"{method}.{option}" not in NO_CHOICE
 }
 
@@ -90,5 +90,7 @@ def test_every_option_changes_the_result(key, make_run, data):
             found[said] = found.get(said) or any(changes_something(run, option, each, data) for each in candidates)
             if is_choice and found[said]:  # then these two values differ, whichever of them an arm has
                 found[str(now)] = True
-    assert found, f"no arm sets {option}: add one to the CONTRACT_ARMS of {method}"
-    assert all(found.values()), f"{key} does nothing: {found}"
+    add = f"add an arm that shows it to the CONTRACT_ARMS of {method}"
+    assert found, f"no arm sets {option}: {add}"
+    idle = ", ".join(said for said, changes in found.items() if not changes)
+    assert not idle, f"{key}: with {idle} the result is the same in every arm; let update use it, or {add}"

@@ -1,7 +1,8 @@
-"""Plain data: JSON, CSV and YAML read with one-line errors, CSV written, nested mappings flattened."""
+"""Plain data: JSON, CSV, YAML and literals read with one-line errors, CSV written, nested mappings flattened."""
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
@@ -93,6 +94,17 @@ def read_csv(path: Path, missing: str, damaged: str) -> list[dict[str, str]]:
         raise AssayError(f"{path}: not found; {missing}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise AssayError(f"{path}: not a CSV file ({error}); {damaged}") from None
+
+
+def literal(path: Path, name: str) -> Any:
+    """The literal that a Python file gives to a name, without running it; an `AssayError` where it is none."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and ast.unparse(node).startswith((f"{name} = ", f"{name}: ")):
+            try:
+                return ast.literal_eval(node.value or "None")
+            except ValueError:
+                raise AssayError(f"{path}: {name}: must be a literal; write values, and no names") from None
+    return None
 
 
 def flat(value: Any, prefix: str = "", ids: bool = False) -> Iterator[tuple[str, Any]]:

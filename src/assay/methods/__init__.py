@@ -1,11 +1,11 @@
 """Methods: one folder each, with all the code that no other method uses.
 
-A method is a package in this folder. Its `__init__.py` holds what follows, names that no other module of it may have:
+A method is a package in this folder. Its `__init__.py` holds what follows:
 
 - `Options`: a pydantic section, the keys that its arms may set;
 - `update(context, options)`: the state of a training and the rule that moves it;
 - `CONTRACT_ARMS`: small arms, by name, that the contract suite trains (`tests/contract`);
-- `PAPER` (optional): the paper whose claims it tests, a literal that `assay.report.content` reads;
+- `PAPER` (optional): the paper whose claims it tests, a literal that is read without importing the method;
 - `check(run, options, images, examples)` (optional): refuses, in one line that names the key, options that do not fit
   the budget, the model or the data, or that leave the method nothing to do, such as choosing among one batch;
 - `budget(train, options)` (optional): the arm's own budget in place of the shared one;
@@ -25,8 +25,11 @@ from __future__ import annotations
 import importlib
 import math
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from statistics import fmean
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from assay import models
@@ -40,7 +43,6 @@ from assay.engine.loop import DivergedError, Trained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import ModuleType
 
     from assay.core.config import Run
     from assay.data.sets.images import Images
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from assay.engine.step_rule import StepRule
     from assay.models.artifact import Artifact
 
+FILE, SEE = "src/assay/methods/{}/__init__.py", "see docs/adding-a-method.md"  # for messages
 DEFAULTS: dict[str, Any] = {  # of what is optional in a method
     "check": lambda *_: None,
     "budget": lambda train, _: train,
@@ -74,6 +77,8 @@ class Training:
     def hook(self, name: str, *args: Any) -> Any:
         """An optional part of the method, or what stands for it; called with the arguments if it is a function."""
         found = getattr(self.method, name, DEFAULTS[name])
+        if isinstance(found, ModuleType):  # a file of its folder, which is no part whatever its name
+            found = DEFAULTS[name]
         return found(*args) if callable(found) else found
 
     @property
@@ -213,13 +218,28 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in Path(__file__).parent.glob("[!_]*/__init__.py"))
 
 
+@cache
+def load(name: str) -> ModuleType:
+    """The module of a method; an `AssayError` names each part of it that is missing, or misspelt and so not used."""
+    method, optional = importlib.import_module(f"{__name__}.{name}"), [*DEFAULTS, "PAPER"]
+    parts = {key: part for key, part in vars(method).items() if not isinstance(part, ModuleType)}
+    lines = [f"{key}: missing" for key in ("CONTRACT_ARMS", "Options", "update") if key not in parts]
+    for key in sorted(key for key in parts.keys() - {*optional} if not key.startswith("_")):
+        own = getattr(parts[key], "__module__", method.__name__) == method.__name__  # plain data does not say whose
+        if own and (meant := get_close_matches(key, optional, 1, 0.8)):
+            lines.append(f"{key}: no part of a method; did you mean {meant[0]}? If not, begin its name with _")
+    if lines:
+        raise AssayError("\n".join(f"{FILE.format(name)}: {line}; {SEE}" for line in lines))
+    return method
+
+
 def resolve(run: Run) -> Training:
     """A run with its method, typed options and the method's own budget; an `AssayError` names the key that is wrong."""
     where = f"arms.{run.arm}."
     if run.method not in names():
         unknown = f"unknown method {run.method!r}; {suggestion(run.method, names())}"
         raise AssayError(f"{PARAMS_FILE}: {where}method: {unknown}")
-    method = importlib.import_module(f"{__name__}.{run.method}")
+    method = load(run.method)
     options = parse(method.Options, run.options, str(PARAMS_FILE), where, also_allowed=ARM_KEYS)
     training = Training(run, method, options)
     return replace(training, run=run.model_copy(update={"train": training.hook("budget", run.train, options)}))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+from pathlib import Path
+from string import digits
 from typing import TYPE_CHECKING
 
 from assay import models
@@ -10,11 +13,12 @@ from assay.core.config.claim import RECORD
 from assay.core.config.parsing import suggestion
 from assay.core.config.sections import FOLDER
 from assay.core.errors import AssayError
+from assay.core.plain import literal
 from assay.data import catalog
-from assay.methods import resolve
+from assay.methods import FILE, SEE, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from assay.core.config import Model, Params
     from assay.core.config.claim import Claim
@@ -32,9 +36,10 @@ def check(params: Params, own: tuple[Images, int] | None = None) -> dict[str, Tr
 
     Raises:
         AssayError: a method or option is wrong, a model or batch does not fit the data, or a claim names what its arms
-            will not have.
+            will not have, or misspells the key of a method's paper.
     """
     catalog.check(params.data)
+    check_papers(params.claims)
     images, examples = own or (catalog.images_of(params.data), catalog.training_examples(params.data))
     trainings = {run.arm: resolve(run) for run in params.runs()}
     fitting: list[Model] = []
@@ -50,6 +55,22 @@ def check(params: Params, own: tuple[Images, int] | None = None) -> dict[str, Tr
     if lines:
         raise AssayError("\n".join(f"{PARAMS_FILE}: claims.{line}" for line in lines))
     return trainings
+
+
+def check_papers(claims: Iterable[Claim], methods: Path = Path(__file__).parent) -> None:
+    """Refuse a `PAPER` that the report, which reads those of all methods, could not use, and its key misspelt."""
+    found = {path.parent.name: literal(path, "PAPER") for path in sorted(methods.glob("*/__init__.py"))}
+    wrong = [name for name, own in found.items() if own is not None and {*own} != {"key", "topic", "cited"}]
+    lines = [f"{FILE.format(name)}: PAPER: must have key, topic and cited, and no other key; {SEE}" for name in wrong]
+    keys = [own["key"] for name, own in found.items() if own and name not in wrong]
+    for claim in claims:  # what no method names is allowed, and an author's other years are other papers
+        author = claim.paper.rstrip(digits)
+        like = {key.rstrip(digits): key for key in keys if claim.paper.removeprefix(author) in key}
+        if claim.paper not in keys and (close := get_close_matches(author, like, 1, 0.8)):
+            key = f"{PARAMS_FILE}: claims.{claim.id}.paper"
+            lines.append(f"{key}: no method names {claim.paper!r}; did you mean {like[close[0]]}?")
+    if lines:
+        raise AssayError("\n".join(lines))
 
 
 def _check_grids(params: Params, trainings: Mapping[str, Training]) -> None:

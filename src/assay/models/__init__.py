@@ -7,7 +7,6 @@ the file of its own network: `digests` is what DVC compares.
 
 from __future__ import annotations
 
-import ast
 import importlib
 import inspect
 import warnings
@@ -27,7 +26,7 @@ from assay.core import files
 from assay.core.config import Section
 from assay.core.config.parsing import parse, suggestion
 from assay.core.errors import AssayError
-from assay.core.plain import read_json
+from assay.core.plain import literal, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,12 +45,7 @@ _PREFIX = "params.yaml: model"
 @cache
 def literals(name: str) -> dict[str, dict[str, Any]]:
     """The literal mappings of this name (`MODELS`, `EXAMPLES`) in the files of `nets/`, by file; none is imported."""
-    return {
-        path.stem: ast.literal_eval(node.value)
-        for path in sorted(NETS.glob("[!_]*.py"))
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name
-    }
+    return {path.stem: found for path in sorted(NETS.glob("[!_]*.py")) if (found := literal(path, name)) is not None}
 
 
 def names() -> list[str]:
@@ -100,8 +94,10 @@ def build(name: str, images: Images, prefix: str = "model", /, **arguments: Any)
     Raises:
         AssayError: there is no such model, or an argument is unknown, missing or of another type.
     """
-    module = importlib.import_module(f"{__name__}.nets.{source(name, prefix).stem}")
-    function = getattr(module, name)
+    file = source(name, prefix)
+    function = getattr(importlib.import_module(f"{__name__}.nets.{file.stem}"), name, None)
+    if function is None:
+        raise AssayError(f"src/assay/models/nets/{file.name}: MODELS names {name!r}, and there is no such function")
     fields: dict[str, Any] = {
         one.name: (one.annotation, ... if one.default is one.empty else one.default)
         for one in inspect.signature(function, eval_str=True).parameters.values()
@@ -134,9 +130,11 @@ def check(name: str, images: Images, arguments: dict[str, Any], prefix: str = _P
         _run(name, images, arguments, prefix, "cpu")
     except RuntimeError as error:
         side = smallest_side(name, images, arguments, prefix)
-        needs = f"sides of {side} pixels or more" if side else f"sides of more than {LARGEST_SIDE} pixels"
+        needs = f"needs sides of {side} pixels or more" if side else f"needs sides of more than {LARGEST_SIDE} pixels"
+        if not side or side <= min(images.height, images.width):  # then it may be for a bug of the network
+            needs = f"{'cannot run' if side else needs} ({str(error).splitlines()[0]})"
         shape = "×".join(map(str, images.shape))
-        line = f"{name} needs {needs}, the images are {shape} (channels×height×width); choose another model"
+        line = f"{name} {needs}, the images are {shape} (channels×height×width); choose another model"
         raise AssayError(f"{prefix}.name: {line}") from error
 
 

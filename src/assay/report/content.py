@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import assay
 from assay.core.config import BASELINE, split_variant
 from assay.core.config.claim import Rule
+from assay.core.plain import literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,18 +33,9 @@ class Paper(NamedTuple):
 
 @cache
 def papers(methods: Path = METHODS) -> dict[str, Paper]:
-    """The `PAPER` of every method, by key.
-
-    `PAPER` is a literal, and is read without importing the method: the report knows nothing of methods, and their code
-    and PyTorch's stay out of it.
-    """
-    found = {}
-    for file in sorted(methods.glob("*/__init__.py")):
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PAPER":
-                own = ast.literal_eval(node.value)
-                found[own["key"]] = Paper(own["topic"], own["cited"])
-    return found
+    """The `PAPER` of every method, by key, without importing it: the report knows nothing of methods or PyTorch."""
+    found = [own for file in sorted(methods.glob("*/__init__.py")) if (own := literal(file, "PAPER"))]
+    return {own["key"]: Paper(own["topic"], own["cited"]) for own in found}
 
 
 def paper(key: str) -> Paper:

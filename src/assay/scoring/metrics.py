@@ -6,8 +6,10 @@ Claims, the summary, the report, MLflow and the comparison of branches all read 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from assay.core.config.claim import Claim, Rule
     from assay.scoring.predictions import Array, Predictions
 
+FILE, SEE = "src/assay/scoring/metrics.py", "see docs/adding-a-metric.md"  # for messages
 ECE_BINS = 20
 Basis = Literal["examples", "seeds", "exact"]
 
@@ -45,9 +48,14 @@ class Metric:
     of_confusion: Callable[[Int64[Array, "seed class class"]], Array] | None = None  # by label, then by prediction
     shown: bool = False  # whether `dvc metrics` shows it
 
-    def __post_init__(self) -> None:
-        if self.basis == "examples" and self.per_example is None:
-            raise ValueError(f"{self.label}: an error estimated from test examples needs per_example")
+    def __new__(cls, **given: Any) -> Metric:
+        """Raises AssayError for an argument that is missing; a TypeError would not say of which metric."""
+        lacks = [f"{name}: missing" for name in ("label", "higher_is_better", "basis") if name not in given]
+        if given.get("basis") == "examples" and not given.get("per_example"):
+            lacks.append("an error estimated from test examples needs per_example")
+        if lacks:
+            raise AssayError(f"{FILE}: {given.get('label', 'a metric')}: {lacks[0]}; {SEE}")
+        return super().__new__(cls)
 
     @property
     def scale(self) -> int:
@@ -157,8 +165,12 @@ def check(claims: Iterable[Claim], rule: Rule) -> None:
     """Refuse claims about metrics that do not exist, or whose direction or smallest difference nobody states.
 
     Raises:
-        AssayError: there are such claims, a line each, or more claims are tested than `rule.tests`.
+        AssayError: there are such claims, a line each, more than `rule.tests`, or a metric whose numbers do not fit.
     """
+    fields = dict.fromkeys(("correct", "confidence", "nll", "brier"), np.ones((2, 3), np.float32))
+    for name in measured():
+        with suppress(AttributeError):  # of a field that is not among these
+            per_example(name, SimpleNamespace(**fields))  # type: ignore[arg-type]
     lines, tested = [], 0
     for claim in claims:
         if claim.preset is not None:
@@ -184,12 +196,20 @@ def check(claims: Iterable[Claim], rule: Rule) -> None:
 
 def per_example(metric: str, predictions: Predictions) -> Float64[Array, "seed example"]:
     """Numbers of each example whose mean over examples is the metric of each seed."""
-    return METRICS[metric].per_example(predictions).astype(np.float64)  # type: ignore[misc]
+    return _per_example(metric, predictions).astype(np.float64)
 
 
 def per_seed(metric: str, predictions: Predictions) -> Float64[Array, " seed"]:
     """The metric of each seed."""
-    return METRICS[metric].per_example(predictions).mean(1, dtype=np.float64)  # type: ignore[no-any-return,misc]
+    return _per_example(metric, predictions).mean(1, dtype=np.float64)  # type: ignore[no-any-return]
+
+
+def _per_example(metric: str, predictions: Predictions) -> Array:
+    found, shape = METRICS[metric].per_example(predictions), predictions.correct.shape  # type: ignore[misc]
+    if np.shape(found) != shape:
+        gives = f"per_example gives {np.shape(found)}, it must be (seed, example) = {shape}"
+        raise AssayError(f"{FILE}: {metric}: {gives}; {SEE}")
+    return found
 
 
 def by_class(confusion: Int64[Array, "seed class class"]) -> dict[str, list[float]]:

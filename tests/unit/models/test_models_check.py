@@ -1,5 +1,6 @@
 """Bad input to `model:` in params.yaml gives one line that names the key."""
 
+import re
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import torch
 from assay import models
 from assay.core.errors import AssayError
 from assay.data.sets.images import Images
+from assay.models import nets
 
 CIFAR = Images(3, 32, 32, 10)
 
@@ -74,6 +76,47 @@ def test_images_too_small(name, arguments, images, side):
 
 def test_no_image_is_large_enough():
     assert "needs sides of more than 1024 pixels" in complaint("vgg", {"widths": [[2]] * 12})
+
+
+NETWORK = """
+from torch import nn
+from assay.models.nets import chain
+
+MODELS = {"bug": "nobody", "droped": "nobody"}
+
+def bug(images, *, features: int):
+    return chain({"flatten": nn.Flatten(), "output": nn.Linear(features, images.classes)})
+
+def dropped(images):
+    return bug(images, features=1)
+"""
+
+
+@pytest.fixture
+def _a_file_with_bugs(tmp_path, monkeypatch):
+    (tmp_path / "bugs.py").write_text(NETWORK)
+    monkeypatch.setattr(models, "NETS", tmp_path)
+    monkeypatch.setattr(nets, "__path__", [str(tmp_path)])
+    models.literals.cache_clear()
+    yield
+    models.literals.cache_clear()
+    del sys.modules["assay.models.nets.bugs"], nets.bugs
+
+
+@pytest.mark.usefixtures("_a_file_with_bugs")
+def test_a_bug_of_the_network_is_told_as_torch_tells_it():
+    """Features for 4 × 4 pixels, where the images have 32 × 32; and features for images of no size."""
+    said = r"mat1 and mat2 shapes cannot be multiplied \(2x3072 and {}x10\)"
+    line = rf"^params.yaml: model.name: bug cannot run \({said.format(48)}\), the images are 3×32×32 \(channels"
+    assert re.match(line, complaint("bug", {"features": 48}))
+    line = rf"^params.yaml: model.name: bug needs sides of more than 1024 pixels \({said.format(5)}\), the images are"
+    assert re.match(line, complaint("bug", {"features": 5}))
+
+
+@pytest.mark.usefixtures("_a_file_with_bugs")
+def test_a_name_without_its_function_is_told():
+    line = "src/assay/models/nets/bugs.py: MODELS names 'droped', and there is no such function"
+    assert complaint("droped", {}) == line
 
 
 def test_prefix_leads_to_the_arm():

@@ -12,5 +12,5 @@ def test_the_committed_table_is_the_printed_one(capsys):
     show.networks()
     printed = capsys.readouterr().out.strip()
     committed = "\n".join(line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("|"))
-    assert committed == printed
+    assert committed == printed, "paste `assay models` into docs/models.md"
     assert all(f"| `{name}` |" in printed for name in models.names())

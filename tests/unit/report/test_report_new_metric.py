@@ -17,6 +17,7 @@ from assay.review.snapshot import Claim as Moved
 from assay.review.snapshot import Snapshot
 from assay.scoring import metrics, record
 from assay.scoring.metrics import METRICS, Metric
+from assay.scoring.predictions import Predictions
 from assay.tracking.content import metrics_of
 from stages import compare
 
@@ -120,10 +121,29 @@ def test_a_claim_about_one_without_a_basis_or_a_direction_is_refused(monkeypatch
     monkeypatch.setitem(METRICS, "doubt", replace(ENTRY["doubt"], higher_is_better=None))
     with pytest.raises(AssayError, match=r"claims\.a\.more_is_better: missing"):
         metrics.check([claim("doubt")], Rule())
-    with pytest.raises(TypeError, match="higher_is_better"):
+
+
+def test_an_entry_that_lacks_a_part_is_named():
+    """There is no default: whoever adds a metric says what is better."""
+    with pytest.raises(AssayError, match=r"^src/assay/scoring/metrics.py: Doubt: higher_is_better: missing; see docs/"):
         Metric(label="Doubt", basis="examples")
-    with pytest.raises(ValueError, match="Doubt: an error estimated from test examples needs per_example"):
+    with pytest.raises(
+        AssayError, match=r"^src\S+: Doubt: an error estimated from test examples needs per_example; see"
+    ):
         Metric(label="Doubt", higher_is_better=False, basis="examples")
+
+
+def test_a_metric_of_another_shape_is_named_before_anything_trains(monkeypatch):
+    wrong = replace(ENTRY["doubt"], per_example=lambda predictions: predictions.confidence.mean(1))
+    monkeypatch.setitem(METRICS, "doubt", wrong)
+    rows = np.zeros((10, 360), np.float32)
+    for compute in (metrics.per_seed, metrics.per_example):
+        with pytest.raises(AssayError, match=r": doubt: per_example gives \(10,\), it must be .* = \(10, 360\); see"):
+            compute("doubt", Predictions(rows, rows, rows, rows))
+    with pytest.raises(AssayError, match=r"^src/assay/scoring/metrics.py: doubt: per_example gives \(2,\), it must be"):
+        metrics.check([], Rule())
+    monkeypatch.setitem(METRICS, "doubt", replace(wrong, per_example=lambda predictions: predictions.entropy))
+    metrics.check([], Rule())  # a field that was added to `Predictions` is not known there
 
 
 def test_the_basis_says_what_the_error_is_estimated_from(tmp_path, monkeypatch):
