@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from assay import methods
 from assay.core import config
 from assay.core.errors import start
 from assay.pipeline import leftovers
@@ -17,8 +18,9 @@ def main() -> None:
     """Look up the run of each arm, make those that are missing, and say how many."""
     params = config.load()
     arms = [*params.arms, *params.lottery.names]
+    defaults = {run.arm: methods.resolve(run).options.model_dump(mode="json") for run in params.runs()}
     with opened(Path.cwd()) as store:
-        done = sync(store, arms)
+        done = sync(store, arms, defaults)
         leftovers.remove(Path.cwd(), arms)  # after the sync: where params.yaml names what never ran, nothing is deleted
         print(f"{done.experiment}: {len(done.made)} of {len(done.keys) + 1} runs are new, in {store.shown}")
         if done.healed:

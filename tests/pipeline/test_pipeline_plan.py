@@ -70,7 +70,7 @@ def test_a_removed_arm_is_named(fresh):
     found = plan(fresh)
     assert found["removed"] == ["train@b", "evaluate@b"]
     assert "compare" in reasons(found)
-    assert "no longer in dvc.yaml: train@b, evaluate@b" in fresh.run("assay", "plan").stdout
+    assert "2 stages are no longer in dvc.yaml (train@b, evaluate@b)" in fresh.run("assay", "plan").stdout
 
 
 def test_an_altered_metric_is_seen_and_a_missing_one_is_not_taken_for_a_change(fresh):

@@ -287,5 +287,5 @@ def _why_not(table: Array, evidence: Evidence, edge: float, matters: float, leve
         return statistics.no_variance(table)
     by_seeds = rules.decide(evidence._replace(answers=None), edge, matters, levels)
     differ = int(table.any(0).sum())
-    few = f"{differ} of {table.shape[1]} test examples are answered differently: seeds decide it, these do not"
-    return few if by_seeds.outcome else ""
+    few = f"{differ} of {table.shape[1]} test examples are answered differently: too few"
+    return f"{few} for a verdict, however little seeds vary" if by_seeds.outcome else ""

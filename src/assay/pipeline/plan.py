@@ -190,7 +190,8 @@ def as_text(plan: Plan) -> str:
     for step in plan.steps:
         lines += ["", f"{step.stage}  {note(step)}".rstrip(), *(f"    {line}" for line in because(step))]
     if plan.removed:
-        lines += ["", f"no longer in dvc.yaml: {', '.join(plan.removed)}"]
+        many = f"{len(plan.removed)} {'stage is' if len(plan.removed) == 1 else 'stages are'} no longer in dvc.yaml"
+        lines += ["", f"{many} ({', '.join([*plan.removed[:4], *['…'][: len(plan.removed) > 4]])})"]
     lines += [""] if plan.missing else []
     away = sum(source is None for source in plan.missing.values())
     here = len(plan.missing) - away

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.analysis.statistics import paired_difference
-from assay.core.config import BASELINE, split_variant
+from assay.core.config import BASELINE
 from assay.report import numbers
+from assay.report.content import ROUND, family
 from assay.report.summary import compared_costs
 from assay.report.tables import label
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 MEASURED = 1e-9  # relative: costs that differ by less are equal
 FIVE = 5  # times: what teams ask of a cheaper network
 MOST_NAMED = 6
-ROUND = "round-"
 
 
 class Gap(NamedTuple):
@@ -83,12 +83,7 @@ def candidates(content: Content) -> list[Candidate]:
     base = next((row for row in rows if row.arm == BASELINE), None)
     if base is None:
         return []
-
-    def family(arm: str, variant: str | None) -> str:  # what a claim is about: of a round, the variant of any round
-        return f"{ROUND}/{variant}" if arm.startswith(ROUND) else arm
-
-    named = {family(*split_variant(claim.arm)) for claim in content.claims if claim.arm}
-    costs = compared_costs(rows)
+    named, costs = content.named("arm"), compared_costs(rows)
     found = []
     for row in rows:
         control = bool(named) and family(row.arm, row.variant) not in named
@@ -169,7 +164,7 @@ def _accurate(best: Candidate | None, base: Candidate, among: Sequence[Candidate
 
 
 def _cheaper(found: Sequence[Candidate], sparsity: Sequence[Mapping[str, Any]], least: float, matters: float) -> str:
-    loss = f"{numbers.plain(100 * matters)} points"
+    loss = numbers.amount(100 * matters, "points")
     able = [one for one in found if one.infer < 1 - MEASURED and one.validation and one.validation[0] >= least]
     if not able:
         return f"None: every network that is cheaper to run loses more than {loss} on validation."
@@ -233,7 +228,7 @@ def _drop(found: Sequence[Candidate], matters: float, difference: Difference) ->
         ("No better than always answering the largest class", failed),
         ("Worse than the baseline at no less cost", [text for _, text in sorted(worse)]),
         ("Worse than the baseline, and beaten by another arm at no more cost", beaten),
-        (f"Changed nothing (less than {numbers.plain(100 * matters)} points either way)", nothing),
+        (f"Changed nothing (less than {numbers.amount(100 * matters, 'points')} either way)", nothing),
     ):
         if names:
             more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""

@@ -49,6 +49,7 @@ PERCENT = f"datum.value <= {1.01 * LEAST_ERROR} ? '100' : format(100 * (1 - datu
 CHARACTER, LEGEND = 6.4, 310  # pixels: a letter's typical width, and the room for a legend
 MOST_TICKS = 6
 MEANS = "Lines are means over seeds, bands reach from the least seed to the greatest"
+STRETCHED = " Accuracy is spaced by the logarithm of the error: its axis stretches towards 100 %."
 
 
 def style_sheet() -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from assay.scoring.record import Evaluation, Record, VariantRecord
 
 METHODS = Path(assay.__file__).parent / "methods"
+OTHER, ROUND = "Other arms", "round-"
 
 
 class Paper(NamedTuple):
@@ -32,15 +33,27 @@ class Paper(NamedTuple):
 
 
 @cache
+def literals(methods: Path = METHODS) -> dict[str, dict[str, str]]:
+    """The `PAPER` of every method that has one, by the method's name; methods of one topic stand in one group.
+
+    It is read without importing the method: its code and PyTorch's stay out of the report, which is blind to methods.
+    """
+    return {file.parent.name: own for file in sorted(methods.glob("*/__init__.py")) if (own := literal(file, "PAPER"))}
+
+
 def papers(methods: Path = METHODS) -> dict[str, Paper]:
-    """The `PAPER` of every method, by key, without importing it: the report knows nothing of methods or PyTorch."""
-    found = [own for file in sorted(methods.glob("*/__init__.py")) if (own := literal(file, "PAPER"))]
-    return {own["key"]: Paper(own["topic"], own["cited"]) for own in found}
+    """The paper of every method that names one, by key."""
+    return {own["key"]: Paper(own["topic"], own["cited"]) for own in literals(methods).values()}
 
 
 def paper(key: str) -> Paper:
     """The paper of a claim; a key that no method names stands for itself."""
     return papers().get(key, Paper(key, ""))
+
+
+def family(arm: str, variant: str | None) -> str:
+    """What a claim is about: an arm, and of a pruning round this variant of any round."""
+    return f"{ROUND}/{variant}" if arm.startswith(ROUND) else arm
 
 
 @dataclass(frozen=True)
@@ -84,10 +97,11 @@ class Content:
         return [row for row in self.rows if not self.noise(row.arm)]
 
     def groups(self) -> dict[str, list[str]]:
-        """Arms to compare with each other, by a title: the baseline, then the arms by the paper whose claims name them.
+        """Arms to compare with each other, by a title: the baseline, then the arms by the topic whose claims name them.
 
-        An arm counts first as what is claimed, then as a control. One that no claim names goes where its method is, or
-        else where the arm before it in params.yaml is, unless no arm with a claim follows; what is left comes last.
+        An arm counts first as what is claimed, then as a control. One that no claim names goes where named arms of its
+        method are, or else to the topic of the method's own paper. One of the baseline's method goes with the arms that
+        have a topic right before and after it in params.yaml, if they have the same. What is left comes last.
         """
         methods = {row.arm: row.method for row in self.rows}
         of_baseline = methods.pop(BASELINE, None)
@@ -96,12 +110,33 @@ class Content:
             for claim in self.claims:
                 arm = split_variant(getattr(claim, side))[0]
                 if arm in methods:
-                    owner.setdefault(arm, claim.paper)
-        of_method = {methods[arm]: key for arm, key in owner.items() if methods[arm] != of_baseline}
-        last_named = max((i for i, arm in enumerate(methods) if arm in owner), default=-1)
+                    owner.setdefault(arm, paper(claim.paper).topic)
+        of_method = {name: own["topic"] for name, own in literals().items()}
+        of_method |= {methods[arm]: topic for arm, topic in owner.items() if methods[arm] != of_baseline}
+        topics = [owner.get(arm) or of_method.get(method) for arm, method in methods.items()]
         found: dict[str, list[str]] = {"Baseline": [BASELINE]} | {paper(claim.paper).topic: [] for claim in self.claims}
-        before: str | None = None
         for i, (arm, method) in enumerate(methods.items()):
-            before = owner.get(arm) or of_method.get(method) or (before if i < last_named else None)
-            found.setdefault(paper(before).topic if before else "Other arms", []).append(arm)
-        return {title: arms for title, arms in found.items() if arms}
+            before, after = (next(filter(None, part), None) for part in (reversed(topics[:i]), topics[i:]))
+            beside = before if method == of_baseline and before == after else None
+            found.setdefault(topics[i] or beside or OTHER, []).append(arm)
+        return {title: found[title] for title in sorted(found, key=OTHER.__eq__) if found[title]}
+
+    def named(self, side: str) -> set[str]:
+        """The `family` of each arm that claims name on a side, `arm` or `against`."""
+        return {family(*split_variant(name)) for claim in self.claims if (name := getattr(claim, side))}
+
+    def controls(self) -> set[tuple[str, str]]:
+        """Arm and variant of the controls: claims name them as rivals alone, or their group's are about another method.
+
+        Of pruning rounds, they are variants that no claim is about. Without claims there are none.
+        """
+        about, rivals, found = self.named("arm"), self.named("against"), set()
+        of_baseline = {row.method for row in self.rows if row.arm == BASELINE}
+        for arms in self.groups().values() if about else ():
+            own = [(row, family(row.arm, row.variant)) for row in self.rows if row.arm in arms and row.arm != BASELINE]
+            claimed = {row.method for row, name in own if name in about}
+            for row, name in own:
+                rival = name not in about and (name in rivals or row.arm.startswith(ROUND))
+                if rival or row.method not in (claimed - of_baseline or claimed):
+                    found.add((row.arm, row.variant))
+        return found

@@ -31,6 +31,7 @@ class Series(NamedTuple):
         marks: whether the points are marked.
         named: whether the name is in the legend.
         labels: texts beside the points; an empty text for none.
+        hollow: whether each point's mark is hollow, as those of controls are; their labels are placed last.
     """
 
     name: str
@@ -45,11 +46,12 @@ class Series(NamedTuple):
     dashed: bool = False
     named: bool = True
     labels: Sequence[str] = ()
+    hollow: Sequence[bool] = ()
 
     def points(self) -> list[Spec]:
         """The points whose numbers all are such: not NaN."""
         columns = {key: getattr(self, key) for key in NUMBERS if getattr(self, key)}
-        texts = {key: own for key, own in (("tip", self.tips), ("label", self.labels)) if own}
+        texts = {key: own for key, own in (("tip", self.tips), ("label", self.labels), ("hollow", self.hollow)) if own}
         found = zip(*columns.values(), *texts.values(), strict=True)
         points = [dict(zip((*columns, *texts), own, strict=True)) for own in found]
         return [{"name": self.name} | one for one in points if not any(math.isnan(one[key]) for key in columns)]
@@ -103,8 +105,14 @@ def lines(
         layers.append(tips.encode(here, tooltip=tip))
     if marked:
         shapes = [charts.SHAPES[one.colour] if one in marked else "stroke" for one in series]
-        marks = of(marked).mark_point(size=60, filled=True, stroke=charts.GROUND, strokeWidth=1)
-        layers.append(marks.encode(here, shape=named(alt.Shape, kept, shapes, key), tooltip=tip, **coloured))
+        shape, drawn = named(alt.Shape, kept, shapes, key), of(marked)
+        for one in filter(lambda one: any(one.hollow), marked):
+            look = {"size": 45, "fill": charts.GROUND, "stroke": charts.LIGHT[one.colour], "strokeWidth": 1.5}
+            rings = of([one]).transform_filter("datum.hollow").mark_point(**look)
+            layers.append(rings.encode(here, shape=shape, tooltip=tip, opacity=coloured["opacity"]))
+            drawn = of(marked).transform_filter("!datum.hollow")
+        marks = drawn.mark_point(size=60, filled=True, stroke=charts.GROUND, strokeWidth=1)
+        layers.append(marks.encode(here, shape=shape, tooltip=tip, **coloured))
     if any("dx" in point for point in points):
         place = {name: alt.expr(f"datum.{name}") for name in ("dx", "dy", "align")}
         look = {"color": charts.INK, "baseline": "alphabetic", **place, **charts.HALO}
@@ -124,7 +132,7 @@ def _label(points: Sequence[Spec], across: Scale, along: Scale, height: int) -> 
         [(width * across.share(one["x"]), height * (1 - along.share(one["y"]))) for one in points] for width in WIDTHS
     ]
     taken: list[list[Box]] = [[(x - 4, y - 4, x + 4, y + 4) for x, y in own] for own in spots]
-    for i, point in enumerate(points):
+    for i, point in sorted(enumerate(points), key=lambda one: one[1].get("hollow", False)):
         long = charts.CHARACTER * len(point.get("label", ""))
         for dx, dy in PLACES if long else ():
             starts = [(x + dx - (long if dx < 0 else 0), y + dy) for x, y in (own[i] for own in spots)]

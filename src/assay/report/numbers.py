@@ -66,6 +66,11 @@ def plain(value: float) -> str:
     return f"{value:.4g}" if math.isfinite(value) else not_finite(value)
 
 
+def amount(value: float, unit: str) -> str:
+    """With its unit, given in the plural and perhaps empty: `0.2 points`, `1 point`."""
+    return f"{plain(value)} {unit.removesuffix('s') if plain(value) == '1' else unit}".rstrip()
+
+
 def short(value: float) -> str:
     """`1500000` as `1.5M`."""
     if not math.isfinite(value):

@@ -83,14 +83,6 @@ def results(folder: Path, arms: str | None, where: str) -> str:
 # each of these gives a block of its kind; AssayError names the file that is missing and what writes it
 
 
-def _advice(root: Path) -> str:
-    return _text(root / ADVICE, "; `dvc repro` writes it")
-
-
-def _speed(root: Path) -> str:
-    return templates().get_template("speed.md.j2").render(_written(root / BENCHMARK, "make bench"))
-
-
 def _step_cost(root: Path) -> str:
     content = _written(root / BENCHMARK, "make bench")
     line, machine = "line step against a baseline step", content["machine"]
@@ -155,8 +147,9 @@ def _table(content: tables.Table, note: str) -> str:
 
 
 KINDS = {
-    "advice": _advice, "speed": _speed, "tuning": _tuning, "equal-loss": _equal_loss, "sparsity": _sparsity,
-    "step-cost": _step_cost, "edits": _edits,
+    "advice": lambda root: _text(root / ADVICE, "; `dvc repro` writes it"),
+    "speed": lambda root: templates().get_template("speed.md.j2").render(_written(root / BENCHMARK, "make bench")),
+    "tuning": _tuning, "equal-loss": _equal_loss, "sparsity": _sparsity, "step-cost": _step_cost, "edits": _edits,
 }  # fmt: skip
 KIND = "|".join(["results", *KINDS])
 OPTIONS = r"(?: folder=(?P<folder>\S+))?(?: arms=(?P<arms>\S+))?"

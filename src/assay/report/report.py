@@ -19,7 +19,7 @@ from assay.core.config import BASELINE
 from assay.core.errors import AssayError
 from assay.core.plain import read_json
 from assay.report import advice, summary, tables, vega, verdicts
-from assay.scoring.metrics import ECE_BINS
+from assay.report.content import ROUND
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -42,7 +42,7 @@ def write(root: Path, content: Content) -> None:
     records = {name: evaluation.record for name, evaluation in content.evaluations.items()}
     baseline, rows, claims = records[BASELINE], content.rows, content.claims
     grouped, own = content.groups(), tables.parameters(records)
-    rounds = sum(name.startswith(advice.ROUND) for name in records)
+    rounds = sum(name.startswith(ROUND) for name in records)
     versions = {name: metadata.version(name).partition("+")[0] for name in PACKAGES}  # `+cpu` differs by machine
     drawn = {figure.name: figure for figure in figures.make(content)}
     candidates = advice.candidates(content)
@@ -66,7 +66,7 @@ def write(root: Path, content: Content) -> None:
         "rounds": rounds,
         "parameters": [(title, [(arm, own[arm]) for arm in arms if own[arm]]) for title, arms in grouped.items()],
         "versions": {"python": ".".join(platform.python_version_tuple()[:2]), **versions},
-        "bins": ECE_BINS,
+        "direction": tables.direction(),
         "confidence": round(100 * CONFIDENCE),
         "picture": drawn.get("claims"),
         "figures": [figure for name, figure in drawn.items() if name != "claims"],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from assay.core.config import BASELINE
 from assay.core.plain import flat
 from assay.report import numbers
-from assay.scoring.metrics import lookup, quality
+from assay.scoring.metrics import ECE_BINS, lookup, quality
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -99,6 +99,12 @@ def results(rows: Sequence[Row]) -> Table:
     return _by_row(rows, columns)
 
 
+def direction() -> str:
+    """Of which metrics in the table of results less is better, as a sentence."""
+    *most, last = (lookup(metric).label for metric in quality() if lookup(metric).higher_is_better is False)
+    return f"{', '.join(most)} and {last}: less is better. ECE has {ECE_BINS} bins."
+
+
 COSTS: tuple[tuple[str, str, str, Callable[[Any], str]], ...] = (
     ("train_samples", "Train", "samples", numbers.count),
     ("forward_samples", "Forward only", "samples", numbers.count),
@@ -130,7 +136,7 @@ def _by_row(rows: Sequence[Row], columns: Sequence[tuple[str, str, list[Cell]]])
 
 
 def parameters(records: Mapping[str, Record]) -> dict[str, dict[str, str]]:
-    """The parameters of the baseline, and for each other arm those that differ from it, as `train.steps`: `3000`."""
+    """The parameters of the baseline, of each other arm those that differ: `train.steps`, a method's options bare."""
 
     def plain(value: Any) -> str:
         if isinstance(value, list | tuple):
@@ -139,7 +145,7 @@ def parameters(records: Mapping[str, Record]) -> dict[str, dict[str, str]]:
 
     found = {}
     for name, record in records.items():
-        own = {key: plain(value) for key, value in flat(record.parameters) if value != {}}
+        own = {key.removeprefix("options."): plain(value) for key, value in flat(record.parameters) if value != {}}
         found[name] = {"method": record.method, **own, "seeds": plain(record.seeds)}
     reference = found[BASELINE]
     for name, own in found.items():

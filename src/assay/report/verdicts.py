@@ -103,6 +103,7 @@ def view(claim: ClaimRecord, names: Mapping[str, str]) -> dict[str, Any]:
     about = lookup(claim.metric)
     scale = 1 if ratio else about.scale
     unit = "×" if ratio and claim.against else "" if ratio else about.of_differences
+    less = claim.interval and (claim.at_most is not None if ratio else not claim.more_is_better)
     places = numbers.decimals([scale * (claim.interval[1] - claim.interval[0]) / 2] if claim.interval else [], 2)
     write = numbers.fixed if ratio else numbers.signed
 
@@ -113,12 +114,14 @@ def view(claim: ClaimRecord, names: Mapping[str, str]) -> dict[str, Any]:
         return f"[{shown(ends[0])}, {shown(ends[1])}]" if ends and ends[0] != ends[1] else ""  # equal: exact
 
     there = claim.difference is not None or own
-    return claim.model_dump(include={"id", "verdict", "statement", "paper", "reason"}) | {
+    return claim.model_dump(include={"id", "verdict", "statement", "paper"}) | {
         "mark": MARKS[claim.verdict],
         "asks": _asks(claim, names, scale, unit),
         "difference": shown(claim.difference) if there else "",
         "interval": interval(claim.interval),
         "unit": unit if there else "",
+        "direction": "(less is better)" if less else "",
+        "reason": claim.reason[:1].upper() + claim.reason[1:],
         "differs": claim.differs_from_paper,
         "seeds": claim.seeds if own else 0,
         "facts": _facts(claim, shown, interval(claim.interval_alone), unit) if own else [],
@@ -136,7 +139,7 @@ def _asks(claim: ClaimRecord, names: Mapping[str, str], scale: int, unit: str) -
         return f"`make preset NAME={claim.preset}` would test it"
 
     def amount(value: float) -> str:
-        return f"{numbers.plain(scale * value)} {unit}".rstrip()
+        return numbers.amount(scale * value, unit)
 
     metric = lookup(claim.metric).label
     arm, against = names.get(claim.arm, claim.arm), names.get(claim.against, claim.against)

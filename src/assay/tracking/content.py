@@ -13,7 +13,7 @@ from assay.scoring.metrics import is_exact, quality
 from assay.scoring.record import VariantRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from assay.analysis.curves import Row
     from assay.tracking.records import ArmRecord, Meta
@@ -25,10 +25,10 @@ LONGEST_PARAMETER = 6000  # MLflow refuses a longer one
 SHOWN_DIGEST = 12  # a column of MLflow's tables has room for it; the data set's profile holds all of it
 
 
-def parameters(arm: ArmRecord, meta: Meta) -> dict[str, str]:
+def parameters(arm: ArmRecord, meta: Meta, defaults: Mapping[str, Any]) -> dict[str, str]:
     """The parameters as resolved for the arm, under the names that params.yaml has for them.
 
-    The arm's own options stand under their bare names, as they do under `arms.<arm>`; lists are JSON.
+    Options stand under their bare names, as they do under `arms.<arm>`, else with their `defaults`; lists are JSON.
     """
     manifest = arm.manifest
     shared = {
@@ -39,7 +39,7 @@ def parameters(arm: ArmRecord, meta: Meta) -> dict[str, str]:
     }
     options = manifest.parameters.get("options", {})
     resolved = {name: value for name, value in manifest.parameters.items() if name != "options"}
-    found = dict(item for part in (resolved, options, shared) for item in flat(part) if item[0])
+    found = dict(item for part in (resolved, {**defaults, **options}, shared) for item in flat(part) if item[0])
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in sorted(found.items())}
     most = LONGEST_PARAMETER
     return {name: text if len(text) <= most else f"{text[: most - 3]}..." for name, text in texts.items()}

@@ -47,7 +47,7 @@ def experiment_name(data: str, model: str) -> str:
     return f"{data}: {model}"
 
 
-def sync(store: Store, arms: Iterable[str]) -> Synced:
+def sync(store: Store, arms: Iterable[str], defaults: Mapping[str, Mapping[str, Any]] | None = None) -> Synced:
     """Log what is on disk of the baseline, of these arms and of the report, as far as it is not there yet.
 
     All small files are read and checked before anything is written. `metrics/mlflow.json` is written at the end:
@@ -59,6 +59,7 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
     Args:
         store: an open store; its root is the repository's.
         arms: their names, without the baseline; `round-<n>` for a pruning round.
+        defaults: by arm, what the options of its method are where it does not set them.
 
     Raises:
         AssayError: a file is missing, damaged, or not the one that dvc.lock records.
@@ -83,7 +84,7 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
         newest = int((time.time() - max(arm.seconds or 0 for arm in records.values())) * 1000)
         models = Models(store, meta, Path(scratch))
         current = {
-            name: _arm_run(store, experiment, arm, models, done, newest - i)
+            name: _arm_run(store, experiment, arm, models, done, newest - i, (defaults or {}).get(name, {}))
             for i, (name, arm) in reversed(list(enumerate(records.items())))
         }
         done.made.reverse()
@@ -107,7 +108,9 @@ def sync(store: Store, arms: Iterable[str]) -> Synced:
     return done
 
 
-def _arm_run(store: Store, experiment: str, arm: ArmRecord, models: Models, done: Synced, start: int) -> str:
+def _arm_run(
+    store: Store, experiment: str, arm: ArmRecord, models: Models, done: Synced, start: int, defaults: Mapping[str, Any]
+) -> str:
     """Find an arm's run or make it, and write what it has lost; gives its id, and notes in `done` what was done."""
     from mlflow.entities import Metric, Param
 
@@ -137,7 +140,7 @@ def _arm_run(store: Store, experiment: str, arm: ArmRecord, models: Models, done
         metrics += [Metric(metric, value, end, 0) for metric, value in content.metrics(arm).items()]
         rows = [row for part in arm.parts for row in curves.rows(part.curves)]
         metrics += content.points_of(rows, start, end, arm.first)
-        store.client.log_batch(run, metrics, [Param(*one) for one in content.parameters(arm, meta).items()])
+        store.client.log_batch(run, metrics, [Param(*one) for one in content.parameters(arm, meta, defaults).items()])
         _upload(store, run, artifacts)
     if name not in done.healed:
         done.made.append(name)

@@ -77,6 +77,14 @@ def test_results_whose_data_is_not_here_are_not_nothing_to_do():
     assert "training them anew takes about 30 min" in plans.as_text(plan)
 
 
+def test_of_many_removed_stages_a_few_are_named():
+    removed = [f"train@{arm}" for arm in "abcdef"]
+    told = [plans.as_text(Plan((), ("a",), {}, tuple(removed[:n]), False)) for n in (1, 4, 6)]
+    assert "\n1 stage is no longer in dvc.yaml (train@a)" in told[0]
+    assert "\n4 stages are no longer in dvc.yaml (train@a, train@b, train@c, train@d)" in told[1]
+    assert "\n6 stages are no longer in dvc.yaml (train@a, train@b, train@c, train@d, …)" in told[2]
+
+
 def test_many_reasons_are_shortened():
     step = Step("compare", tuple(Reason("file", f"{n}.py") for n in range(20)) + upstream(*"abcdef"), None, None)
     lines = plans.because(step)

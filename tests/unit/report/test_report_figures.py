@@ -13,7 +13,7 @@ from report_site import SPARSITY, every_kind
 from ruamel.yaml import YAML
 
 from assay.analysis import claims
-from assay.report import figures, numbers, report, summary
+from assay.report import figures, lines, numbers, report, summary
 from assay.report.charts import Axis
 from assay.report.content import Content
 from assay.report.figures import calibration, equal_cost
@@ -121,6 +121,49 @@ def test_a_method_stands_beside_its_controls():
     assert list(found.items()) == [
         ("Baseline", ["baseline"]), ("p", ["one", "control", "between", "two"]), ("Other arms", ["last"]),
     ]  # fmt: skip
+
+
+def test_an_arm_without_a_claim_stands_under_no_paper_but_its_own():
+    methods = {
+        "baseline": "sgd", "early": "sgd", "one": "own", "beside": "sgd", "smoothed": "new", "control": "own",
+        "averaged": "swa", "between": "sgd", "top": "ordered_sgd", "round-1": "lottery",
+    }  # fmt: skip
+    rows = [row(name, 0.9, 1, 1).model_copy(update={"method": method}) for name, method in methods.items()]
+    found = Content({}, rows, [claim("one/last", "control/last", "p")], {}).groups()
+    assert list(found.items()) == [
+        ("Baseline", ["baseline"]), ("p", ["one", "beside", "control"]), ("Stochastic weight averaging", ["averaged"]),
+        ("Hard mini-batches", ["top"]), ("Lottery tickets", ["round-1"]),
+        ("Other arms", ["early", "smoothed", "between"]),
+    ]  # fmt: skip
+
+
+def test_controls_are_hollow_and_what_claims_are_about_is_labelled_first(content):
+    about = [claim("line/midpoint", "cyclic/last", "p"), claim("round-1/ticket", "round-2/reinit", "q")]
+    own = replace(content, claims=about)
+    assert {name for name in own.controls() if name[0] != "chain"} == {
+        ("cyclic", "last"), ("noisy", "last"), ("round-2", "reinit"),
+    }  # fmt: skip
+    assert not replace(content, claims=[]).controls()
+    points = equal_cost.figure(own).charts[0]["data"]["values"]
+    hollow = {one["tip"].partition(":")[0]: one["hollow"] for one in points if "tip" in one}
+    labelled = {one["label"] for one in points if one.get("label")}
+    assert (hollow["line/midpoint"], hollow["cyclic"], hollow["round-2/reinit"]) == (False, True, True)
+    assert {"line/midpoint", "cyclic", "round-1", "round-2/reinit"} <= labelled
+    rings = [one for one in ET.fromstring(equal_cost.figure(own).file()).iter() if one.get("fill") == "#ffffff"]
+    assert {"#0072b2", "#6e7781"} & {one.get("stroke") for one in rings}
+
+
+def test_labels_of_hollow_marks_give_way():
+    full = lines.Series("a", [1.0] * 2, [0.9] * 2, labels=["control", "claimed"], hollow=[True, False], marks=True)
+    points = lines.lines("", Axis("x"), Axis("y"), [full])["data"]["values"]
+    assert (points[1]["dx"], points[1]["dy"]) == lines.PLACES[0]
+    assert (points[0].get("dx"), points[0].get("dy")) != lines.PLACES[0]
+
+
+def test_what_stretches_an_axis_is_said(content):
+    for figure in figures.make(content):
+        stretched = "1 - datum.value" in json.dumps(figure.charts)
+        assert ("stretches towards 100 %" in figure.caption) is stretched, figure.name
 
 
 values = st.lists(st.floats(1e-3, 0.9999), min_size=1, max_size=6)

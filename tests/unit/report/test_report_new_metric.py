@@ -70,7 +70,9 @@ def test_it_is_in_every_list(tmp_path, monkeypatch):
     assert summary.csv_text(rows) == (tmp_path / summary.PATH).read_text()
     shown = tables.results(rows)
     assert {"Doubt", "Worst class"} < set(shown.columns)
-    assert "Doubt of good" in (tmp_path / "metrics/report/report.md").read_text()
+    text = (tmp_path / "metrics/report/report.md").read_text()
+    assert "Doubt of good" in text
+    assert "NLL, Brier, ECE and Doubt: less is better." in text
 
     scores = parse(record.Record, content, "good.json").variants["last"]
     assert metrics_of(scores)["test_doubt"] == pytest.approx(content["test_doubt"], abs=1e-6)

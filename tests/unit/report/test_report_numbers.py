@@ -30,6 +30,11 @@ def test_signs(value, fixed, signed):
     assert numbers.signed(value, 2) == signed
 
 
+def test_one_is_singular():
+    told = [numbers.amount(value, unit) for value, unit in ((1.0, "points"), (0.2, "points"), (1, "nats"), (3, ""))]
+    assert told == ["1 point", "0.2 points", "1 nat", "3"]
+
+
 def test_ranges_and_counts():
     assert numbers.span(0.5, 1.25, 1) == "0.5–1.2"
     assert numbers.interval(-0.5, 0.25, 2) == "[−0.50, +0.25]"

@@ -148,5 +148,5 @@ def test_one_seed_has_no_spread(rows):
 def test_parameters_show_what_differs_from_the_baseline(evaluations):
     found = tables.parameters({name: one.record for name, one in evaluations.items()})
     assert found["baseline"]["train.optimizer.betas"] == "0.9, 0.999"
-    assert found["cyclic"] == {"options.batches": "fixed"}
-    assert found["line"] == {"method": "subspace", "options.shape": "line"}
+    assert found["cyclic"] == {"batches": "fixed"}
+    assert found["line"] == {"method": "subspace", "shape": "line"}

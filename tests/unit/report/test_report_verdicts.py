@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from assay.analysis.claims import VERDICTS, ClaimRecord, Forecast, Look
-from assay.report import verdicts
+from assay.report import report, verdicts
 from assay.report.content import Content
 from assay.report.figures import claims
 from assay.report.verdicts import standing
@@ -85,6 +85,32 @@ def test_the_facts_behind_a_verdict():
         assert part in told
     assert "Looked at after 10 and 20 seeds." in view(record("undecided", seeds=20)).facts
     assert "3 seeds: too few for a look." in view(record("undecided", looks=[], seeds=3, all_seeds=3)).facts
+
+
+def shown(one: ClaimRecord) -> str:
+    return report.templates().get_template("tables.md.j2").module.verdicts([verdicts.view(one, {})])
+
+
+def test_a_number_of_which_less_is_better_says_so():
+    less = {"metric": "nll", "more_is_better": False}
+    for one in (record(**less), record(asks="ratio", at_most=0.5, edge=0.5, matters=0.5)):
+        assert view(one).direction == "(less is better)"
+    assert "] nats (less is better) |" in shown(record(**less))
+    for one in (record(), record(asks="ratio", at_least=2), record(interval=None, **less)):
+        assert not view(one).direction  # without an interval there is no bar either
+
+
+def test_number_reason_and_forecast_are_sentences():
+    reason, forecast = "25 of 360 test examples are answered differently", Forecast(test_examples=457)
+    told = shown(record("undecided", reason=reason, forecast=forecast))
+    assert "points. 25 of 360 test examples are answered differently. More seeds would not decide it; a test" in told
+    assert view(record(reason="needs 10 seeds, has 3")).reason == "Needs 10 seeds, has 3"
+
+
+def test_a_margin_of_one_point_is_singular():
+    asks = view(record(matters=0.01)).asks, view(record(asks="not_worse", margin=0.01)).asks
+    assert "from 1 point on it matters" in asks[0]
+    assert "at most 1 point worse" in asks[1]
 
 
 @pytest.mark.parametrize(

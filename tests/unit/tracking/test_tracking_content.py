@@ -125,7 +125,8 @@ def test_a_predictor_normalises_and_combines(how):
 
 def test_parameters_are_flat_strings_under_the_names_of_params_yaml(root):
     meta = read_meta(root)
-    found = parameters(read_arm(root, "line", meta), meta)
+    found = parameters(read_arm(root, "line", meta), meta, {"beta": 0.5, "shape": "line", "layerwise": False})
+    assert (found["beta"], found["shape"], found["layerwise"]) == ("1.0", "line", "false")
     assert found["train.optimizer.name"] == "adam"
     assert found["method"] == "subspace"
     assert found["variants"] == '["midpoint", "ensemble"]'

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from assay.data.sets.images import Images
     from assay.engine.context import TrainContext
 
-PAPER = {"key": "kawaguchi2020", "topic": "Ordered SGD", "cited": "Kawaguchi and Lu 2020, AISTATS"}
+PAPER = {"key": "kawaguchi2020", "topic": "Hard mini-batches", "cited": "Kawaguchi and Lu 2020, AISTATS"}
 CONTRACT_ARMS = {"ordered sgd": {"options": {"q": 8}}}
 
 

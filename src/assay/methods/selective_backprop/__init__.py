@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from assay.engine.batches import Score
     from assay.engine.context import TrainContext
 
-PAPER = {"key": "jiang2019", "topic": "Selective-Backprop", "cited": "Jiang et al. 2019, arXiv 1910.00762"}
+PAPER = {"key": "jiang2019", "topic": "Hard mini-batches", "cited": "Jiang et al. 2019, arXiv 1910.00762"}
 CONTRACT_ARMS = {"selective backprop": {"options": {"beta": 1.0, "history": 40}}}
 
 

@@ -6,7 +6,7 @@ import operator
 from typing import TYPE_CHECKING
 
 from assay.report import numbers
-from assay.report.charts import Axis, Figure, Spec
+from assay.report.charts import STRETCHED, Axis, Figure, Spec
 from assay.report.lines import Series, lines
 from assay.report.summary import compared_costs
 from assay.report.tables import Table, label, table
@@ -38,10 +38,11 @@ def figure(content: Content) -> Figure | None:
     return Figure(
         "equal_cost",
         "What accuracy costs",
-        "Up and to the left is better. The step line joins what no other variant beats in both. A backward pass counts "
-        "as two forward passes; operations are those that PyTorch counts in each arm's own network. Nothing here is "
+        "Up and to the left is better. A hollow mark is a control: claims name it as a rival alone, or those of its "
+        "group are about another method. The step line joins what no other variant beats in both. A backward pass "
+        "counts as two forward passes; operations are those that PyTorch counts in each arm's own network. Nothing is "
         "timed: a pruned network is counted by its weights, and may take longer than the dense one. Means over seeds; "
-        f"what errs {FARTHEST} times as often as the best stands on the lower edge.",
+        f"what errs {FARTHEST} times as often as the best stands on the lower edge.{STRETCHED}",
         [_chart(content, rows, key) for key in known],
         {"Not dominated first": _table(rows, known)},
     )
@@ -77,16 +78,18 @@ def _chart(content: Content, rows: Sequence[Row], cost: str) -> Spec:
 
     title, unit, axis = COSTS[cost]
     best = front(rows, lambda row: float(row.of(cost)))
+    claimed, controls = {name for claim in content.claims for name in (claim.arm, claim.against)}, content.controls()
     series = [Series("not beaten", *points(best), colour=0, line="step-after", named=False)]
     for colour, (group, arms) in enumerate(content.groups().items()):
         if own := {label(content.rows, row): row for row in rows if row.arm in arms}:
             tips = [f"{name}: {100 * row.accuracy:.2f} %, {numbers.short(row.of(cost))}" for name, row in own.items()]
-            labels = [name if row in best else "" for name, row in own.items()]
+            labels = [name if row in best or f"{row.arm}/{row.variant}" in claimed else "" for name, row in own.items()]
+            hollow = [(row.arm, row.variant) in controls for row in own.values()]
             one = Series(group, *points(own.values()), tips, colour=colour % 8, line="", marks=True, labels=labels)
-            series.append(one)
+            series.append(one._replace(hollow=hollow))
     least, most = min(row.accuracy for row in rows), max(row.accuracy for row in rows)
     ends = max(least - 0.1 * (most - least), 1 - FARTHEST * (1 - most)), 1 - 0.75 * (1 - most)
-    y = Axis("test accuracy, %", "accuracy", ends=ends if least < most else None)
+    y = Axis("test accuracy, %; hollow: a control", "accuracy", ends=ends if least < most else None)
     return lines(f"{title}, {unit}", Axis(axis, "log"), y, series, height=230)
 
 

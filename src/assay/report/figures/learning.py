@@ -8,7 +8,7 @@ import numpy as np
 
 from assay.core.config import BASELINE
 from assay.report import numbers
-from assay.report.charts import MEANS, Axis, Figure
+from assay.report.charts import MEANS, STRETCHED, Axis, Figure
 from assay.report.lines import Series, lines, spread
 from assay.report.tables import span_cell, table
 
@@ -50,7 +50,7 @@ def figure(content: Content) -> Figure | None:
     return Figure(
         "learning_curves",
         "Learning curves",
-        f"Accuracy on the {split} set, in %, while training: each arm in blue over the baseline in grey. {MEANS}.",
+        f"Accuracy on the {split} set, %: each arm in blue over the baseline in grey. {MEANS}.{STRETCHED}",
         charts,
         {f"On the {split} set": table("", [*columns, ("Least loss", "at step")], rows)},
         columns=3,

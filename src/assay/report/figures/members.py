@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from assay.core.config import BASELINE
 from assay.report import numbers
-from assay.report.charts import Axis, Figure
+from assay.report.charts import STRETCHED, Axis, Figure
 from assay.report.lines import Series, lines, spread
 from assay.report.tables import label, span_cell, table
 
@@ -56,7 +56,7 @@ def figure(content: Content) -> Figure | None:
         "members",
         "Ensembles and their members",
         "Probabilities of the members are averaged; dashed lines are ensembles of points along a subspace. Lines are "
-        "means over seeds, bars and bands reach from the least seed to the greatest.",
+        f"means over seeds, bars and bands reach from the least seed to the greatest.{STRETCHED}",
         charts,
         {"Ensembles": table("", columns, cells)},
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from assay.report.charts import MEANS, Axis, Figure
+from assay.report.charts import MEANS, STRETCHED, Axis, Figure
 from assay.report.lines import spreads
 from assay.report.tables import label, span_cell, table
 
@@ -54,7 +54,7 @@ def figure(content: Content) -> Figure | None:
         "label_noise",
         "Robustness to label noise",
         "The same arm, trained on labels of which a share was replaced by random classes, and tested on clean ones. "
-        f"{MEANS}.",
+        f"{MEANS}.{STRETCHED}",
         [chart for chart in charts if chart],
         {"Test accuracy, %": table("", [(f"{100 * level:g} %", "of labels") for level in levels], cells)},
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from assay.report import numbers
-from assay.report.charts import MEANS, Axis, Figure, Spec
+from assay.report.charts import MEANS, STRETCHED, Axis, Figure, Spec
 from assay.report.lines import Series, lines, spreads
 from assay.report.tables import Cell, Table, span_cell, table
 
@@ -62,7 +62,7 @@ def figure(content: Content) -> Figure | None:
         "pruning",
         "Pruning",
         f"From the dense network on the left to the sparsest on the right. {MEANS}. Early stop is read afterwards off "
-        "the validation loss.",
+        f"the validation loss.{STRETCHED}",
         [chart for chart in charts if chart is not None],
         tables,
     )

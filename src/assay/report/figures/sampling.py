@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assay.report import numbers
-from assay.report.charts import Axis, Figure, Spec
+from assay.report.charts import STRETCHED, Axis, Figure, Spec
 from assay.report.lines import Series, lines, spreads
 from assay.report.tables import Cell, Table, span_cell, table
 
@@ -54,9 +54,7 @@ def figure(content: Content) -> Figure | None:
     if not found:
         return None
     rows = []
-    mini: dict[
-        str, Mapping[str, Any]
-    ] = {}  # on the fewer moves of a full-batch test, an arm differs in more than length
+    mini: dict[str, Mapping[str, Any]] = {}  # without full-batch tests, on whose fewer moves more than length differs
     by_variant: dict[str, Points] = {}
     flags: dict[str, list[int]] = {}
     for arm, record in found.items():
@@ -96,7 +94,7 @@ def figure(content: Content) -> Figure | None:
         "trajectories",
         "Trajectory sampling",
         "Lines are means over chains, bands reach from the least chain to the greatest. Distances are shown relative "
-        "to √d·σ, the reference without data.",
+        f"to √d·σ, the reference without data.{STRETCHED}",
         [chart for chart in charts if chart is not None],
         tables,
         notes=[f"{note} (seeds {', '.join(map(str, seeds))})" for note, seeds in flags.items()],

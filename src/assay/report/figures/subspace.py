@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assay.report.charts import MEANS, Axis, Figure
+from assay.report.charts import MEANS, STRETCHED, Axis, Figure
 from assay.report.lines import lines, spread
 from assay.report.tables import span_cell, table
 
@@ -36,5 +36,5 @@ def figure(content: Content) -> Figure | None:
                 for x, accuracy, nll in zip(at, sweep.accuracy, sweep.nll, strict=True)
             ]
             tables[title] = table(sweep.axis, [("Accuracy", "%"), ("NLL", "nats")], rows)
-    about = f"Each position is one network. {MEANS}; the dashed line is the baseline."
+    about = f"Each position is one network. {MEANS}; the dashed line is the baseline.{STRETCHED}"
     return Figure("subspaces", "Along the subspaces", about, charts, tables) if charts else None
