@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from assay.tracking.store import Store
 
-LAYOUT = 2
+LAYOUT = 3
 """Raised whenever a change of this package logs something else: then every run is made anew, beside the old one."""
 
 
