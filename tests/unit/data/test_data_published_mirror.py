@@ -22,14 +22,6 @@ def mirror():
 
 
 @pytest.fixture
-def folders(tmp_path):
-    made = [tmp_path / name for name in ("published", "filled", "work")]
-    for folder in made:
-        folder.mkdir()
-    return made
-
-
-@pytest.fixture
 def mnist(mirror, folders, monkeypatch):
     """MNIST's class in torchvision, pointed at the mirror; the mirror holds six tiny images."""
     from torchvision.datasets import MNIST

