@@ -135,6 +135,12 @@ def test_an_unknown_name_lists_those_there_are(folder, capsys):
     assert re.search(r"small +about \d+ .* of training here\n", capsys.readouterr().out)
 
 
+def test_the_list_says_what_does_not_fit(folder, capsys):
+    (folder / "presets/small.yaml").write_text("data: {name: mnits, validation: 10}\n", encoding="utf-8")
+    preset.main(None)
+    assert "data.name: got 'mnits'; did you mean mnist?" in capsys.readouterr().out
+
+
 def test_no_params_file_is_one_clear_line(folder):
     (folder / "params.yaml").unlink()
     with pytest.raises(AssayError, match=r"params\.yaml: not found"):

@@ -12,10 +12,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
-from assay.analysis.statistics import CONFIDENCE
 from assay.core.config import PARAMS_FILE
+from assay.core.config.claim import CONFIDENCE
 from assay.core.config.parsing import parse
 from assay.core.errors import AssayError
 from assay.core.plain import read_json, text_of, yaml_of
@@ -28,6 +28,12 @@ PATH, ARCHIVES, RUN = Path("metrics/claims.json"), Path("results"), "run.json"
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 TESTED = VERDICTS[:4]
 EARLIER_RULE = "decided under the earlier rule (Holm's correction, five seeds or fewer)"
+
+
+def of_a_bound(cls: type[BaseModel], content: Any) -> Any:  # noqa: ARG001 (what tells pydantic to make a class method)
+    """The direction of a ratio is that of its bound; an earlier version wrote False for what has none of its own."""
+    ratio = isinstance(content, dict) and content.get("asks") == "ratio"
+    return {**content, "more_is_better": content.get("at_least") is not None} if ratio else content
 
 
 class Look(BaseModel, frozen=True):
@@ -70,7 +76,7 @@ class ClaimRecord(BaseModel, frozen=True):
     Attributes:
         id: as in params.yaml, and so are all fields that are not named here; empty or None where the claim has none.
         asks: the kind of claim, `verdict` in params.yaml.
-        more_is_better: the direction in which the metric improves.
+        more_is_better: the direction in which the metric improves, of a ratio that of its bound.
         arm: `<arm>/<variant>`, the side the claim is about; `against` likewise its rival.
         edge: a, in the claim's direction and the metric's unit (of a ratio the ratio): beyond it the claim is true.
         matters: δ, likewise: the smallest difference that matters; equal to the edge for `not_worse` and `ratio`.
@@ -93,6 +99,8 @@ class ClaimRecord(BaseModel, frozen=True):
         archived: the archived run that the verdict is taken from; empty where it is of this run.
         reason: what a reader must know of how it was decided; else empty.
     """
+
+    _direction = model_validator(mode="before")(of_a_bound)
 
     id: str
     paper: str

@@ -170,11 +170,12 @@ def _judge(claim: Claim, evaluations: Mapping[str, Evaluation], rule: Rule, orde
         own = rule.matters if claim.metric == "accuracy" else 0.0
         edge, matters = claim.margin, max(claim.margin, own if claim.matters is None else claim.matters)
     metric, exact, alone = str(claim.metric), is_exact(claim.metric), found.estimate()
-    known = lookup(metric).higher_is_better  # None only of a ratio, whose bound gives the direction
+    known = lookup(metric).higher_is_better if claim.more_is_better is None else claim.more_is_better
+    up = claim.at_least is not None if found.ratio else bool(known)
     told = claim.model_dump(include={"margin", "at_most", "at_least"}) | {
         "metric": metric,
         "asks": claim.verdict or "",
-        "more_is_better": bool(known if claim.more_is_better is None else claim.more_is_better),
+        "more_is_better": up,
         **{key: f"{side.record.arm}/{side.variant}" for key, side in sides.items()},
         "edge": edge,
         "matters": matters,
@@ -190,7 +191,6 @@ def _judge(claim: Claim, evaluations: Mapping[str, Evaluation], rule: Rule, orde
         by_seed = found.table.mean(1)
         told["by_seed"] = (np.exp(by_seed) if found.ratio else by_seed).tolist()
     if not found.reason and not exact:
-        up = claim.at_least is not None if found.ratio else told["more_is_better"]
         sign = 1.0 if up else -1.0  # turns the metric's direction into the claim's
         bounds = [sign * math.log(one) for one in (edge, matters)] if found.ratio else [edge, matters]
         told |= _by_the_rule(sides, found, rule, order, sign, bounds)

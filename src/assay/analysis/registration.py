@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from assay.core import files
 from assay.core.config import parsing, split_variant
+from assay.core.errors import ANEW
 from assay.scoring.metrics import is_exact
 
 if TYPE_CHECKING:
@@ -68,8 +69,7 @@ def register(
 
 def read(root: Path) -> Registration:
     """What was registered before training; an `AssayError` says that metrics/plan.json is missing or damaged."""
-    again = "`dvc repro register` writes it", "delete it and run `dvc repro`"
-    return parsing.read(Registration, root / PATH, *again)
+    return parsing.read(Registration, root / PATH, "`dvc repro register` writes it", ANEW)
 
 
 def is_result(content: Any, run: Run, data: str) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.special import gammainccinv, gammaincinv, stdtrit
 
+from assay.core.config.claim import CONFIDENCE
 from assay.scoring.metrics import per_example
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from assay.scoring.predictions import Array, Predictions
 
-CONFIDENCE = 0.95
 LARGEST = 1e100  # a greater number counts as infinite: its square must be finite
 LEAST_ERROR = 1e-12  # of the numbers themselves; below it, an error is what rounding left of 0
 MOST_DEGREES = 1e6  # a t distribution of more is the normal one
@@ -86,9 +86,7 @@ def paired_difference(
 
     Networks are compared with the network of the same seed, so only the seeds that both have count; a row of each side
     is one of its seeds. With fewer than two of them, or of test examples, there is no interval.
-
-    Raises:
-        ValueError: the two were not asked about the same number of examples.
+    That the examples are the same is for `record.read_all` to see to.
     """
     seeds = tuple(seed for seed in arm_seeds if seed in against_seeds)
     with np.errstate(invalid="ignore"):  # infinity minus infinity: mean_of refuses what is not finite

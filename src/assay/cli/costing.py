@@ -34,9 +34,14 @@ SIDE, PRODUCTS = 512, 8  # of the matrices that are multiplied, and how often
 
 
 class Costing:
-    """What was timed in the repository at `root`, and what follows from it for what `params` trains."""
+    """What was timed in the repository at `root`, and what follows from it for what `params` trains.
+
+    Raises:
+        AssayError: there is no such data set.
+    """
 
     def __init__(self, root: Path, params: Params) -> None:
+        catalog.check(params.data)
         self._root, self._params = root, params
         found: dict[str, Any] = {}  # by what was trained: in the copy that git holds, and here since
         with suppress(OSError, ValueError, TypeError):

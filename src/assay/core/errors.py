@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+ANEW = "delete it and run `dvc repro`"  # of what git holds: DVC has no copy that could be damaged too
 ALLOW = "allow this user to read and write it"
 SYSTEM = {  # errors of the file system that the user can mend: what is wrong, and what to do
     errno.ENOSPC: ("no space left on the device", "free some"),

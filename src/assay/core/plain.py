@@ -107,6 +107,11 @@ def literal(path: Path, name: str) -> Any:
     return None
 
 
+def literals(paths: Iterable[Path], name: str) -> dict[Path, Any]:
+    """The literals of this name in the files that have it, in the order of their paths; none is run."""
+    return {path: found for path in sorted(paths) if (found := literal(path, name)) is not None}
+
+
 def flat(value: Any, prefix: str = "", ids: bool = False) -> Iterator[tuple[str, Any]]:
     """`{"train": {"steps": 3}}` as `("train.steps", 3)`; what is no mapping, or an empty one, is one value.
 

@@ -13,7 +13,7 @@ from assay.core.config.claim import RECORD
 from assay.core.config.parsing import suggestion
 from assay.core.config.sections import FOLDER
 from assay.core.errors import AssayError
-from assay.core.plain import literal
+from assay.core.plain import literals
 from assay.data import catalog
 from assay.methods import FILE, SEE, resolve
 
@@ -59,10 +59,10 @@ def check(params: Params, own: tuple[Images, int] | None = None) -> dict[str, Tr
 
 def check_papers(claims: Iterable[Claim], methods: Path = Path(__file__).parent) -> None:
     """Refuse a `PAPER` that the report, which reads those of all methods, could not use, and its key misspelt."""
-    found = {path.parent.name: literal(path, "PAPER") for path in sorted(methods.glob("*/__init__.py"))}
-    wrong = [name for name, own in found.items() if own is not None and {*own} != {"key", "topic", "cited"}]
+    found = {path.parent.name: own for path, own in literals(methods.glob("*/__init__.py"), "PAPER").items()}
+    wrong = [name for name, own in found.items() if {*own} != {"key", "topic", "cited"}]
     lines = [f"{FILE.format(name)}: PAPER: must have key, topic and cited, and no other key; {SEE}" for name in wrong]
-    keys = [own["key"] for name, own in found.items() if own and name not in wrong]
+    keys = [own["key"] for name, own in found.items() if name not in wrong]
     for claim in claims:  # what no method names is allowed, and an author's other years are other papers
         author = claim.paper.rstrip(digits)
         like = {key.rstrip(digits): key for key in keys if claim.paper.removeprefix(author) in key}

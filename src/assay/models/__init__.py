@@ -22,11 +22,11 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from assay.core import files
+from assay.core import files, plain
 from assay.core.config import Section
 from assay.core.config.parsing import parse, suggestion
 from assay.core.errors import AssayError
-from assay.core.plain import literal, read_json
+from assay.core.plain import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,7 +45,7 @@ _PREFIX = "params.yaml: model"
 @cache
 def literals(name: str) -> dict[str, dict[str, Any]]:
     """The literal mappings of this name (`MODELS`, `EXAMPLES`) in the files of `nets/`, by file; none is imported."""
-    return {path.stem: found for path in sorted(NETS.glob("[!_]*.py")) if (found := literal(path, name)) is not None}
+    return {path.stem: found for path, found in plain.literals(NETS.glob("[!_]*.py"), name).items()}
 
 
 def names() -> list[str]:

@@ -154,12 +154,10 @@ def _foresee(stages: Sequence[Any], written: dict[str, tuple[str, str | None]]) 
     """Give stages the digests of networks that `register` is going to write, as the parameters that they will read."""
     from assay import models  # with PyTorch, which only a plan that runs something needs
     from assay.core import config
-    from assay.data import catalog
 
     if written.pop(models.DIGESTS, None) is None:
         return
     params = config.load(Path(stages[0].repo.root_dir) / config.PARAMS_FILE)
-    catalog.check(params.data)
     digests = {f"networks.{arm}": digest for arm, digest in models.digests(params.runs()).items()}
     for dep in (dep for stage in stages for dep in stage.deps if dep.def_path == models.DIGESTS):
         known = {key: digests[key] for key in dep.params if key in digests}

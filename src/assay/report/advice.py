@@ -118,7 +118,7 @@ def answers(
     if base.validation is None:
         return {"What to use": "Nothing was validated (`data.validation: 0`), so nothing can be chosen."} | drop
     cheap = [one for one in found if one.train <= 1 + MEASURED and one.infer <= 1 + MEASURED and one.row.members == 1]
-    best, dearest = _best(cheap), _best(found)
+    best, dearest = _best(cheap) or base, _best(found) or base
     same = "The same: nothing that costs more is better on validation."
     return {
         "At no more training than the baseline": _accurate(best, base, cheap),
@@ -144,9 +144,7 @@ def _best(found: Sequence[Candidate]) -> Candidate | None:
     return max(known, key=lambda one: (one.validation[0], -one.validation[1]), default=None)  # type: ignore[index]
 
 
-def _accurate(best: Candidate | None, base: Candidate, among: Sequence[Candidate]) -> str:
-    if best is None:
-        return "No network at this cost was validated."
+def _accurate(best: Candidate, base: Candidate, among: Sequence[Candidate]) -> str:
     if best is base:
         return f"**Keep the baseline** ({best.percent}): nothing at this cost is better on validation."
     _, low, high = best.gap

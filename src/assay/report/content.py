@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import assay
 from assay.core.config import BASELINE, split_variant
 from assay.core.config.claim import Rule
-from assay.core.plain import literal
+from assay.core.plain import literals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,17 +33,17 @@ class Paper(NamedTuple):
 
 
 @cache
-def literals(methods: Path = METHODS) -> dict[str, dict[str, str]]:
+def of_methods(methods: Path = METHODS) -> dict[str, dict[str, str]]:
     """The `PAPER` of every method that has one, by the method's name; methods of one topic stand in one group.
 
     It is read without importing the method: its code and PyTorch's stay out of the report, which is blind to methods.
     """
-    return {file.parent.name: own for file in sorted(methods.glob("*/__init__.py")) if (own := literal(file, "PAPER"))}
+    return {path.parent.name: own for path, own in literals(methods.glob("*/__init__.py"), "PAPER").items()}
 
 
 def papers(methods: Path = METHODS) -> dict[str, Paper]:
     """The paper of every method that names one, by key."""
-    return {own["key"]: Paper(own["topic"], own["cited"]) for own in literals(methods).values()}
+    return {own["key"]: Paper(own["topic"], own["cited"]) for own in of_methods(methods).values()}
 
 
 def paper(key: str) -> Paper:
@@ -96,6 +96,7 @@ class Content:
         """The rows whose arms were trained on the labels as they are."""
         return [row for row in self.rows if not self.noise(row.arm)]
 
+    @cached_property
     def groups(self) -> dict[str, list[str]]:
         """Arms to compare with each other, by a title: the baseline, then the arms by the topic whose claims name them.
 
@@ -111,7 +112,7 @@ class Content:
                 arm = split_variant(getattr(claim, side))[0]
                 if arm in methods:
                     owner.setdefault(arm, paper(claim.paper).topic)
-        of_method = {name: own["topic"] for name, own in literals().items()}
+        of_method = {name: own["topic"] for name, own in of_methods().items()}
         of_method |= {methods[arm]: topic for arm, topic in owner.items() if methods[arm] != of_baseline}
         topics = [owner.get(arm) or of_method.get(method) for arm, method in methods.items()]
         found: dict[str, list[str]] = {"Baseline": [BASELINE]} | {paper(claim.paper).topic: [] for claim in self.claims}
@@ -125,6 +126,7 @@ class Content:
         """The `family` of each arm that claims name on a side, `arm` or `against`."""
         return {family(*split_variant(name)) for claim in self.claims if (name := getattr(claim, side))}
 
+    @cached_property
     def controls(self) -> set[tuple[str, str]]:
         """Arm and variant of the controls: claims name them as rivals alone, or their group's are about another method.
 
@@ -132,7 +134,7 @@ class Content:
         """
         about, rivals, found = self.named("arm"), self.named("against"), set()
         of_baseline = {row.method for row in self.rows if row.arm == BASELINE}
-        for arms in self.groups().values() if about else ():
+        for arms in self.groups.values() if about else ():
             own = [(row, family(row.arm, row.variant)) for row in self.rows if row.arm in arms and row.arm != BASELINE]
             claimed = {row.method for row, name in own if name in about}
             for row, name in own:

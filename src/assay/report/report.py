@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from assay.analysis.statistics import CONFIDENCE
 from assay.core import files
 from assay.core.config import BASELINE
+from assay.core.config.claim import CONFIDENCE
 from assay.core.errors import AssayError
 from assay.core.plain import read_json
 from assay.report import advice, summary, tables, vega, verdicts
@@ -41,7 +41,7 @@ def write(root: Path, content: Content) -> None:
 
     records = {name: evaluation.record for name, evaluation in content.evaluations.items()}
     baseline, rows, claims = records[BASELINE], content.rows, content.claims
-    grouped, own = content.groups(), tables.parameters(records)
+    grouped, own = content.groups, tables.parameters(records)
     rounds = sum(name.startswith(ROUND) for name in records)
     versions = {name: metadata.version(name).partition("+")[0] for name in PACKAGES}  # `+cpu` differs by machine
     drawn = {figure.name: figure for figure in figures.make(content)}

@@ -13,6 +13,7 @@ from assay.analysis.statistics import Estimate, mean_of, paired_difference
 from assay.core import files
 from assay.core.config import BASELINE
 from assay.core.config.parsing import parse, suggestion
+from assay.core.errors import ANEW
 from assay.core.plain import csv_of, read_csv
 from assay.report.tables import label
 from assay.scoring.metrics import per_example, quality
@@ -154,7 +155,7 @@ def read(path: Path) -> list[Row]:
     """
     return [
         parse(Row, {key: value or None for key, value in line.items()}, f"{path}:{number}")
-        for number, line in enumerate(read_csv(path, "`dvc repro` writes it", "delete it and run `dvc repro`"), start=2)
+        for number, line in enumerate(read_csv(path, "`dvc repro` writes it", ANEW), start=2)
     ]
 
 

@@ -103,7 +103,7 @@ def view(claim: ClaimRecord, names: Mapping[str, str]) -> dict[str, Any]:
     about = lookup(claim.metric)
     scale = 1 if ratio else about.scale
     unit = "×" if ratio and claim.against else "" if ratio else about.of_differences
-    less = claim.interval and (claim.at_most is not None if ratio else not claim.more_is_better)
+    less = claim.interval and not claim.more_is_better
     places = numbers.decimals([scale * (claim.interval[1] - claim.interval[0]) / 2] if claim.interval else [], 2)
     write = numbers.fixed if ratio else numbers.signed
 
@@ -153,8 +153,7 @@ def _asks(claim: ClaimRecord, names: Mapping[str, str], scale: int, unit: str) -
             condition += f" (from {amount(claim.matters)} on it matters)"
     else:
         condition = "not worse" if not claim.margin else f"at most {amount(claim.margin)} worse"
-    direction = "" if claim.more_is_better else " (less is better)"
-    return f"{metric} of {arm} {condition} than that of {against}{direction}"
+    return f"{metric} of {arm} {condition} than that of {against}"
 
 
 def _facts(claim: ClaimRecord, shown: Callable[[float | None], str], alone: str, unit: str) -> list[str]:

@@ -188,8 +188,11 @@ def _metrics(base: Base, plan: Plan, results: Results) -> Iterable[Section]:
     first, comparisons = names, len(names) * len(measured())
     if len(names) > FEW_VARIANTS:
         own = differences.with_own_cause(plan, {name.partition("/")[0] for name in branch.seeds})
-        clear = {name for name in names if differences.significant(branch, results.base, name, comparisons)}
-        first = [name for name in names if name.partition("/")[0] in own or name in clear]
+        first = [
+            name
+            for name in names
+            if name.partition("/")[0] in own or differences.significant(branch, results.base, name, comparisons)
+        ]
     others = [name for name in names if name not in first]
     columns = differences.columns()
     head = table("", *columns, numbers=len(columns))

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from assay.analysis.seeds import Seeds
-from assay.analysis.statistics import CONFIDENCE, mean_of
+from assay.analysis.statistics import mean_of
 from assay.core.config.blocks import arm_of_block, stages_of
+from assay.core.config.claim import CONFIDENCE
 from assay.report import numbers
 from assay.scoring.metrics import lookup, measured
 
@@ -267,8 +268,7 @@ def regressions(branch: Snapshot, base: Snapshot) -> list[Regression]:
         was, worse = theirs[claim.id].verdict, None
         fell = claim.verdict in WORSE.get(was, ()) and touched(branch, base, claim)
         if claim.arm in differ:
-            up = claim.at_least is not None if claim.asks == "ratio" else claim.more_is_better
-            worse = between(branch, base, claim.arm, claim.metric, tested, up)
+            worse = between(branch, base, claim.arm, claim.metric, tested, claim.more_is_better)
         worse = worse if worse and worse.direction < 0 else None
         if fell or worse:
             found.append(Regression(claim, was if fell else None, worse))

@@ -9,9 +9,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from assay.analysis import seeds
+from assay.analysis.claims import of_a_bound
 from assay.core.config.parsing import parse
 from assay.core.errors import AssayError
 from assay.core.plain import json_of, yaml_of
@@ -104,6 +105,8 @@ def _try(root: Path, *arguments: str) -> str:
 
 class Claim(BaseModel, frozen=True):
     """A claim and its verdict; other keys of metrics/claims.json are ignored."""
+
+    _direction = model_validator(mode="before")(of_a_bound)
 
     id: str
     statement: str = ""

@@ -10,9 +10,9 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from assay.core.errors import AssayError
+from assay.core.errors import ANEW, AssayError
 from assay.core.plain import read_csv
-from assay.tracking.records import ANEW, MAKES, SUMMARY, load_json
+from assay.tracking.records import MAKES, SUMMARY, load_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

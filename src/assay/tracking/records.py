@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from assay.core import files
 from assay.core.config.parsing import parse
-from assay.core.errors import AssayError, again
+from assay.core.errors import ANEW, AssayError, again
 from assay.core.plain import read_csv, read_json
 from assay.data.sets.images import Images  # noqa: TC001 (pydantic reads annotations at run time)
 from assay.models import artifact
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", Manifest, Record)
 MAKES = "`dvc repro` makes it, `dvc pull` fetches it"
-ANEW = "delete it and run `dvc repro`"  # of what git holds: DVC has no copy that could be damaged too
 META, SUMMARY = Path("data/prepared/meta.json"), "metrics/summary.csv"
 
 

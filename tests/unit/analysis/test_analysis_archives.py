@@ -41,6 +41,13 @@ def records(*claims: dict) -> list[ClaimRecord]:
     return [ClaimRecord.model_validate(claim) for claim in claims]
 
 
+def test_a_ratio_of_an_earlier_version_has_the_direction_of_its_bound():
+    ratio = {**TESTED, "metric": "record.saving", "asks": "ratio", "more_is_better": False}
+    up, down = records({**ratio, "at_least": 100}, {**ratio, "at_most": 2, "more_is_better": True})
+    assert (up.more_is_better, down.more_is_better) == (True, False)
+    assert records({**TESTED, "more_is_better": False})[0].more_is_better is False
+
+
 def test_a_claim_of_a_preset_takes_the_archived_verdict_and_says_where_it_is_from(tmp_path):
     keep(tmp_path, "kept", TESTED, note="100 epochs, not 1,000.")
     (found,) = with_archives(records(UNTESTED), read_archives(tmp_path))

@@ -117,7 +117,7 @@ def claim(arm: str, against: str, paper: str) -> claims.ClaimRecord:
 def test_a_method_stands_beside_its_controls():
     rows = [row(name, 0.9, 1, 1) for name in ("baseline", "one", "control", "between", "two", "last")]
     named = [claim("one/last", "control/last", "p"), claim("two/last", "baseline/last", "p")]
-    found = Content({}, rows, named, {}).groups()
+    found = Content({}, rows, named, {}).groups
     assert list(found.items()) == [
         ("Baseline", ["baseline"]), ("p", ["one", "control", "between", "two"]), ("Other arms", ["last"]),
     ]  # fmt: skip
@@ -129,7 +129,7 @@ def test_an_arm_without_a_claim_stands_under_no_paper_but_its_own():
         "averaged": "swa", "between": "sgd", "top": "ordered_sgd", "round-1": "lottery",
     }  # fmt: skip
     rows = [row(name, 0.9, 1, 1).model_copy(update={"method": method}) for name, method in methods.items()]
-    found = Content({}, rows, [claim("one/last", "control/last", "p")], {}).groups()
+    found = Content({}, rows, [claim("one/last", "control/last", "p")], {}).groups
     assert list(found.items()) == [
         ("Baseline", ["baseline"]), ("p", ["one", "beside", "control"]), ("Stochastic weight averaging", ["averaged"]),
         ("Hard mini-batches", ["top"]), ("Lottery tickets", ["round-1"]),
@@ -140,10 +140,10 @@ def test_an_arm_without_a_claim_stands_under_no_paper_but_its_own():
 def test_controls_are_hollow_and_what_claims_are_about_is_labelled_first(content):
     about = [claim("line/midpoint", "cyclic/last", "p"), claim("round-1/ticket", "round-2/reinit", "q")]
     own = replace(content, claims=about)
-    assert {name for name in own.controls() if name[0] != "chain"} == {
+    assert {name for name in own.controls if name[0] != "chain"} == {
         ("cyclic", "last"), ("noisy", "last"), ("round-2", "reinit"),
     }  # fmt: skip
-    assert not replace(content, claims=[]).controls()
+    assert not replace(content, claims=[]).controls
     points = equal_cost.figure(own).charts[0]["data"]["values"]
     hollow = {one["tip"].partition(":")[0]: one["hollow"] for one in points if "tip" in one}
     labelled = {one["label"] for one in points if one.get("label")}

@@ -233,7 +233,7 @@ def test_the_claim_says_in_which_direction_its_metric_improves():
 
 
 def test_the_bound_of_a_ratio_says_in_which_direction_its_metric_improves():
-    """A number of a method's record has no direction of its own, and claims.json then says false."""
+    """A number of a method's record has none of its own, of which earlier versions wrote false in claims.json."""
     less, more = evaluation(**{"record.saving": [1.0, 1.2, 1.1]}), evaluation(**{"record.saving": [5.0, 5.3, 5.0]})
     about = {"id": "c", "metric": "record.saving", "arm": "line/last", "verdict": "undecided", "asks": "ratio"}
     for bound, worse, better in (("at_least", less, more), ("at_most", more, less)):

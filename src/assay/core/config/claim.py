@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from assay.core.config.parsing import LONGEST_NAME, Section
 
 RECORD = "record."
+CONFIDENCE = 0.95  # of intervals that stand alone
 LEAST_SEEDS = 10  # of a look: with fewer the rule errs too often (benchmarks/coverage.py)
 
 

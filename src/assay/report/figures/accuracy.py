@@ -24,7 +24,7 @@ PLACES = ("seed", "value", "low", "high")
 def figure(content: Content) -> Figure | None:
     """A chart a group, a line a variant; the numbers are in the table of results."""
     charts = []
-    for title, arms in content.groups().items():
+    for title, arms in content.groups.items():
         rows = [row for row in content.rows if row.arm in arms and row.difference is not None]
         if rows and arms != [BASELINE]:
             charts.append(_chart(content, title, rows))

@@ -28,7 +28,7 @@ def figure(content: Content) -> Figure | None:
     clean = [row for row in content.clean() if content.variant(row).reliability]
     reference = [row for row in clean if row.arm == BASELINE][:1]
     charts, tables, undrawn = [], {}, []
-    for title, arms in content.groups().items():
+    for title, arms in content.groups.items():
         own = [row for row in clean if row.arm in arms and row.arm != BASELINE]
         shown = [*reference, *thinned(own, MOST)]
         if own or (len(clean) == len(reference) and reference):

@@ -78,9 +78,9 @@ def _chart(content: Content, rows: Sequence[Row], cost: str) -> Spec:
 
     title, unit, axis = COSTS[cost]
     best = front(rows, lambda row: float(row.of(cost)))
-    claimed, controls = {name for claim in content.claims for name in (claim.arm, claim.against)}, content.controls()
+    claimed, controls = {name for claim in content.claims for name in (claim.arm, claim.against)}, content.controls
     series = [Series("not beaten", *points(best), colour=0, line="step-after", named=False)]
-    for colour, (group, arms) in enumerate(content.groups().items()):
+    for colour, (group, arms) in enumerate(content.groups.items()):
         if own := {label(content.rows, row): row for row in rows if row.arm in arms}:
             tips = [f"{name}: {100 * row.accuracy:.2f} %, {numbers.short(row.of(cost))}" for name, row in own.items()]
             labels = [name if row in best or f"{row.arm}/{row.variant}" in claimed else "" for name, row in own.items()]

@@ -23,7 +23,7 @@ MOST_POINTS = 30
 def figure(content: Content) -> Figure | None:
     """Accuracy on the validation set (without one, on the training set) while training."""
     split = "validation" if any("validation" in splits for splits in content.curves.values()) else "train"
-    arms = [arm for group in content.groups().values() for arm in group if arm != BASELINE]
+    arms = [arm for group in content.groups.values() for arm in group if arm != BASELINE]
     found: dict[str, Curve] = {}
     for arm in (BASELINE, *arms):
         first = next(iter(content.record(arm).variants))  # has curves of its own where it trained as a copy

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.report import numbers
 from assay.report.charts import MEANS, STRETCHED, Axis, Figure, Spec
+from assay.report.content import ROUND
 from assay.report.lines import Series, lines, spreads
 from assay.report.tables import Cell, Table, span_cell, table
 
@@ -29,7 +30,7 @@ CHARTS = (  # what each shows of a network
 
 def figure(content: Content) -> Figure | None:
     """Accuracy at the end and at early stop, and the step of early stop, against the share of weights left."""
-    rounds = {name: one.record for name, one in content.evaluations.items() if name.startswith("round-")}
+    rounds = {name: one.record for name, one in content.evaluations.items() if name.startswith(ROUND)}
     if not rounds:
         return None
     dense = content.baseline()
