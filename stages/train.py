@@ -10,7 +10,6 @@ import torch
 
 from assay import methods, models
 from assay.core import config, files, runtime
-from assay.core.config import BASELINE
 from assay.core.config.blocks import block_name, stages_of
 from assay.core.errors import start
 from assay.data.sets import prepared
@@ -20,7 +19,7 @@ from assay.models import artifact
 PREPARED, MODELS = Path("data/prepared"), Path("models")
 
 
-def main(name: str = BASELINE) -> None:
+def main(name: str) -> None:
     """Read parameters, train, write `models/<name>/`, `metrics/curves/<name>.csv` and `metrics/timings/<name>.json`.
 
     Only the timings vary from run to run. They say for what work the seconds were taken (`assay.cli.costing` estimates

@@ -170,7 +170,7 @@ class TwoPasses(GradientUpdate):
         first = super().gradients(weights, indices, step)
         uphill = {name: weights[name] + gradient for name, gradient in first.by_name.items()}
         second = super().gradients(uphill, indices, step)
-        return replace(second, losses=first.losses, used=first.used + second.used)
+        return replace(second, losses=first.losses)
 
 
 class SamePlace(GradientUpdate):
@@ -179,7 +179,7 @@ class SamePlace(GradientUpdate):
     def gradients(self, weights, indices, step):
         first, second = (super(SamePlace, self).gradients(weights, indices, step) for _ in range(2))
         assert torch.equal(first.losses, second.losses)
-        return replace(second, used=first.used + second.used)
+        return second
 
 
 def noisy(images, **_):
@@ -203,6 +203,16 @@ def test_a_step_of_two_passes_is_one_override_and_both_are_billed(context, draws
     assert not torch.equal(plain.stored["2.weight"], both.stored["2.weight"])
     cost, twice = plain.counters.cost(), both.counters.cost()
     assert (twice.train_samples, twice.optimizer_steps) == (2 * cost.train_samples, cost.optimizer_steps)
+
+
+def test_each_pass_bills_what_it_leaves_out_as_forward_only(context):
+    batches = (HardestHalf(context.data.train.labels, context.run.seeds, 16) for _ in range(2))
+    plain, same = (kind(context, own) for kind, own in zip((GradientUpdate, SamePlace), batches, strict=True))
+    for update in (plain, same):
+        update.step(0)
+    for kind in ("train_samples", "forward_samples"):
+        assert torch.equal(same.counters.of(kind), 2 * plain.counters.of(kind))
+        assert plain.counters.of(kind).min() > 0
 
 
 def test_random_layers_without_seeds_are_refused(context, draws):

@@ -98,11 +98,15 @@ def read_csv(path: Path, missing: str, damaged: str) -> list[dict[str, str]]:
 
 def literal(path: Path, name: str) -> Any:
     """The literal that a Python file gives to a name, without running it; an `AssayError` where it is none."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise AssayError(f"{path}: line {error.lineno}: {error.msg}") from None
+    for node in tree.body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and ast.unparse(node).startswith((f"{name} = ", f"{name}: ")):
             try:
                 return ast.literal_eval(node.value or "None")
-            except ValueError:
+            except (ValueError, TypeError):
                 raise AssayError(f"{path}: {name}: must be a literal; write values, and no names") from None
     return None
 

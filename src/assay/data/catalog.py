@@ -6,7 +6,7 @@ The entries are in `catalog.yaml`. No training imports this: what it needs of a 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -33,7 +33,7 @@ class DataSet(BaseModel):
     train: int
     test: int
     class_names: tuple[str, ...]
-    layout: str
+    layout: Literal["idx", "cifar10", "cifar100", "stl10"]
     files: dict[str, str]
     official: str | None = None
     package: str | None = None

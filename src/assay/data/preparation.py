@@ -32,6 +32,7 @@ def prepare(source: Path, data: Data, out: Path) -> None:
     Raises:
         AssayError: a raw file is missing or altered, or the validation set would leave a class nothing to train on.
     """
+    catalog.check(data)
     content = raw.read(source, data)
     images, labels = content.train
     chosen = held_out(labels, data, content.class_names)

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from assay.core import files
 from assay.core.config import PARAMS_FILE, parsing
 from assay.core.errors import AssayError, again
-from assay.data.catalog import CATALOG, DATA_SETS, DataSet
+from assay.data.catalog import DATA_SETS, DataSet
 from assay.data.sets.images import SPLITS
 
 if TYPE_CHECKING:
@@ -206,8 +206,6 @@ def read(folder: Path, data: Data) -> Raw:
 
 
 def _parts(layout: str, paths: Sequence[Path], classes: int) -> list[Examples]:
-    if layout not in READERS:
-        raise AssayError(f"{CATALOG}: layout: got {layout!r}; {parsing.suggestion(layout, list(READERS))}")
     size, reader = READERS[layout]
     parts = []
     for start in range(0, len(paths), size):

@@ -193,23 +193,24 @@ class GradientUpdate(StepRule):
         gradients = self.gradients(weights, indices, step)
         carried = self.parametrisation.gradients(self.stored, weights, gradients.by_name, step)
         self.optimizer.step(carried, self.averaging.rate(step, scheduled))
-        self.counters.add("train_samples", gradients.used)
-        if self._weigh:
-            self.counters.add("forward_samples", indices.shape[1] - gradients.used)
         self.counters.add("optimizer_steps", 1)
         self.batches.observe(step, indices, gradients.losses)
         self.averaging.observe(step, self.stored, self.buffers)
         return gradients
 
     def gradients(self, weights: Weights, indices: Int64[Tensor, "copy batch"], step: int) -> Gradients:
-        """What a step goes by: one pass through the weights that run, with the batch that each copy drew.
+        """What a step goes by: one pass through the weights that run, with the batch that each copy drew; it is billed.
 
         Called again at the same step it draws the same pixels and the same random numbers. A method that takes several
-        passes a step, as sharpness-aware minimization does, overrides this and adds up what they `used`.
+        passes a step, as sharpness-aware minimization does, overrides this.
         """
         inputs, labels = self.loader.batch(indices, step), self.batches.labels(indices)
         randomness = [key(seed, "layers", step) for seed in self.seeds] if self.stack.draws else None
-        return self.stack.gradients(weights, self.buffers, inputs, labels, self._weigh, randomness)
+        found = self.stack.gradients(weights, self.buffers, inputs, labels, self._weigh, randomness)
+        self.counters.add("train_samples", found.used)
+        if self._weigh:
+            self.counters.add("forward_samples", indices.shape[1] - found.used)
+        return found
 
     def _score(
         self, indices: Int64[Tensor, "copy examples"], labels: Int64[Tensor, "copy examples"]

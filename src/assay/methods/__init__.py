@@ -40,6 +40,7 @@ from assay.engine import loop
 from assay.engine.checkpoint import UnusableCheckpointError
 from assay.engine.context import TrainContext
 from assay.engine.loop import DivergedError, Trained
+from assay.engine.optim import check_warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,6 +124,8 @@ class Training:
         if run.train.batch_size > examples:
             key = run.place("batch_size")
             raise AssayError(f"{key}: {run.train.batch_size} is more than the {examples} examples to train on")
+        if self.hook("TAKES_GRADIENTS"):  # of the budget that the method made, which `Train` has not seen
+            check_warm_up(run.train.schedule, run.train.steps, f"{run.place('schedule')}: the training")
         if run.label_noise and not int(run.label_noise * examples):
             key = f"{PARAMS_FILE}: arms.{run.arm}.label_noise"
             raise AssayError(f"{key}: {run.label_noise} of {examples} training examples is none; set it to 0 or higher")

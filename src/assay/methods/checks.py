@@ -59,9 +59,11 @@ def check(params: Params, own: tuple[Images, int] | None = None) -> dict[str, Tr
 
 def check_papers(claims: Iterable[Claim], methods: Path = Path(__file__).parent) -> None:
     """Refuse a `PAPER` that the report, which reads those of all methods, could not use, and its key misspelt."""
-    found = {path.parent.name: own for path, own in literals(methods.glob("*/__init__.py"), "PAPER").items()}
-    wrong = [name for name, own in found.items() if {*own} != {"key", "topic", "cited"}]
-    lines = [f"{FILE.format(name)}: PAPER: must have key, topic and cited, and no other key; {SEE}" for name in wrong]
+    found = {path.parent.name: own for path, own in literals(methods.glob("[!_]*/__init__.py"), "PAPER").items()}
+    fits = {name: isinstance(own, dict) and {*own} == {"key", "topic", "cited"} for name, own in found.items()}
+    wrong = [name for name, own in found.items() if not fits[name] or not all(isinstance(v, str) for v in own.values())]
+    what = "PAPER: must have the texts key, topic and cited, and no other key"
+    lines = [f"{FILE.format(name)}: {what}; {SEE}" for name in wrong]
     keys = [own["key"] for name, own in found.items() if name not in wrong]
     for claim in claims:  # what no method names is allowed, and an author's other years are other papers
         author = claim.paper.rstrip(digits)

@@ -38,7 +38,7 @@ def of_methods(methods: Path = METHODS) -> dict[str, dict[str, str]]:
 
     It is read without importing the method: its code and PyTorch's stay out of the report, which is blind to methods.
     """
-    return {path.parent.name: own for path, own in literals(methods.glob("*/__init__.py"), "PAPER").items()}
+    return {path.parent.name: own for path, own in literals(methods.glob("[!_]*/__init__.py"), "PAPER").items()}
 
 
 def papers(methods: Path = METHODS) -> dict[str, Paper]:

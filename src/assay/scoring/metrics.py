@@ -6,10 +6,8 @@ Claims, the summary, the report, MLflow and the comparison of branches all read 
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -17,6 +15,7 @@ from assay.core.config import PARAMS_FILE
 from assay.core.config.claim import RECORD
 from assay.core.config.parsing import suggestion
 from assay.core.errors import AssayError
+from assay.scoring.predictions import FIELDS, Predictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,11 +23,12 @@ if TYPE_CHECKING:
     from jaxtyping import Float64, Int64
 
     from assay.core.config.claim import Claim, Rule
-    from assay.scoring.predictions import Array, Predictions
+    from assay.scoring.predictions import Array
 
 FILE, SEE = "src/assay/scoring/metrics.py", "see docs/adding-a-metric.md"  # for messages
 ECE_BINS = 20
 Basis = Literal["examples", "seeds", "exact"]
+_MISSING: Any = ...  # there is no default, and a TypeError would not say of which metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,23 +39,24 @@ class Metric:
     follows from params.yaml). None: no claim may be about it.
     """
 
-    label: str  # its name in tables
-    higher_is_better: bool | None  # None where a claim must state it
-    basis: Basis | None
+    label: str = _MISSING  # its name in tables
+    higher_is_better: bool | None = _MISSING  # None where a claim must state it
+    basis: Basis | None = _MISSING
     unit: str = ""  # `%` for shares from 0 to 1, which are shown times 100
     span: str = ""  # what a table says in place of a unit
     per_example: Callable[[Predictions], Array] | None = None  # (seed, example), whose mean is the metric of each seed
     of_confusion: Callable[[Int64[Array, "seed class class"]], Array] | None = None  # by label, then by prediction
     shown: bool = False  # whether `dvc metrics` shows it
 
-    def __new__(cls, **given: Any) -> Metric:
-        """Raises AssayError for an argument that is missing; a TypeError would not say of which metric."""
-        lacks = [f"{name}: missing" for name in ("label", "higher_is_better", "basis") if name not in given]
-        if given.get("basis") == "examples" and not given.get("per_example"):
+    def __post_init__(self) -> None:
+        """Raises AssayError for an argument that is missing or does not fit."""
+        lacks = [f"{name}: missing" for name in ("label", "higher_is_better", "basis") if getattr(self, name) is ...]
+        if self.basis not in (..., None, *get_args(Basis)):
+            lacks.append(f"basis: got {self.basis!r}; allowed: None, {', '.join(get_args(Basis))}")
+        if self.basis == "examples" and not self.per_example:
             lacks.append("an error estimated from test examples needs per_example")
         if lacks:
-            raise AssayError(f"{FILE}: {given.get('label', 'a metric')}: {lacks[0]}; {SEE}")
-        return super().__new__(cls)
+            raise AssayError(f"{FILE}: {self.label if isinstance(self.label, str) else 'a metric'}: {lacks[0]}; {SEE}")
 
     @property
     def scale(self) -> int:
@@ -167,10 +168,12 @@ def check(claims: Iterable[Claim], rule: Rule) -> None:
     Raises:
         AssayError: there are such claims, a line each, more than `rule.tests`, or a metric whose numbers do not fit.
     """
-    fields = dict.fromkeys(("correct", "confidence", "nll", "brier"), np.ones((2, 3), np.float32))
+    rows = dict.fromkeys(FIELDS, np.ones((2, 3), np.float32)) | {"correct": np.ones((2, 3), np.uint8)}
     for name in measured():
-        with suppress(AttributeError):  # of a field that is not among these
-            per_example(name, SimpleNamespace(**fields))  # type: ignore[arg-type]
+        try:
+            per_example(name, Predictions(**rows))
+        except (AttributeError, TypeError, IndexError, ValueError) as error:
+            raise AssayError(f"{FILE}: {name}: per_example: {error}; {SEE}") from error
     lines, tested = [], 0
     for claim in claims:
         if claim.preset is not None:

@@ -3,14 +3,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from assay.core.config import Data
+from assay.core.config.parsing import parse
 from assay.core.errors import AssayError
 from assay.core.plain import text_of, yaml_of
 from assay.data import catalog
-from assay.data.catalog import CATALOG, DATA_SETS
+from assay.data.catalog import CATALOG, DATA_SETS, DataSet
 from assay.data.raw import READERS
 from assay.data.sets.images import Images
 
@@ -80,3 +82,9 @@ def test_no_training_needs_the_catalogue():
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert "assay.data.sets.prepared" in loaded
     assert "assay.data.catalog" not in loaded
+
+
+def test_each_layout_that_an_entry_may_have_has_a_reader():
+    assert get_args(DataSet.model_fields["layout"].annotation) == tuple(READERS)
+    with pytest.raises(AssayError, match=r"mnist\.layout: got 'idxx'"):
+        parse(DataSet, {**DATA_SETS["mnist"].model_dump(), "layout": "idxx"}, "catalog.yaml", "mnist.")

@@ -9,7 +9,6 @@ import pytest
 import torch
 from rich.console import Console
 
-from assay.core import config
 from assay.core.errors import AssayError
 from assay.engine.checkpoint import Scratch
 from assay.engine.context import TrainContext
@@ -91,20 +90,12 @@ def test_on_a_terminal_progress_is_a_bar_with_loss_accuracy_rate_and_time_left()
         assert part in text
 
 
-def test_the_curve_of_the_test_set_is_drawn_where_labels_are_noisy(monkeypatch, tmp_path):
-    """There the best early stop is a control of its own: a claim may name `best_step_accuracy`."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_text(
-        "seeds: [0]\ndata: {name: digits, validation: 99}\nmodel: {name: linear}\n"
-        "train: {steps: 9, batch_size: 60, optimizer: {name: adam, lr: 0.1}, evaluate_every: 3}\n"
-        "arms: {clean: {method: sgd}, noisy: {method: sgd, label_noise: 0.2}}\n"
-    )
-    seen = {arm: config.load().run(arm).eval_splits for arm in ("clean", "noisy")}
-    assert seen == {"clean": ("validation",), "noisy": ("validation", "test")}
-
-
-def test_progress_shows_validation_also_where_the_test_curve_is_drawn(make_run, data, tmp_path, capsys):
-    context = TrainContext(make_run(arm="baseline"), data)
+@pytest.mark.parametrize("early_stops", [{"arm": "baseline"}, {"label_noise": 0.2}])
+def test_the_test_curve_is_drawn_where_its_early_stops_are_a_control_and_progress_shows_validation(
+    early_stops, make_run, data, tmp_path, capsys
+):
+    """A claim may name `best_step_accuracy` there; nothing is chosen by it."""
+    context = TrainContext(make_run(**early_stops), data)
     with Scratch("probe", {}, CPU, tmp_path) as scratch:
         trained = train(make_update(context), context, scratch)
     assert {row[3] for row in trained.curves.rows} == {"train", "validation", "test"}

@@ -94,8 +94,12 @@ def claim(paper: str) -> Claim:
 @pytest.mark.parametrize(
     ("right", "wrong", "line"),
     [
-        ('"key"', '"kye"', f"{WHERE}PAPER: must have key, topic and cited, and no other key; see docs/"),
-        ('"topic"', '"more": 1, "topic"', f"{WHERE}PAPER: must have key, topic and cited, and no other key; see docs/"),
+        ('"key"', '"kye"', f"{WHERE}PAPER: must have the texts key, topic and cited, and no other key; see docs/"),
+        (
+            '"topic"',
+            '"more": 1, "topic"',
+            f"{WHERE}PAPER: must have the texts key, topic and cited, and no other key; see docs/",
+        ),
         ('"own2026"', "KEY", "/own/__init__.py: PAPER: must be a literal; write values, and no names"),
     ],
 )
@@ -116,3 +120,14 @@ def test_a_key_misspelt_is_named(write, tmp_path, key):
 def test_a_key_far_from_all_others_is_allowed(write, tmp_path, key):
     write(WHOLE.replace("PAPER =", "PAPER: dict[str, str] =").replace("own2026", "foret2021"))
     checks.check_papers([claim(key)], tmp_path)
+
+
+def test_a_budget_shorter_than_the_warm_up_is_refused(make_run, data):
+    """A method's `budget` gives another number of steps than params.yaml, whose own is checked as it is read."""
+    run = make_run(schedule={"name": "cosine", "warmup_steps": 4})
+    methods.resolve(run).check(data.images, 96)
+    short = run.model_copy(update={"train": run.train.model_copy(update={"steps": 3})})
+    with pytest.raises(
+        AssayError, match=r"schedule: the training has 3 steps, no more than the schedule's warmup_steps"
+    ):
+        methods.resolve(short).check(data.images, 96)

@@ -1,5 +1,6 @@
 """A metric is one entry of `METRICS`: everything that lists metrics then has it, in the right direction."""
 
+import copy
 import json
 from dataclasses import replace
 
@@ -133,6 +134,9 @@ def test_an_entry_that_lacks_a_part_is_named():
         AssayError, match=r"^src\S+: Doubt: an error estimated from test examples needs per_example; see"
     ):
         Metric(label="Doubt", higher_is_better=False, basis="examples")
+    with pytest.raises(AssayError, match=r"^src\S+: Doubt: basis: got 'example'; allowed: None, examples, "):
+        Metric(label="Doubt", higher_is_better=False, basis="example")
+    assert copy.copy(METRICS["nll"]) == METRICS["nll"]
 
 
 def test_a_metric_of_another_shape_is_named_before_anything_trains(monkeypatch):
@@ -144,8 +148,11 @@ def test_a_metric_of_another_shape_is_named_before_anything_trains(monkeypatch):
             compute("doubt", Predictions(rows, rows, rows, rows))
     with pytest.raises(AssayError, match=r"^src/assay/scoring/metrics.py: doubt: per_example gives \(2,\), it must be"):
         metrics.check([], Rule())
-    monkeypatch.setitem(METRICS, "doubt", replace(wrong, per_example=lambda predictions: predictions.entropy))
-    metrics.check([], Rule())  # a field that was added to `Predictions` is not known there
+    monkeypatch.setitem(METRICS, "doubt", replace(wrong, per_example=lambda predictions: predictions.confidance))
+    with pytest.raises(AssayError, match=r"^src\S+: doubt: per_example: .*'confidance'.*; see docs"):
+        metrics.check([], Rule())
+    monkeypatch.setitem(METRICS, "doubt", replace(wrong, per_example=lambda predictions: predictions.correct ^ 1))
+    metrics.check([], Rule())  # `correct` is of whole numbers
 
 
 def test_the_basis_says_what_the_error_is_estimated_from(tmp_path, monkeypatch):
