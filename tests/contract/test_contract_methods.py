@@ -21,7 +21,9 @@ from assay.data.sets.prepared import Split
 from assay.engine.checkpoint import Scratch
 from assay.engine.context import TrainContext
 from assay.engine.loop import Curves
+from assay.engine.stack import Stack
 from assay.models import artifact
+from assay.scoring import predict
 from tests.conftest import make_data
 
 MODULES = {name: importlib.import_module(f"assay.methods.{name}") for name in methods.names()}
@@ -124,6 +126,28 @@ STEPPED = {arm_id(name): ARMS[name] for name in ARMS} | {
 @pytest.fixture(params=STEPPED)
 def stepped(request, make_run):
     return make_run(**STEPPED[request.param])
+
+
+@pytest.mark.parametrize("arm", [arm for arm in ARMS if ARMS[arm]["method"] in TAKE_GRADIENTS], ids=arm_id)
+def test_all_passes_of_a_training_in_bfloat16_and_of_its_evaluation_are_in_bfloat16(
+    arm, data, make_run, tmp_path, monkeypatch
+):
+    """The looks at the validation set, the statistics of a batch norm that no step has run, and the test set."""
+    run, precisions, set_up = make_run(**{**ARMS[arm], "precision": "bfloat16"}), [], Stack.__init__
+
+    def see(stack, *args, **named):
+        set_up(stack, *args, **named)
+        precisions.append(stack.precision)
+
+    monkeypatch.setattr(Stack, "__init__", see)
+    result, _ = train(run, data, tmp_path)
+    network = models.build(run.model.name, data.images, **run.model.arguments).to(data.test.images.device)
+    for variant in result.manifest.variants:
+        predict.of_variant(result, variant, network, data)
+    for sweep in result.manifest.sweeps:
+        predict.of_sweep(result, sweep, network, data)
+    assert len(precisions) > 3
+    assert set(precisions) == {"bfloat16"}
 
 
 def test_it_learns(run, device, tmp_path):

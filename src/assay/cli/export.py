@@ -96,7 +96,7 @@ def _along(trained: Artifact, sweep: str, alpha: float, index: int, folder: Path
             )
         network = models.build(manifest.model.name, Images(**manifest.images), **manifest.model.arguments)
         batch_size = int(manifest.parameters["train"]["batch_size"])
-        weights |= batch_norm.recomputed(network, weights, near, data, batch_size)
+        weights |= batch_norm.recomputed(network, weights, near, data, batch_size, manifest.precision)
     return {name: tensor[0] for name, tensor in weights.items()}
 
 

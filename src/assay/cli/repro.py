@@ -68,6 +68,7 @@ def check() -> None:
 def _passed() -> tuple[str, bool]:
     """What `check` says, and whether it holds as long as the files and the code: own images may change without them."""
     from assay.core import config, runtime
+    from assay.engine.loop import EMULATED
     from assay.methods import checks
     from assay.scoring import metrics
 
@@ -81,6 +82,9 @@ def _passed() -> tuple[str, bool]:
     runs = [*params.runs(), *config.block_runs(params)]
     networks = sum(len(run.seeds) for run in runs)
     said = f"{config.PARAMS_FILE}: fine; {params.data.name}, {len(runs)} runs, {networks} networks"
+    rounded = next((run for run in runs if run.train.precision == "bfloat16"), None)
+    if rounded and not runtime.has_bfloat16(runtime.device()):
+        said += f"\n{EMULATED.format(rounded.place('precision'))}"
     return said, params.data.side is None
 
 

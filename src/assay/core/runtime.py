@@ -85,6 +85,15 @@ def device() -> torch.device:
     return found
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for bfloat16; one that has none emulates it, slower than float32."""
+    import torch
+
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return any(there for name, there in torch.cpu.get_capabilities().items() if "bf16" in name)
+
+
 def threads() -> int:
     """The CPU threads to use: `ASSAY_THREADS`, or the cores that this process may use."""
     return _count("ASSAY_THREADS", "threads") or len(os.sched_getaffinity(0))

@@ -27,7 +27,13 @@ def examples_seen(network: nn.Module, data: Prepared) -> int:
 
 
 def recomputed(
-    network: nn.Module, weights: Weights, buffers: Weights, data: Prepared, batch_size: int, examples: int | None = None
+    network: nn.Module,
+    weights: Weights,
+    buffers: Weights,
+    data: Prepared,
+    batch_size: int,
+    precision: str = "float32",
+    examples: int | None = None,
 ) -> Weights:
     """The buffers `(copy, *shape)` of a stack of networks, batch norm's statistics computed anew from the training set.
 
@@ -40,6 +46,7 @@ def recomputed(
         buffers: `(copy, *shape)`; not changed, and batch norm's are not looked at.
         data: the prepared data, on the device.
         batch_size: the most examples in a batch; batches differ by one example at most.
+        precision: that of the training.
         examples: how many to use, from the first; the whole training set unless given.
     """
     fresh = {name: tensor.clone() for name, tensor in buffers.items()}
@@ -50,7 +57,7 @@ def recomputed(
         for name, value in (("running_mean", 0), ("running_var", 1), ("num_batches_tracked", 0)):
             fresh[f"{path}.{name}" if path else name].fill_(value)
     images, copies, seen = data.train.images[:examples], len(next(iter(fresh.values()))), 0
-    stack = Stack(network, copies, images.device)
+    stack = Stack(network, copies, images.device, precision)
     momenta = {path: norm.momentum for path, norm in norms.items()}
     network.eval()
     for norm in norms.values():

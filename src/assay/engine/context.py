@@ -103,7 +103,8 @@ class TrainContext:
         split, losses, accuracies = self.data.validation, [], []
         for seed in range(len(self.run.seeds)) if len(split.labels) else ():
             members = {name: tensor[seed] for name, tensor in outcome.weights.items()}
-            logits = predict(network, members, split.images, self.data.mean, self.data.std)
+            settings = self.data.mean, self.data.std, self.run.train.precision
+            logits = predict(network, members, split.images, *settings)
             probabilities = combine(logits, outcome.combine)
             loss = F.nll_loss(probabilities.clamp_min(1e-12).log().double(), split.labels)
             losses.append(round(loss.item(), 6))

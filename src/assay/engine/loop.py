@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from assay.core import files
+from assay.core import files, runtime
 from assay.core.errors import AssayError
 from assay.core.plain import csv_of
 from assay.engine.checkpoint import UNUSABLE, Stateful, UnusableCheckpointError
@@ -21,7 +21,7 @@ from assay.engine.stack import predict
 from assay.engine.stack.loss import cross_entropy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from jaxtyping import Float
     from torch import Tensor
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from assay.engine.step_rule import StepRule
 
 COLUMNS = ("arm", "seed", "step", "split", "loss", "accuracy")
+EMULATED = "{}: bfloat16 is emulated here, slower than float32: the processor has no instructions for it"
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_FRAMES = 0.2
 
@@ -115,6 +116,8 @@ def train(update: StepRule, context: TrainContext, scratch: Scratch, title: str 
     """
     budget = context.run.train
     arm = context.run.arm
+    if context.run.train.precision == "bfloat16" and not runtime.has_bfloat16(context.device):
+        print(EMULATED.format(context.run.place("precision")), flush=True)
     names = [f"{arm}/{name}" if name else arm for name in update.curve_names]
     curves = Curves([(name, seed) for name in names for seed in context.run.seeds], context.device)
     start, seconds_before = update.first_step, 0.0
@@ -130,7 +133,7 @@ def train(update: StepRule, context: TrainContext, scratch: Scratch, title: str 
             scratch.drop(repr(error))
             raise UnusableCheckpointError from error
     began = time.monotonic()
-    with StepProgress(title or context.run.name, budget.steps, start) as progress:
+    with StepProgress(title or context.run.name, budget.steps, update.counters.images, start) as progress:
         for step in range(start, budget.steps):
             curves.see(update.step(step))
             done = step + 1
@@ -151,7 +154,7 @@ def _evaluate(update: StepRule, context: TrainContext, curves: Curves, done: int
     for name in context.run.eval_splits:
         split = getattr(data, name)
         if len(split.labels):
-            logits = predict(update.network, weights, split.images, data.mean, data.std)
+            logits = predict(update.network, weights, split.images, data.mean, data.std, context.run.train.precision)
             labels = split.labels.expand(logits.shape[:2])
             accuracies = (logits.argmax(-1) == labels).double().mean(1)
             points[name] = curves.add(done, name, cross_entropy(logits, labels).double().mean(1), accuracies)
@@ -162,8 +165,12 @@ def _evaluate(update: StepRule, context: TrainContext, curves: Curves, done: int
 class StepProgress:
     """Progress of a training, as a context: a bar on a terminal, elsewhere a line every ten seconds and at the end."""
 
-    def __init__(self, title: str, steps: int, start: int = 0, console: Console | None = None) -> None:
+    def __init__(
+        self, title: str, steps: int, images: Callable[[], int], start: int = 0, console: Console | None = None
+    ) -> None:
+        """`images` counts the images that passed through networks so far."""
         self._title, self._steps, self._start, self._text = title, steps, start, ""
+        self._images, self._images_before = images, images()
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._began = self._shown = time.monotonic()
         self._is_bar = self._console.is_terminal
@@ -197,9 +204,16 @@ class StepProgress:
         if now - self._shown < interval and done < self._steps:
             return
         self._shown = now
-        rate = (done - self._start) / max(now - self._began, 1e-9)
+        seconds = max(now - self._began, 1e-9)
+        rate, images = (done - self._start) / seconds, (self._images() - self._images_before) / seconds
+        rates = f"{_digits(rate)} steps/s  {_digits(images)} images/s"
         if self._is_bar:
-            self._bar.update(self._task, completed=done, text=f"{rate:.0f} steps/s  {self._text}")
+            self._bar.update(self._task, completed=done, text=f"{rates}  {self._text}")
         else:
-            place = f"step {done}/{self._steps}  {rate:.0f} steps/s  {(self._steps - done) / rate:.0f} s left"
+            place = f"step {done}/{self._steps}  {rates}  {(self._steps - done) / rate:.0f} s left"
             self._console.print(f"{self._title}: {place}  {self._text}")
+
+
+def _digits(rate: float) -> str:
+    """At least two digits that say something: 0.84, 7.3, 12, 2,180."""
+    return f"{rate:,.0f}" if rate >= 9.95 else f"{rate:#.2g}"

@@ -32,7 +32,7 @@ class Optimizer(Stateful):
 
     Args:
         settings: which one, and its constants.
-        stored: what it moves, by name, `(copy, *shape)`.
+        stored: what it moves, by name, `(copy, *shape)`, contiguous.
     """
 
     kept = ("_unpadded",)
@@ -64,7 +64,8 @@ class Optimizer(Stateful):
         if self._odd:
             torch._foreach_copy_(self._values, self._own)
             torch._foreach_copy_(self._gradients, [gradients[name] for name in self._odd])
-        given = [*(gradients[name] for name in self._names), *self._packed_gradients]
+        # a kernel on a CPU goes by places in memory, whatever the strides
+        given = [*(gradients[name].contiguous() for name in self._names), *self._packed_gradients]
         constants = {**self._constants, "lr": rate, "maximize": False}
         if isinstance(self._settings, config.SGD):
             (velocity,) = self._moments or [[]]

@@ -108,6 +108,10 @@ class Counters(Stateful):
         """The count of each copy."""
         return self._counts[kind].clone()
 
+    def images(self) -> int:
+        """Passes of an image through a network, of all copies."""
+        return int((self._counts["train_samples"] + self._counts["forward_samples"]).sum())
+
     def cost(self, members: int = 1) -> Cost:
         """The mean over copies, times the members that make up one prediction."""
         totals = {kind: (members * int(count.sum()), len(count)) for kind, count in self._counts.items()}

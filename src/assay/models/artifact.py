@@ -105,6 +105,11 @@ class Manifest(Record, parsing.Digested):
     weights_sha256: str = ""  # of the file of weights; `write` fills it in
     block: int = 0  # which of the arm's blocks of seeds (seeds.yaml); 0 is the first
 
+    @property
+    def precision(self) -> str:
+        """What it was trained with, and is evaluated with."""
+        return str(self.parameters["train"]["precision"])
+
 
 class Artifact(BaseModel):
     """A manifest with its weights: for each variant, tensors `(S, M, *shape)` by parameter or buffer name."""

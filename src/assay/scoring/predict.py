@@ -70,7 +70,8 @@ def of_variant(
     rows = max(1, CELLS // (len(manifest.seeds) * record.members * manifest.images["classes"]))
     shares, sums = [], []
     for chunk, own in zip(images.split(rows), labels.split(rows), strict=True):
-        logits = torch.stack([predict(network, one, chunk, data.mean, data.std) for one in weights], 1)
+        settings = chunk, data.mean, data.std, manifest.precision
+        logits = torch.stack([predict(network, one, *settings) for one in weights], 1)
         finite = logits.isfinite().flatten(1).all(1)
         if not finite.all():
             seed = manifest.seeds[int(finite.logical_not().nonzero()[0, 0])]
@@ -109,7 +110,8 @@ def of_sweep(artifact: Artifact, sweep: str, network: nn.Module, data: Prepared)
     alone = []
     for index in range(count):
         weights = {name: tensor.to(labels.device) for name, tensor in point(artifact, sweep, index).items()}
-        logits = predict(network, weights, data.test.images, data.mean, data.std).double()
+        settings = data.test.images, data.mean, data.std, artifact.manifest.precision
+        logits = predict(network, weights, *settings).double()
         probabilities = logits.softmax(-1)
         alone.append(_means(probabilities, labels))
         for size, points in spaced.items():

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from types import SimpleNamespace
 
 import pytest
 import torch
 from rich.console import Console
 
 from assay.core.errors import AssayError
+from assay.engine import loop
 from assay.engine.checkpoint import Scratch
 from assay.engine.context import TrainContext
 from assay.engine.loop import COLUMNS, Curves, StepProgress, train
@@ -68,7 +71,7 @@ def test_costs_are_means_over_copies_times_members():
 def show(*, terminal: bool) -> str:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=terminal, width=160, highlight=False)
-    with StepProgress("line", 40, 0, console) as progress:
+    with StepProgress("line", 40, iter([0, *[10**6] * 9]).__next__, 0, console) as progress:
         progress.evaluated(20, "validation", 0.5, 0.9)
         progress.step(20)
         progress.evaluated(40, "validation", 0.25, 0.95)
@@ -80,14 +83,36 @@ def test_without_a_terminal_progress_is_plain_lines():
     lines = show(terminal=False).splitlines()
     assert len(lines) == 1  # the first came too early to be worth a line
     assert lines[0].startswith("line: step 40/40")
+    assert re.search(r"  [\d,.]+ steps/s  [\d,]{5,} images/s  0 s left", lines[0])
     assert lines[0].endswith("validation loss 0.2500  accuracy 95.00 %")
     assert "\x1b" not in lines[0]
 
 
 def test_on_a_terminal_progress_is_a_bar_with_loss_accuracy_rate_and_time_left():
     text = show(terminal=True)
-    for part in ("━", "40/40", "steps/s", "loss 0.2500", "accuracy 95.00 %", "0:00:00"):
+    for part in ("━", "40/40", "steps/s", "images/s", "loss 0.2500", "accuracy 95.00 %", "0:00:00"):
         assert part in text
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(1.0, "40 steps/s"), (48.0, "0.83 steps/s"), (400.0, "0.10 steps/s")])
+def test_a_rate_has_two_digits(seconds, said, monkeypatch):
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=iter([0.0, seconds]).__next__))
+    stream = io.StringIO()
+    with StepProgress("line", 40, iter([50, 50 + 40 * 128]).__next__, 0, Console(file=stream)) as progress:
+        progress.evaluated(40, "validation", 0.25, 0.95)
+    assert f"  {said}  {40 * 128 / seconds:,.0f} images/s  0 s left" in stream.getvalue()
+
+
+def test_a_training_says_in_one_line_that_its_bfloat16_is_emulated(make_run, data, tmp_path, capsys, monkeypatch):
+    run = make_run(precision="bfloat16", own=("precision",), steps=1)
+    for native in (False, True):
+        monkeypatch.setattr(loop.runtime, "has_bfloat16", lambda _, native=native: native)
+        context = TrainContext(run, data)
+        with Scratch("probe", {}, CPU, tmp_path) as scratch:
+            train(make_update(context), context, scratch)
+        lines = [line for line in capsys.readouterr().out.splitlines() if "bfloat16" in line]
+        assert len(lines) == (0 if native else 1)
+        assert all(line.startswith("params.yaml: arms.probe.precision: bfloat16 is emulated here, ") for line in lines)
 
 
 @pytest.mark.parametrize("early_stops", [{"arm": "baseline"}, {"label_noise": 0.2}])

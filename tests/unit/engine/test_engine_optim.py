@@ -41,6 +41,21 @@ def test_a_stacked_update_equals_the_plain_optimizer_on_each_copy(settings):
     torch.testing.assert_close(stacked, torch.stack([copy.detach() for copy in copies]), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_a_gradient_may_lie_in_memory_in_another_order(name, device):
+    """Convolutions give gradients with channels last; PyTorch's kernels on a CPU go by places in memory."""
+    settings = TypeAdapter(config.Optimizer).validate_python({"name": name, "lr": 0.1})
+    gradient = torch.randn(2, 4, 8, 3, 3, device=device)
+    last = gradient.movedim(-3, -1).contiguous().movedim(-1, -3)
+    moved = []
+    for one in (gradient, last):
+        weights = {"kernel": torch.ones_like(gradient, memory_format=torch.contiguous_format)}
+        Optimizer(settings, weights).step({"kernel": one.clone()}, 0.1)
+        moved.append(weights["kernel"])
+    assert not last.is_contiguous()
+    assert torch.equal(*moved)
+
+
 def test_constant_stays():
     assert {rate_factor(Constant(name="constant"), step, 10) for step in range(10)} == {1.0}
 

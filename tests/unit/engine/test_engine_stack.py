@@ -10,7 +10,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from assay.engine.stack import Stack, choose_strategy, initialise, predict
+from assay.engine.stack import Stack, choose_layout, choose_strategy, initialise, predict
 from assay.engine.stack.cuda_graph import PASSES_BEFORE
 from assay.engine.stack.layers import can_fold
 from assay.engine.stack.loss import cross_entropy, with_gradient
@@ -122,6 +122,34 @@ def test_weight_gradients_are_laid_out_as_the_weights(device):
     network, parameters, buffers = initialise(written_out, [0, 1], device)
     gradients = Stack(network, 2, device, strategy="folded").gradients(parameters, buffers, *example(2, device=device))
     assert all(gradient.is_contiguous() for gradient in gradients.by_name.values())
+
+
+@pytest.mark.parametrize("strategy", ["folded", "sliced"])
+def test_between_layers_channels_are_last_and_outside_nothing_lies_otherwise(strategy):
+    """Also where the copies' convolutions are folded, as on a GPU, and a batch norm takes them copy by copy."""
+    network, parameters, buffers = initialise(convolutional, [0, 1], CPU)
+    seen = []
+    for module in network:
+        if not isinstance(module, nn.Flatten | nn.Linear):
+            module.register_forward_hook(lambda _, given, found: seen.extend([*given, found]))
+    found = Stack(network, 2, CPU, strategy=strategy).gradients(parameters, buffers, *example(2))
+    assert len(seen) == 2 * 5 * (2 if strategy == "sliced" else 1)
+    assert all(one.is_contiguous(memory_format=torch.channels_last) and not one.is_contiguous() for one in seen)
+    assert all(gradient.is_contiguous() for gradient in found.by_name.values())
+
+
+@pytest.mark.parametrize(
+    ("build", "device", "precision", "last"),
+    [
+        (convolutional, "cpu", "float32", True),
+        (convolutional, "cuda", "bfloat16", True),
+        (convolutional, "cuda", "float32", False),  # slower there with channels last: decision 0011
+        (written_out, "cpu", "bfloat16", False),
+    ],
+)
+def test_channels_are_last_where_layers_convolve_and_it_is_faster(build, device, precision, last):
+    layout = choose_layout(build(), torch.device(device), precision)
+    assert layout is (torch.channels_last if last else torch.contiguous_format)
 
 
 def test_gradients_written_where_the_last_ones_were_are_as_fresh_ones(device):

@@ -3,13 +3,15 @@
 There are three strategies to run a stack (`docs/decisions/0003`). *Dense*: all copies at once, gradients written out,
 where every layer is linear or a ReLU. *Folded*: all copies in one pass through the network. *Sliced*: one copy after
 another, where one fills the machine, folding does not know a layer, or copies draw random numbers of their own.
+Weights and gradients lie in memory as they are indexed; where layers convolve, a pass has them and everything between
+its layers with channels last (`choose_layout`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -41,8 +43,22 @@ def choose_strategy(network: nn.Module, device: torch.device, precision: str) ->
         return "sliced"
     if precision == "float32" and split_prefix(network):
         return "dense"
-    has_convolutions = any(isinstance(module, nn.Conv2d) for module in network.modules())
-    return "sliced" if has_convolutions and device.type == "cpu" else "folded"
+    return "sliced" if kernel_names(network) and device.type == "cpu" else "folded"
+
+
+def choose_layout(network: nn.Module, device: torch.device, precision: str) -> torch.memory_format:
+    """Choose where a pass has the channels of images: last where layers convolve, but on a GPU in bfloat16 alone.
+
+    There float32's kernels are slower with channels last (docs/decisions/0011).
+    """
+    last = kernel_names(network) and (device.type == "cpu" or precision == "bfloat16")
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def kernel_names(network: nn.Module) -> list[str]:
+    """The names of the weights of two-dimensional convolutions."""
+    modules = network.named_modules()
+    return [f"{path}.weight".lstrip(".") for path, module in modules if isinstance(module, nn.Conv2d)]
 
 
 def draws_random_numbers(network: nn.Module) -> bool:
@@ -90,6 +106,9 @@ class Gradients(BatchStats):
 class Stack:
     """One architecture, run with stacked weights; it holds no weights itself.
 
+    Attributes:
+        layout: where a pass has the channels of images; inputs that lie so in memory are not copied.
+
     Args:
         network: the plain module; its own weights are never used.
         copies: R.
@@ -111,8 +130,11 @@ class Stack:
         self.network, self.copies, self.device = network, copies, device
         self.precision, self.loss = precision, loss
         self.strategy = strategy or choose_strategy(network, device, precision)
+        self.layout = choose_layout(network, device, precision)
         self.draws = draws_random_numbers(network)
+        self._kernels = frozenset(kernel_names(network)) if self.layout is torch.channels_last else frozenset()
         self._dense = DenseLayers(network) if self.strategy == "dense" else None
+        self._found: Weights = {}  # gradients of a sliced stack, where the last pass's were
         self._graphed = GraphedPass(self._pass) if device.type == "cuda" and not self.draws else None
         self._places = {
             f"{path}.{name}" if path else name: (holder, name)
@@ -184,17 +206,23 @@ class Stack:
             return Gradients(losses, rows[-1].argmax(-1) == labels, _used(labels, coefficients), by_name)
         if self.strategy == "folded":
             leaves = _leaves(weights)
-            return self._differentiate(self.forward({**leaves, **buffers}, inputs), labels, leaves, weigh, everything)
+            whole = self._differentiate(self.forward({**leaves, **buffers}, inputs), labels, leaves, weigh, everything)
+            return replace(whole, by_name={name: own.contiguous() for name, own in whole.by_name.items()})
+        if any(name not in self._found or self._found[name].shape != own.shape for name, own in weights.items()):
+            self._found = {name: torch.empty_like(own) for name, own in weights.items()}
         parts = []  # one copy at a time, so that the activations of only one are in memory
         for copy, seed in enumerate(randomness or [None] * self.copies):
             leaves, own = _leaves(_of(weights, copy)), slice(copy, copy + 1)
             logits = self._run({**leaves, **_of(buffers, copy)}, inputs[copy], seed)[None]
-            parts.append(self._differentiate(logits, labels[own], leaves, weigh, own))
+            part = self._differentiate(logits, labels[own], leaves, weigh, own)
+            for name, gradient in part.by_name.items():
+                self._found[name][copy] = gradient
+            parts.append(replace(part, by_name={}))
         return Gradients(
             torch.cat([part.losses for part in parts]),
             torch.cat([part.correct for part in parts]),
             torch.cat([torch.as_tensor(part.used) for part in parts]) if weigh else labels.shape[1],
-            {name: torch.stack([part.by_name[name] for part in parts]) for name in weights},
+            dict(self._found),  # whoever it is given to may take tensors out
         )
 
     def _differentiate(
@@ -211,7 +239,9 @@ class Stack:
         """The network with these weights in the places of its own: `functional_call`, without a tenth of a step."""
         for name, tensor in weights.items():
             holder, attribute = self._places[name]
-            holder[attribute] = tensor
+            holder[attribute] = tensor.movedim(-3, -1).contiguous().movedim(-1, -3) if name in self._kernels else tensor
+        if inputs.dim() == 4:
+            inputs = inputs.contiguous(memory_format=self.layout)
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
         with _seeded(seed, self.device), autocast:
             outputs: Tensor = self.network(inputs)
@@ -219,14 +249,20 @@ class Stack:
 
 
 def predict(
-    network: nn.Module, weights: Weights, images: UInt8[Tensor, "n c h w"], mean: Sequence[float], std: Sequence[float]
+    network: nn.Module,
+    weights: Weights,
+    images: UInt8[Tensor, "n c h w"],
+    mean: Sequence[float],
+    std: Sequence[float],
+    precision: str = "float32",
 ) -> Float[Tensor, "copy n class"]:
     """Logits of every copy on the same raw images, in eval mode, a chunk at a time, without gradients.
 
-    Weights are parameters and buffers, `(copy, *shape)`; `mean` and `std` are per channel, of pixels from 0 to 255.
+    Weights are parameters and buffers, `(copy, *shape)`; `mean` and `std` are per channel, of pixels from 0 to 255; the
+    precision is that of the training.
     """
     copies, chunks = next(iter(weights.values())).shape[0], []
-    stack = Stack(network, copies, images.device)
+    stack = Stack(network, copies, images.device, precision)
     network.eval()
     with torch.no_grad():
         for chunk in images.split(max(64, PREDICTION_ROWS // copies)):

@@ -142,7 +142,22 @@ def _conv2d(
 
 
 def _batch_norm(copies: int, inputs: Tensor, *own: Any, **named: Any) -> Tensor:
-    """Statistics of each copy's own rows: the copies' channels side by side, so that they are channels of one norm."""
+    """Statistics of each copy's own rows: copy by copy where channels are last, which turns nothing over and back.
+
+    Else the copies' channels stand side by side, so that they are channels of one norm.
+    """
+    if inputs.dim() == 4 and not inputs.is_contiguous():
+        rows = inputs.unflatten(0, (copies, -1)).unbind()
+
+        def of(given: Any, copy: int) -> Any:
+            return given[copy] if isinstance(given, Tensor) else given
+
+        return torch.cat(
+            [
+                F.batch_norm(x, *(of(one, copy) for one in own), **{name: of(one, copy) for name, one in named.items()})
+                for copy, x in enumerate(rows)
+            ]
+        )
 
     def flat(given: Any) -> Any:  # views, so that running statistics are updated in place
         return given.flatten(0, 1) if isinstance(given, Tensor) else given

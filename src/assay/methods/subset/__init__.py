@@ -225,11 +225,11 @@ class SubsetUpdate(GradientUpdate):
             optimizer.load_state_dict(own)
 
     def _measure(self) -> dict[str, dict[str, list[float]]]:
-        data, found = self._data, {}
+        data, precision, found = self._data, self.train.precision, {}
         for name, split in (("train", data.train), ("validation", data.validation)):
             labels = self._labels if name == "train" else split.labels.expand(len(self._labels), -1)
             if labels.numel():
-                logits = predict(self.network, self.evaluated(), split.images, data.mean, data.std)
+                logits = predict(self.network, self.evaluated(), split.images, data.mean, data.std, precision)
                 own = torch.stack([cross_entropy(logits, labels).double(), (logits.argmax(-1) == labels).double()])
                 of_subset = {"subset": own.gather(2, self._subset.expand(2, -1, -1))} if name == "train" else {}
                 for part, values in {**of_subset, name: own}.items():

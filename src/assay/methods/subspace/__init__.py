@@ -221,7 +221,8 @@ class Endpoints(Parametrisation):
         first = next(iter(stored.values()))
         rows = coefficients.to(first).expand(len(first), -1)
         parameters = {name: mix(tensor, rows) for name, tensor in stored.items()}
-        settings = (self._context.data, self._context.run.train.batch_size, examples)
+        train = self._context.run.train
+        settings = (self._context.data, train.batch_size, train.precision, examples)
         return parameters | batch_norm.recomputed(self._network, parameters, self._buffers, *settings)
 
 

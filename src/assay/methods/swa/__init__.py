@@ -129,8 +129,8 @@ class WeightAveraging(Averaging):
 
     def variants(self) -> dict[str, Outcome]:
         """`average`, with batch norm's statistics of its own."""
-        own = (self._network, self._average, self._buffers, self._data, self._train.batch_size)
-        buffers = batch_norm.recomputed(*own)
+        settings = (self._data, self._train.batch_size, self._train.precision)
+        buffers = batch_norm.recomputed(self._network, self._average, self._buffers, *settings)
         weights = {name: tensor.unsqueeze(1) for name, tensor in {**self._average, **buffers}.items()}
         cost = Cost(forward_samples=batch_norm.examples_seen(self._network, self._data))
         return {"average": Outcome(weights, prior_cost=cost)}

@@ -19,7 +19,7 @@ class Block(nn.Module):
             {
                 "conv_1": nn.Conv2d(before, after, kernel_size=3, stride=stride, padding=1, bias=False),
                 "norm_1": nn.BatchNorm2d(after),
-                "relu_1": nn.ReLU(),
+                "relu_1": nn.ReLU(inplace=True),
                 "conv_2": nn.Conv2d(after, after, kernel_size=3, padding=1, bias=False),
                 "norm_2": nn.BatchNorm2d(after),
             }
@@ -28,7 +28,7 @@ class Block(nn.Module):
         if before != after:
             projection = nn.Conv2d(before, after, kernel_size=1, stride=stride, bias=False)
             self.shortcut = chain({"conv": projection, "norm": nn.BatchNorm2d(after)})
-        self.relu = nn.ReLU()
+        self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Float[Tensor, "n before h w"]) -> Float[Tensor, "n after h2 w2"]:
         """Add the two paths; `h2` is `h` over the stride, rounded up."""
@@ -45,7 +45,7 @@ def resnet_20(images: Images) -> nn.Module:
     layers: dict[str, nn.Module] = {
         "conv": nn.Conv2d(images.channels, WIDTHS[0], kernel_size=3, padding=1, bias=False),
         "norm": nn.BatchNorm2d(WIDTHS[0]),
-        "relu": nn.ReLU(),
+        "relu": nn.ReLU(inplace=True),
     }
     before = WIDTHS[0]
     for stage, width in enumerate(WIDTHS, start=1):

@@ -51,7 +51,7 @@ def vgg(
         for n, width in enumerate(block, start=1):
             inner[f"conv_{n}"] = nn.Conv2d(before, width, kernel_size=3, padding=1, bias=not batch_norm)
             inner |= {f"norm_{n}": nn.BatchNorm2d(width)} if batch_norm else {}
-            inner[f"relu_{n}"] = nn.ReLU()
+            inner[f"relu_{n}"] = nn.ReLU(inplace=True)
             before = width
         layers |= {f"pool_{number - 1}": nn.MaxPool2d(2)} if number > 1 else {}
         layers[f"block_{number}"] = chain(inner)
