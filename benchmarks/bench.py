@@ -1,4 +1,4 @@
-"""`make bench`: the engine against a plain loop, against the machine's ceiling, and what the pipeline adds.
+"""`make bench`: the engine against the loops that others write and the machine's ceiling; what the pipeline adds.
 
 The machine may be shared, so everything that is compared is measured in turn, round after round, in several processes,
 and a ratio is the median of the ratios within rounds.
@@ -15,8 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from assay import models
@@ -24,10 +25,14 @@ from assay.core import config, files, runtime
 from assay.core.errors import AssayError, one_line_errors
 from assay.report.report import templates
 from benchmarks import engine, torture
-from benchmarks.engine import BATCH, PREPARED, seconds_a_step, stack_step
+from benchmarks.engine import PREPARED, seconds_a_step
+from benchmarks.rivals import CASES, COMMON, MEMORY, ROUNDS, data_of, precision_of, stack_step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 RESULTS = Path("benchmarks/results.json")
-PROCESSES, LINE_ROUNDS, REPEATS = 5, 25, 3
+PROCESSES, LINE_ROUNDS, REPEATS = 3, 25, 3
 LINE = "line step against a baseline step"
 SMALL = {key: torture.PARAMS[key] for key in ("seeds", "data", "train")}  # the baseline and one arm
 SMALL |= {"model": {"name": "linear"}, "arms": {"cyclic": {"method": "sgd", "batches": "fixed"}}}
@@ -42,28 +47,63 @@ def output(*command: str, **place: Any) -> str:
 
 
 def measure_engine() -> dict[str, Any]:
-    """Parts (a) and (b): milliseconds a step and copy, and the share of the matrix-product ceiling."""
-    command = (sys.executable, "-m", "benchmarks.engine", "contenders")
+    """Parts (a) and (b): each network's contenders, and the share of the matrix-product ceiling."""
+    command = (sys.executable, "-m", "benchmarks.rivals")
     processes = [json.loads(output(*command)) for _ in range(PROCESSES)]
-    operations = BATCH * models.operations("lenet_300_100", engine.GREY, {})[1]
-    ceilings = [rate for found in processes for row in found.values() for rate in row["ceiling"]]
+    rows = [row for found in processes for of_network in found.values() for row in of_network.values()]
+    ceilings = [rate for row in rows for rate in row["ceiling"]]
+    networks = {}
+    for name, case in CASES.items():
+        operations = case.batch * models.operations(name, case.images, {})[1]
+        networks[name] = {
+            "batch": case.batch,
+            "precision": precision_of(case, runtime.device()),
+            "operations a step": operations,
+            "contenders": summarise([found[name] for found in processes], case.batch, operations),
+        }
     return {
-        "operations a step": operations,
         "matrix product, GFLOP/s": round(median(ceilings) / 1e9, 1),
         "processes": PROCESSES,
-        "rounds": engine.ROUNDS,
-        "contenders": engine.summarise(processes, operations),
+        "rounds": ROUNDS,
+        "networks": networks,
     }
+
+
+def summarise(processes: Sequence[dict[str, dict[str, list[float]]]], batch: int, operations: int) -> dict[str, Any]:
+    """A row for each contender: medians over the rounds of all processes, and the range of the processes' medians.
+
+    `operations` are those of a step of one network on a batch.
+    """
+
+    def of(name: str, key: str) -> Any:  # (process, round)
+        return np.array([found[name][key] for found in processes])
+
+    table = {}
+    for name in processes[0]:
+        seconds = of(name, "seconds")
+        row: dict[str, Any] = {
+            "milliseconds a step and copy": round(float(np.median(1e3 * seconds)), 3),
+            "images a second": round(float(np.median(batch / seconds))),
+        }
+        for key, ratios, digits in (
+            *((f"times as fast as the {rival}", of(rival, "seconds") / seconds, 2) for rival in (COMMON, MEMORY)),
+            ("share of the ceiling", operations / seconds / of(name, "ceiling"), 3),
+        ):
+            own = np.median(ratios, axis=1)
+            row[key] = round(float(np.median(ratios)), digits)
+            row[f"{key}, by process"] = [round(float(end), digits) for end in (own.min(), own.max())]
+        table[name] = row
+    return table
 
 
 def measure_methods() -> dict[str, float]:
     """Parts (b') and (b''): a step of a line against one of the baseline, of the same network; trajectory sampling."""
     found = {}
-    options = {"shape": "line", "beta": 1.0}
+    options, device = {"shape": "line", "beta": 1.0}, runtime.set_up()
     for name, key, copies, steps in (("lenet_300_100", LINE, 5, 20), ("resnet_20", f"{LINE}, resnet_20", 1, 1)):
-        model = config.Model(name=name)
-        plain = stack_step(copies, model=model)
-        line = stack_step(copies, model=model, method="subspace", options=options)
+        data = data_of(CASES[name], device)
+        plain = stack_step(name, copies, data)
+        line = stack_step(name, copies, data, method="subspace", options=options)
         pairs = [(seconds_a_step(plain, steps), seconds_a_step(line, steps)) for _ in range(LINE_ROUNDS + 1)]
         found[key] = round(median(of_line / of_plain for of_plain, of_line in pairs[1:]), 2)
     return found | {f"trajectory, {name}": value for name, value in engine.sampler("trajectory").items()}
@@ -112,23 +152,11 @@ def start_up() -> float:
         return float(files.read_json(place / "metrics/timings/baseline.json")["start_up_seconds"])
 
 
-def check_parameters(params: config.Params) -> None:
-    """Refuse, by name, what our networks do not train with as the plain loop does: a ratio would say nothing."""
-    for key, value, needed in (
-        ("data.name", params.data.name, "mnist"),
-        ("model.name", params.model.name, "lenet_300_100"),
-        ("train.batch_size", params.train.batch_size, BATCH),
-    ):
-        if value != needed:
-            raise AssayError(f"{config.PARAMS_FILE}: {key}: {value}; make bench compares with a plain loop at {needed}")
-
-
 def main() -> None:
     """Measure, print, and write `benchmarks/results.json`, or for another device `results-<device>.json`."""
     device = runtime.set_up()
     if not PREPARED.exists():
         raise AssayError(f"{PREPARED}: not found; run `make repro` first, then `make bench`")
-    check_parameters(config.load())
     name = torch.cuda.get_device_name() if device.type == "cuda" else runtime.processor()
     results: dict[str, Any] = {
         "machine": {"processor": name, "device": device.type, "threads": runtime.threads()},

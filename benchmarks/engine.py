@@ -1,9 +1,7 @@
-"""Speed of the engine, measured in this process: `python -m benchmarks.engine contenders | strategies | sampler [ARM]`.
+"""Speed of the engine, measured in this process: `python -m benchmarks.engine strategies | sampler [ARM]`.
 
-`contenders` takes our stacks of networks and a plain loop in turn, and prints JSON. `make bench` starts it several
-times: where a process's memory lies and on which cores it runs moves a ratio by a tenth, in one process this way and in
-the next one that. `strategies` compares the ways to run a stack (decision 0003), `sampler` the forward samples of an
-arm of trajectory sampling with a large matrix product.
+`strategies` compares the ways to run a stack (decision 0003), `sampler` the forward samples of an arm of trajectory
+sampling with a large matrix product. `benchmarks.rivals` sets stacks beside the loops that others write.
 """
 
 from __future__ import annotations
@@ -11,19 +9,15 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import tempfile
 import time
 from functools import partial
-from itertools import chain, count, cycle
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import nn
-from torch.utils.data import DataLoader
 
 from assay import methods, models
 from assay.core import config, runtime
@@ -36,13 +30,12 @@ from assay.engine.stack.layers import split_prefix
 from assay.methods.trajectory import TrajectoryUpdate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from assay.engine.step_rule import StepRule
 
-ROUNDS, COPIES, BATCH = 5, (1, 5, 10), 60
-PLAIN = "plain loop"
-PREPARED, RAW = Path("data/prepared"), Path("data/raw")
+ROUNDS, BATCH = 5, 60
+PREPARED = Path("data/prepared")
 GREY, COLOUR = Images(1, 28, 28, 10), Images(3, 32, 32, 10)
 NETWORKS = {"linear": GREY, "lenet_300_100": GREY, "trajectory_cnn": GREY, "conv_2": COLOUR, "resnet_20": COLOUR}
 STRATEGIES: tuple[Strategy, ...] = ("dense", "folded", "sliced")
@@ -81,86 +74,6 @@ def matrix_product_rate(device: torch.device) -> float:
 def update_of(run: config.Run) -> StepRule:
     """A training at its start, on the prepared data."""
     return methods.make_update(TrainContext(run, prepared.load(PREPARED, runtime.set_up(), ("train", "validation"))))
-
-
-def stack_step(copies: int, **changes: object) -> Callable[[], object]:
-    """A step of our stack of so many copies, everything included: sampling, gathering, gradients, update, counters.
-
-    `changes` to the baseline's run make it another method's, or another network's.
-    """
-    run = config.load().run(config.BASELINE)
-    update = update_of(run.model_copy(update={"seeds": tuple(range(copies)), **changes}))
-    numbers = count()
-    return lambda: update.step(next(numbers))
-
-
-def plain_step(root: str, workers: int, device: torch.device) -> Callable[[], None]:
-    """A step of the reference, one network as most people train it: torchvision's MNIST in `root`, DataLoader, Adam."""
-    from torchvision import datasets, transforms
-
-    to_input = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))])
-    data = datasets.MNIST(root, train=True, transform=to_input)
-    loader = DataLoader(data, batch_size=BATCH, shuffle=True, num_workers=workers)
-    batches = chain.from_iterable(cycle([loader]))  # an epoch after another, each shuffled anew
-    layers = [nn.Flatten(), nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, 10)]
-    network = nn.Sequential(*layers).to(device)  # LeNet-300-100
-    optimizer = torch.optim.Adam(network.parameters(), lr=1.2e-3)
-
-    def step() -> None:
-        images, labels = (tensor.to(device) for tensor in next(batches))
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(network(images), labels).backward()
-        optimizer.step()
-
-    return step
-
-
-def contenders() -> dict[str, dict[str, list[float]]]:
-    """By contender and round: `seconds` a step and copy, and the `ceiling`, operations a second of a matrix product."""
-    device = runtime.set_up()
-    with tempfile.TemporaryDirectory() as root:
-        place = Path(root, "MNIST", "raw")
-        place.parent.mkdir()
-        place.symlink_to(RAW.resolve(), target_is_directory=True)
-        steps = {
-            PLAIN: (plain_step(root, 0, device), 20, 1),
-            f"{PLAIN}, 2 workers": (plain_step(root, 2, device), 20, 1),
-            **{f"stack of {copies}": (stack_step(copies), 200 // copies, copies) for copies in COPIES},
-        }
-        for step, number, _ in steps.values():
-            seconds_a_step(step, number // 4)
-        found: dict[str, dict[str, list[float]]] = {name: {"seconds": [], "ceiling": []} for name in steps}
-        for _ in range(ROUNDS):
-            for name, (step, number, copies) in steps.items():
-                before = matrix_product_rate(device)
-                seconds_a_step(step, 2)  # a training meets caches that hold its own data, not the contender's before
-                found[name]["seconds"].append(seconds_a_step(step, number) / copies)
-                found[name]["ceiling"].append((before + matrix_product_rate(device)) / 2)
-    return found
-
-
-def summarise(processes: Sequence[dict[str, dict[str, list[float]]]], operations: int) -> dict[str, dict[str, Any]]:
-    """A row for each contender: medians over the rounds of all processes, and the range of the processes' medians.
-
-    `operations` are those of a step of one network.
-    """
-
-    def of(name: str, key: str) -> Any:  # (process, round)
-        return np.array([found[name][key] for found in processes])
-
-    table = {}
-    for name in processes[0]:
-        seconds = of(name, "seconds")
-        row: dict[str, Any] = {"milliseconds a step and copy": round(float(np.median(1e3 * seconds)), 3)}
-        for key, ratios, digits in (
-            ("times faster than plain", of(PLAIN, "seconds") / seconds, 2),
-            ("share of the ceiling", operations / seconds / of(name, "ceiling"), 3),
-        ):
-            own = np.median(ratios, axis=1)
-            row[key] = round(float(np.median(ratios)), digits)
-            row[f"{key}, by process"] = [round(float(end), digits) for end in (own.min(), own.max())]
-        table[name] = row
-    return table
 
 
 def strategies() -> Table:
@@ -209,11 +122,11 @@ def sampler(arm: str) -> dict[str, float]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["contenders", "strategies", "sampler"])
+    parser.add_argument("what", choices=["strategies", "sampler"])
     parser.add_argument("arm", nargs="?", default="trajectory", help="of the sampler (%(default)s)")
     given = parser.parse_args()
     with one_line_errors():
         if given.what == "strategies":
             Console(highlight=False).print(strategies())
         else:
-            print(json.dumps(sampler(given.arm) if given.what == "sampler" else contenders()))
+            print(json.dumps(sampler(given.arm)))

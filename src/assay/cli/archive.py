@@ -48,7 +48,7 @@ def main(name: str, note: str = "", force: bool = False) -> None:
     folder = claims.ARCHIVES / name
     _check_finished(plan.make(Path()), folder)
     with files.replacing(folder) as new:
-        _write(new, name, note)
+        write(new, name, note)
         if folder.exists() and _content(folder) == _content(new):
             print(f"{folder}: holds this run already")
             shutil.copytree(folder, new, dirs_exist_ok=True)  # its commit is the one it was archived at
@@ -68,13 +68,18 @@ def _check_finished(found: Plan, folder: Path) -> None:
         known.add(Reason("upstream", step.stage))
 
 
-def _write(folder: Path, name: str, note: str) -> None:
+def write(folder: Path, name: str, note: str, root: Path = Path()) -> None:
+    """Write what an archive holds of the finished run in this folder; the commit is that of the checkout `root`.
+
+    Raises:
+        AssayError: a result is missing or damaged, or git knows no commit.
+    """
     params = config.load()
     timings = read_json(TIMINGS, "`make repro` writes it", "delete it and run `make repro`")
     machines = [{key: one[key] for key in FACTS if key in one} for one in timings.values()]
     seconds = {arm: one["seconds"] for arm, one in timings.items()}
     try:
-        git = {key: dag.git(Path(), *command).rstrip("\n") for key, command in OF_THE_COMMIT.items()}
+        git = {key: dag.git(root, *command).rstrip("\n") for key, command in OF_THE_COMMIT.items()}
     except AssayError as error:
         raise AssayError(f"{error}; an archive names the commit") from None
     run = {
