@@ -28,7 +28,7 @@ def make(members: int, how: str = "mean_probability") -> Artifact:
             seeds=[7, 8],
             model=ModelRecord(name="linear"),
             images={"channels": 1, "height": 3, "width": 3, "classes": CLASSES},
-            parameters={},
+            parameters={"train": {"precision": "float32"}},
             data_digest="0",
             variants={"ensemble": Variant(members=members, combine=how)},
         ),

@@ -44,7 +44,7 @@ def write_model(data, digest: str, name: str = "probe") -> artifact.Artifact:
             seeds=[3, 1, 4],
             model=artifact.ModelRecord(name="linear"),
             images=images,
-            parameters={"train": {"steps": 5}},
+            parameters={"train": {"steps": 5, "precision": "float32"}},
             data_digest=digest,
             variants={
                 "last": artifact.Variant(members=1, best_step=[5, 4, 5], cost=artifact.Cost(train_samples=80)),

@@ -74,7 +74,7 @@ def write_arm(
             "model": {"name": model, "arguments": arguments}, "images": images, "data_digest": DIGEST,
             "parameters": {
                 "model": {"name": model},
-                "train": {"steps": 200, "optimizer": {"name": "adam", "lr": 0.001}},
+                "train": {"steps": 200, "optimizer": {"name": "adam", "lr": 0.001}, "precision": "float32"},
                 "options": {"beta": 1.0} if arm == "line" else {},
             },
             "variants": {
