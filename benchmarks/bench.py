@@ -57,7 +57,7 @@ def measure_engine() -> dict[str, Any]:
         operations = case.batch * models.operations(name, case.images, {})[1]
         networks[name] = {
             "batch": case.batch,
-            "precision": precision_of(case, runtime.device()),
+            "precision": precision_of(name, runtime.device()),
             "operations a step": operations,
             "contenders": summarise([found[name] for found in processes], case.batch, operations),
         }

@@ -19,7 +19,7 @@ from itertools import chain, count, cycle
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -29,6 +29,7 @@ from assay.core import config, runtime
 from assay.data.sets.augment import PADDING
 from assay.data.sets.prepared import Prepared, Split
 from assay.engine.context import TrainContext
+from assay.engine.stack import kernel_names
 from benchmarks.engine import COLOUR, GREY, matrix_product_rate, seconds_a_step
 
 if TYPE_CHECKING:
@@ -60,9 +61,10 @@ CASES = {"lenet_300_100": Case(GREY, 60_000, "none", 60, config.Adam(name="adam"
 CASES |= {name: Case(COLOUR, 10_000, "crop_flip", 128, SGD, (1, 5)) for name in ("small_cnn", "resnet_20", "conv_2")}
 
 
-def precision_of(case: Case, device: torch.device) -> Precision:
+def precision_of(name: str, device: torch.device) -> Precision:
     """What all contenders train with: bfloat16 where layers convolve and the device has it."""
-    return "bfloat16" if case.augment != "none" and runtime.has_bfloat16(device) else "float32"
+    convolves = kernel_names(models.blueprint(name, CASES[name].images, {}))
+    return "bfloat16" if convolves and runtime.has_bfloat16(device) else "float32"
 
 
 def data_of(case: Case, device: torch.device) -> Prepared:
@@ -88,7 +90,7 @@ def stack_step(
         batch_size=case.batch,
         optimizer=case.optimizer,
         evaluate_every=10**6,
-        precision=precision or precision_of(case, data.train.images.device),
+        precision=precision or precision_of(name, data.train.images.device),
     )
     model = config.Model(name=name)
     run = config.Run(arm=name, method="sgd", seeds=tuple(range(copies)), model=model, train=train, options={})
@@ -139,9 +141,8 @@ def memory_step(name: str, data: Prepared) -> Callable[[], object]:
     """A step of one network as an expert trains it."""
     case, device = CASES[name], data.train.images.device
     network, batches = models.build(name, case.images).to(device), _batches(case, data)
-    convolves = any(isinstance(module, nn.Conv2d) for module in network.modules())
-    layout = torch.channels_last if convolves else torch.contiguous_format
-    network, rounded = network.to(memory_format=layout), precision_of(case, device) == "bfloat16"
+    layout = torch.channels_last if kernel_names(network) else torch.contiguous_format
+    network, rounded = network.to(memory_format=layout), precision_of(name, device) == "bfloat16"
     optimizer = _optimizer(case, network.parameters(), fused=True)
 
     def step() -> None:

@@ -6,14 +6,13 @@ Each has a folder in OUT. The pipeline's stages run one after another, without D
 data comes from `ASSAY_DATA_DIR` where the machine has no network. Started again, it goes on where it stopped: what a
 stage left is kept, and a training that was cut off has its checkpoint.
 
-`python -m benchmarks.gpu archive OUT` then writes the finished pipelines to `results/`, in a checkout with git.
+`python -m benchmarks.gpu archive OUT` then writes the finished pipelines to `results/`, in the checkout that was sent.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -128,18 +127,15 @@ def parameters(name: str) -> str:
     )
 
 
-def archive_all(out: Path) -> None:
-    """Write what is finished in OUT to `results/`, as `make archive` does."""
+def archive_all(out: Path, force: bool = False) -> None:
+    """Write what is finished in OUT to `results/`, as `make archive` does; `force` replaces other runs there."""
     root = Path.cwd()
     for name in (DEFAULT, *PRESETS):
         if not (out / name / "metrics/claims.json").exists():
             print(f"{name}: not finished")
             continue
-        target = root / "results" / (NAME_OF_DEFAULT if name == DEFAULT else name)
-        with files.replacing(target) as new, chdir(out / name):
-            archive.write(new, target.name, "", root)
-            shutil.copytree("metrics/timings", new / "timings")
-        print(f"{target}: written; commit it to keep it")
+        with chdir(out / name):
+            archive.keep(NAME_OF_DEFAULT if name == DEFAULT else name, force=force, root=root)
 
 
 if __name__ == "__main__":
@@ -148,6 +144,7 @@ if __name__ == "__main__":
     parser.add_argument("out", type=Path)
     parser.add_argument("what", nargs="*", help=f"{', '.join(ORDER)} (all of them)")
     parser.add_argument("--minutes", type=float, default=28, help="when to stop (%(default)s)")
+    parser.add_argument("--force", action="store_true", help="let `archive` replace another run of the same name")
     given = parser.parse_args()
     with one_line_errors():
         if unknown := [name for name in given.what if name not in ORDER]:
@@ -155,4 +152,4 @@ if __name__ == "__main__":
         if given.action == "run":
             run(given.out, given.minutes, given.what or ORDER)
         else:
-            archive_all(given.out)
+            archive_all(given.out, given.force)

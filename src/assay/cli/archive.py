@@ -45,10 +45,15 @@ def main(name: str, note: str = "", force: bool = False) -> None:
     if not NAME.fullmatch(name):
         allowed = f"letters, digits and _, at most {LONGEST_NAME}, the first a letter"
         raise AssayError(f"NAME: got {name!r}; it should be {allowed}, as in: make archive NAME=mnist")
-    folder = claims.ARCHIVES / name
-    _check_finished(plan.make(Path()), folder)
+    _check_finished(plan.make(Path()), claims.ARCHIVES / name)
+    keep(name, note, force)
+
+
+def keep(name: str, note: str = "", force: bool = False, root: Path = Path()) -> None:
+    """Archive the finished run in this folder in the checkout `root`, whose commit it names; errors as of `main`."""
+    folder = root / claims.ARCHIVES / name
     with files.replacing(folder) as new:
-        write(new, name, note)
+        _write(new, name, note, root)
         if folder.exists() and _content(folder) == _content(new):
             print(f"{folder}: holds this run already")
             shutil.copytree(folder, new, dirs_exist_ok=True)  # its commit is the one it was archived at
@@ -68,12 +73,7 @@ def _check_finished(found: Plan, folder: Path) -> None:
         known.add(Reason("upstream", step.stage))
 
 
-def write(folder: Path, name: str, note: str, root: Path = Path()) -> None:
-    """Write what an archive holds of the finished run in this folder; the commit is that of the checkout `root`.
-
-    Raises:
-        AssayError: a result is missing or damaged, or git knows no commit.
-    """
+def _write(folder: Path, name: str, note: str, root: Path) -> None:
     params = config.load()
     timings = read_json(TIMINGS, "`make repro` writes it", "delete it and run `make repro`")
     machines = [{key: one[key] for key in FACTS if key in one} for one in timings.values()]

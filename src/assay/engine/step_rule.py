@@ -206,7 +206,8 @@ class GradientUpdate(StepRule):
         """What a step goes by: one pass through the weights that run, with the batch that each copy drew; it is billed.
 
         Called again at the same step it draws the same pixels and the same random numbers. A method that takes several
-        passes a step, as sharpness-aware minimization does, overrides this.
+        passes a step, as sharpness-aware minimization does, overrides this; a pass may write over the gradients of the
+        one before.
         """
         inputs, labels = self.loader.batch(indices, step), self.batches.labels(indices)
         randomness = [key(seed, "layers", step) for seed in self.seeds] if self.stack.draws else None

@@ -36,9 +36,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["conv", "linear", "output", "shortcut"]
 NETS = Path(__file__).parent / "nets"
-DIGESTS = (
-    "metrics/networks.json"  # `register` writes `digests` of all runs; a training has its arm's, a round the baseline's
-)
+# `register` writes `digests` of all runs; a training has its arm's among its params, a round the baseline's
+DIGESTS = "metrics/networks.json"
 LARGEST_SIDE = 1024
 _SHORTCUTS = {"shortcut", "downsample"}  # what this package and torchvision call a residual network's projections
 _PREFIX = "params.yaml: model"

@@ -66,7 +66,12 @@ def test_the_pipeline_runs_without_dvc_goes_on_where_it_stopped_and_is_archived(
     assert "subspace_cifar10: not finished" in capsys.readouterr().out
     kept = root / "results" / gpu.NAME_OF_DEFAULT
     assert read_json(kept / "run.json", "", "")["data"] == "digits"
-    assert {path.stem for path in (kept / "timings").iterdir()} >= {"baseline", "hard", "round-2"}
+    assert {path.stem for path in (kept / "evaluate").iterdir()} >= {"baseline", "hard", "round-2"}
+    (kept / "params.yaml").write_text("of another run")
+    with pytest.raises(AssayError, match="holds another run"):
+        gpu.archive_all(tmp_path / "out")
+    gpu.archive_all(tmp_path / "out", force=True)
+    assert (kept / "params.yaml").read_text() == PARAMS
 
 
 def test_what_fails_is_told_and_the_rest_goes_on(tmp_path, monkeypatch, capsys):

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from assay.core.runtime import key
 from assay.data.sets.augment import normalise
 from assay.engine.stack.cuda_graph import GraphedPass
-from assay.engine.stack.layers import DenseLayers, FoldedLayers, can_fold, split_prefix
+from assay.engine.stack.layers import DenseLayers, FoldedLayers, can_fold, room, split_prefix
 from assay.engine.stack.loss import Loss, cross_entropy, of_each_example, with_gradient
+from assay.models import weight_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -57,8 +58,7 @@ def choose_layout(network: nn.Module, device: torch.device, precision: str) -> t
 
 def kernel_names(network: nn.Module) -> list[str]:
     """The names of the weights of two-dimensional convolutions."""
-    modules = network.named_modules()
-    return [f"{path}.weight".lstrip(".") for path, module in modules if isinstance(module, nn.Conv2d)]
+    return [name for name, kind in weight_names(network).items() if kind in ("conv", "shortcut")]
 
 
 def draws_random_numbers(network: nn.Module) -> bool:
@@ -208,8 +208,7 @@ class Stack:
             leaves = _leaves(weights)
             whole = self._differentiate(self.forward({**leaves, **buffers}, inputs), labels, leaves, weigh, everything)
             return replace(whole, by_name={name: own.contiguous() for name, own in whole.by_name.items()})
-        if any(name not in self._found or self._found[name].shape != own.shape for name, own in weights.items()):
-            self._found = {name: torch.empty_like(own) for name, own in weights.items()}
+        self._found = room(self._found, weights)
         parts = []  # one copy at a time, so that the activations of only one are in memory
         for copy, seed in enumerate(randomness or [None] * self.copies):
             leaves, own = _leaves(_of(weights, copy)), slice(copy, copy + 1)

@@ -39,6 +39,13 @@ def split_prefix(network: nn.Module) -> tuple[nn.Sequential, list[tuple[str, nn.
     return nn.Sequential(*(layer for _, layer in layers[:first])), rest
 
 
+def room(last: Weights, weights: Weights) -> Weights:
+    """Tensors for the gradients of these weights: those of the last pass, or new ones where they do not fit."""
+    if all(name in last and last[name].shape == own.shape for name, own in weights.items()):
+        return last
+    return {name: torch.empty_like(own) for name, own in weights.items()}
+
+
 class DenseLayers:
     """The layers after the prefix, all copies at once; a network of another kind raises a `ValueError`."""
 
@@ -69,9 +76,7 @@ class DenseLayers:
         gradient: Float[Tensor, "copy batch class"],
     ) -> Weights:
         """From what `forward` gave and the gradient for the logits, that for each parameter, in tensors of its own."""
-        if any(name not in self._found or self._found[name].shape != own.shape for name, own in weights.items()):
-            self._found = {name: torch.empty_like(own) for name, own in weights.items()}
-        found = self._found
+        found = self._found = room(self._found, weights)
         for place, name in reversed(list(enumerate(self._names))):
             torch.bmm(gradient.mT, rows[place], out=found[f"{name}.weight"])
             torch.sum(gradient, 1, out=found[f"{name}.bias"])
