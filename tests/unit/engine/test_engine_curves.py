@@ -112,7 +112,7 @@ def test_a_training_says_in_one_line_that_its_bfloat16_is_emulated(make_run, dat
             train(make_update(context), context, scratch)
         lines = [line for line in capsys.readouterr().out.splitlines() if "bfloat16" in line]
         assert len(lines) == (0 if native else 1)
-        assert all(line.startswith("params.yaml: arms.probe.precision: bfloat16 is emulated here, ") for line in lines)
+        assert all(line.startswith("params.yaml: arms.probe.precision: bfloat16 is emulated here; ") for line in lines)
 
 
 @pytest.mark.parametrize("early_stops", [{"arm": "baseline"}, {"label_noise": 0.2}])
