@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -72,6 +73,17 @@ def test_whoever_kills_the_command_ends_what_it_stands_for(tmp_path, sent):
     while alive(pid) and time.monotonic() < end:
         time.sleep(0.01)
     assert not alive(pid)
+
+
+def test_a_command_killed_before_it_read_anything_ends_what_it_stands_for(monkeypatch):
+    codes = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    ours, its = socket.socketpair()
+    with ours:
+        ours.sendall(b"unread")
+        its.close()
+        warm._end_with(ours)
+    assert codes == [128 + signal.SIGKILL]
 
 
 def test_a_run_starts_a_server_and_leaves_nothing(monkeypatch):

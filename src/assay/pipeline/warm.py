@@ -23,7 +23,7 @@ import tempfile
 import threading
 import traceback
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -158,7 +158,8 @@ def _become(connection: socket.socket, executable: Path) -> None:
 
 
 def _end_with(connection: socket.socket) -> None:
-    connection.recv(1)  # the script that stands for this process never sends: this returns when it is gone
+    with suppress(ConnectionResetError):  # it was killed with something of ours unread
+        connection.recv(1)  # the script that stands for this process never sends: this returns when it is gone
     os._exit(128 + signal.SIGKILL)
 
 
