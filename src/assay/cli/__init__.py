@@ -80,15 +80,20 @@ COMMANDS = {
     ),
     "export": Command(
         "assay.cli.export:main",
-        "write a trained network as a plain state dict, for `load_state_dict` of what assay.models.build returns",
+        "write a trained network as a plain state dict, for `load_state_dict` of what assay.models.build returns, or a "
+        "whole model as ONNX, from raw pixels to probabilities",
         {
             "model": {"type": Path, "metavar": "MODEL_DIR", "help": "a folder such as models/line"},
             "--variant": {"help": "a variant (default: the first), or with --alpha a line or curve"},
             "--alpha": {"type": float, "help": "where on the line or curve, from 0 to 1"},
             "--seed": {"type": int, "help": "whose network (default: the first seed's)"},
-            "--member": {"type": int, "default": 0, "help": "which member of a variant, from 0 (%(default)s)"},
-            "--out": {"type": Path, "required": True, "help": "the file to write: .safetensors, .pt or .pth"},
-            "--data": {"type": Path, "default": Path("data/prepared"), "help": "for batch norm (%(default)s)"},
+            "--member": {"type": int, "help": "which member of a variant, from 0 (default: the first; of ONNX: all)"},
+            "--out": {"type": Path, "required": True, "help": "the file to write: .safetensors, .pt, .pth or .onnx"},
+            "--data": {
+                "type": Path,
+                "default": Path("data/prepared"),
+                "help": "for normalisation and batch norm (%(default)s)",
+            },
             "--sparse": {**FLAG, "help": "leave zeros out; `assay.models.sparse.read` reads such a file"},
         },
         anywhere=True,

@@ -9,50 +9,20 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
 
 from assay.data.sets.images import Images
-from assay.models import artifact, build
+from assay.models import artifact, predictor
 from assay.tracking import content, tags
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from jaxtyping import Float, Shaped
-
-    from assay.models.artifact import Combine
+    from assay.models.predictor import Predictor
     from assay.tracking.records import ArmRecord, Meta
     from assay.tracking.store import Store
 
 MODEL_TYPE = "image classifier"
 CARD, PROGRAM = "MLmodel", "data/model.pt2"  # of the files that MLflow makes of a model
-
-
-class Predictor(nn.Module):
-    """The networks of one seed of a variant as one module: raw images in, probabilities out.
-
-    Once exported it needs nothing of this package. The members are M networks, from normalised images to logits; mean
-    and std are per channel, on the scale of the pixels, 0 to 255.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(
-        self, members: Sequence[nn.Module], combine_as: Combine, mean: Sequence[float], std: Sequence[float]
-    ) -> None:
-        super().__init__()
-        self.members = nn.ModuleList(members)
-        self.combine_as: Combine = combine_as
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
-
-    def forward(self, images: Shaped[Tensor, "example c h w"]) -> Float[Tensor, "example class"]:
-        """Class probabilities of raw images, uint8 or float, with pixels from 0 to 255."""
-        normalised = (images.float() - self.mean) / self.std
-        logits = torch.stack([member(normalised) for member in self.members])
-        return artifact.combine(logits.double(), self.combine_as).float()  # in double precision, as evaluation does it
 
 
 class Models:
@@ -117,11 +87,7 @@ class Models:
         manifest, record, images = arm.manifest, arm.manifest.variants[variant], Images(**arm.manifest.images)
         part, seed = arm.place(arm.best_seed(variant))
         trained = self._read(part.model)
-        members = [build(manifest.model.name, images, **manifest.model.arguments) for _ in range(record.members)]
-        for index, member in enumerate(members):
-            member.load_state_dict(artifact.state_dict(trained, variant, seed, index))
-        network = Predictor(members, record.combine, self.meta.mean, self.meta.std).eval()
-        network.requires_grad_(requires_grad=False)
+        network = predictor.of_variant(trained, variant, seed, self.meta.mean, self.meta.std)
         form = json.dumps([manifest.model.model_dump(), record.members, record.combine], sort_keys=True)
         if form not in self._traced:
             traced = self._scratch / f"form-{len(self._traced)}"
