@@ -1,4 +1,4 @@
-"""A user's own images, `train/<class>/*.png` and `test/<class>/*.png`: checked, packed into a few files, reported.
+"""A user's own images, in folders by class or listed in labels.csv: checked, packed into a few files, reported.
 
 data/own.json holds their digest, by which DVC sees that they changed: the stage `scan` writes it, `download` depends on
 it, and `assay plan` asks whether it would change. It is in git, so that a clone without the images knows which ones
@@ -75,7 +75,7 @@ def obtain(data: Data, target: Path, work: Path) -> bool:
             named = f"{VARIABLE}={root}" if os.environ.get(VARIABLE) else f"{VARIABLE} is not set, and {root}"
             raise AssayError(
                 f"data set folder: no images: {named}: no such folder; {error}\n"
-                f"Set {VARIABLE} to a folder with train/<class>/*.png and test/<class>/*.png, or put it at {DEFAULT}."
+                f"Set {VARIABLE} to a folder with <class>/*.png (other layouts: docs/data.md), or put it at {DEFAULT}."
             ) from None
         catalog.check(data, counts["train"])
         return False
@@ -90,7 +90,7 @@ def obtain(data: Data, target: Path, work: Path) -> bool:
             print(f"{error}; packing again")
     found = pack(tree, data, work) if fresh else []
     pin = f"to pin these images, set data.digest: {tree.digest} in {PARAMS_FILE}"
-    lines = [*_table(tree), *found, *_copies(tree), *([] if data.digest else [pin])]
+    lines = [*tree.remarks, *_table(tree), *found, *_copies(tree), *([] if data.digest else [pin])]
     print(*(shown(line if line.startswith("  ") else f"{root}: {line}") for line in lines), sep="\n")
     return fresh
 
@@ -100,8 +100,7 @@ def pack(tree: Tree, data: Data, out: Path) -> list[str]:
 
     Gives lines about what was done, and about images of a single colour; an `AssayError` names the unreadable ones.
     """
-    if (side := data.side) is None:
-        raise ValueError("a folder without a side does not pass the configuration's checks")
+    preparation = raw.preparation_of(data)
     wrong, flat = tree.unreadable_lines(), set[str]()
     notes: defaultdict[str, list[str]] = defaultdict(list)
     looks: defaultdict[tuple[str, int], dict[str, int]] = defaultdict(dict)  # hashes of pixels, by split and label
@@ -109,13 +108,13 @@ def pack(tree: Tree, data: Data, out: Path) -> list[str]:
         for split, entries in tree.images.items():
             images_file, labels_file = (out / name for name in raw.file_names(split))
             with images_file.open("wb") as stream:
-                stream.write(raw.idx_header((len(entries), 3, side, side)))
+                stream.write(raw.idx_header((len(entries), *preparation.shape)))
                 for path, label in entries:
                     bar.update(1)
                     if path in tree.unreadable:
                         continue
                     try:
-                        image = read_image(tree.root / path, side)
+                        image = read_image(tree.root / path, preparation)
                     except AssayError as error:
                         wrong.append(str(error))
                         continue
@@ -128,14 +127,16 @@ def pack(tree: Tree, data: Data, out: Path) -> list[str]:
                         flat.add(path)
             raw.write_idx(labels_file, np.array([label for _, label in entries]))
     raise_all(wrong)
+    if (groups := tree.groups_of("train")) is not None:
+        raw.write_idx(out / raw.GROUPS, groups)
     record = raw.Record(
         class_names=tree.class_names,
-        side=side,
+        **data.model_dump(include={"side", "fit", "channels"}),
         digest=tree.digest,
         counts=tree.counts,
         files={path.name: files.file_digest(path) for path in sorted(out.iterdir())},
     )
-    files.write_json(out / raw.RECORD, record.model_dump())
+    files.write_json(out / raw.RECORD, record.model_dump(mode="json", exclude_defaults=True))
     said = [f"{_images(len(paths))} {note}: {_some(paths)}" for note, paths in notes.items()]
     return said + [f"warning: {line}" for line in _constant(tree, flat, looks)]
 

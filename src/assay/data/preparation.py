@@ -1,4 +1,4 @@
-"""From data/raw to data/prepared: verify, split off the validation set, measure mean and standard deviation."""
+"""From data/raw to data/prepared: verify, hold out what is not trained on, measure mean and standard deviation."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from assay.core.config import PARAMS_FILE
-from assay.core.errors import AssayError
-from assay.core.runtime import generator
-from assay.data import catalog, raw
+from assay.core.config.sections import FOLDER
+from assay.data import catalog, raw, splits
 from assay.data.sets import prepared
 from assay.data.sets.images import Images
 from assay.data.sets.prepared import Prepared, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from jaxtyping import Int64, UInt8
+    from jaxtyping import UInt8
 
     from assay.core.config import Data
 
@@ -27,57 +24,26 @@ if TYPE_CHECKING:
 def prepare(source: Path, data: Data, out: Path) -> None:
     """Read `source` (data/raw), every file verified again; write train, validation and test as tensors into `out`.
 
-    Images keep their published order. The validation set is the data set's own, or `held_out` of the training set.
+    Images keep their published order. Validation and test set are the data set's own, or by `splits.choose` a
+    part of the training set.
 
     Raises:
-        AssayError: a raw file is missing or altered, or the validation set would leave a class nothing to train on.
+        AssayError: a raw file is missing or altered, or what is held out would leave a class nothing to train on.
     """
     catalog.check(data)
     content = raw.read(source, data)
     images, labels = content.train
-    chosen = held_out(labels, data, content.class_names)
-    kept = np.setdiff1d(np.arange(len(labels)), chosen)
-    mean, std = moments(images[kept])
-    parts = ((images[kept], labels[kept]), content.validation or (images[chosen], labels[chosen]), content.test)
-    splits = [Split(*map(torch.from_numpy, part)) for part in parts]
+    chosen = splits.choose(labels, data, content.class_names, content.groups)
+    own = {"train": None, "validation": content.validation, "test": content.test}
+    parts = {split: part or (images[chosen[split]], labels[chosen[split]]) for split, part in own.items()}
+    mean, std = moments(parts["train"][0])
+    if data.name == FOLDER:
+        print(splits.told({split: len(part[1]) for split, part in parts.items()}))
     _, channels, height, width = images.shape
     of_image = Images(channels, height, width, len(content.class_names))
     about = (data.name, of_image, content.class_names, mean, std, data.augment)
-    prepared.write(out, Prepared(*about, "", *splits))
-
-
-def held_out(labels: Int64[np.ndarray, " n"], data: Data, class_names: Sequence[str]) -> Int64[np.ndarray, " v"]:
-    """Choose the validation set, stratified by class.
-
-    `data.validation` is divided among the classes in proportion to their training images, by largest remainders (of
-    equal ones, the lower label first), with at least one image left to train on. Which images of a class are taken
-    depends on `data.split_seed` and on the class's label and size alone. Gives their positions, sorted.
-
-    Raises:
-        AssayError: so many cannot be held out.
-    """
-    catalog.check(data, len(labels))
-    sizes = np.bincount(labels, minlength=len(class_names))
-    most = np.maximum(sizes - 1, 0)
-    if data.validation > most.sum():
-        smallest = f"the smallest, {class_names[int(sizes.argmin())]}, has {sizes.min()}"
-        reason = f"each of the {len(sizes)} classes keeps one to train on ({smallest})"
-        limit = f"at most {most.sum()} of the {len(labels)} training images can be held out, as {reason}"
-        raise AssayError(f"{PARAMS_FILE}: data.validation: got {data.validation}; {limit}")
-    shares, remainders = np.divmod(sizes * data.validation, len(labels))
-    by_remainder = np.argsort(-remainders, kind="stable").tolist()
-    while missing := data.validation - int(shares.sum()):  # a second time only where a class has none to spare
-        shares[[label for label in by_remainder if shares[label] < most[label]][:missing]] += 1
-    without = [f"{name} ({size})" for name, size, share in zip(class_names, sizes, shares, strict=True) if not share]
-    if data.validation and without:
-        said = "these classes are too small for a validation image (training images)"
-        named = ", ".join(without[:20]) + ", ..." * (len(without) > 20)
-        print(f"data.validation: {data.validation}: {said}: {named}")
-    chosen = []
-    for label, (size, share) in enumerate(zip(sizes.tolist(), shares.tolist(), strict=True)):
-        order = torch.randperm(size, generator=generator(data.split_seed, "validation split", label)).numpy()
-        chosen.append(np.flatnonzero(labels == label)[order[:share]])
-    return np.sort(np.concatenate(chosen))
+    train, validation, test = (Split(*map(torch.from_numpy, part)) for part in parts.values())
+    prepared.write(out, Prepared(*about, "", train, validation, test, data.fit))
 
 
 def moments(images: UInt8[np.ndarray, "n c h w"]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -156,10 +156,14 @@ def test_an_empty_class_is_refused(tree, tmp_path):
 def test_a_missing_split_and_a_single_class_are_refused(tree, tmp_path):
     for split in ("train", "test"):
         shutil.rmtree(tree / split / "cat")
-    with pytest.raises(AssayError, match=r"data/own/train: a folder for each of two or more classes .*\['dog'\]"):
+    with pytest.raises(AssayError, match=r"data/own: a folder for each of two or more classes .*\['dog'\]"):
         obtain(tmp_path)
+    save(tree / "train/cat/x.png")
     shutil.rmtree(tree / "test")
-    with pytest.raises(AssayError, match="data/own/test: no such folder"):
+    with pytest.raises(AssayError, match=r"data\.test: missing; data/own has no test split: say how many"):
+        obtain(tmp_path)
+    (tree / "train").rename(tree / "val")
+    with pytest.raises(AssayError, match="data/own/train: no such folder; images belong in data/own/train/<class>/"):
         obtain(tmp_path)
 
 

@@ -15,6 +15,7 @@ from assay.core.errors import AssayError
 from assay.data import decoding, raw, sources
 from assay.data.preparation import prepare
 from assay.data.sets import prepared
+from assay.data.sets.images import Preparation
 
 DATA = Data(name="folder", validation=0, side=8)
 
@@ -164,7 +165,7 @@ def test_a_validation_split_is_used(name, noisy, tmp_path, capsys):
         [0, 1, 1],
         [0, 0, 1, 1],
     ]
-    own = decoding.read_image(noisy / name / "dog/2.png", 8).pixels
+    own = decoding.read_image(noisy / name / "dog/2.png", Preparation(8, 8)).pixels
     assert np.array_equal(data.validation.images[2].numpy(), own)
     with pytest.raises(
         AssayError, match=r"data\.validation: got 2; .*own has a validation split of its own \(3 images\)"

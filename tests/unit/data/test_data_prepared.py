@@ -17,9 +17,10 @@ from assay.core.errors import AssayError
 from assay.core.runtime import generator
 from assay.data import published
 from assay.data.catalog import DATA_SETS
-from assay.data.preparation import held_out, moments, prepare
+from assay.data.preparation import moments, prepare
 from assay.data.sets import prepared
 from assay.data.sets.images import Images
+from assay.data.splits import choose
 
 CPU = torch.device("cpu")
 
@@ -65,7 +66,7 @@ def test_the_validation_set_has_each_class_by_its_share(digits_raw, tmp_path):
 
 def test_within_a_class_the_head_of_a_seeded_permutation_is_taken():
     labels = np.array([1, 0, 1, 1, 0, 1, 0, 1, 0, 1])
-    chosen = held_out(labels, Data(name="folder", side=8, validation=5, split_seed=7), ("cat", "dog"))
+    chosen = choose(labels, Data(name="folder", side=8, validation=5, split_seed=7), ("cat", "dog"))["validation"]
     expected = []
     for label, share in ((0, 2), (1, 3)):
         own = np.flatnonzero(labels == label)
@@ -79,7 +80,7 @@ def test_every_class_keeps_an_image_to_train_on(sizes, part, seed):
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
     count = int(part * (len(labels) - len(sizes)))
     data = Data(name="folder", side=8, validation=count, split_seed=seed)
-    chosen = held_out(labels, data, [f"c{label}" for label in range(len(sizes))])
+    chosen = choose(labels, data, [f"c{label}" for label in range(len(sizes))])["validation"]
     assert len(set(chosen.tolist())) == count
     taken = np.bincount(labels[chosen], minlength=len(sizes))
     assert (taken < np.array(sizes)).all()
@@ -88,17 +89,17 @@ def test_every_class_keeps_an_image_to_train_on(sizes, part, seed):
     assert (taken >= np.minimum(np.floor(shares), np.array(sizes) - 1)).all()
     if spare.all():  # no class is too small for its share: largest remainders
         assert (np.abs(taken - shares) < 1).all()
-    assert np.array_equal(held_out(labels, data, [f"c{label}" for label in range(len(sizes))]), chosen)
+    assert np.array_equal(choose(labels, data, [f"c{label}" for label in range(len(sizes))])["validation"], chosen)
 
 
 def test_what_would_leave_a_class_with_nothing_is_refused_by_name(capsys):
     labels = np.repeat(np.arange(10), [4, 3, 3, 3, 3, 1, 3, 3, 3, 3])
     names = [f"c{label}" for label in range(10)]
-    taken = held_out(labels, Data(name="folder", side=8, validation=19), names)
+    taken = choose(labels, Data(name="folder", side=8, validation=19), names)["validation"]
     assert np.bincount(labels[taken]).tolist() == [3, 2, 2, 2, 2, 0, 2, 2, 2, 2]
     assert capsys.readouterr().out.endswith("too small for a validation image (training images): c5 (1)\n")
     with pytest.raises(AssayError, match=r"got 20; at most 19 of the 29 .* the 10 classes .*smallest, c5, has 1"):
-        held_out(labels, Data(name="folder", side=8, validation=20), names)
+        choose(labels, Data(name="folder", side=8, validation=20), names)["validation"]
 
 
 def test_no_image_is_in_two_splits_and_none_is_lost(raw, tmp_path):

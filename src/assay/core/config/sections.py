@@ -16,6 +16,7 @@ KINDS = ("conv", "linear", "output", "shortcut")
 Scope = Literal["layerwise", "global"]
 Control = Literal["reinit", "random", "one_shot"]
 CONTROLS: tuple[Control, ...] = get_args(Control)
+OF_FOLDER = ("side", "fit", "channels", "test", "digest")
 FOLDER = "folder"  # the catalogue's entry for the user's own images
 
 
@@ -30,27 +31,42 @@ Rates = Annotated[
     tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=2, strict=False), AfterValidator(_distinct)
 ]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+LEAST_SIDE, GREATEST_SIDE = 4, 1024
+
+
+def _side(value: Any) -> int | tuple[int, int] | None:
+    sides = value if isinstance(value, list | tuple) else [value]
+    if value is None:
+        return None
+    if (isinstance(value, list | tuple) and len(value) != 2) or any(type(side) is not int for side in sides):
+        raise ValueError("it should be a number of pixels, or [height, width]")
+    if not all(LEAST_SIDE <= side <= GREATEST_SIDE for side in sides):
+        raise ValueError(f"it should be from {LEAST_SIDE} to {GREATEST_SIDE} pixels")
+    return sides[0] if sides[0] == sides[-1] else (sides[0], sides[1])
 
 
 class Data(Section):
     """Which data set, how much of its training set is held out for validation, and how batches are augmented.
 
-    `assay.data.catalog` knows the names, which no training has to.
+    `assay.data.catalog` knows the names, which no training has to. OF_FOLDER are keys of the user's own images alone.
     """
 
     name: str
     validation: int = Field(ge=0)
     augment: Literal["none", "crop", "crop_flip"] = "none"
     split_seed: int = Field(default=0, ge=0)
-    side: int | None = Field(default=None, ge=4, le=1024)
+    side: Annotated[int | tuple[int, int] | None, PlainValidator(_side)] = None  # in pixels; height and width, or both
+    fit: Literal["crop", "pad", "stretch"] = "crop"  # with side and channels, `assay.data.sets.images.Preparation`
+    channels: Literal[1, 3] = 3
+    test: int = Field(default=0, ge=0)  # images held out as the test set, where the source has none
     digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 
     @model_validator(mode="after")
     def _folder_keys(self) -> Data:
         if self.name == FOLDER and self.side is None:
             raise ValueError("data.side: missing; a folder of images needs the side, in pixels, to resize them to")
-        for key in ("side", "digest"):
-            if self.name != FOLDER and getattr(self, key) is not None:
+        for key in OF_FOLDER:
+            if self.name != FOLDER and key in self.model_fields_set and getattr(self, key) is not None:
                 raise ValueError(f"data.{key}: only a data set named folder takes it, not {self.name}")
         return self
 

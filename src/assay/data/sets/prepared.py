@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from assay.core import files
 from assay.core.errors import AssayError, again
 from assay.core.plain import read_json
-from assay.data.sets.images import SPLITS, Images
+from assay.data.sets.images import SPLITS, Fit, Images, Preparation
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -47,6 +47,12 @@ class Prepared:
     train: Split
     validation: Split  # held out of the training set, or a split of the user's own; it may be empty
     test: Split
+    fit: Fit = "crop"  # how the user's own images were brought to this height and width
+
+    @property
+    def preparation(self) -> Preparation:
+        """What becomes of an image file that is to be predicted."""
+        return Preparation(self.images.height, self.images.width, self.fit, self.images.channels)
 
 
 def write(folder: Path, data: Prepared) -> str:
@@ -71,6 +77,8 @@ def write(folder: Path, data: Prepared) -> str:
             "augment": data.augment,
             "files": {name: files.file_digest(temporary / name) for name in _FILES.values()},
         }
+        if data.fit != "crop":  # what is usual is not written, so that digests stay
+            meta["fit"] = data.fit
         meta["digest"] = digest = _digest(meta)
         files.write_json(temporary / META, meta)
     return digest
@@ -99,7 +107,17 @@ def load(folder: Path, device: torch.device, splits: Collection[str] = SPLITS) -
         else:
             found[name] = Split(**load_file(path, device=str(device)))
     class_names, mean, std = (tuple(meta[key]) for key in ("class_names", "mean", "std"))
-    return Prepared(meta["name"], images, class_names, mean, std, meta["augment"], meta["digest"], **found)
+    return Prepared(
+        meta["name"],
+        images,
+        class_names,
+        mean,
+        std,
+        meta["augment"],
+        meta["digest"],
+        **found,
+        fit=meta.get("fit", "crop"),
+    )
 
 
 def _digest(meta: dict[str, Any]) -> str:
