@@ -98,6 +98,19 @@ COMMANDS = {
         },
         anywhere=True,
     ),
+    "predict": Command(
+        "assay.cli.predict:main",
+        "classify image files by a trained model: a CSV with the class and the probabilities of each",
+        {
+            "path": {
+                "type": Path,
+                "metavar": "FOLDER_OR_FILE",
+                "help": "an image, or a folder with all that lie below it",
+            },
+            "--model": {"default": "champion", "help": "an arm or variant, as line/midpoint (%(default)s: the best)"},
+            "--out": {"type": Path, "default": Path("predictions.csv"), "help": "the file to write (%(default)s)"},
+        },
+    ),
     "experiments": Command("assay.cli.show:experiments", "compare what `dvc exp run` made: what differs"),
     "track": Command("stages.track:main", "write to MLflow what it lacks of the results"),
     "follow": Command(

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from functools import lru_cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from assay.data.sets.images import Images
+import assay
+from assay.core import files
 from assay.models import artifact, predictor
-from assay.tracking import content, tags
+from assay.tracking import content, served, tags
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from assay.models.predictor import Predictor
     from assay.tracking.records import ArmRecord, Meta
     from assay.tracking.store import Store
 
 MODEL_TYPE = "image classifier"
-CARD, PROGRAM = "MLmodel", "data/model.pt2"  # of the files that MLflow makes of a model
+CARD, DATA, CODE = "MLmodel", "data", "code"  # of the files that MLflow makes of a model
+ONNX = "model.onnx"  # beside them, of the champion
+PROGRAM = f"{DATA}/{served.PROGRAM}"
 
 
 class Models:
@@ -84,14 +87,11 @@ class Models:
         """
         from mlflow.models import Model
 
-        manifest, record, images = arm.manifest, arm.manifest.variants[variant], Images(**arm.manifest.images)
-        part, seed = arm.place(arm.best_seed(variant))
-        trained = self._read(part.model)
-        network = predictor.of_variant(trained, variant, seed, self.meta.mean, self.meta.std)
+        manifest, record, network = arm.manifest, arm.manifest.variants[variant], self._network(arm, variant)
         form = json.dumps([manifest.model.model_dump(), record.members, record.combine], sort_keys=True)
         if form not in self._traced:
             traced = self._scratch / f"form-{len(self._traced)}"
-            _export(network, images, traced)
+            _export(network, self.meta, traced)
             self._traced[form] = traced, torch.export.load(traced / PROGRAM)
         traced, program = self._traced[form]
         state = network.state_dict()
@@ -109,26 +109,49 @@ class Models:
         self._store.client.log_model_artifacts(model, str(folder))
         shutil.rmtree(folder)
 
+    def write_onnx(self, arm: ArmRecord, variant: str, model: str) -> None:
+        """Write the logged model as ONNX beside its other files; errors as of `write` and `predictor.write_onnx`."""
+        file = self._scratch / ONNX
+        predictor.write_onnx(self._network(arm, variant), self.meta.images, file)
+        self._store.client.log_model_artifact(model, str(file))
 
-def _export(network: Predictor, images: Images, folder: Path) -> None:
+    def _network(self, arm: ArmRecord, variant: str) -> Predictor:
+        part, seed = arm.place(arm.best_seed(variant))
+        return predictor.of_variant(self._read(part.model), variant, seed, self.meta.mean, self.meta.std)
+
+
+def _export(network: Predictor, meta: Meta, folder: Path) -> None:
+    """Have MLflow trace and write a network, to be loaded as what it is, or as what takes image files (`served`)."""
     import mlflow.pytorch
     import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
 
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *images.shape))]),
-        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, images.classes))]),
-    )
-    batch = (2, *images.shape)  # a batch of one would fix the size of every batch
+    batch = (2, *meta.images.shape)  # a batch of one would fix the size of every batch
+    needed = [f"{name}=={version(name)}" for name in ("torch", "numpy", "pandas", "pillow")]
     mlflow.pytorch.save_model(
         network,
         str(folder),
-        signature=signature,
+        signature=ModelSignature(Schema([TensorSpec(np.dtype("uint8"), (-1, *batch[1:]))])),  # not to be inferred
         input_example=(np.arange(np.prod(batch)) % 256).astype(np.uint8).reshape(batch),
-        pip_requirements=[f"torch=={version('torch')}"],  # else MLflow spends ten seconds to infer them
+        pip_requirements=needed,  # else MLflow spends ten seconds to infer them
         serialization_format="pt2",
     )
+    for example in folder.glob("*input_example*"):  # it is the tracing's alone
+        example.unlink()
+    card = Model.load(str(folder / CARD))
+    card.saved_input_example_info = None
+    first, *others = served.columns(meta.class_names)
+    columns = Schema([ColSpec("string", first), *(ColSpec("float", name) for name in others)])
+    card.signature = ModelSignature(Schema([ColSpec("binary", served.IMAGE)]), columns)
+    card.flavors["python_function"] |= {"loader_module": served.__name__, "code": CODE}
+    card.save(str(folder / CARD))
+    about = {"preparation": asdict(meta.preparation), "class_names": meta.class_names}
+    files.write_json(folder / DATA / served.ABOUT, about)
+    for name in served.CODE:
+        target = folder / CODE / "assay" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(Path(assay.__file__).parent / name, target)
 
 
 def _note(arm: ArmRecord, variant: str) -> str:
