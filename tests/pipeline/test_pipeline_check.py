@@ -49,7 +49,8 @@ VALID = {
     "a claim of a preset": least("claims: [{id: c, paper: p, statement: s, preset: subset_mnist}]"),
     "rounds alone": least(f'lottery: {{{ROUNDS}, rounds: {{"1": {{after: baseline}}}}, controls: [1]}}'),
     "no rounds": least(f"lottery: {{{ROUNDS}, rounds: {{}}, controls: []}}"),
-    "empty, not absent": least("arms: {}\nclaims: []"),
+    "empty, not absent": least("arms: {}\nclaims: []\nlottery: {}\nrule: {}"),
+    "rounds that are none, alone": least("lottery: {rounds: {}}"),
     "words of YAML 1.1 as names": least("arms: {yes: {method: sgd}, no: {method: sgd}, on: {method: sgd}}"),
     "words of DVC as names": least("arms: {item: {method: sgd}, key: {method: sgd}, params: {method: sgd}}"),
     "the longest name": least(f"arms: {{{'a' * 100}: {{method: sgd}}}}"),
@@ -161,6 +162,20 @@ def test_own_images_are_counted_where_they_are(root, monkeypatch):
     monkeypatch.setenv("ASSAY_DEVICE", "gpu")
     with pytest.raises(AssayError, match=r"^ASSAY_DEVICE=gpu: "):
         check()
+
+
+def test_blocks_of_arms_that_were_removed_are_one_line(root, monkeypatch):
+    monkeypatch.chdir(root)
+    (root / "params.yaml").write_text(least(), encoding="utf-8")
+    kept = (root / SEEDS_FILE).read_text()
+    (root / SEEDS_FILE).write_text(
+        "more: {a-1: {arm: a, method: sgd, seeds: [2]}, b-1: {arm: b, method: sgd, seeds: [2]}}"
+    )
+    with pytest.raises(
+        AssayError, match=r"^seeds.yaml: more.a-1, more.b-1: params.yaml has none of these arms; [^\n]*$"
+    ):
+        check()
+    (root / SEEDS_FILE).write_text(kept)
 
 
 def test_the_pipeline_runs_without_arms_rounds_and_claims(tmp_path):

@@ -105,8 +105,8 @@ def _own_images(data: Data) -> tuple[Images | None, dict[str, int]]:
     raw.check_own(data, tree.counts, str(root))
     labels = np.array([label for _, label in tree.images["train"]])
     chosen = splits.choose(labels, data, tree.class_names, tree.groups_of("train"))
-    counts = {split: len(positions) for split, positions in chosen.items()}
     images = Images(*raw.preparation_of(data).shape, classes=len(tree.class_names))
+    counts = {split: len(positions) for split, positions in chosen.items()}
     return images, {**counts, **tree.counts, "train": counts["train"]}
 
 

@@ -51,7 +51,8 @@ def choose(
         key, own, of_groups = f"data.{split}: {count}", labels[rest], None if groups is None else groups[rest]
         if of_groups is not None and count:
             taken = _whole_groups(own, of_groups, count, data.split_seed, split, len(class_names))
-            print(f"{key}: {len(taken)} images, {len(np.unique(of_groups[taken]))} whole groups, are held out")
+            number = len(np.unique(of_groups[taken]))
+            print(f"{key}: {len(taken)} images of {number} whole group{'s' * (number != 1)} are held out")
         else:
             taken = _images(own, count, data.split_seed, split, class_names)
         having, sizes = (np.bincount(one, minlength=len(class_names)).tolist() for one in (own[taken], own))
@@ -60,7 +61,7 @@ def choose(
             said = f"these classes are too small for a {split} image (training images)"
             print(f"{key}: {said}: {', '.join(without[:20])}{', ...' * (len(without) > 20)}")
         chosen[split], rest = rest[taken], np.delete(rest, taken)
-    return {"train": rest, **chosen}
+    return {"train": rest, "validation": chosen["validation"], "test": chosen["test"]}
 
 
 def _images(labels: Labels, count: int, seed: int, split: str, class_names: Sequence[str]) -> Positions:
@@ -85,16 +86,14 @@ def _images(labels: Labels, count: int, seed: int, split: str, class_names: Sequ
 def _whole_groups(labels: Labels, groups: Labels, count: int, seed: int, split: str, classes: int) -> Positions:
     """Choose whole groups whose images are about `count`, with the classes in proportion.
 
-    The groups are looked at in a random order. One is taken if that brings the numbers of images (of each class, and in
-    all) closer to what they should be, by the sum of squared differences, and leaves each class an image to train on.
-    Of several such orders the one that ends closest counts, the first of equal ones. This is the criterion of
-    scikit-learn's StratifiedGroupKFold, but for a number of images in place of a number of folds, and without its order
-    by size, by which large groups would always be held out.
+    The groups are looked at in a random order. One is taken if that brings the numbers of images by class closer to
+    their shares of `count`, by the sum of squared differences, and leaves each class an image to train on. Of several
+    such orders the one that ends closest, in its classes and in all, counts; of equal ones the first. (scikit-learn's
+    StratifiedGroupKFold makes folds of equal size, not a set of a given size.)
     """
     names, own = np.unique(groups, return_inverse=True)
-    table = np.zeros((len(names), classes + 1), dtype=np.int64)  # images by group and class, then in all
+    table = np.zeros((len(names), classes), dtype=np.int64)  # number of images by group and class
     np.add.at(table, (own, labels), 1)
-    table[:, -1] = table[:, :-1].sum(1)
     sizes = table.sum(0)
     target = sizes * count / len(labels)
     closest, best = math.inf, np.zeros(0, dtype=np.int64)
@@ -105,11 +104,11 @@ def _whole_groups(labels: Labels, groups: Labels, count: int, seed: int, split: 
             if (2 * (held - target) + row) @ row < 0 and ((held + row < sizes) | (row == 0)).all():
                 held += row
                 taken.append(group)
-        distance = float(np.square(held - target).sum())
+        distance = float(np.square(held - target).sum()) + float(held.sum() - count) ** 2
         if taken and distance < closest:
             closest, best = distance, np.array(taken)
     if not len(best):
-        smallest = f"the smallest of the {len(names)} groups has {table[:, -1].min()} of {len(labels)} images"
+        smallest = f"the smallest of the {len(names)} groups has {table.sum(1).min()} of {len(labels)} images"
         reason = f"no group is small enough for it and leaves each class an image to train on ({smallest})"
         raise AssayError(f"{PARAMS_FILE}: data.{split}: got {count}; {reason}")
     return np.flatnonzero(np.isin(own, best))
@@ -122,8 +121,7 @@ def told(counts: Mapping[str, int]) -> str:
     (b - c) / n is at most d / n, with d the share on which they differ, so the interval reaches 1.96 √(d / n).
     """
     sizes = ", ".join(f"{split} {count}" for split, count in counts.items())
-    usual, worst = (min(100.0, 196 * math.sqrt(share / counts["test"])) for share in (DISAGREEMENT, 1.0))
-    reach = f"± {usual:.2g} points (95 %) where two arms differ on one image in ten (1.96 √(0.1 / n))"
-    return (
-        f"images: {sizes}; on this test set a difference in accuracy is known to about {reach}, ± {worst:.2g} at worst"
-    )
+    reaches = (min(100.0, 196 * math.sqrt(share / counts["test"])) for share in (DISAGREEMENT, 1.0))
+    usual, worst = (f"{float(f'{reach:.2g}'):g}" for reach in reaches)
+    reach = f"± {usual} points (95 %) where two arms differ on one image in ten (1.96 √(0.1 / n))"
+    return f"images: {sizes}; on this test set a difference in accuracy is known to about {reach}, ± {worst} at worst"

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import struct
 import zlib
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from PIL import Image, ImageFile
 
 from assay.core.errors import AssayError
 from assay.data import decoding
-from assay.data.decoding import FRAMES, NO_EXIF, TRANSPARENT, read_image
+from assay.data.decoding import COLOUR, FRAMES, NO_EXIF, TRANSPARENT, read_image
 from assay.data.sets.images import Preparation
 from benchmarks import fuzz_images
 
@@ -222,6 +224,77 @@ def test_a_wrong_ending_is_no_obstacle(tmp_path):
     save(tmp_path / "x.png")
     (tmp_path / "x.png").rename(tmp_path / "x.jpg")
     assert read_image(tmp_path / "x.jpg", Preparation(8, 8)).pixels[:, 0, 0].tolist() == [10, 20, 30]
+
+
+def quarters(path, width=24, height=8):
+    """Red at the left, blue at the right, black and white between."""
+    pixels = np.zeros((height, width, 3), dtype=np.uint8)
+    pixels[:, : width // 4, 0] = pixels[:, -width // 4 :, 2] = pixels[:, width // 2 : -width // 4] = 255
+    Image.fromarray(pixels).save(path)
+
+
+def test_crop_cuts_pad_fills_with_black_and_stretch_keeps_all(tmp_path):
+    quarters(tmp_path / "wide.png")
+    crop, pad, stretch = (
+        read_image(tmp_path / "wide.png", Preparation(8, 8, fit)).pixels for fit in ("crop", "pad", "stretch")
+    )
+    assert {tuple(column) for column in crop[:, 4].T[:3].tolist()} == {(0, 0, 0)}
+    assert pad[:, :2].max() == pad[:, -3:].max() == 0  # 24 × 8 becomes 8 × 3, two rows below the top
+    assert pad[:, 3, 0].tolist() == stretch[:, 3, 0].tolist() == [255, 0, 0]
+    assert pad[:, 3, -1].tolist() == stretch[:, 3, -1].tolist() == [0, 0, 255]
+    assert (stretch == stretch[:, :1]).all()
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("size", [(1, 1), (3000, 1), (1, 3000), (7, 5), (5, 7), (40, 30)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_any_shape_becomes_the_height_and_width_asked_for(fit, size, channels, tmp_path):
+    save(tmp_path / "x.png", (90, 90, 90), size)
+    found = read_image(tmp_path / "x.png", Preparation(6, 10, fit, channels)).pixels
+    assert found.shape == (channels, 6, 10)
+    assert found.max() == 90
+    if fit != "pad":
+        assert found.min() == 90
+    assert found.flags.c_contiguous
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_an_image_of_the_right_shape_is_not_touched(fit, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 10, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    assert np.array_equal(read_image(tmp_path / "x.png", Preparation(6, 10, fit)).pixels, pixels.transpose(2, 0, 1))
+
+
+def test_grey_stays_grey_and_colour_is_made_grey_and_said(tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, (6, 10), dtype=np.uint8)
+    for mode in ("L", "RGB", "LA", "RGBA"):
+        Image.fromarray(values).convert(mode).save(tmp_path / "x.png")
+        grey = read_image(tmp_path / "x.png", Preparation(6, 10, channels=1))
+        assert np.array_equal(grey.pixels, values[None])
+        assert grey.notes == ()
+    save(tmp_path / "x.png", (255, 0, 0))
+    assert read_image(tmp_path / "x.png", Preparation(4, 4, channels=1)).pixels[0, 0, 0] == 76  # 0.299 of 255
+    assert read_image(tmp_path / "x.png", Preparation(4, 4, channels=1)).notes == (COLOUR,)
+
+
+def test_bytes_and_an_open_file_give_what_the_path_gives(tmp_path):
+    path, preparation = tmp_path / "x.jpg", Preparation(6, 10, "pad")
+    quarters(path)
+    known = read_image(path, Preparation(**json.loads(json.dumps(asdict(preparation))))).pixels
+    with path.open("rb") as stream:
+        assert np.array_equal(read_image(stream, preparation).pixels, known)
+    assert np.array_equal(read_image(path.read_bytes(), preparation).pixels, known)
+    for name in ("", "upload.jpg"):
+        with pytest.raises(AssayError, match=f"^{name or 'image'}: not a readable image"):
+            read_image(b"no image", preparation, name)
+    Image.new("RGB", (8, 8), (1, 2, 3)).save(tmp_path / "x.tga")  # a format that only its extension tells
+    with pytest.raises(AssayError, match="^image: not a readable image"):
+        read_image((tmp_path / "x.tga").read_bytes(), preparation)
+    assert read_image((tmp_path / "x.tga").read_bytes(), Preparation(8, 8), "x.tga").pixels[:, 0, 0].tolist() == [
+        1,
+        2,
+        3,
+    ]
 
 
 def test_damaged_images_are_read_or_refused_in_one_line(tmp_path):

@@ -48,14 +48,17 @@ class Params(Section):
     model: Model
     train: Train
     arms: dict[Name, Arm] = Field(default_factory=dict)
-    lottery: Lottery = Lottery(prune_fraction={"linear": 0.2}, scope="layerwise", rewind=0, rounds={}, controls=())
+    lottery: Lottery = Lottery.model_validate({})
     rule: Rule = Rule()
     claims: tuple[Claim, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="before")
     @classmethod
     def _values_are_usable(cls, content: dict[str, Any]) -> dict[str, Any]:
-        if lines := unusable(content):
+        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
+        empty = [name for name in content if name in optional and content[name] is None]
+        lines = unusable(content) + [f"{name}: got None; remove the line `{name}:` too, or fill it" for name in empty]
+        if lines:
             raise ValueError("\n".join(lines))
         return content
 

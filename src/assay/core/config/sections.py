@@ -206,14 +206,22 @@ class Round(Section):
     after: str
 
 
+NO_ROUNDS = {"prune_fraction": {"linear": 0.2}, "scope": "layerwise", "rewind": 0, "rounds": {}, "controls": ()}
+
+
 class Lottery(Section):
-    """Which rounds there are and how each of them prunes; every key is required, since stages depend on it."""
+    """Which rounds there are and how each of them prunes; with rounds every key is required: their stages have it."""
 
     prune_fraction: Annotated[dict[str, float], PlainValidator(fractions_of)]
     scope: Scope  # `layerwise` prunes each layer by itself; `global` ranks all layers of one fraction together
     rewind: int = Field(ge=0)  # the step of the dense training to whose weights survivors go back; 0: the initial ones
     rounds: dict[str, Round]  # by number, in quotes: DVC makes no stage, and says nothing, of a key that is not text
     controls: tuple[int, ...] = Field(strict=False)  # rounds that train `reinit`, `random` and `one_shot` (from 2) too
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_rounds(cls, content: Any) -> Any:
+        return {**NO_ROUNDS, **content} if isinstance(content, dict) and not content.get("rounds") else content
 
     @field_validator("rounds", mode="before")
     @classmethod
