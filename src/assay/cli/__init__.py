@@ -98,6 +98,14 @@ COMMANDS = {
         },
         anywhere=True,
     ),
+    "init": Command(
+        "assay.cli.init:main",
+        "write params.yaml for a folder of your own images: a first verdict in minutes",
+        {
+            "folder": {"type": Path, "metavar": "FOLDER", "help": "with <class>/, train/<class>/ or labels.csv"},
+            "--minutes": {"type": _number(False), "default": 10.0, "help": "of training, here (%(default)s)"},
+        },
+    ),
     "predict": Command(
         "assay.cli.predict:main",
         "classify image files by a trained model: a CSV with the class and the probabilities of each",

@@ -90,7 +90,7 @@ def obtain(data: Data, target: Path, work: Path) -> bool:
             print(f"{error}; packing again")
     found = pack(tree, data, work) if fresh else []
     pin = f"to pin these images, set data.digest: {tree.digest} in {PARAMS_FILE}"
-    lines = [*tree.remarks, *_table(tree), *found, *_copies(tree), *([] if data.digest else [pin])]
+    lines = [*tree.remarks, *_table(tree), *found, *copies(tree), *([] if data.digest else [pin])]
     print(*(shown(line if line.startswith("  ") else f"{root}: {line}") for line in lines), sep="\n")
     return fresh
 
@@ -152,7 +152,7 @@ def _table(tree: Tree) -> list[str]:
     return ["images by class and split", *lines, *passed]
 
 
-def _copies(tree: Tree) -> list[str]:
+def copies(tree: Tree) -> list[str]:
     """Warnings for images that stand in two splits or under two classes, byte for byte."""
     lines = []
     for one, other in combinations(tree.images, 2):
