@@ -45,6 +45,7 @@ SIDES = (32, 48, 64, 96, 128, 160, 224)
 LARGEST_SIDE = {"cpu": 64, "cuda": 224}
 NEAR_SQUARE, MOSTLY = (0.75, 1.34), 0.9  # height over width; if most images are such, the rest is cut off
 SHARE_OF_TEST, SHARE_OF_VALIDATION = 0.2, 0.1
+BATCHES, LEAST_EXAMPLES = (128, 64, 32, 16, 8), 64
 GOOD_EPOCHS, MOST_EPOCHS, LEAST_EPOCHS = 5, 40, 2
 SUBSET_COST = 0.4  # the steps of `subset` and `scratch`, to those of the others
 WORK = 1.25 * (3 + 2 * SUBSET_COST)  # trainings of the baseline's length, with evaluation and the reading of data
@@ -71,31 +72,31 @@ def main(folder: Path, minutes: float = 10.0) -> None:
         raise AssayError(f"{shown(folder)}: no such folder; name the one that holds your images")
     tree = listing.scan(folder)
     listing.raise_all(tree.unreadable_lines())
-    _lead_to(folder)
+    root = _place(folder)
     looks = _look(tree)
     print(*(shown(line) for line in _told(tree, looks)), sep="\n", flush=True)
     text, about = propose(tree.counts, len(tree.class_names), looks, runtime.set_up(), minutes)
     checks.check(parse(config.Params, yaml_of(text, str(PARAMS_FILE)), str(PARAMS_FILE)), about)
+    if not root.exists():
+        root.unlink(missing_ok=True)  # a link that led elsewhere
+        root.parent.mkdir(parents=True, exist_ok=True)
+        root.symlink_to(folder.resolve(), target_is_directory=True)
+        print(f"{root}: now a link to {shown(folder.resolve())}")
     files.write_text(PARAMS_FILE, text)
     if SEEDS_FILE.exists():  # its seeds were of other arms
         files.write_text(SEEDS_FILE, NO_BLOCKS.text())
     print(f"{PARAMS_FILE}: written; read it, then `make repro`. git diff shows it, git checkout undoes it")
 
 
-def _lead_to(folder: Path) -> None:
-    """Make data/own a link to the folder, where images are looked for."""
+def _place(folder: Path) -> Path:
+    """Where images are looked for: there already, or yet to be linked to the folder."""
     root = own.root_of_images()
-    if root.is_dir() and root.samefile(folder):
-        return
-    if os.environ.get(own.VARIABLE):
+    if os.environ.get(own.VARIABLE) and not (root.is_dir() and root.samefile(folder)):
         raise AssayError(f"{own.VARIABLE}={root}: another folder; unset it, or set it to {shown(folder)}")
-    if root.is_symlink():
-        root.unlink()
-    elif root.exists():
-        raise AssayError(f"{root}: holds other images; move them away, or set {own.VARIABLE} to {shown(folder)}")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    root.symlink_to(folder.resolve(), target_is_directory=True)
-    print(f"{root}: now a link to {shown(folder.resolve())}")
+    if root.exists() and not root.samefile(folder):
+        remedy = "remove the link" if root.is_symlink() else "move them away"
+        raise AssayError(f"{root}: holds other images; {remedy}, or set {own.VARIABLE} to {shown(folder)}")
+    return root
 
 
 def _look(tree: Tree) -> Looks:
@@ -146,9 +147,10 @@ def propose(
     left = counts["train"] - test
     validation = 0 if "validation" in counts else max(classes, round(SHARE_OF_VALIDATION * left))
     examples, channels = left - validation, 1 if looks.grey else 3
-    batch = 128 if examples >= 20 * 128 else 32
-    if examples < 2 * batch:
-        raise AssayError(f"{sum(counts.values())} images: too few; {examples} would be left to train on, 64 are needed")
+    if examples < LEAST_EXAMPLES:
+        few = f"{sum(counts.values())} images are too few: {max(0, examples)} are left to train on"
+        raise AssayError(f"{few}, and {LEAST_EXAMPLES} are needed")
+    batch = next(size for size in BATCHES if examples >= 8 * size)
     shapes = [side for side in SIDES if side <= min(max(SIDES[0], looks.shorter), LARGEST_SIDE[device.type])]
     lr, augment, width = 0.2 * batch / 128, "crop" if looks.grey else "crop_flip", 16
     for side in reversed(shapes):
