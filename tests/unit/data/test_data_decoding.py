@@ -288,7 +288,7 @@ def test_bytes_and_an_open_file_give_what_the_path_gives(tmp_path):
         with pytest.raises(AssayError, match=f"^{name or 'image'}: not a readable image"):
             read_image(b"no image", preparation, name)
     Image.new("RGB", (8, 8), (1, 2, 3)).save(tmp_path / "x.tga")  # a format that only its extension tells
-    with pytest.raises(AssayError, match="^image: not a readable image"):
+    with pytest.raises(AssayError, match=r"^image: not a readable image"):
         read_image((tmp_path / "x.tga").read_bytes(), preparation)
     assert read_image((tmp_path / "x.tga").read_bytes(), Preparation(8, 8), "x.tga").pixels[:, 0, 0].tolist() == [
         1,
