@@ -135,7 +135,7 @@ def _told(tree: Tree, looks: Looks) -> list[str]:
     return [
         f"{tree.root}: {total} images ({kept}) in {len(names)} classes, {colour}, {shapes}",
         f"largest class {shares[0]}, smallest {shares[1]}",
-        *own.copies(tree),
+        *own.copies(tree, held_out=True),
     ]
 
 

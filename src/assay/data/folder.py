@@ -90,7 +90,13 @@ def obtain(data: Data, target: Path, work: Path) -> bool:
             print(f"{error}; packing again")
     found = pack(tree, data, work) if fresh else []
     pin = f"to pin these images, set data.digest: {tree.digest} in {PARAMS_FILE}"
-    lines = [*tree.remarks, *_table(tree), *found, *copies(tree), *([] if data.digest else [pin])]
+    lines = [
+        *tree.remarks,
+        *_table(tree),
+        *found,
+        *copies(tree, bool(data.validation or data.test)),
+        *([] if data.digest else [pin]),
+    ]
     print(*(shown(line if line.startswith("  ") else f"{root}: {line}") for line in lines), sep="\n")
     return fresh
 
@@ -152,9 +158,14 @@ def _table(tree: Tree) -> list[str]:
     return ["images by class and split", *lines, *passed]
 
 
-def copies(tree: Tree) -> list[str]:
-    """Warnings for images that stand in two splits or under two classes, byte for byte."""
+def copies(tree: Tree, held_out: bool) -> list[str]:
+    """Warnings for images that stand in two splits or classes, or may come to (`held_out`), byte for byte."""
     lines = []
+    once = {tree.digests[path]: path for path, _ in reversed(tree.images["train"])}
+    again = [f"{path} of {once[own]}" for path, _ in tree.images["train"] if once[own := tree.digests[path]] != path]
+    if held_out and again:
+        may = "one may be trained on and the other held out; remove them, or give both the same group in labels.csv"
+        lines.append(f"warning: {_images(len(again))} of train stand there twice, byte for byte: {_some(again)}; {may}")
     for one, other in combinations(tree.images, 2):
         first = {tree.digests[path]: path for path, _ in reversed(tree.images[one])}
         same = [(path, first[own]) for path, _ in tree.images[other] if (own := tree.digests[path]) in first]

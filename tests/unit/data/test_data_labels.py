@@ -115,7 +115,7 @@ FAULTS = {
     'path,label\n"pictures/00.png,cat': r"line 2: not CSV \(unexpected end of data\); check its quotes",
     "path,label\npictures/00.png,caf\udce9": "line 2: not UTF-8 text",
     "path,label": "no image in train",
-    "path,label,split\npictures/00.png,a,train\npictures/01.png,b,test": "no image of class b in train; each split",
+    "path,label,split\npictures/00.png,a,train\npictures/01.png,b,train\npictures/02.png,a,val": "no image of class b",
 }
 
 

@@ -80,6 +80,14 @@ def test_copies_are_counted_where_they_are_tested(noisy, tmp_path, capsys):
         for w in warnings
     )
     assert len(warnings) == 3
+    shutil.rmtree(noisy / "val")
+    warnings = [
+        line for line in lines_of(tmp_path, capsys, DATA.model_copy(update={"validation": 2})) if "warning" in line
+    ]
+    assert (
+        "1 image of train stand there twice, byte for byte: train/dog/same.png of train/cat/1.png; one may"
+        in warnings[0]
+    )
 
 
 def test_images_of_a_single_colour_are_named(noisy, tmp_path, capsys):
