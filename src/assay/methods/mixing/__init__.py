@@ -28,10 +28,7 @@ if TYPE_CHECKING:
     from assay.engine.context import TrainContext
 
 CONTRACT_ARMS = {
-    "mixup": {
-        "options": {"kind": "mixup", "alpha": 0.5},
-        "model": {"name": "vgg", "widths": [[4], [4]], "batch_norm": True},
-    },
+    "mixup": {"options": {"kind": "mixup", "alpha": 0.5}},
     "cutmix": {"options": {"kind": "cutmix"}},
 }
 
