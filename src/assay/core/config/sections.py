@@ -60,7 +60,7 @@ def augment_of(value: Any) -> str | tuple[str | dict[str, dict[str, Any]], ...]:
     return tuple(entries)
 
 
-Augment: TypeAlias = Annotated[str | tuple[str | dict[str, dict[str, Any]], ...], PlainValidator(augment_of)]
+Augment: TypeAlias = Annotated[Any, PlainValidator(augment_of)]
 
 
 class Data(Section):

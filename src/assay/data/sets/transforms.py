@@ -124,6 +124,7 @@ def check(entries: Augment, images: Images, prefix: str = PREFIX) -> None:
     Raises:
         AssayError: as of `Augmentation`, or a transform fails on them, changes their size, or changes nothing.
     """
+    Augmentation(entries, images, prefix)
     noise = torch.randint(32, 224, (PROBED, *images.shape), generator=generator(0, "probe"), dtype=torch.uint8)
     for name, arguments, where in _listed(entries, prefix):
         transform, shape = _made(name, arguments, where, images, surely=True), "×".join(map(str, images.shape))
@@ -156,7 +157,7 @@ def _listed(entries: Augment, prefix: str) -> list[tuple[str, Mapping[str, Any],
             raise AssayError(f"{where}: unknown transform {name!r}; {suggestion(name, [NONE, *PADDED, *NAMES])}")
         if name in PADDED and arguments:
             raise AssayError(f"{where}.{name}: takes no argument; `random_crop: {{padding: 8}}` does")
-        found.append((name, arguments, where if isinstance(entry, str) else f"{where}.{name}"))
+        found.append((name, arguments, f"{where}.{name}"))
     return found
 
 
@@ -181,13 +182,17 @@ def _made(name: str, arguments: Mapping[str, Any], where: str, images: Images, s
             raise AssayError(f"{where}.{key}: unknown argument; {suggestion(key, allowed)}")
     for key in allowed:
         if parameters[key].default is inspect.Parameter.empty and key not in arguments:
-            raise AssayError(f"{where}.{key}: missing, and required")
+            raise AssayError(f"{where}.{key}: missing, and required; write {{{name}: {{{key}: ...}}}}")
     own = {**arguments, **({"p": 1.0} if surely and "p" in parameters else {})}
     if name == "random_erasing" and own.get("value") == "random":
         raise AssayError(f"{where}.value: random needs images of floating point; give a number from 0 to 255")
+    if "policy" in own:
+        policies = {policy.value: policy for policy in v2.AutoAugmentPolicy}
+        if own["policy"] not in policies:
+            unknown = f"unknown policy {own['policy']!r}; {suggestion(str(own['policy']), [*policies])}"
+            raise AssayError(f"{where}.policy: {unknown}")
+        own["policy"] = policies[own["policy"]]
     try:
-        if "policy" in own:
-            own["policy"] = v2.AutoAugmentPolicy(own["policy"])
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
             return DrawnPerImage(kind(**ours, **own))

@@ -38,11 +38,12 @@ class Options(Section):
 
     Attributes:
         kind: `mixup` mixes pixels; `cutmix` pastes a box.
-        alpha: of the distribution Beta(alpha, alpha) of λ; 1 is uniform, near 0 most batches are hardly mixed.
+        alpha: of the distribution Beta(alpha, alpha) of λ; 1 is uniform, and lower, more batches are hardly mixed. Below
+            0.01 PyTorch's samples are not of this distribution: both its gammas underflow, and λ comes out as 1/2.
     """
 
     kind: Literal["mixup", "cutmix"]
-    alpha: float = Field(default=1.0, gt=0)
+    alpha: float = Field(default=1.0, ge=0.01)
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
