@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from assay.data.sets.images import Images
     from assay.engine.context import TrainContext
 
+PAPER = {"key": "zhang2018", "topic": "Mixed examples", "cited": "Zhang et al. 2018, ICLR"}
 CONTRACT_ARMS = {
     "mixup": {"options": {"kind": "mixup", "alpha": 0.5}},
     "cutmix": {"options": {"kind": "cutmix"}},
@@ -38,8 +39,9 @@ class Options(Section):
 
     Attributes:
         kind: `mixup` mixes pixels; `cutmix` pastes a box.
-        alpha: of the distribution Beta(alpha, alpha) of λ; 1 is uniform, and lower, more batches are hardly mixed. Below
-            0.01 PyTorch's samples are not of this distribution: both its gammas underflow, and λ comes out as 1/2.
+        alpha: of the distribution Beta(alpha, alpha) of λ; 1 is uniform, and the lower, the more batches are hardly
+            mixed. Far below 0.01 PyTorch's samples are of another distribution: in float32 its gammas underflow, and a
+            quarter of them are 1/2.
     """
 
     kind: Literal["mixup", "cutmix"]
