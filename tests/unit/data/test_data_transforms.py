@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -119,6 +120,11 @@ def test_padded_crops_need_no_torchvision(monkeypatch):
 def test_batches_must_come_out_even():
     with pytest.raises(ValueError, match="7 images do not divide into 2 batches"):
         Augmentation("rand_augment", COLOUR)(batch_of(7), (0, 1), 0)
+
+
+def test_the_page_names_all_there_are():
+    page = (Path(__file__).parents[3] / "docs/data.md").read_text()
+    assert not [name for name in NAMES if f"`{name}`" not in page]
 
 
 @pytest.mark.parametrize("name", NAMES)
