@@ -10,13 +10,15 @@ import ctypes
 import hashlib
 import os
 import platform
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.core.errors import AssayError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
 
 MOST = 4096  # threads or jobs
@@ -162,3 +164,16 @@ def generator(seed: int, purpose: str, index: int = 0) -> torch.Generator:
     import torch
 
     return torch.Generator().manual_seed(key(seed, purpose, index))
+
+
+@contextmanager
+def global_generator(seed: int, purpose: str, index: int = 0) -> Iterator[None]:
+    """Inside, PyTorch's global CPU generator is seeded as `generator` is, for libraries that draw from no other.
+
+    Outside it stays as it was.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(key(seed, purpose, index))
+        yield

@@ -9,7 +9,8 @@ import torch
 
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
-from assay.data.sets.augment import augment, normalise
+from assay.data.sets.augment import normalise
+from assay.data.sets.transforms import Augmentation
 from assay.engine.checkpoint import Stateful
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64
     from torch import Tensor
 
+    from assay.core.config import Augment
     from assay.data.sets.prepared import Prepared
 
     Order = Literal["reshuffled", "fixed"]
@@ -106,16 +108,22 @@ class EpochBatches(Batches):
 
 
 class BatchLoader:
-    """From positions in the training set to what a network is fed: gathered, augmented as by seed, normalised."""
+    """From positions in the training set to what a network is fed: gathered, augmented as by seed, normalised.
 
-    def __init__(self, data: Prepared, seeds: Sequence[int]) -> None:
+    Args:
+        data: the training set.
+        seeds: one for each copy.
+        augment: what augmentation does.
+    """
+
+    def __init__(self, data: Prepared, seeds: Sequence[int], augment: Augment) -> None:
         self._data, self._seeds = data, tuple(seeds)
+        self._augmented = Augmentation(augment, data.images)
 
     def batch(self, indices: Int64[Tensor, "copy batch"], step: int | None) -> Float[Tensor, "copy batch c h w"]:
         """The images at these positions; what augmentation draws depends on the step, and None leaves it out."""
         images = self._data.train.images.index_select(0, indices.flatten())
-        if step is not None and self._data.augment != "none":
-            generators = [generator(seed, "augmentation", step) for seed in self._seeds]
-            images = augment(images, self._data.augment, generators)
+        if step is not None:
+            images = self._augmented(images, self._seeds, step)
         inputs = normalise(images, self._data.mean, self._data.std)
         return inputs.view(*indices.shape, *inputs.shape[1:])

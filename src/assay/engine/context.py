@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jaxtyping import Int64
     from torch import Tensor, nn
 
-    from assay.core.config import Run
+    from assay.core.config import Augment, Run
     from assay.data.sets.prepared import Prepared
     from assay.engine.batches import Order
     from assay.engine.loop import Curves
@@ -42,6 +42,11 @@ class TrainContext:
     def device(self) -> torch.device:
         """Where everything runs: where the data is."""
         return self.data.train.images.device
+
+    @property
+    def augment(self) -> Augment:
+        """What training does to images: the arm's own, or the data's."""
+        return self.data.augment if self.run.augment is None else self.run.augment
 
     def fresh(self, seeds: Sequence[int]) -> tuple[nn.Module, Weights, Weights]:
         """A new network for each seed, stacked: the module, its parameters and its buffers `(copy, *shape)`."""

@@ -182,7 +182,7 @@ class GradientUpdate(StepRule):
         self._weigh = None if type(batches).weigh is Batches.weigh else batches.weigh  # the mean needs no coefficients
         self.parametrisation = parametrisation or Parametrisation()
         self.stack = Stack(self.network, len(self.seeds), context.device, self.train.precision, loss=loss)
-        self.loader = BatchLoader(context.data, self.seeds)
+        self.loader = BatchLoader(context.data, self.seeds, context.augment)
         self.counters = Counters(len(self.seeds), context.device)
         self.optimizer = Optimizer(self.train.optimizer, self.stored)
 
@@ -209,13 +209,19 @@ class GradientUpdate(StepRule):
         passes a step, as sharpness-aware minimization does, overrides this; a pass may write over the gradients of the
         one before.
         """
-        inputs, labels = self.loader.batch(indices, step), self.batches.labels(indices)
+        inputs, labels = self.inputs_and_labels(indices, step)
         randomness = [key(seed, "layers", step) for seed in self.seeds] if self.stack.draws else None
         found = self.stack.gradients(weights, self.buffers, inputs, labels, self._weigh, randomness)
         self.counters.add("train_samples", found.used)
         if self._weigh:
             self.counters.add("forward_samples", indices.shape[1] - found.used)
         return found
+
+    def inputs_and_labels(
+        self, indices: Int64[Tensor, "copy batch"], step: int
+    ) -> tuple[Float[Tensor, "copy batch c h w"], Int64[Tensor, "copy batch"] | Float[Tensor, "copy batch class"]]:
+        """What a step shows to each copy: augmented and normalised images, and their classes or class probabilities."""
+        return self.loader.batch(indices, step), self.batches.labels(indices)
 
     def _score(
         self, indices: Int64[Tensor, "copy examples"], labels: Int64[Tensor, "copy examples"]

@@ -124,6 +124,8 @@ class Training:
         if run.train.batch_size > examples:
             key = run.place("batch_size")
             raise AssayError(f"{key}: {run.train.batch_size} is more than the {examples} examples to train on")
+        if run.augment is not None and not self.hook("TAKES_GRADIENTS"):
+            raise AssayError(f"{run.place('augment')}: {run.method} does not augment images; remove it")
         if self.hook("TAKES_GRADIENTS"):  # of the budget that the method made, which `Train` has not seen
             check_warm_up(run.train.schedule, run.train.steps, f"{run.place('schedule')}: the training")
         if run.label_noise and not int(run.label_noise * examples):

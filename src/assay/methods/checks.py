@@ -15,6 +15,8 @@ from assay.core.config.sections import FOLDER
 from assay.core.errors import AssayError
 from assay.core.plain import literals
 from assay.data import catalog
+from assay.data.sets import transforms
+from assay.data.sets.images import Images
 from assay.methods import FILE, SEE, resolve
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
     from assay.core.config import Model, Params
     from assay.core.config.claim import Claim
-    from assay.data.sets.images import Images
     from assay.methods import Training
 
 OF_MEMBERS = ("disagreement", "total_variation")
@@ -51,6 +52,7 @@ def check(params: Params, own: tuple[Images, int] | None = None) -> dict[str, Tr
             fitting.append(model)
         training.check(images, examples)
     _check_grids(params, trainings)
+    _check_augmentation(params, images)
     lines = [line for claim in params.claims if claim.preset is None for line in _problems(claim, params, trainings)]
     if lines:
         raise AssayError("\n".join(f"{PARAMS_FILE}: claims.{line}" for line in lines))
@@ -73,6 +75,14 @@ def check_papers(claims: Iterable[Claim], methods: Path = Path(__file__).parent)
             lines.append(f"{key}: no method names {claim.paper!r}; did you mean {like[close[0]]}?")
     if lines:
         raise AssayError("\n".join(lines))
+
+
+def _check_augmentation(params: Params, images: Images | None) -> None:
+    """Try out what training does to images: the data's, and that of each arm that has its own."""
+    entries = [(f"{PARAMS_FILE}: data.augment", params.data.augment)]
+    entries += [(run.place("augment"), run.augment) for run in params.runs() if run.augment is not None]
+    for place, augment in entries:
+        transforms.check(augment, images or Images(3, 32, 32, 2), place)
 
 
 def _check_grids(params: Params, trainings: Mapping[str, Training]) -> None:

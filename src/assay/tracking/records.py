@@ -34,7 +34,7 @@ class Meta(artifact.Record):
     counts: dict[str, int]
     mean: list[float]
     std: list[float]
-    augment: str
+    augment: str | list[Any]
     digest: str
     fit: Fit = "crop"
 

@@ -100,6 +100,11 @@ def test_more_claims_are_tested_than_the_rule_has_tests_for(params_file):
         ("name: digits", "name: folder, side: 8, channels: 2", "data.channels: got 2; it should be 1 or 3"),
         ("name: digits", "name: folder, side: 8, fit: fill", "data.fit: got 'fill'; it should be 'crop', 'pad' or"),
         ("claims:\n", "rule:\nclaims:\n", "rule: got None; remove the line `rule:` too, or fill it"),
+        ("name: digits", "name: digits, augment: 3", "data.augment: got 3; give the name of a transform, or a list"),
+        ("name: digits", "name: digits, augment: []", "data.augment: got []; give the name of a transform, or a list"),
+        ("name: digits", "name: digits, augment: [crop, 3]", "data.augment: got ['crop', 3]; 3 is no entry; an entry"),
+        ("batches: fixed", "augment: [{a: 1}]", "arms.cyclic.augment: got [{'a': 1}]; {'a': 1} is no entry; an entry"),
+        ("batches: fixed", "augment: {a: {}}", "arms.cyclic.augment: give the name of a transform, or a list"),
         ("[0, 1]", "[0, 0]", "seeds: got [0, 0]; each must stand once"),
         ("[0, 1]", "[]", "seeds: got []; it should hold 1 or more"),
         ("[0, 1]", "3", "seeds: got 3; it should be a list"),
@@ -218,7 +223,7 @@ values = st.recursive(scalars, lambda v: st.lists(v, max_size=3) | st.dictionari
 
 @given(
     key=st.sampled_from(["seeds", "data", "model", "train", "arms", "claims", "other"]),
-    inner=st.none() | st.sampled_from(["name", "optimizer", "schedule", "cyclic", "steps"]),
+    inner=st.none() | st.sampled_from(["name", "optimizer", "schedule", "cyclic", "steps", "augment"]),
     value=values,
 )
 def test_no_content_whatever_escapes_as_another_error(key, inner, value):

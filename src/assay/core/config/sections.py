@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from itertools import pairwise
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, Field, PlainValidator, field_validator, model_validator
 
@@ -45,6 +45,37 @@ def _side(value: Any) -> int | tuple[int, int] | None:
     return sides[0] if sides[0] == sides[-1] else (sides[0], sides[1])
 
 
+def augment_of(value: Any) -> str | tuple[str | dict[str, dict[str, Any]], ...]:
+    """The name of a transform, or several in order, each a name or `{name: {argument: value}}`.
+
+    Which names and arguments there are, `assay.data.sets.augment` knows.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    form = "an entry is the name of a transform, or {name: {argument: value, ...}}"
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(f"give the name of a transform, or a list of them in order; {form}")
+    entries: list[str | dict[str, dict[str, Any]]] = []
+    for entry in value:
+        if isinstance(entry, str):
+            entries.append(entry)
+            continue
+        if not isinstance(entry, dict) or len(entry) != 1:
+            raise ValueError(f"{entry!r} is no entry; {form}")
+        [(name, arguments)] = entry.items()
+        named = isinstance(name, str) and isinstance(arguments, dict | None)
+        if not named or not all(isinstance(key, str) for key in arguments or ()):
+            raise ValueError(f"{entry!r} is no entry; {form}")
+        entries.append({name: dict(arguments or {})})
+    return tuple(entries)
+
+
+Augment: TypeAlias = Annotated[Any, PlainValidator(augment_of)]
+
+
 class Data(Section):
     """Which data set, how much of its training set is held out for validation, and how batches are augmented.
 
@@ -53,7 +84,7 @@ class Data(Section):
 
     name: str
     validation: int = Field(ge=0)
-    augment: Literal["none", "crop", "crop_flip"] = "none"
+    augment: Augment = "none"
     split_seed: int = Field(default=0, ge=0)
     side: Annotated[int | tuple[int, int] | None, PlainValidator(_side)] = None  # in pixels; height and width, or both
     fit: Literal["crop", "pad", "stretch"] = "crop"  # with side and channels, `assay.data.sets.images.Preparation`
@@ -173,6 +204,7 @@ class Arm(Section, extra="allow"):
     method: str
     seeds: Seeds | None = None
     model: Model | None = None
+    augment: Augment | None = None  # in place of the data's
     label_noise: float = Field(default=0.0, ge=0, le=1)  # share of training labels, alone, that become random classes
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from jaxtyping import Int64, UInt8
     from torch import Tensor
+
+    from assay.core.config import Augment
 
 META = "meta.json"
 _FILES = {split: f"{split}.safetensors" for split in SPLITS}
@@ -42,7 +44,7 @@ class Prepared:
     class_names: tuple[str, ...]  # by label
     mean: tuple[float, ...]  # of the training split, per channel, on the scale of the pixels (0 to 255)
     std: tuple[float, ...]  # likewise
-    augment: Literal["none", "crop", "crop_flip"]  # what training does to its images
+    augment: Augment  # what training does to its images, unless an arm has its own
     digest: str  # of everything above but the name and the augmentation, and of all images and labels
     train: Split
     validation: Split  # held out of the training set, or a split of the user's own; it may be empty

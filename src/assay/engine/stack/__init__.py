@@ -21,13 +21,15 @@ from assay.core.runtime import key
 from assay.data.sets.augment import normalise
 from assay.engine.stack.cuda_graph import GraphedPass
 from assay.engine.stack.layers import DenseLayers, FoldedLayers, can_fold, room, split_prefix
-from assay.engine.stack.loss import Loss, cross_entropy, of_each_example, with_gradient
+from assay.engine.stack.loss import Loss, cross_entropy, is_correct, of_each_example, with_gradient
 from assay.models import weight_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from jaxtyping import Bool, Float, Int64, UInt8
+
+    from assay.engine.stack.loss import Labels
 
 Weights = dict[str, Tensor]
 Strategy = Literal["dense", "folded", "sliced"]
@@ -161,7 +163,7 @@ class Stack:
         weights: Weights,
         buffers: Weights,
         inputs: Float[Tensor, "copy batch c h w"],
-        labels: Int64[Tensor, "copy batch"],
+        labels: Labels,
         weigh: Weigh | None = None,
         randomness: Sequence[int] | None = None,
     ) -> Gradients:
@@ -171,7 +173,7 @@ class Stack:
             weights: parameters, `(copy, *shape)`.
             buffers: updated in place where the network does so (batch norm).
             inputs: normalised images.
-            labels: class numbers.
+            labels: class numbers `(copy, batch)`, or class probabilities `(copy, batch, class)`.
             weigh: coefficients of the examples' losses; without it, their mean.
             randomness: for each copy, the seed of the random numbers that its layers draw in this pass.
 
@@ -203,7 +205,7 @@ class Stack:
             coefficients = weigh(losses, everything) if weigh else None
             gradient *= 1 / labels.shape[1] if coefficients is None else coefficients.unsqueeze(-1)
             by_name = self._dense.backward(weights, rows, gradient)
-            return Gradients(losses, rows[-1].argmax(-1) == labels, _used(labels, coefficients), by_name)
+            return Gradients(losses, is_correct(rows[-1], labels), _used(labels, coefficients), by_name)
         if self.strategy == "folded":
             leaves = _leaves(weights)
             whole = self._differentiate(self.forward({**leaves, **buffers}, inputs), labels, leaves, weigh, everything)
@@ -231,8 +233,7 @@ class Stack:
         coefficients = weigh(losses.detach(), copies) if weigh else None
         total = losses.mean(1).sum() if coefficients is None else (coefficients * losses).sum()
         by_name = dict(zip(leaves, torch.autograd.grad(total, list(leaves.values())), strict=True))
-        correct = logits.detach().argmax(-1) == labels
-        return Gradients(losses.detach(), correct, _used(labels, coefficients), by_name)
+        return Gradients(losses.detach(), is_correct(logits.detach(), labels), _used(labels, coefficients), by_name)
 
     def _run(self, weights: Weights, inputs: Tensor, seed: int | None = None) -> Float[Tensor, "row class"]:
         """The network with these weights in the places of its own: `functional_call`, without a tenth of a step."""
@@ -287,5 +288,5 @@ def _of(weights: Weights, copy: int) -> Weights:
     return {name: tensor[copy] for name, tensor in weights.items()}
 
 
-def _used(labels: Int64[Tensor, "copy batch"], coefficients: Tensor | None) -> Int64[Tensor, " copy"] | int:
+def _used(labels: Labels, coefficients: Tensor | None) -> Int64[Tensor, " copy"] | int:
     return labels.shape[1] if coefficients is None else (coefficients != 0).sum(1)
