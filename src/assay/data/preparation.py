@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,23 +13,28 @@ from assay.core.config import PARAMS_FILE
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
 from assay.data import catalog, raw
+from assay.data.progress import Progress
 from assay.data.sets import prepared
 from assay.data.sets.images import Images
 from assay.data.sets.prepared import Prepared, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from jaxtyping import Int64, UInt8
 
     from assay.core.config import Data
+    from assay.data.raw import IdxImages
+
+PART = 2**24  # bytes of images in memory at once
 
 
 def prepare(source: Path, data: Data, out: Path) -> None:
     """Read `source` (data/raw), every file verified again; write train, validation and test as tensors into `out`.
 
     Images keep their published order. The validation set is the data set's own, or `held_out` of the training set.
+    Images pass through memory a part at a time, once to be measured and once to be written.
 
     Raises:
         AssayError: a raw file is missing or altered, or the validation set would leave a class nothing to train on.
@@ -37,13 +44,30 @@ def prepare(source: Path, data: Data, out: Path) -> None:
     images, labels = content.train
     chosen = held_out(labels, data, content.class_names)
     kept = np.setdiff1d(np.arange(len(labels)), chosen)
-    mean, std = moments(images[kept])
-    parts = ((images[kept], labels[kept]), content.validation or (images[chosen], labels[chosen]), content.test)
-    splits = [Split(*map(torch.from_numpy, part)) for part in parts]
+    splits = {"train": (content.train, kept), "validation": (content.train, chosen)}
+    for name, whole in (("validation", content.validation), ("test", content.test)):
+        if whole is not None:
+            splits[name] = whole, np.arange(len(whole[1]))
     _, channels, height, width = images.shape
+    none = torch.empty((0, channels, height, width), dtype=torch.uint8)
+    empty = [Split(none, torch.from_numpy(own[at])) for (_, own), at in splits.values()]  # but for the labels
     of_image = Images(channels, height, width, len(content.class_names))
-    about = (data.name, of_image, content.class_names, mean, std, data.augment)
-    prepared.write(out, Prepared(*about, "", *splits))
+    with closing(Progress("preparing images", len(kept) + sum(len(at) for _, at in splits.values()), "images")) as bar:
+        mean, std = moments(_parts(images, kept, bar))
+        parts = {name: _parts(own, at, bar) for name, ((own, _), at) in splits.items()}
+        about = (data.name, of_image, content.class_names, mean, std, data.augment)
+        prepared.write(out, Prepared(*about, "", *empty), parts)
+
+
+def _parts(
+    images: UInt8[np.ndarray, "n c h w"] | IdxImages, positions: Int64[np.ndarray, " m"], bar: Progress
+) -> Iterator[UInt8[np.ndarray, "part c h w"]]:
+    """The images at these positions, as many at a time as have `PART` bytes."""
+    rows = max(1, PART // math.prod(images.shape[1:]))
+    for start in range(0, len(positions), rows):
+        part = positions[start : start + rows]
+        yield images[part]
+        bar.update(len(part))
 
 
 def held_out(labels: Int64[np.ndarray, " n"], data: Data, class_names: Sequence[str]) -> Int64[np.ndarray, " v"]:
@@ -80,16 +104,17 @@ def held_out(labels: Int64[np.ndarray, " n"], data: Data, class_names: Sequence[
     return np.sort(np.concatenate(chosen))
 
 
-def moments(images: UInt8[np.ndarray, "n c h w"]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def moments(parts: Iterable[UInt8[np.ndarray, "n c h w"]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel, on the scale of the pixels (0 to 255), rounded to 6 digits.
 
-    Both come from a count of each pixel value, so they are exact, whatever the machine. The standard deviation of a
-    constant channel is given as 1, so that it can be divided by.
+    The images come in one part or several. Both figures come from a count of each pixel value, so they are exact,
+    whatever the machine. The standard deviation of a constant channel is given as 1, so that it can be divided by.
     """
     means, deviations = [], []
-    for channel in images.swapaxes(0, 1):
-        parts = np.array_split(channel, len(channel) // 1024 + 1)  # a copy of all pixels as integers would be large
-        counts = np.sum([np.bincount(part.ravel(), minlength=256) for part in parts], axis=0).tolist()
+    counted = (
+        np.stack([np.bincount(channel.ravel(), minlength=256) for channel in part.swapaxes(0, 1)]) for part in parts
+    )
+    for counts in sum(counted, np.zeros(256, dtype=np.int64)).tolist():
         pixels, first, second = (sum(n * value**power for value, n in enumerate(counts)) for power in range(3))
         variance = (pixels * second - first**2) / pixels**2
         means.append(round(first / pixels, 6))

@@ -182,7 +182,7 @@ class GradientUpdate(StepRule):
         self._weigh = None if type(batches).weigh is Batches.weigh else batches.weigh  # the mean needs no coefficients
         self.parametrisation = parametrisation or Parametrisation()
         self.stack = Stack(self.network, len(self.seeds), context.device, self.train.precision, loss=loss)
-        self.loader = BatchLoader(context.data, self.seeds)
+        self.loader = BatchLoader(context.data, self.seeds, batches)
         self.counters = Counters(len(self.seeds), context.device)
         self.optimizer = Optimizer(self.train.optimizer, self.stored)
 
