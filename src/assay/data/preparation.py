@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from assay.core.config import Data
     from assay.data.raw import IdxImages
 
-PART = 2**24  # bytes of images in memory at once
+PART = 2**22  # bytes of images in memory at once
 
 
 def prepare(source: Path, data: Data, out: Path) -> None:

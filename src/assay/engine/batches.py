@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +17,7 @@ from assay.data.sets.augment import augment, normalise
 from assay.engine.checkpoint import Stateful
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from jaxtyping import Float, Int64, UInt8
     from torch import Tensor
@@ -148,10 +149,20 @@ class BatchLoader:
         if self._gatherer is None or step is None:
             images = self._data.train.at(indices)
         else:
-            images = self._gatherer.images(indices, step)
+            images = self._gatherer.of_step(indices, step)
         if step is not None and self._data.augment != "none":
             generators = [generator(seed, "augmentation", step) for seed in self._seeds]
             images = augment(images, self._data.augment, generators)
+        return self._normalised(images, indices)
+
+    def plain(self, indices: Int64[Tensor, "copy example"], size: int) -> Iterator[Float[Tensor, "copy batch c h w"]]:
+        """The images at these positions, not augmented, so many of each copy at a time."""
+        parts, gatherer = indices.split(size, 1), self._gatherer
+        batches = gatherer.in_turn(indices, size) if gatherer else map(self._data.train.at, parts)
+        for images, part in zip(batches, parts, strict=True):
+            yield self._normalised(images, part)
+
+    def _normalised(self, images: Tensor, indices: Tensor) -> Float[Tensor, "copy batch c h w"]:
         inputs = normalise(images, self._data.mean, self._data.std)
         return inputs.view(*indices.shape, *inputs.shape[1:])
 
@@ -180,7 +191,7 @@ class Gatherer:
         self._stream = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
         self._coming: dict[int, _Coming] = {}  # by step
 
-    def images(self, indices: Int64[Tensor, "copy batch"], step: int) -> UInt8[Tensor, "copy*batch c h w"]:
+    def of_step(self, indices: Int64[Tensor, "copy batch"], step: int) -> UInt8[Tensor, "copy*batch c h w"]:
         """The images of a step, on the device; those of the steps after it are set going."""
         own = self._coming.get(step)
         if own is not None and own.indices is not indices:  # a method chose otherwise than `ahead` said
@@ -195,6 +206,14 @@ class Gatherer:
             elif later in self._coming and self._coming[later].gathered.done():
                 self._copy(self._coming[later])
         return images
+
+    def in_turn(self, indices: Int64[Tensor, "copy example"], size: int) -> Iterator[UInt8[Tensor, "copy*batch c h w"]]:
+        """The images at these positions, so many of each copy at a time, gathered while earlier ones are worked on."""
+        parts = list(zip(indices.split(size, 1), indices.cpu().split(size, 1), strict=True))
+        coming = deque(self._start(*part) for part in parts[:AHEAD])
+        for number in range(len(parts)):
+            yield self._arrived(coming.popleft())
+            coming.extend(self._start(*part) for part in parts[number + AHEAD : number + AHEAD + 1])
 
     def _start(self, indices: Tensor, on_cpu: Int64[Tensor, "copy batch"]) -> _Coming:
         positions = on_cpu.flatten().numpy()

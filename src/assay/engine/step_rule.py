@@ -225,8 +225,8 @@ class GradientUpdate(StepRule):
         weights = self.evaluated()
         size, losses = self.train.batch_size, []
         with torch.no_grad():
-            for part, own in zip(indices.split(size, 1), labels.split(size, 1), strict=True):
-                losses.append(self.stack.loss(self.stack.forward(weights, self.loader.batch(part, None)), own))
+            for inputs, own in zip(self.loader.plain(indices, size), labels.split(size, 1), strict=True):
+                losses.append(self.stack.loss(self.stack.forward(weights, inputs), own))
         self.counters.add("forward_samples", indices.shape[1])
         return torch.cat(losses, 1)
 
