@@ -24,7 +24,6 @@ import threading
 import traceback
 import warnings
 from contextlib import contextmanager, suppress
-from multiprocessing import spawn
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,7 +142,6 @@ def _become(connection: socket.socket, executable: Path) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for action in filter(None, environment.get("PYTHONWARNINGS", "").split(",")):
         warnings.simplefilter(action)
-    spawn.set_executable(sys.executable)  # processes of multiprocessing have pipes that the server cannot hand on
     sys.executable = str(executable)
     first = folder if arguments[0] == "-m" else ""
     sys.path[:0] = [first, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
