@@ -7,17 +7,24 @@ data/raw was packed from.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import multiprocessing
 import os
+import signal
+import threading
 from collections import Counter, defaultdict
-from contextlib import closing
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
+from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from assay.core import files
+from assay.core import files, runtime
 from assay.core.config import PARAMS_FILE
 from assay.core.config.sections import FOLDER
 from assay.core.errors import AssayError
@@ -27,12 +34,19 @@ from assay.data.listing import Tree, raise_all, scan
 from assay.data.progress import Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
     from assay.core.config import Data
+    from assay.data.sets.images import Preparation
+
+    Place = tuple[int, Path]  # of an image: its number in the packed file, and the file of the user
 
 RECORD = "data/own.json"
 VARIABLE = "ASSAY_DATA_DIR"
 DEFAULT = Path("data/own")
 _EXAMPLES = 3  # named where more are counted
+MANY = 500  # images from which on they are decoded by several processes, whose start takes a second
+TOGETHER = 16  # images that a process decodes before it tells
 
 
 def root_of_images() -> Path:
@@ -101,35 +115,43 @@ def obtain(data: Data, target: Path, work: Path) -> bool:
     return fresh
 
 
+class Packed(NamedTuple):
+    """What is told of an image that was packed."""
+
+    notes: tuple[str, ...]  # as `Decoded.notes`
+    look: bytes  # a digest of its pixels
+    flat: bool  # whether it is of a single colour
+
+
 def pack(tree: Tree, data: Data, out: Path) -> list[str]:
     """Write images, as `read_image` gives them, labels and their record into `out`: equal images give equal bytes.
 
+    Many images are decoded by as many processes as `runtime.threads` says, each writing at their places in the file.
     Gives lines about what was done, and about images of a single colour; an `AssayError` names the unreadable ones.
     """
     preparation = raw.preparation_of(data)
     wrong, flat = tree.unreadable_lines(), set[str]()
     notes: defaultdict[str, list[str]] = defaultdict(list)
-    looks: defaultdict[tuple[str, int], dict[str, int]] = defaultdict(dict)  # hashes of pixels, by split and label
-    with closing(Progress("packing images", sum(tree.counts.values()), "images")) as bar:
+    looks: defaultdict[tuple[str, int], dict[str, bytes]] = defaultdict(dict)  # digests of pixels, by split and label
+    count = sum(tree.counts.values())
+    with closing(Progress("packing images", count, "images")) as bar, _workers(count) as each:
         for split, entries in tree.images.items():
             images_file, labels_file = (out / name for name in raw.file_names(split))
-            with images_file.open("wb") as stream:
-                stream.write(raw.idx_header((len(entries), *preparation.shape)))
-                for path, label in entries:
-                    bar.update(1)
-                    if path in tree.unreadable:
+            images_file.write_bytes(raw.idx_header((len(entries), *preparation.shape)))
+            readable = [(at, *entry) for at, entry in enumerate(entries) if entry[0] not in tree.unreadable]
+            parts = [readable[start : start + TOGETHER] for start in range(0, len(readable), TOGETHER)]
+            places = ([(at, tree.root / path) for at, path, _ in part] for part in parts)
+            packed = each(partial(_pack_some, images_file, preparation), places)
+            for part, found in zip(parts, packed, strict=True):
+                bar.update(len(part))
+                for (_, path, label), one in zip(part, found, strict=True):
+                    if isinstance(one, str):
+                        wrong.append(one)
                         continue
-                    try:
-                        image = read_image(tree.root / path, preparation)
-                    except AssayError as error:
-                        wrong.append(str(error))
-                        continue
-                    pixels = image.pixels.tobytes()
-                    stream.write(pixels)
-                    for note in image.notes:
+                    for note in one.notes:
                         notes[note].append(path)
-                    looks[split, label][path] = hash(pixels)
-                    if (image.pixels == image.pixels[:, :1, :1]).all():
+                    looks[split, label][path] = one.look
+                    if one.flat:
                         flat.add(path)
             raw.write_idx(labels_file, np.array([label for _, label in entries]))
     raise_all(wrong)
@@ -145,6 +167,61 @@ def pack(tree: Tree, data: Data, out: Path) -> list[str]:
     files.write_json(out / raw.RECORD, record.model_dump(mode="json", exclude_defaults=True))
     said = [f"{_images(len(paths))} {note}: {_some(paths)}" for note, paths in notes.items()]
     return said + [f"warning: {line}" for line in _constant(tree, flat, looks)]
+
+
+def _pack_some(images_file: Path, preparation: Preparation, places: Sequence[Place]) -> list[Packed | str]:
+    """Decode images and write each at its place, after the header; what is told of each, or why it cannot be read."""
+    found: list[Packed | str] = []
+    with images_file.open("r+b") as stream:
+        header = len(raw.idx_header((0, *preparation.shape)))
+        for at, path in places:
+            try:
+                pixels, notes = read_image(path, preparation)
+            except AssayError as error:
+                found.append(str(error))
+                continue
+            stream.seek(header + at * pixels.nbytes)
+            stream.write(pixels.data)
+            flat = bool((pixels == pixels[:, :1, :1]).all())
+            found.append(Packed(notes, hashlib.blake2b(pixels.data, digest_size=16).digest(), flat))
+    return found
+
+
+@contextmanager
+def _workers(images: int) -> Iterator[Callable[..., Iterable[list[Packed | str]]]]:
+    """A `map` that keeps the order, over processes where there are many images and several cores.
+
+    Processes and not threads: decoding small images is mostly Python, and filters of warnings are a process's own. They
+    are spawned, since a fork of a process with threads is not safe. The terminal's Ctrl-C is left to this process.
+
+    Raises:
+        AssayError: a process died.
+    """
+    count = min(runtime.threads(), images // TOGETHER)
+    if images < MANY or count < 2:
+        yield map
+        return
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _stand_by)
+    try:
+        yield pool.map
+    except BrokenProcessPool:
+        said = "a process that decodes images died: an image may crash its decoder, or memory may be short"
+        raise AssayError(f"{said}; ASSAY_THREADS=1 decodes them in this process") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _stand_by() -> None:
+    """Set up a process that decodes: it ends with the one that started it, even if that is killed, and not before."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _table(tree: Tree) -> list[str]:
@@ -182,7 +259,7 @@ def copies(tree: Tree, held_out: bool) -> list[str]:
     return lines
 
 
-def _constant(tree: Tree, flat: set[str], looks: dict[tuple[str, int], dict[str, int]]) -> list[str]:
+def _constant(tree: Tree, flat: set[str], looks: dict[tuple[str, int], dict[str, bytes]]) -> list[str]:
     """What is of a single colour, or always the same: the data set, classes of a split, or images."""
     every = sum(tree.counts.values())
     if len({look for own in looks.values() for look in own.values()}) == 1:

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
     from assay.core.config import Data
 
-    Examples = tuple[UInt8[np.ndarray, "n c h w"], Int64[np.ndarray, " n"]]
+    Labels = Int64[np.ndarray, " n"]
+    Arrays = tuple[UInt8[np.ndarray, "n c h w"], Labels]
+    Examples = tuple[UInt8[np.ndarray, "n c h w"] | "IdxImages", Labels]
 
 RECORD = "folder.json"
 NEEDED = ("train",)
@@ -57,6 +59,34 @@ def write_idx(path: Path, values: np.ndarray) -> None:
 
 def read_idx(path: Path) -> np.ndarray:
     """Read an IDX file: an array of the shape in its header, uint8 or int64; an `AssayError` names one that is none."""
+    dtype, shape, header = _idx_layout(path)
+    values: np.ndarray = np.fromfile(path, dtype=dtype, offset=header).reshape(shape)
+    return values if dtype.itemsize == 1 else values.astype(np.int64)
+
+
+class IdxImages:
+    """The images in an IDX file, grey ones `(n, h, w)` or `(n, c, h, w)`, read when rows of them are asked for.
+
+    Attributes:
+        shape: `(n, c, h, w)`, whatever the file's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        dtype, shape, self._header = _idx_layout(path)
+        if dtype.itemsize != 1 or len(shape) not in (3, 4):
+            raise AssayError(f"{path}: not images: values of {dtype.itemsize} bytes, {len(shape)} dimensions")
+        self._path, self.shape = path, shape if len(shape) == 4 else (shape[0], 1, *shape[1:])
+
+    def __getitem__(self, rows: slice | Int64[np.ndarray, " m"]) -> UInt8[np.ndarray, "m c h w"]:
+        """A copy of these rows.
+
+        The file is mapped anew each time: until it is unmapped, pages that were read count as the process's memory.
+        """
+        return np.array(np.memmap(self._path, np.uint8, "r", self._header, self.shape)[rows])
+
+
+def _idx_layout(path: Path) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+    """The type and shape of an IDX file's values, and how many bytes stand before them; errors as of `read_idx`."""
     with path.open("rb") as stream:
         start = stream.read(4)
         dtype = _IDX_TYPES.get(start[2]) if len(start) == 4 and start[:2] == b"\0\0" else None
@@ -68,14 +98,12 @@ def read_idx(path: Path) -> np.ndarray:
         raise AssayError(f"{path}: truncated within its header of {header} bytes")
     shape = tuple(np.frombuffer(sides, dtype=">u4").tolist())
     _check_size(path, header + math.prod(shape) * dtype.itemsize)
-    values: np.ndarray = np.fromfile(path, dtype=dtype, offset=header).reshape(shape)
-    return values if dtype.itemsize == 1 else values.astype(np.int64)
+    return dtype, shape, header
 
 
 def read_idx_pair(images: Path, labels: Path) -> Examples:
-    """Read images, grey ones `(n, h, w)` or `(n, c, h, w)`, and labels from two IDX files."""
-    values = read_idx(images)
-    return values if values.ndim == 4 else values[:, None], read_idx(labels).astype(np.int64)
+    """Open images and read labels, from two IDX files."""
+    return IdxImages(images), read_idx(labels).astype(np.int64)
 
 
 def write_cifar10(path: Path, images: UInt8[np.ndarray, "n ..."], labels: Sequence[int] | np.ndarray) -> None:
@@ -84,7 +112,7 @@ def write_cifar10(path: Path, images: UInt8[np.ndarray, "n ..."], labels: Sequen
     path.write_bytes(np.concatenate([column, images.reshape(len(images), -1)], axis=1).tobytes())
 
 
-def read_cifar10(path: Path) -> Examples:
+def read_cifar10(path: Path) -> Arrays:
     """Read images and labels from CIFAR-10's binary layout (Krizhevsky 2009)."""
     records = _records(path, 1 + math.prod(_CIFAR_SHAPE))
     return np.ascontiguousarray(records[:, 1:]).reshape(-1, *_CIFAR_SHAPE), records[:, 0].astype(np.int64)
@@ -99,7 +127,7 @@ class _ArraysOnly(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def read_cifar_batch(path: Path) -> Examples:
+def read_cifar_batch(path: Path) -> Arrays:
     """Read a batch of CIFAR-10 or CIFAR-100 (fine labels) as published for Python (Krizhevsky 2009)."""
     try:
         with path.open("rb") as stream:
@@ -111,7 +139,7 @@ def read_cifar_batch(path: Path) -> Examples:
     return images, labels
 
 
-def read_stl10(images: Path, labels: Path) -> Examples:
+def read_stl10(images: Path, labels: Path) -> Arrays:
     """Read STL-10's binary layout (Coates, Lee and Ng 2011): planes column by column, labels from 1 on."""
     planes = _records(images, math.prod(_STL10_SHAPE)).reshape(-1, *_STL10_SHAPE)
     return np.ascontiguousarray(planes.transpose(0, 1, 3, 2)), np.fromfile(labels, dtype=np.uint8).astype(np.int64) - 1
@@ -148,7 +176,10 @@ READERS: dict[str, tuple[int, Callable[..., Examples]]] = {
 
 
 class Raw(NamedTuple):
-    """A data set as published: of each split, images uint8 `(n, c, h, w)` and labels int64 `(n,)`."""
+    """A data set as published: of each split, images uint8 `(n, c, h, w)` and labels int64 `(n,)`.
+
+    Images are an array, or `IdxImages`: of either, a slice or an array of positions gives rows as an array.
+    """
 
     class_names: tuple[str, ...]
     train: Examples
@@ -202,7 +233,8 @@ def read(folder: Path, data: Data) -> Raw:
         about = DATA_SETS[data.name]
         verify(folder, about.files, again(folder))
         *train, test = _parts(about.layout, [folder / name for name in about.files], len(about.class_names))
-        splits = {"train": tuple(map(np.concatenate, zip(*train, strict=True))), "test": test}
+        several = len(train) > 1  # of CIFAR, which is small; IDX files are one
+        splits = {"train": tuple(map(np.concatenate, zip(*train, strict=True))) if several else train[0], "test": test}
         where, counts, shape = folder, {"train": about.train, "test": about.test}, about.shape
     else:
         about = verify_packed(folder, data)
@@ -220,7 +252,7 @@ def read(folder: Path, data: Data) -> Raw:
 
 def _parts(layout: str, paths: Sequence[Path], classes: int) -> list[Examples]:
     size, reader = READERS[layout]
-    parts = []
+    parts: list[Examples] = []
     for start in range(0, len(paths), size):
         images, labels = reader(*paths[start : start + size])
         check_labels(paths[start + size - 1], labels, classes)

@@ -44,7 +44,7 @@ def recomputed(
         network: the plain module; its own weights are never used.
         weights: parameters, `(copy, *shape)`.
         buffers: `(copy, *shape)`; not changed, and batch norm's are not looked at.
-        data: the prepared data, on the device.
+        data: the prepared data.
         batch_size: the most examples in a batch; batches differ by one example at most.
         precision: that of the training.
         examples: how many to use, from the first; the whole training set unless given.
@@ -57,7 +57,7 @@ def recomputed(
         for name, value in (("running_mean", 0), ("running_var", 1), ("num_batches_tracked", 0)):
             fresh[f"{path}.{name}" if path else name].fill_(value)
     images, copies, seen = data.train.images[:examples], len(next(iter(fresh.values()))), 0
-    stack = Stack(network, copies, images.device, precision)
+    stack = Stack(network, copies, data.device, precision)
     momenta = {path: norm.momentum for path, norm in norms.items()}
     network.eval()
     for norm in norms.values():
@@ -67,7 +67,7 @@ def recomputed(
             seen += len(chunk)
             for norm in norms.values():
                 norm.momentum = len(chunk) / seen
-            inputs = normalise(chunk, data.mean, data.std)
+            inputs = normalise(chunk.to(data.device), data.mean, data.std)
             stack.forward({**weights, **fresh}, inputs.expand(copies, *inputs.shape))
     network.eval()
     for path, norm in norms.items():

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainContext:
-    """One training: the parameters as resolved for an arm, and the prepared data on the device."""
+    """One training: the parameters as resolved for an arm, and the prepared data."""
 
     run: Run
     data: Prepared
@@ -40,8 +40,8 @@ class TrainContext:
 
     @property
     def device(self) -> torch.device:
-        """Where everything runs: where the data is."""
-        return self.data.train.images.device
+        """Where everything runs."""
+        return self.data.device
 
     @property
     def augment(self) -> Augment:

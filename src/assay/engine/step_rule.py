@@ -182,7 +182,7 @@ class GradientUpdate(StepRule):
         self._weigh = None if type(batches).weigh is Batches.weigh else batches.weigh  # the mean needs no coefficients
         self.parametrisation = parametrisation or Parametrisation()
         self.stack = Stack(self.network, len(self.seeds), context.device, self.train.precision, loss=loss)
-        self.loader = BatchLoader(context.data, self.seeds, context.augment)
+        self.loader = BatchLoader(context.data, self.seeds, batches, context.augment)
         self.counters = Counters(len(self.seeds), context.device)
         self.optimizer = Optimizer(self.train.optimizer, self.stored)
 
@@ -231,8 +231,8 @@ class GradientUpdate(StepRule):
         weights = self.evaluated()
         size, losses = self.train.batch_size, []
         with torch.no_grad():
-            for part, own in zip(indices.split(size, 1), labels.split(size, 1), strict=True):
-                losses.append(self.stack.loss(self.stack.forward(weights, self.loader.batch(part, None)), own))
+            for inputs, own in zip(self.loader.plain(indices, size), labels.split(size, 1), strict=True):
+                losses.append(self.stack.loss(self.stack.forward(weights, inputs), own))
         self.counters.add("forward_samples", indices.shape[1])
         return torch.cat(losses, 1)
 

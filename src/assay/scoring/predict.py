@@ -55,7 +55,7 @@ def of_variant(
     """Run a variant over the test set, once: its predictions, and its metrics by class and of its members by name.
 
     Members go through the network one at a time, on as many images as leave memory where it is. The network is the
-    plain module, on the data's device; its own weights are never used.
+    plain module, on the data's device; its own weights are never used. Images may lie on the host.
 
     Raises:
         AssayError: a network's outputs are not finite numbers.
@@ -66,7 +66,7 @@ def of_variant(
         (data.test.images, data.test.labels),
     )
     record = manifest.variants[variant]
-    weights = [{n: t[:, member].to(images.device) for n, t in state.items()} for member in range(record.members)]
+    weights = [{n: t[:, member].to(data.device) for n, t in state.items()} for member in range(record.members)]
     rows = max(1, CELLS // (len(manifest.seeds) * record.members * manifest.images["classes"]))
     shares, sums = [], []
     for chunk, own in zip(images.split(rows), labels.split(rows), strict=True):

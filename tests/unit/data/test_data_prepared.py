@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from safetensors.torch import save_file
 
 from assay.core.config import Data
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
-from assay.data import published
+from assay.data import preparation, published
+from assay.data import raw as raw_module
 from assay.data.catalog import DATA_SETS
 from assay.data.preparation import moments, prepare
 from assay.data.sets import prepared
@@ -135,6 +138,61 @@ def test_the_same_inputs_give_the_same_files(raw, tmp_path):
     assert all((tmp_path / "one" / n).read_bytes() == (tmp_path / "two" / n).read_bytes() for n in names)
 
 
+def test_files_are_as_the_library_writes_them(digits_raw, tmp_path, monkeypatch):
+    """Whatever the number of parts: the digest of data/prepared is in every model's manifest."""
+    monkeypatch.setattr(preparation, "PART", 64 * 500)
+    prepare(digits_raw, Data(name="digits", validation=200), tmp_path / "out")
+    prepare(digits_raw, Data(name="digits", validation=0), tmp_path / "none")
+    for folder in ("out", "none"):
+        data = prepared.load(tmp_path / folder, CPU)
+        for name in ("train", "validation", "test"):
+            split = getattr(data, name)
+            save_file({"images": split.images, "labels": split.labels}, tmp_path / "expected")
+            assert (tmp_path / folder / f"{name}.safetensors").read_bytes() == (tmp_path / "expected").read_bytes()
+
+
+def test_what_is_written_in_parts_is_what_is_written_at_once(digits_raw, tmp_path, monkeypatch):
+    for part in (1, 64 * 500, 2**24):
+        monkeypatch.setattr(preparation, "PART", part)
+        prepare(digits_raw, Data(name="digits", validation=200), tmp_path / str(part))
+    one, *others = (prepared.load(tmp_path / str(part), CPU).digest for part in (1, 64 * 500, 2**24))
+    assert others == [one, one]
+
+
+def test_few_images_are_in_memory_at_once(tmp_path, monkeypatch):
+    """12 MB of images in parts of 1 MB: memory from Python's allocators, of which numpy's are."""
+    (tmp_path / "raw").mkdir()
+    for images, labels in (tiny.IDX_NAMES[:2], tiny.IDX_NAMES[2:]):
+        raw_module.write_idx(tmp_path / "raw" / images, np.zeros((6000, 32, 32), dtype=np.uint8))
+        raw_module.write_idx(tmp_path / "raw" / labels, np.arange(6000, dtype=np.uint8) % 3)
+    described = tiny.described("mnist", tmp_path / "raw", Images(1, 32, 32, 3), 6000, 6000)
+    monkeypatch.setitem(DATA_SETS, "mnist", described)
+    monkeypatch.setattr(preparation, "PART", 2**19)
+    tracemalloc.start()
+    prepare(tmp_path / "raw", Data(name="mnist", validation=2000), tmp_path / "out")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6e6  # a part, and it as integers for the counts
+
+
+@pytest.mark.parametrize(("share", "in_memory"), [("0", False), ("1e-9", False), ("1", True), ("", True)])
+def test_images_that_do_not_fit_stay_on_the_host(share, in_memory, raw, tmp_path, monkeypatch, device):
+    prepare(raw, tiny.MNIST, tmp_path / "out")
+    monkeypatch.setenv("ASSAY_IMAGE_MEMORY", share)
+    data = prepared.load(tmp_path / "out", device)
+    assert data.in_memory is in_memory
+    assert data.device.type == data.train.labels.device.type == device.type
+    assert data.train.images.device.type == (device.type if in_memory else "cpu")
+    assert torch.equal(data.train.at(torch.tensor([[1], [0]])).cpu(), data.train.images[[1, 0]].cpu())
+
+
+def test_only_splits_that_are_asked_for_need_memory(raw, tmp_path, monkeypatch):
+    prepare(raw, tiny.MNIST, tmp_path / "out")
+    monkeypatch.setattr(prepared.runtime, "image_memory", lambda device: 4 * 20)
+    assert prepared.load(tmp_path / "out", CPU, ("test",)).in_memory
+    assert not prepared.load(tmp_path / "out", CPU, ("test", "train")).in_memory
+
+
 def test_the_digest_is_of_the_content_and_not_of_its_use(raw, tmp_path):
     prepare(raw, tiny.MNIST, tmp_path / "one")
     prepare(raw, tiny.MNIST.model_copy(update={"augment": "crop_flip"}), tmp_path / "two")
@@ -196,16 +254,17 @@ def test_a_damaged_meta_is_named(change, raw, tmp_path):
 @settings(max_examples=30, deadline=None)
 @given(images=arrays.arrays(np.uint8, st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(1, 4), st.just(3))))
 def test_moments_are_those_of_numpy(images):
-    mean, std = moments(images)
+    mean, std = moments([images])
     axes = (0, 2, 3)
     assert mean == pytest.approx(images.mean(axes), abs=1e-5)
     expected = images.std(axes)
     assert std == pytest.approx(np.where(expected == 0, 1, expected), abs=1e-5)
 
 
-def test_moments_of_more_images_than_fit_at_once():
+def test_moments_do_not_depend_on_the_parts():
     images = tiny.random_bytes(2500, 2, 3, 3)
-    mean, std = moments(images)
+    mean, std = moments(np.array_split(images, 7))
+    assert moments([images]) == (mean, std)
     assert mean == pytest.approx(images.mean((0, 2, 3)), abs=1e-5)
     assert std == pytest.approx(images.std((0, 2, 3)), abs=1e-5)
 

@@ -285,3 +285,18 @@ def test_predictions_do_not_depend_on_the_chunk(monkeypatch):
     chunked = predict(network, {**parameters, **buffers}, images, [100.0, 100.0], [50.0, 60.0])
     assert whole.shape == (2, 150, 5)
     torch.testing.assert_close(whole, chunked, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("side", "copies", "expected"), [(224, 1, 111), (224, 3, 64), (8, 1, 4096), (8, 5, 819)])
+def test_large_images_are_predicted_fewer_at_a_time(side, copies, expected, monkeypatch):
+    """Small ones as ever, since the last bits of a prediction depend on how many there are."""
+    sizes = []
+
+    def see(stack, weights, inputs):
+        sizes.append(inputs.shape[1])
+        return inputs.flatten(2)[..., :2]
+
+    monkeypatch.setattr(Stack, "forward", see)
+    images = torch.zeros(expected + 1, 3, side, side, dtype=torch.uint8)
+    predict(nn.Flatten(), {"weight": torch.zeros(copies, 1)}, images, (0.0,) * 3, (1.0,) * 3)
+    assert sizes == [expected, 1]

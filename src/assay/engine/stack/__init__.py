@@ -9,6 +9,7 @@ its layers with channels last (`choose_layout`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -35,6 +36,8 @@ Weights = dict[str, Tensor]
 Strategy = Literal["dense", "folded", "sliced"]
 Weigh = Callable[[Tensor, slice], Tensor]  # as `Batches.weigh`
 PREDICTION_ROWS = 4096
+LARGE = 2**15  # pixels and channels of an image above which
+PREDICTION_VALUES = 2**24  # bounds a chunk's: 111 of 3×224×224, whose features in a ResNet are 0.4 GB a layer
 
 
 def choose_strategy(network: nn.Module, device: torch.device, precision: str) -> Strategy:
@@ -259,14 +262,16 @@ def predict(
     """Logits of every copy on the same raw images, in eval mode, a chunk at a time, without gradients.
 
     Weights are parameters and buffers, `(copy, *shape)`; `mean` and `std` are per channel, of pixels from 0 to 255; the
-    precision is that of the training.
+    precision is that of the training. It runs where the weights are; images may lie on the host.
     """
-    copies, chunks = next(iter(weights.values())).shape[0], []
-    stack = Stack(network, copies, images.device, precision)
+    some, chunks = next(iter(weights.values())), []
+    copies, values = some.shape[0], math.prod(images.shape[1:])
+    rows = PREDICTION_ROWS if values <= LARGE else max(1, PREDICTION_VALUES // values)
+    stack = Stack(network, copies, some.device, precision)
     network.eval()
     with torch.no_grad():
-        for chunk in images.split(max(64, PREDICTION_ROWS // copies)):
-            inputs = normalise(chunk, mean, std)
+        for chunk in images.split(max(min(64, rows), rows // copies)):
+            inputs = normalise(chunk.to(some.device), mean, std)
             chunks.append(stack.forward(weights, inputs.expand(copies, *inputs.shape)))
     return torch.cat(chunks, dim=1)
 

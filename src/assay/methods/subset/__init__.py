@@ -123,7 +123,7 @@ class SubsetBatches(Batches):
         self.pretraining = pretraining
         own = [split(self.examples, k, seed)[-1] for seed in self.seeds]
         self.subset: Int64[Tensor, "copy subset"] = torch.stack(own).to(self.device)
-        self._on_subset = EpochBatches(self.labels(self.subset), seeds, batch_size)
+        self._on_subset = EpochBatches(self.labels(self.subset), seeds, batch_size, positions=self.subset)
         self._on_everything = EpochBatches(labels, seeds, batch_size)
 
     def phase(self, step: int, steps: int) -> tuple[int, int]:
@@ -131,11 +131,15 @@ class SubsetBatches(Batches):
         first = self.pretraining
         return (0, first) if step < first else (first, steps - first)
 
-    def select(self, step: int, score: Score) -> Int64[Tensor, "copy batch"]:
+    def select(self, step: int, score: Score) -> Int64[Tensor, "copy batch"]:  # noqa: ARG002
         """A batch of the phase that the step is in; each phase begins with a new epoch."""
+        return self.ahead(step)[0]
+
+    def ahead(self, step: int) -> tuple[Int64[Tensor, "copy batch"], Int64[Tensor, "copy batch"]]:
+        """Known of every step."""
         if step < self.pretraining:
-            return self.subset.gather(1, self._on_subset.select(step, score))
-        return self._on_everything.select(step - self.pretraining, score)
+            return self._on_subset.ahead(step)
+        return self._on_everything.ahead(step - self.pretraining)
 
 
 class SubsetUpdate(GradientUpdate):
