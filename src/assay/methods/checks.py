@@ -16,6 +16,8 @@ from assay.core.errors import AssayError
 from assay.core.plain import literals
 from assay.data import catalog
 from assay.methods import FILE, SEE, resolve
+from assay.scoring.metrics import RECALL, lookup
+from assay.scoring.predictions import FEW_CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -120,9 +122,18 @@ def _lacking(metric: str, training: Training, variant: str, params: Params) -> s
         return f"the record of {run.arm} has no number {key!r} for each seed; {suggestion(key, list(training.record))}"
     if metric in OF_MEMBERS and training.variants[variant] < 2:
         return f"{metric} is between members, and {run.arm}/{variant} has one; choose another metric"
+    known = catalog.DATA_SETS.get(params.data.name)  # of a folder, `compare` says what is missing
+    if known and metric == "top_5" and len(known.class_names) <= FEW_CLASSES:
+        classes = f"{params.data.name} has {len(known.class_names)}"
+        return f"{metric} needs more than {FEW_CLASSES} classes, and {classes}; claim accuracy"
+    if known and metric.startswith(RECALL) and (name := metric.removeprefix(RECALL)) not in known.class_names:
+        return f"{params.data.name} has no class {name!r}; {suggestion(name, list(known.class_names))}"
+    unvalidated = not params.data.validation and params.data.name != FOLDER
+    if unvalidated and (metric == "temperature" or lookup(metric).control_of):
+        return f"{metric} rests on a temperature fitted on the validation set, and data.validation is 0; set it higher"
     if metric not in OF_CURVES:
         return None
-    if not params.data.validation and params.data.name != FOLDER:
+    if unvalidated:
         return f"{metric} is read off the validation curve, and data.validation is 0; set it higher"
     if metric == "best_step_accuracy" and "test" not in run.eval_splits:
         having = f"{BASELINE}, the pruning rounds and arms with label_noise"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from assay.core.config import BASELINE
 from assay.core.plain import flat
 from assay.report import numbers
-from assay.scoring.metrics import ECE_BINS, lookup, quality
+from assay.scoring import metrics
+from assay.scoring.metrics import ECE_BINS, lookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -76,7 +77,7 @@ def grouped(found: Table, rows: Sequence[Row], groups: Mapping[str, Sequence[str
 def results(rows: Sequence[Row]) -> Table:
     """How good each variant is; each metric with its least and greatest seed, the difference with its interval."""
     columns: list[tuple[str, str, list[Cell]]] = []
-    for metric in quality():
+    for metric in metrics.results():
         if any(row.of(metric) is None for row in rows):
             continue
         one = lookup(metric)
@@ -84,7 +85,7 @@ def results(rows: Sequence[Row]) -> Table:
         places = numbers.decimals(((high - low) / 2 for low, high in ends), one.decimals)
         values = [numbers.fixed(one.scale * row.of(metric), places) for row in rows]
         spans = [numbers.span(*own, places) if row.seeds > 1 else "" for row, own in zip(rows, ends, strict=True)]
-        columns.append((one.label, one.unit or one.span, list(map(Cell, values, spans))))
+        columns.append((one.label, " ".join(filter(None, [one.span, one.unit])), list(map(Cell, values, spans))))
     known = [(row.difference_low, row.difference_high) for row in rows]
     pairs = [None if low is None or high is None else (100 * low, 100 * high) for low, high in known]
     places = numbers.decimals(((own[1] - own[0]) / 2 for own in pairs if own), 2)
@@ -101,7 +102,7 @@ def results(rows: Sequence[Row]) -> Table:
 
 def direction() -> str:
     """Of which metrics in the table of results less is better, as a sentence."""
-    *most, last = (lookup(metric).label for metric in quality() if lookup(metric).higher_is_better is False)
+    *most, last = (lookup(metric).label for metric in metrics.results() if lookup(metric).higher_is_better is False)
     return f"{', '.join(most)} and {last}: less is better. ECE has {ECE_BINS} bins."
 
 

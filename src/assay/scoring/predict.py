@@ -71,7 +71,7 @@ def of_variant(
     if len(data.validation.labels):
         held_out, _ = _combined(artifact, variant, network, data, data.validation)
         temperatures = temperature.fit(held_out.clamp_min(FLOOR[how]).log(), data.validation.labels)
-        scaled = temperature.scale(together.clamp_min(FLOOR[how]).log(), temperatures)
+        scaled = temperature.scale(together.clamp_min(FLOOR[how]).log(), temperatures.to(together.device))
         own = score(scaled, data.test.labels, how)
         predictions = replace(predictions, scaled_confidence=own.confidence, scaled_nll=own.nll, scaled_brier=own.brier)
         found["temperature"] = [round(one, 6) for one in temperatures.tolist()]
