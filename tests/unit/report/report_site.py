@@ -102,7 +102,8 @@ class Site:
         found = {}
         for variant, count in members.items():
             disagreement = [0.011 + 0.001 * seed for seed in range(len(self.seeds))] if count > 1 else []
-            answers = with_classes(self.predictions(rng, skill + 0.1 * (count > 1)))
+            answers = self.predictions(rng, skill + 0.1 * (count > 1))
+            answers = with_classes(answers) if answers.labels is None else answers
             found[variant] = answers, {"disagreement": disagreement, "temperature": [1.5] * len(self.seeds)}
         made = record.make(manifest, "digits", self.class_counts(), found, {})
         record.write(self.root, record.Evaluation(made, {name: one for name, (one, *_) in found.items()}))
