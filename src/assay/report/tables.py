@@ -85,7 +85,7 @@ def results(rows: Sequence[Row]) -> Table:
         places = numbers.decimals(((high - low) / 2 for low, high in ends), one.decimals)
         values = [numbers.fixed(one.scale * row.of(metric), places) for row in rows]
         spans = [numbers.span(*own, places) if row.seeds > 1 else "" for row, own in zip(rows, ends, strict=True)]
-        columns.append((one.label, " ".join(filter(None, [one.span, one.unit])), list(map(Cell, values, spans))))
+        columns.append((one.label, one.unit or one.span, list(map(Cell, values, spans))))
     known = [(row.difference_low, row.difference_high) for row in rows]
     pairs = [None if low is None or high is None else (100 * low, 100 * high) for low, high in known]
     places = numbers.decimals(((own[1] - own[0]) / 2 for own in pairs if own), 2)

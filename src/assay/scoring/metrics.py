@@ -114,7 +114,7 @@ METRICS: dict[str, Metric] = {
         of_confusion=classes.macro_f1, per_example=classes.macro_f1_influence,
     ),
     "worst_class": Metric(
-        label="Worst class", unit="%", span="recall", higher_is_better=True, basis="examples", needs="predicted",
+        label="Worst-class recall", unit="%", higher_is_better=True, basis="examples", needs="predicted",
         per_example=classes.worst_class_influence,
     ),
     "top_5": Metric(
@@ -133,15 +133,15 @@ METRICS: dict[str, Metric] = {
         label="ECE", unit="%", higher_is_better=False, basis="examples", shown=True, per_example=_signed_gaps
     ),
     "scaled_nll": Metric(
-        label="NLL, scaled", unit="nats", higher_is_better=False, basis="examples", needs="scaled_nll",
+        label="Scaled NLL", unit="nats", higher_is_better=False, basis="examples", needs="scaled_nll",
         control_of="nll", per_example=lambda predictions: predictions.scaled.nll,
     ),
     "scaled_brier": Metric(
-        label="Brier, scaled", span="0 to 2", higher_is_better=False, basis="examples", needs="scaled_nll",
+        label="Scaled Brier", span="0 to 2", higher_is_better=False, basis="examples", needs="scaled_nll",
         control_of="brier", per_example=lambda predictions: predictions.scaled.brier,
     ),
     "scaled_ece": Metric(
-        label="ECE, scaled", unit="%", higher_is_better=False, basis="examples", needs="scaled_nll",
+        label="Scaled ECE", unit="%", higher_is_better=False, basis="examples", needs="scaled_nll",
         control_of="ece", per_example=lambda predictions: _signed_gaps(predictions.scaled),
     ),
     "temperature": Metric(label="Temperature", higher_is_better=None, basis="seeds"),

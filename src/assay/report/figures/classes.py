@@ -64,13 +64,13 @@ def figure(content: Content) -> Figure | None:
     which = "the baseline" + (", and the variant that has the highest accuracy here" if others else "")
     about = (
         f"Charts are of {which}. Recall is the share of a class's test examples that are recognised, with its 95 % "
-        "interval over seeds and examples, each on its own: of many classes, some intervals miss the truth, and the "
-        "worst class of a table looks worse than it is."
+        "interval over seeds and examples, each on its own. Of many classes the one with the least recall looks worse "
+        "than it is, since noise helps to choose it; the metric worst-class recall is free of that."
     )
     about += (
         " In a matrix, a row is the true class and a column the prediction; a cell says how many per cent of the row's "
-        "examples are given that prediction, mean over seeds. The diagonal is the recall and has no colour; the darker "
-        "another cell, the more often the two are confused."
+        "examples are given that prediction, mean over seeds. The diagonal is the recall and has no colour; the "
+        "stronger the colour of another cell, the more often the two are confused, each matrix by itself."
         if few
         else f" Drawn are the {MOST} classes that the baseline recognises least."
     )
