@@ -77,7 +77,8 @@ def _passed() -> tuple[str, bool]:
     if needed and not config.SEEDS_FILE.is_file():
         raise AssayError(f"{config.SEEDS_FILE}: not found, and {ROOT} needs it; `git checkout {config.SEEDS_FILE}`")
     metrics.check(params.claims, params.rule)
-    checks.check(params, _own_images(params.data))
+    own = _own_images(params.data)
+    checks.check(params, own and own[:2], own[2] if own else ())
     runtime.check()
     runs = [*params.runs(), *config.block_runs(params)]
     networks = sum(len(run.seeds) for run in runs)
@@ -88,8 +89,8 @@ def _passed() -> tuple[str, bool]:
     return said, params.data.side is None
 
 
-def _own_images(data: Data) -> tuple[Images, int] | None:
-    """The shape of the user's images, where they are here, and how many are left to train on, by their names alone."""
+def _own_images(data: Data) -> tuple[Images, int, tuple[str, ...]] | None:
+    """The user's images, where they are here, by their names alone: shape, how many are left to train on, classes."""
     import numpy as np
 
     from assay.data import folder, listing, preparation, raw
@@ -101,7 +102,8 @@ def _own_images(data: Data) -> tuple[Images, int] | None:
     tree = listing.Tree(root)
     raw.check_own(data, tree.counts, str(root))
     held_out = preparation.held_out(np.array([label for _, label in tree.images["train"]]), data, tree.class_names)
-    return Images(3, data.side, data.side, len(tree.class_names)), tree.counts["train"] - len(held_out)
+    images = Images(3, data.side, data.side, len(tree.class_names))
+    return images, tree.counts["train"] - len(held_out), tree.class_names
 
 
 def costs() -> dict[str, plans.Cost]:
