@@ -170,10 +170,10 @@ def jpeg_rates(root: Path) -> dict[str, float]:
     from torchvision.io import decode_jpeg
 
     paths = sorted(root.rglob("*.jpg"))[:200]
-    small = []
+    small, square = [], Preparation(SIDE, SIDE)
     for path in paths:
         stream = io.BytesIO()
-        pixels = read_image(path, Preparation(SIDE, SIDE)).pixels.transpose(1, 2, 0)
+        pixels = read_image(path, square).pixels.transpose(1, 2, 0)
         Image.fromarray(pixels).save(stream, "JPEG", quality=KEPT_QUALITY)
         small.append(stream.getvalue())
     tensors = [torch.frombuffer(bytearray(content), dtype=torch.uint8) for content in small]

@@ -20,13 +20,13 @@ PREPARED = Path("data/prepared")
 
 
 def main(name: str) -> None:
-    """Read models/<name> and the test set; write its record in metrics/evaluate and its answers in data/predictions."""
+    """Read models/<name> and the data; write its record in metrics/evaluate and its answers in data/predictions."""
     device = runtime.set_up()
     trained = artifact.read(Path("models") / name)
     manifest = trained.manifest
     if (held := block_name(manifest.arm, manifest.block)) != name:
         raise AssayError(f"models/{name}: holds the networks of {held}; {again(Path('models') / name)}")
-    data = prepared.load(PREPARED, device, splits=("test",))
+    data = prepared.load(PREPARED, device, splits=("validation", "test"))
     if manifest.data_digest != data.digest:
         raise AssayError(
             f"models/{name}: trained on data {manifest.data_digest[:12]}, but {PREPARED} holds {data.digest[:12]}; "

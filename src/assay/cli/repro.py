@@ -78,8 +78,8 @@ def _passed() -> tuple[str, bool]:
     if needed and not config.SEEDS_FILE.is_file():
         raise AssayError(f"{config.SEEDS_FILE}: not found, and {ROOT} needs it; `git checkout {config.SEEDS_FILE}`")
     metrics.check(params.claims, params.rule)
-    images, counts = _own_images(params.data)
-    checks.check(params, (images, counts["train"]) if images else None)
+    images, counts, class_names = _own_images(params.data)
+    checks.check(params, (images, counts["train"]) if images else None, class_names)
     runtime.check()
     runs = [*params.runs(), *config.block_runs(params)]
     networks = sum(len(run.seeds) for run in runs)
@@ -91,8 +91,8 @@ def _passed() -> tuple[str, bool]:
     return said, params.data.side is None
 
 
-def _own_images(data: Data) -> tuple[Images | None, dict[str, int]]:
-    """The shape of the user's images, and how many each split has, by names alone; None where they are not here."""
+def _own_images(data: Data) -> tuple[Images | None, dict[str, int], tuple[str, ...]]:
+    """The user's images, by names alone: shape, how many each split has, and classes; None where they are not here."""
     import numpy as np
 
     from assay.data import folder, listing, raw, splits
@@ -100,14 +100,14 @@ def _own_images(data: Data) -> tuple[Images | None, dict[str, int]]:
 
     root = folder.root_of_images()
     if data.side is None or not root.is_dir():
-        return None, {}
+        return None, {}, ()
     tree = listing.Tree(root)
     raw.check_own(data, tree.counts, str(root))
     labels = np.array([label for _, label in tree.images["train"]])
     chosen = splits.choose(labels, data, tree.class_names, tree.groups_of("train"))
     images = Images(*raw.preparation_of(data).shape, classes=len(tree.class_names))
     counts = {split: len(positions) for split, positions in chosen.items()}
-    return images, {**counts, **tree.counts, "train": counts["train"]}
+    return images, {**counts, **tree.counts, "train": counts["train"]}, tree.class_names
 
 
 def costs() -> dict[str, plans.Cost]:
