@@ -7,21 +7,20 @@ at any place on a line or curve that the arm trained.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save_file
 
-from assay import models
 from assay.core import files
 from assay.core.config.parsing import suggestion
 from assay.core.errors import AssayError
 from assay.data.sets import prepared
-from assay.data.sets.images import Images
 from assay.engine import batch_norm
 from assay.methods import subspace
-from assay.models import artifact, sparse
+from assay.models import artifact, nets, sparse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,9 +93,14 @@ def _along(trained: Artifact, sweep: str, alpha: float, index: int, folder: Path
                 f"--data: {folder}: {manifest.arm} was trained on {manifest.data_digest[:12]}, this is "
                 f"{data.digest[:12]}; batch norm needs that data at this alpha; it does not at {known}"
             )
-        network = models.build(manifest.model.name, Images(**manifest.images), **manifest.model.arguments)
+        mean, std = manifest.moments(data)
+        data = replace(data, mean=tuple(mean), std=tuple(std))
         batch_size = int(manifest.parameters["train"]["batch_size"])
-        weights |= batch_norm.recomputed(network, weights, near, data, batch_size, manifest.precision)
+        network = manifest.network()
+        is_frozen = manifest.parameters["train"].get("backbone_lr") == 0
+        frozen = dict(network.named_parameters()).keys() - nets.head(network) if is_frozen else ()
+        settings = data, batch_size, manifest.precision
+        weights |= batch_norm.recomputed(network, weights, near, *settings, frozen=frozen)
     return {name: tensor[0] for name, tensor in weights.items()}
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from string import digits
 from typing import TYPE_CHECKING
 
-from assay import models
 from assay.core.config import BASELINE, PARAMS_FILE, split_variant
 from assay.core.config.claim import RECORD
 from assay.core.config.parsing import suggestion
@@ -16,6 +15,7 @@ from assay.core.errors import AssayError
 from assay.core.plain import literals
 from assay.data import catalog
 from assay.methods import FILE, SEE, resolve
+from assay.models import fitting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,13 +42,13 @@ def check(params: Params, own: tuple[Images, int] | None = None) -> dict[str, Tr
     check_papers(params.claims)
     images, examples = own or (catalog.images_of(params.data), catalog.training_examples(params.data))
     trainings = {run.arm: resolve(run) for run in params.runs()}
-    fitting: list[Model] = []
+    checked: list[Model] = []
     for training in trainings.values():
         if images is None or examples is None:  # of a folder that is not here nothing is known
             break
-        if (model := training.run.model) not in fitting:
-            models.check(model.name, images, model.arguments, training.run.place("model"))
-            fitting.append(model)
+        if (model := training.run.model) not in checked:
+            fitting.check(model.name, images, model.arguments, training.run.place("model"))
+            checked.append(model)
         training.check(images, examples)
     _check_grids(params, trainings)
     lines = [line for claim in params.claims if claim.preset is None for line in _problems(claim, params, trainings)]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.data.sets.images import Images
-from assay.models import artifact, build
+from assay.models import artifact
 from assay.tracking import content, tags
 
 if TYPE_CHECKING:
@@ -117,10 +117,10 @@ class Models:
         manifest, record, images = arm.manifest, arm.manifest.variants[variant], Images(**arm.manifest.images)
         part, seed = arm.place(arm.best_seed(variant))
         trained = self._read(part.model)
-        members = [build(manifest.model.name, images, **manifest.model.arguments) for _ in range(record.members)]
+        members = [manifest.network() for _ in range(record.members)]
         for index, member in enumerate(members):
             member.load_state_dict(artifact.state_dict(trained, variant, seed, index))
-        network = Predictor(members, record.combine, self.meta.mean, self.meta.std).eval()
+        network = Predictor(members, record.combine, *manifest.moments(self.meta)).eval()
         network.requires_grad_(requires_grad=False)
         form = json.dumps([manifest.model.model_dump(), record.members, record.combine], sort_keys=True)
         if form not in self._traced:
