@@ -180,10 +180,11 @@ def told(error: Exception) -> str:
 
 
 def draws_random_numbers(network: nn.Module) -> bool:
-    """Whether a training pass through `network` is random (dropout, stochastic depth)."""
+    """Whether a training pass through `network` is random: dropout, stochastic depth, at a rate that is not 0."""
     drawing = [m for m in network.modules() if any(name in type(m).__name__ for name in _STOCHASTIC)]
     rates = [[vars(module).get(name) for name in ("p", "drop_prob", "prob")] for module in drawing]
-    return any(0 not in own for own in rates)
+    # timm's networks may drop features by a function, at this rate
+    return any(0 not in own for own in rates) or any(vars(m).get("drop_rate") for m in network.modules())
 
 
 def parameter_count(network: nn.Module) -> int:

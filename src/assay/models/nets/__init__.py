@@ -133,7 +133,10 @@ def _read(path: Path, *_: int) -> tuple[Mapping[str, Tensor], str]:
             for key in ("state_dict", "model"):
                 state = state.get(key, state) if isinstance(state, dict) else state
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        said = (str(error) or type(error).__name__).splitlines()[0][:150]
+        holds_more = isinstance(error, pickle.UnpicklingError)
+        said = (
+            "it holds more than tensors" if holds_more else (str(error) or type(error).__name__).splitlines()[0][:150]
+        )
         raise AssayError(f"weights: {path}: cannot be read ({said}); save the network's state_dict anew") from None
     if not isinstance(state, dict) or not state or not all(isinstance(one, torch.Tensor) for one in state.values()):
         raise AssayError(f"weights: {path}: holds no state dict, tensors by name; save `network.state_dict()`")

@@ -63,7 +63,9 @@ def timm(
         raise AssayError(f"architecture: {error} Leave out the tag, or choose another") from None
     given = dict(arguments or {})
     for key in given.keys() & {*OF_DATA, *FIXED}:
-        said = "the data decides it" if key in OF_DATA else "`pretrained` and `weights` stand beside `arguments`"
+        said = (
+            "the data decides it" if key in OF_DATA else "not for a classifier, or said by the keys beside `arguments`"
+        )
         raise AssayError(f"arguments.{key}: {said}; remove it")
     given["in_chans"] = images.channels
     if config is not None and config.fixed_input_size:
