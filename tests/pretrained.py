@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from assay.core.config import Model
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CLASSES = 7  # of the file; a network of other classes gets a fresh head
 

@@ -1,12 +1,12 @@
-"""Every method that takes gradients fine-tunes a pretrained network of timm: resumed, and in company, with the same bits.
+"""Methods that take gradients fine-tune a pretrained network of timm: they resume, and train alone as in company.
 
-Batch norm and depth-wise convolutions (`test_efficientnet`), attention and layer norms (`test_vit`), both with stochastic
-depth, a lower rate for the backbone, and no weight decay on norms and biases.
+Batch norm and depth-wise convolutions (`test_efficientnet`), attention and layer norms (`test_vit`), both with
+stochastic depth, a lower rate for the backbone, and no weight decay on norms and biases.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -16,6 +16,9 @@ from assay.models import artifact
 from tests.conftest import make_data
 from tests.contract.test_contract_methods import ARMS, assert_equal_weights, bit_equal, train, train_killed
 from tests.pretrained import model, weights_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # one arm of each way in which a method trains: seams, stacks of several networks, phases, batch norm computed anew
 TRAINED = {

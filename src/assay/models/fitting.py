@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from bisect import bisect_left
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from assay.core.errors import AssayError
 from assay.models import PREFIX, build, draws_random_numbers, source, told
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import nn
 
     from assay.data.sets.images import Images
@@ -31,7 +34,7 @@ def check(name: str, images: Images, arguments: dict[str, Any], prefix: str = PR
         AssayError: as of `build`; the images are too small for the network, or it is none that can be trained here.
     """
     try:
-        with torch.random.fork_rng(devices=[]):
+        with _quietly():
             network = build(name, images, prefix, **arguments)
             problem = _problem(network, images)
     except AssayError:
@@ -40,7 +43,8 @@ def check(name: str, images: Images, arguments: dict[str, Any], prefix: str = PR
         side = smallest_side(name, images, arguments, prefix)
         needs = f"needs sides of {side} pixels or more" if side else f"needs sides of more than {LARGEST_SIDE} pixels"
         if not side or side <= min(images.height, images.width):  # then it may be for a bug of the network
-            needs = f"{'cannot run' if side else needs} ({told(error)})"
+            is_bug = side or not isinstance(error, RuntimeError)
+            needs = f"{'cannot run' if is_bug else needs} ({told(error)})"
         shape = "×".join(map(str, images.shape))
         what = " ".join([name, *filter(None, [arguments.get("architecture")])])
         line = f"{what} {needs}, the images are {shape} (channels×height×width); choose another model"
@@ -80,7 +84,7 @@ def smallest_side(name: str, images: Images, arguments: dict[str, Any], prefix: 
     def fits(side: int) -> bool:
         sized = replace(images, height=side, width=side)
         try:
-            with torch.random.fork_rng(devices=[]), torch.device("meta"), torch.no_grad():
+            with _quietly(), torch.device("meta"), torch.no_grad():
                 _run(build(name, sized, prefix, **arguments).eval(), sized)
         except Exception:
             return False
@@ -94,6 +98,12 @@ def smallest_side(name: str, images: Images, arguments: dict[str, Any], prefix: 
 
 def _run(network: nn.Module, images: Images) -> Any:
     """What it gives for two images; raises where a layer is left with nothing to work on."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of layers without inputs, which the forward pass reports better
-        return network(torch.zeros(2, *images.shape).contiguous(memory_format=torch.channels_last))
+    return network(torch.zeros(2, *images.shape).contiguous(memory_format=torch.channels_last))
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """No warnings (of layers without inputs, which the forward pass reports better); the generator stays as it was."""
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -19,7 +19,7 @@ from assay.models import nets
 from assay.models.nets import Moments, Source
 
 MODELS = {"timm": "Wightman 2019, github.com/huggingface/pytorch-image-models"}
-EXAMPLES = {"timm": [{"architecture": "resnet18.a1_in1k"}, {"architecture": "vit_tiny_patch16_224"}]}
+EXAMPLES = {"timm": [{"architecture": "resnet18.a1_in1k"}]}
 OF_DATA = ("num_classes", "in_chans")
 FIXED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "features_only")
 
@@ -79,7 +79,8 @@ def timm(
     if not (pretrained or weights) or torch.get_default_device().type == "meta":
         return network
     path = nets.weights_path(weights) if weights else _downloaded(architecture)
-    state, digest = _adapted(architecture, json.dumps(given, sort_keys=True), path)
+    digest = nets.read_weights(path)[1]
+    state = _adapted(architecture, json.dumps(given, sort_keys=True), path, digest)
     known: dict[str, Any] = network.pretrained_cfg  # type: ignore[assignment]
     found = nets.moments(images.channels, (known["mean"], known["std"]), mean, std)
     return nets.pretrained(network, Source(digest, *found, state), images.channels)
@@ -130,8 +131,8 @@ def _downloaded(architecture: str) -> Path:
 
 
 @lru_cache(maxsize=2)
-def _adapted(architecture: str, arguments: str, path: Path) -> tuple[dict[str, Tensor], str]:
-    """The tensors of a file as timm fits them to an architecture with these arguments, JSON, and the file's SHA-256.
+def _adapted(architecture: str, arguments: str, path: Path, digest: str) -> dict[str, Tensor]:  # noqa: ARG001
+    """The tensors of a file with this digest as timm fits them to an architecture with these arguments, JSON.
 
     The head is the file's, whatever its classes; left out if the file has none.
 
@@ -140,7 +141,7 @@ def _adapted(architecture: str, arguments: str, path: Path) -> tuple[dict[str, T
     """
     from timm import create_model
 
-    state, digest = nets.read_weights(path)
+    state, _ = nets.read_weights(path)
     given = json.loads(arguments)
     blank: Any = create_model(architecture, num_classes=2, **given)
     names = blank.pretrained_cfg.get("classifier") or ()
@@ -156,4 +157,4 @@ def _adapted(architecture: str, arguments: str, path: Path) -> tuple[dict[str, T
     except RuntimeError as error:
         raise AssayError(f"weights: {nets.reason(error)}") from None
     left_out = nets.head(network) if classes is None else ()
-    return {name: tensor for name, tensor in network.state_dict().items() if name not in left_out}, digest
+    return {name: tensor for name, tensor in network.state_dict().items() if name not in left_out}
