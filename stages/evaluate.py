@@ -8,10 +8,10 @@ import torch
 
 from assay import models
 from assay.core import runtime
+from assay.core.config import Model
 from assay.core.config.blocks import block_name
 from assay.core.errors import AssayError, again, start
 from assay.data.sets import prepared
-from assay.data.sets.images import Images
 from assay.models import artifact
 from assay.scoring import predict, record
 
@@ -32,8 +32,8 @@ def main(name: str) -> None:
             f"models/{name}: trained on data {manifest.data_digest[:12]}, but {PREPARED} holds {data.digest[:12]}; "
             "run `dvc repro` to train it anew"
         )
-    models.verify(manifest.arm, manifest.model.name)
-    network = models.build(manifest.model.name, Images(**manifest.images), **manifest.model.arguments).to(device)
+    models.verify(manifest.arm, Model(name=manifest.model.name, **manifest.model.arguments))
+    network = manifest.network().to(device)
     found = {variant: predict.of_variant(trained, variant, network, data) for variant in manifest.variants}
     answers = {variant: predictions for variant, (predictions, _) in found.items()}
     counts = torch.bincount(data.test.labels, minlength=len(data.class_names)).tolist()

@@ -12,8 +12,9 @@ import torch
 from assay import models
 from assay.data.sets.images import Images
 from assay.data.sets.prepared import Split
-from assay.engine.stack import Stack, draws_random_numbers, initialise
+from assay.engine.stack import Stack, initialise
 from assay.engine.stack.cuda_graph import PASSES_BEFORE
+from assay.models import draws_random_numbers
 from assay.scoring import predict
 from tests.conftest import CPU, DEVICES, make_data
 from tests.contract.test_contract_methods import ARMS, train

@@ -8,13 +8,13 @@ the variant combined unless one is named.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save_file
 
-from assay import models
 from assay.core import files
 from assay.core.config.parsing import suggestion
 from assay.core.errors import AssayError
@@ -22,7 +22,7 @@ from assay.data.sets import prepared
 from assay.data.sets.images import Images
 from assay.engine import batch_norm
 from assay.methods import subspace
-from assay.models import artifact, predictor, sparse
+from assay.models import artifact, nets, predictor, sparse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,7 +76,7 @@ def main(
             raise AssayError("--sparse: ONNX holds all numbers; leave the option out, or write a .safetensors")
         about = _prepared(data, trained, "its normalisation goes into the model", ())
         images = Images(**manifest.images)
-        predictor.write_onnx(predictor.of_states(trained, states, combine, about.mean, about.std), images, out)
+        predictor.write_onnx(predictor.of_states(trained, states, combine, about), images, out)
         shape = ", ".join(map(str, images.shape))
         print(f"{out}: uint8 images (n, {shape}) to probabilities (n, {images.classes}); {numbers} numbers")
         return
@@ -119,9 +119,14 @@ def _along(trained: Artifact, sweep: str, alpha: float, index: int, folder: Path
         data = _prepared(
             folder, trained, f"batch norm needs that data at this alpha; it does not at {known}", ("train",)
         )
-        network = models.build(manifest.model.name, Images(**manifest.images), **manifest.model.arguments)
+        mean, std = manifest.moments(data)
+        data = replace(data, mean=tuple(mean), std=tuple(std))
         batch_size = int(manifest.parameters["train"]["batch_size"])
-        weights |= batch_norm.recomputed(network, weights, near, data, batch_size, manifest.precision)
+        network = manifest.network()
+        is_frozen = manifest.parameters["train"].get("backbone_lr") == 0
+        frozen = dict(network.named_parameters()).keys() - nets.head(network) if is_frozen else ()
+        settings = data, batch_size, manifest.precision
+        weights |= batch_norm.recomputed(network, weights, near, *settings, frozen=frozen)
     return {name: tensor[0] for name, tensor in weights.items()}
 
 

@@ -40,7 +40,7 @@ def main(path: Path, model: str = champion.ALIAS, out: Path = Path("predictions.
     images, meta = _images(path), read_meta(Path())
     arm, variant = _chosen(model, meta)
     part, seed = arm.place(index := arm.best_seed(variant))
-    network = predictor.of_variant(artifact.read(part.model), variant, seed, meta.mean, meta.std)
+    network = predictor.of_variant(artifact.read(part.model), variant, seed, meta)
     network = network.to(device := runtime.set_up())
     rows, wrong = list[list[str]](), list[str]()
     with closing(Progress("predicting", len(images), "images")) as bar, torch.no_grad():

@@ -57,7 +57,10 @@ class Parametrisation:
         return stored
 
     def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
-        """The gradient of the loss and of what regularises it; `gradients`, of what ran, may be changed in place."""
+        """The gradient of the loss and of what regularises it; `gradients`, of what ran, may be changed in place.
+
+        Parameters that are frozen have none.
+        """
         return gradients
 
     def evaluated(self, stored: Weights) -> Weights:
@@ -181,16 +184,17 @@ class GradientUpdate(StepRule):
         self.batches, self.averaging = batches, averaging or Averaging()
         self._weigh = None if type(batches).weigh is Batches.weigh else batches.weigh  # the mean needs no coefficients
         self.parametrisation = parametrisation or Parametrisation()
-        self.stack = Stack(self.network, len(self.seeds), context.device, self.train.precision, loss=loss)
+        copies, self._rules = len(self.seeds), context.rules
+        self.stack = Stack(self.network, copies, context.device, self.train.precision, loss=loss, frozen=context.frozen)
         self.loader = BatchLoader(context.data, self.seeds, batches, context.augment)
-        self.counters = Counters(len(self.seeds), context.device)
-        self.optimizer = Optimizer(self.train.optimizer, self.stored)
+        self.counters = Counters(copies, context.device)
+        self.optimizer = Optimizer(self.train.optimizer, self.stored, self._rules)
 
     def step(self, step: int) -> BatchStats:
         """One update of every copy."""
         first, length = self.batches.phase(step, self.train.steps)
         if step == first > 0:
-            self.optimizer = Optimizer(self.train.optimizer, self.stored)
+            self.optimizer = Optimizer(self.train.optimizer, self.stored, self._rules)
         scheduled = self.train.optimizer.lr * rate_factor(self.train.schedule, step - first, length)
         indices = self.batches.select(step, self._score)
         weights = self.parametrisation.weights(self.stored, step)

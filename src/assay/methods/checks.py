@@ -7,7 +7,6 @@ from pathlib import Path
 from string import digits
 from typing import TYPE_CHECKING
 
-from assay import models
 from assay.core.config import BASELINE, PARAMS_FILE, split_variant
 from assay.core.config.claim import RECORD
 from assay.core.config.parsing import suggestion
@@ -18,6 +17,7 @@ from assay.data import catalog
 from assay.data.sets import transforms
 from assay.data.sets.images import Images
 from assay.methods import FILE, SEE, resolve
+from assay.models import fitting
 from assay.scoring.metrics import RECALL, lookup
 from assay.scoring.predictions import FEW_CLASSES
 
@@ -46,13 +46,13 @@ def check(params: Params, own: tuple[Images, int] | None = None, names: Sequence
     check_papers(params.claims)
     images, examples = own or (catalog.images_of(params.data), catalog.training_examples(params.data))
     trainings = {run.arm: resolve(run) for run in params.runs()}
-    fitting: list[Model] = []
+    checked: list[Model] = []
     for training in trainings.values():
         if images is None or examples is None:  # of a folder that is not here nothing is known
             break
-        if (model := training.run.model) not in fitting:
-            models.check(model.name, images, model.arguments, training.run.place("model"))
-            fitting.append(model)
+        if (model := training.run.model) not in checked:
+            fitting.check(model.name, images, model.arguments, training.run.place("model"))
+            checked.append(model)
         training.check(images, examples)
     _check_grids(params, trainings)
     _check_augmentation(params, images)

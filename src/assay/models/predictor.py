@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from assay.core import files
 from assay.core.errors import AssayError
-from assay.data.sets.images import Images
-from assay.models import artifact, build
+from assay.models import artifact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float, Shaped
 
-    from assay.models.artifact import Artifact, Combine
+    from assay.data.sets.images import Images
+    from assay.models.artifact import Artifact, Combine, HasMoments
 
 INPUT, OUTPUT = "images", "probabilities"  # what ONNX calls them
 TOLERANCE = 1e-4  # of probabilities, between PyTorch and ONNX Runtime
@@ -53,26 +53,24 @@ class Predictor(nn.Module):
         return artifact.combine(logits.double(), self.combine_as).float()  # in double precision, as evaluation does it
 
 
-def of_variant(trained: Artifact, variant: str, seed: int, mean: Sequence[float], std: Sequence[float]) -> Predictor:
-    """The predictor of a variant, in evaluation mode on the CPU; `seed` is an index, 0 to S - 1."""
+def of_variant(trained: Artifact, variant: str, seed: int, data: HasMoments) -> Predictor:
+    """The predictor of a variant, in evaluation mode on the CPU.
+
+    `seed` is an index, 0 to S - 1; `data` has the mean and standard deviation of the images that it was trained on.
+    """
     record = trained.manifest.variants[variant]
     states = [artifact.state_dict(trained, variant, seed, member) for member in range(record.members)]
-    return of_states(trained, states, record.combine, mean, std)
+    return of_states(trained, states, record.combine, data)
 
 
 def of_states(
-    trained: Artifact,
-    states: Sequence[dict[str, Tensor]],
-    combine_as: Combine,
-    mean: Sequence[float],
-    std: Sequence[float],
+    trained: Artifact, states: Sequence[dict[str, Tensor]], combine_as: Combine, data: HasMoments
 ) -> Predictor:
     """The predictor of networks with these weights; otherwise as `of_variant`."""
-    manifest = trained.manifest
-    members = [build(manifest.model.name, Images(**manifest.images), **manifest.model.arguments) for _ in states]
+    members = [trained.manifest.network() for _ in states]
     for member, state in zip(members, states, strict=True):
         member.load_state_dict(state)
-    network = Predictor(members, combine_as, mean, std).eval()
+    network = Predictor(members, combine_as, *trained.manifest.moments(data)).eval()
     return network.requires_grad_(requires_grad=False)
 
 

@@ -97,7 +97,7 @@ def _combined(
     rows = max(1, CELLS // (len(manifest.seeds) * record.members * manifest.images["classes"]))
     shares, sums = [], []
     for chunk, own in zip(split.images.split(rows), split.labels.split(rows), strict=True):
-        settings = chunk, data.mean, data.std, manifest.precision
+        settings = chunk, *manifest.moments(data), manifest.precision
         logits = torch.stack([predict(network, one, *settings) for one in weights], 1)
         finite = logits.isfinite().flatten(1).all(1)
         if not finite.all():
@@ -126,7 +126,7 @@ def of_sweep(artifact: Artifact, sweep: str, network: nn.Module, data: Prepared)
     alone = []
     for index in range(count):
         weights = {name: tensor.to(labels.device) for name, tensor in point(artifact, sweep, index).items()}
-        settings = data.test.images, data.mean, data.std, artifact.manifest.precision
+        settings = data.test.images, *artifact.manifest.moments(data), artifact.manifest.precision
         logits = predict(network, weights, *settings).double()
         probabilities = logits.softmax(-1)
         alone.append(_means(probabilities, labels))

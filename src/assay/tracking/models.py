@@ -117,7 +117,7 @@ class Models:
 
     def _network(self, arm: ArmRecord, variant: str) -> Predictor:
         part, seed = arm.place(arm.best_seed(variant))
-        return predictor.of_variant(self._read(part.model), variant, seed, self.meta.mean, self.meta.std)
+        return predictor.of_variant(self._read(part.model), variant, seed, self.meta)
 
 
 def _export(network: Predictor, meta: Meta, folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from itertools import pairwise
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args
 
 from pydantic import AfterValidator, Field, PlainValidator, field_validator, model_validator
 
@@ -74,6 +74,9 @@ def augment_of(value: Any) -> str | tuple[str | dict[str, dict[str, Any]], ...]:
 
 
 Augment: TypeAlias = Annotated[Any, PlainValidator(augment_of)]
+# Which parameters weight decay acts on: `weights` leaves out biases, norms and what else has no more than one
+# dimension. A key that has its default is left out of manifests, as before there was such a key.
+Decay = Annotated[Literal["all", "weights"], Field(exclude_if=lambda value: value == "all")]
 
 
 class Data(Section):
@@ -121,12 +124,13 @@ class SGD(Section):
     momentum: float = Field(default=0.0, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(default=0.0, ge=0)
+    decay: Decay = "all"
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> SGD:
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
-        return self
+        return _decaying(self)
 
 
 class Adam(Section):
@@ -137,6 +141,20 @@ class Adam(Section):
     betas: tuple[Beta, Beta] = Field(default=(0.9, 0.999), strict=False)
     eps: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
+    decay: Decay = "all"
+
+    @model_validator(mode="after")
+    def _something_decays(self) -> Adam:
+        return _decaying(self)
+
+
+AnyOptimizer = TypeVar("AnyOptimizer", SGD, Adam)
+
+
+def _decaying(optimizer: AnyOptimizer) -> AnyOptimizer:
+    if optimizer.decay != "all" and not optimizer.weight_decay:
+        raise ValueError("decay has no effect where weight_decay is 0; raise weight_decay, or leave decay out")
+    return optimizer
 
 
 class Constant(Section):
@@ -190,6 +208,8 @@ class Train(Section):
     evaluate_every: int = Field(ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
     tune: Tune | None = None  # in place of the optimizer's `lr`; all arms that train by gradients have one, or none has
+    # factor of the learning rate of all but the output layer; 0 freezes it. None: one rate, and no key in manifests
+    backbone_lr: float | None = Field(default=None, ge=0, le=1, exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")
     def _warm_up_ends(self) -> Train:

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from assay.core.runtime import key
 from assay.data.sets.augment import normalise
 from assay.engine.stack.cuda_graph import GraphedPass
-from assay.engine.stack.layers import DenseLayers, FoldedLayers, can_fold, room, split_prefix
+from assay.engine.stack.layers import DenseLayers, FoldedLayers, can_fold, frozen_norms, room, split_prefix
 from assay.engine.stack.loss import Loss, cross_entropy, is_correct, of_each_example, with_gradient
-from assay.models import weight_names
+from assay.models import draws_random_numbers, weight_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from jaxtyping import Bool, Float, Int64, UInt8
 
@@ -66,18 +66,13 @@ def kernel_names(network: nn.Module) -> list[str]:
     return [name for name, kind in weight_names(network).items() if kind in ("conv", "shortcut")]
 
 
-def draws_random_numbers(network: nn.Module) -> bool:
-    """Whether a training pass through `network` is random (dropout, stochastic depth)."""
-    stochastic = ("Dropout", "StochasticDepth", "RReLU")
-    return any(any(name in type(module).__name__ for name in stochastic) for module in network.modules())
-
-
 def initialise(
     build: Callable[[], nn.Module], seeds: Sequence[int], device: torch.device
 ) -> tuple[nn.Module, Weights, Weights]:
-    """One fresh network for each seed, stacked: the plain module, its parameters and its buffers `(copy, *shape)`.
+    """One network for each seed, stacked: the plain module, its parameters and its buffers `(copy, *shape)`.
 
-    Each network is what `build` makes right after `torch.manual_seed`, so it depends on its own seed alone.
+    Each network is what `build` makes right after `torch.manual_seed`, so it depends on its own seed alone. Buffers
+    that are no part of its state dict are constants, which the module keeps.
     """
     networks = []
     for seed in seeds:
@@ -88,7 +83,8 @@ def initialise(
         return {name: torch.stack([state[name].detach() for state in states]).to(device) for name in states[0]}
 
     parameters = stacked([dict(network.named_parameters()) for network in networks])
-    buffers = stacked([dict(network.named_buffers()) for network in networks])
+    kept = networks[0].state_dict().keys()
+    buffers = stacked([{n: one for n, one in network.named_buffers() if n in kept} for network in networks])
     return networks[0].to(device), parameters, buffers
 
 
@@ -121,6 +117,7 @@ class Stack:
         precision: `bfloat16` runs the forward pass under autocast; weights and losses stay float32.
         strategy: chosen by `choose_strategy` unless given; `dense` raises a `ValueError` for other layers.
         loss: what `gradients` differentiates.
+        frozen: parameters that `gradients` leaves out; batch norms of these alone keep their statistics.
     """
 
     def __init__(
@@ -131,9 +128,11 @@ class Stack:
         precision: str = "float32",
         strategy: Strategy | None = None,
         loss: Loss = cross_entropy,
+        frozen: Collection[str] = (),
     ) -> None:
         self.network, self.copies, self.device = network, copies, device
-        self.precision, self.loss = precision, loss
+        self.precision, self.loss, self._frozen = precision, loss, frozenset(frozen)
+        self._still = [norm for _, norm in frozen_norms(network, self._frozen)]
         self.strategy = strategy or choose_strategy(network, device, precision)
         self.layout = choose_layout(network, device, precision)
         self.draws = draws_random_numbers(network)
@@ -188,6 +187,8 @@ class Stack:
             raise ValueError("the network draws random numbers (dropout): give `randomness`, a seed for each copy")
         if not self.network.training:
             self.network.train()
+        for norm in self._still:
+            norm.eval()
         if self._graphed and weigh is None:
             return self._graphed(weights, buffers, inputs, labels)
         return self._pass(weights, buffers, inputs, labels, weigh, randomness)
@@ -208,16 +209,19 @@ class Stack:
             coefficients = weigh(losses, everything) if weigh else None
             gradient *= 1 / labels.shape[1] if coefficients is None else coefficients.unsqueeze(-1)
             by_name = self._dense.backward(weights, rows, gradient)
+            by_name = {name: own for name, own in by_name.items() if name not in self._frozen}
             return Gradients(losses, is_correct(rows[-1], labels), _used(labels, coefficients), by_name)
         if self.strategy == "folded":
-            leaves = _leaves(weights)
-            whole = self._differentiate(self.forward({**leaves, **buffers}, inputs), labels, leaves, weigh, everything)
+            leaves = self._leaves(weights)
+            logits = self.forward({**weights, **leaves, **buffers}, inputs)
+            whole = self._differentiate(logits, labels, leaves, weigh, everything)
             return replace(whole, by_name={name: own.contiguous() for name, own in whole.by_name.items()})
-        self._found = room(self._found, weights)
+        self._found = room(self._found, {name: own for name, own in weights.items() if name not in self._frozen})
         parts = []  # one copy at a time, so that the activations of only one are in memory
         for copy, seed in enumerate(randomness or [None] * self.copies):
-            leaves, own = _leaves(_of(weights, copy)), slice(copy, copy + 1)
-            logits = self._run({**leaves, **_of(buffers, copy)}, inputs[copy], seed)[None]
+            of_copy, own = _of(weights, copy), slice(copy, copy + 1)
+            leaves = self._leaves(of_copy)
+            logits = self._run({**of_copy, **leaves, **_of(buffers, copy)}, inputs[copy], seed)[None]
             part = self._differentiate(logits, labels[own], leaves, weigh, own)
             for name, gradient in part.by_name.items():
                 self._found[name][copy] = gradient
@@ -235,8 +239,12 @@ class Stack:
         losses = of_each_example(self.loss, logits, labels)
         coefficients = weigh(losses.detach(), copies) if weigh else None
         total = losses.mean(1).sum() if coefficients is None else (coefficients * losses).sum()
-        by_name = dict(zip(leaves, torch.autograd.grad(total, list(leaves.values())), strict=True))
+        found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        by_name = dict(zip(leaves, found, strict=True))
         return Gradients(losses.detach(), is_correct(logits.detach(), labels), _used(labels, coefficients), by_name)
+
+    def _leaves(self, weights: Weights) -> Weights:
+        return {name: own.detach().requires_grad_() for name, own in weights.items() if name not in self._frozen}
 
     def _run(self, weights: Weights, inputs: Tensor, seed: int | None = None) -> Float[Tensor, "row class"]:
         """The network with these weights in the places of its own: `functional_call`, without a tenth of a step."""
@@ -283,10 +291,6 @@ def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
         if seed is not None:
             torch.manual_seed(seed)
         yield
-
-
-def _leaves(weights: Weights) -> Weights:
-    return {name: tensor.detach().requires_grad_() for name, tensor in weights.items()}
 
 
 def _of(weights: Weights, copy: int) -> Weights:

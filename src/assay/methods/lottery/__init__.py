@@ -3,7 +3,7 @@
 "The Lottery Ticket Hypothesis" (arXiv 1803.03635 v5); going back to a step after the start: Frankle et al., arXiv
 1903.01611. A pruning round is one stack: the ticket of every seed and its controls, each of which changes one thing:
 
-- `reinit`: the ticket's masks on fresh weights of the same distribution;
+- `reinit`: the ticket's masks on fresh weights of the same distribution, never pretrained ones;
 - `random`: the ticket's weights to start from and its number of weights in each layer, at random places;
 - `one_shot`: masks of the same size, found by pruning the dense network once; from round 2 on.
 
@@ -29,6 +29,7 @@ from assay.engine.batches import EpochBatches
 from assay.engine.step_rule import GradientUpdate, Outcome, Parametrisation
 from assay.models import artifact, sparse
 from assay.models.artifact import MASKS, Cost
+from assay.models.nets import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -194,7 +195,10 @@ def _parent(context: TrainContext, name: str, prunable: Sequence[str]) -> tuple[
     ):
         if theirs != ours:
             raise AssayError(f"{where}: trained with other {what} ({theirs}) than {run.arm} ({ours}); run `dvc repro`")
-    _, parameters, buffers = context.fresh(run.seeds[:1])
+    network, parameters, buffers = context.fresh(run.seeds[:1])
+    source = source_of(network)
+    if manifest.model.weights_sha256 != (source and source.sha256):
+        raise AssayError(f"{where}: started from other pretrained weights than {run.arm} would; run `dvc repro`")
     shapes = {(name, tensor.shape[1:]) for name, tensor in {**parameters, **buffers}.items()}
     if odd := shapes ^ {(name, tensor.shape[2:]) for name, tensor in found.weights[variant].items()}:
         names = ", ".join(sorted({name for name, _ in odd}))
@@ -228,7 +232,8 @@ class Masked(Parametrisation):
     def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
         """None for what is pruned."""
         for name, factor in self.factors.items():
-            gradients[name].mul_(factor)
+            if name in gradients:
+                gradients[name].mul_(factor)
         return gradients
 
     def variants(self, stored: Weights, buffers: Weights) -> dict[str, Outcome]:
@@ -267,7 +272,8 @@ class Round(GradientUpdate):
 
         starts = dict.fromkeys(masks, early(initial, buffers))
         if "reinit" in masks:
-            others = context.fresh([key(seed, "reinitialisation", options.round) for seed in run.seeds])
+            reseeded = [key(seed, "reinitialisation", options.round) for seed in run.seeds]
+            others = context.fresh(reseeded, scratch=True)
             starts["reinit"] = early(*others[1:])
         parents = (context.parents[name].manifest for name in (options.after, BASELINE))
         before, dense = (next(iter(each.variants.values())).cost for each in parents)

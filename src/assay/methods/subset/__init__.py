@@ -19,7 +19,7 @@ from assay.core.errors import AssayError
 from assay.core.runtime import generator
 from assay.engine.batches import Batches, EpochBatches
 from assay.engine.optim import check_warm_up
-from assay.engine.stack import BatchStats, Stack, draws_random_numbers, predict
+from assay.engine.stack import BatchStats, Stack, predict
 from assay.engine.stack.loss import cross_entropy
 from assay.engine.step_rule import KINDS, GradientUpdate
 
@@ -90,7 +90,7 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:
     check_warm_up(run.train.schedule, steps - pretraining, f"{where}.pretrain: {FINE_TUNING}")
     if options.pretrain_with == "lbfgs":
         network = models.blueprint(run.model.name, images, run.model.arguments)
-        if draws_random_numbers(network) or any(True for _ in network.buffers()):
+        if models.draws_random_numbers(network) or any(True for _ in network.buffers()):
             raise AssayError(
                 f"{where}.pretrain_with: lbfgs needs an exact gradient, and {run.model.name} has batch norm or "
                 "dropout; choose another model or pretrain_with: optimizer"
@@ -104,6 +104,11 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:
             f"subset comes a second time, as in training on everything; {epoch + 1} steps or more are needed: raise "
             "pretrain, steps or k"
         )
+
+
+def takes_rates(options: Options) -> bool:
+    """L-BFGS moves all weights by one step of its own."""
+    return options.pretrain_with == "optimizer"
 
 
 def split(examples: int, k: int, seed: int) -> tuple[Int64[Tensor, " part"], ...]:
