@@ -93,10 +93,10 @@ class Brighter(v2.Transform):
     """Draws a tensor, whose text has fewer digits than it."""
 
     def make_params(self, flat_inputs):
-        return {"by": torch.rand(1) / 2**20}
+        return {"by": 1 + torch.rand(1) / 2**15}
 
     def transform(self, inpt, params):
-        return inpt + (params["by"] * 2**25).to(torch.uint8)
+        return inpt + ((params["by"] - 1) * 2**20).to(torch.uint8)
 
 
 def test_tensors_that_read_alike_are_not_taken_for_equal():
