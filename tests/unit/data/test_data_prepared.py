@@ -24,6 +24,7 @@ from assay.data.preparation import moments, prepare
 from assay.data.sets import prepared
 from assay.data.sets.images import Images
 from assay.data.splits import choose
+from assay.tracking.records import read_meta
 
 CPU = torch.device("cpu")
 
@@ -199,6 +200,15 @@ def test_the_digest_is_of_the_content_and_not_of_its_use(raw, tmp_path):
     one, two = (prepared.load(tmp_path / name, CPU) for name in ("one", "two"))
     assert one.digest == two.digest
     assert (one.augment, two.augment) == ("none", "crop_flip")
+
+
+def test_a_list_of_transforms_is_kept_as_it_is(raw, tmp_path):
+    entries = ["crop", {"color_jitter": {"brightness": [0.5, 1.5]}}, {"random_erasing": None}]
+    data = Data.model_validate({**tiny.MNIST.model_dump(), "augment": entries})
+    prepare(raw, data, tmp_path / "data/prepared")
+    expected = [*entries[:2], {"random_erasing": {}}]
+    assert prepared.load(tmp_path / "data/prepared", CPU).augment == expected
+    assert read_meta(tmp_path).augment == expected
 
 
 def test_only_what_is_asked_for_is_loaded(raw, tmp_path):

@@ -83,6 +83,27 @@ def test_a_flip_mirrors_about_half_and_leaves_symmetric_images_alone():
     assert torch.equal(Augmentation("random_horizontal_flip", COLOUR)(symmetric, (0, 1), 0), symmetric)
 
 
+def test_each_transform_of_a_list_draws_for_itself():
+    images = batch_of(1).expand(64, -1, -1, -1)
+    found = Augmentation(["random_horizontal_flip", "random_vertical_flip"], COLOUR)(images, (0,), 0)
+    assert len(found.flatten(1).unique(dim=0)) == 4
+
+
+class Brighter(v2.Transform):
+    """Draws a tensor, whose text has fewer digits than it."""
+
+    def make_params(self, flat_inputs):
+        return {"by": 1 + torch.rand(1) / 2**15}
+
+    def transform(self, inpt, params):
+        return inpt + ((params["by"] - 1) * 2**20).to(torch.uint8)
+
+
+def test_tensors_that_read_alike_are_not_taken_for_equal():
+    images = torch.zeros(16, 1, 8, 8, dtype=torch.uint8)
+    assert len(DrawnPerImage(Brighter())(images, (0,), "augmentation", 0).unique()) > 8
+
+
 def test_images_that_drew_alike_are_transformed_together(monkeypatch):
     images, calls = batch_of(64), []
     drawn = DrawnPerImage(v2.RandAugment())
