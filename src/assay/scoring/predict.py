@@ -66,7 +66,7 @@ def of_variant(
         (data.test.images, data.test.labels),
     )
     record = manifest.variants[variant]
-    weights = [{n: t[:, member].to(data.device) for n, t in state.items()} for member in range(record.members)]
+    weights = [{n: t[:, member].to(labels.device) for n, t in state.items()} for member in range(record.members)]
     rows = max(1, CELLS // (len(manifest.seeds) * record.members * manifest.images["classes"]))
     shares, sums = [], []
     for chunk, own in zip(images.split(rows), labels.split(rows), strict=True):
