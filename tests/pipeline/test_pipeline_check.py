@@ -136,7 +136,7 @@ def test_what_is_refused_is_one_line(root, name, monkeypatch):
     assert len(said) == 1 or name == "a round without what it reads"
 
 
-def test_own_images_are_counted_where_they_are(root, monkeypatch):
+def test_own_images_are_counted_where_they_are(root, monkeypatch, capsys):
     monkeypatch.chdir(root)
     for split, count in (("train", 135), ("test", 2)):
         for label in ("cat", "dog"):
@@ -156,6 +156,7 @@ def test_own_images_are_counted_where_they_are(root, monkeypatch):
         check()
     (root / "params.yaml").write_text(text(data={**data, "validation": 14}, **changes))
     check()
+    assert "images: train 121, validation 14, test 2; on this test set a difference" in capsys.readouterr().out
     monkeypatch.setenv("ASSAY_DATA_DIR", str(root / "elsewhere"))
     (root / "params.yaml").write_text(text(data=data, **changes))
     check()  # nothing is known of images that are not here

@@ -87,8 +87,9 @@ def _whole_groups(labels: Labels, groups: Labels, count: int, seed: int, split: 
     """Choose whole groups whose images are about `count`, with the classes in proportion.
 
     The groups are looked at in a random order. One is taken if that brings the numbers of images by class closer to
-    their shares of `count`, by the sum of squared differences, and leaves each class an image to train on. Of several
-    such orders the one that ends closest, in its classes and in all, counts; of equal ones the first. (scikit-learn's
+    their shares of `count`, by the sum of squared differences, and leaves each class an image to train on; then, in the
+    same order, if it brings their number in all closer (where groups are large for a class's share). Of several such
+    orders the one that ends closest, in its classes and in all, counts; of equal ones the first. (scikit-learn's
     StratifiedGroupKFold makes folds of equal size, not a set of a given size.)
     """
     names, own = np.unique(groups, return_inverse=True)
@@ -98,15 +99,18 @@ def _whole_groups(labels: Labels, groups: Labels, count: int, seed: int, split: 
     target = sizes * count / len(labels)
     closest, best = math.inf, np.zeros(0, dtype=np.int64)
     for order in range(max(1, min(ORDERS, MOST_STEPS // len(names)))):
-        held, taken = np.zeros_like(sizes), []
-        for group in torch.randperm(len(names), generator=generator(seed, f"{split} groups", order)).tolist():
-            row = table[group]
-            if (2 * (held - target) + row) @ row < 0 and ((held + row < sizes) | (row == 0)).all():
-                held += row
-                taken.append(group)
+        held, taken = np.zeros_like(sizes), set[int]()
+        looked_at = torch.randperm(len(names), generator=generator(seed, f"{split} groups", order)).tolist()
+        for by_class in (True, False):
+            for group in looked_at:
+                row, left = table[group], sizes - held
+                closer = (2 * (held - target) + row) @ row < 0 if by_class else 2 * held.sum() + row.sum() < 2 * count
+                if closer and group not in taken and ((row < left) | (row == 0)).all():
+                    held += row
+                    taken.add(group)
         distance = float(np.square(held - target).sum()) + float(held.sum() - count) ** 2
         if taken and distance < closest:
-            closest, best = distance, np.array(taken)
+            closest, best = distance, np.array(sorted(taken))
     if not len(best):
         smallest = f"the smallest of the {len(names)} groups has {table.sum(1).min()} of {len(labels)} images"
         reason = f"no group is small enough for it and leaves each class an image to train on ({smallest})"

@@ -62,6 +62,13 @@ def test_small_groups_give_the_sizes_and_shares_that_were_asked_for(capsys):
     assert set(other["test"]) != set(chosen["test"])
 
 
+def test_groups_larger_than_a_class_s_share_are_held_out_too():
+    labels, groups = np.repeat(np.arange(50), 100), np.arange(5000) // 5
+    chosen = choose(labels, asked(test=50), names(labels), groups)
+    assert len(chosen["test"]) == 50
+    assert np.bincount(labels[chosen["test"]]).max() <= 10
+
+
 @pytest.mark.parametrize(("groups", "count"), [([0] * 6 + [1] * 6, 3), ([0, 1, 2] * 4, 1)])
 def test_groups_of_which_none_can_be_held_out_are_one_line(groups, count):
     labels = np.repeat([0, 1], 6)
