@@ -34,7 +34,8 @@ Basis = Literal["examples", "seeds", "exact"]
 LACKING = {
     "predicted": "was evaluated by a version that did not keep the predicted classes; run `dvc repro`",
     "top_5": f"has no top-5 accuracy: it needs more than {FEW_CLASSES} classes",
-    "scaled_nll": "has no temperature: there is no validation set to fit one on (data.validation)",
+    "scaled_nll": "has no temperature: there is no validation set to fit one on (data.validation), or an older "
+    "version evaluated it (`dvc repro`)",
 }
 _MISSING: Any = ...  # there is no default, and a TypeError would not say of which metric
 
