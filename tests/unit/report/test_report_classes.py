@@ -204,4 +204,5 @@ def test_balanced_accuracy_has_the_bound_on_answers_that_differ(tmp_path):
     arm, against = (one._replace(predictions=own) for one, own in zip(sides.values(), rare, strict=True))
     found = samples.sample(claim("balanced_accuracy"), arm, against, TEN)
     assert found.answer == pytest.approx(50.0)  # 400 / (2 · 4)
+    assert found.answers.sum(1) == pytest.approx([200.0] * 10)
     assert found.table.mean(1) == pytest.approx([0.5] * 10)
