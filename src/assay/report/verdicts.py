@@ -180,12 +180,7 @@ def _facts(claim: ClaimRecord, shown: Callable[[float | None], str], alone: str,
     return facts
 
 
-def _control(
-    control: Control,
-    shown: Callable[[float | None], str],
-    interval: Callable[[tuple[float, float] | None], str],
-    unit: str,
-) -> str:
+def _control(control: Control, shown: Callable[..., str], interval: Callable[..., str], unit: str) -> str:
     """The difference after temperature scaling, or why there is none."""
     if control.difference is None:
         return f"No control by temperature scaling: {control.reason}"

@@ -30,11 +30,11 @@ FILE, SEE = "src/assay/scoring/metrics.py", "see docs/adding-a-metric.md"  # for
 ECE_BINS = 20
 RECALL = "recall."  # the metric `recall.<class>` is the recall of that class
 Basis = Literal["examples", "seeds", "exact"]
-# by the field of the predictions that a metric needs: why a variant has none
-LACKING = {
+LACKING = {  # why a variant has no number, by the field of the predictions that it needs
     "predicted": "was evaluated by a version that did not keep the predicted classes; run `dvc repro`",
     "top_5": f"has no top-5 accuracy: it needs more than {FEW_CLASSES} classes",
-    "scaled_nll": "has no temperature: there is no validation set to fit one on (data.validation)",
+    "scaled_nll": "has no temperature: there is no validation set to fit one on (data.validation), or an older "
+    "version evaluated it (`dvc repro`)",
 }
 _MISSING: Any = ...  # there is no default, and a TypeError would not say of which metric
 
@@ -248,8 +248,7 @@ def per_seed(metric: str, predictions: Predictions) -> Float64[Array, " seed"]:
 
 def has(metric: str, predictions: Predictions) -> bool:
     """Whether the predictions have what a metric is computed from."""
-    needs = lookup(metric).needs
-    return not needs or getattr(predictions, needs) is not None
+    return not (needs := lookup(metric).needs) or getattr(predictions, needs) is not None
 
 
 def subject(metric: str, predictions: Predictions, names: list[str]) -> Predictions:

@@ -13,7 +13,7 @@ from assay.core.errors import AssayError
 from assay.engine.stack import predict
 from assay.models.artifact import combine, point
 from assay.scoring import temperature
-from assay.scoring.predictions import FEW_CLASSES, Predictions
+from assay.scoring.predictions import FEW_CLASSES, Predictions, joined
 from assay.scoring.record import SweepRecord
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def score(
         confidence=_numpy(largest.values, torch.float32),
         nll=_numpy(losses, torch.float32),
         brier=_numpy(probabilities.square().sum(-1) - 2 * of_label + 1, torch.float32),
-        labels=_numpy(labels, torch.uint16),
-        predicted=_numpy(largest.indices, torch.uint16),
+        labels=_numpy(labels, torch.int64).astype(np.uint16),  # in NumPy: few of PyTorch's kernels know this type
+        predicted=_numpy(largest.indices, torch.int64).astype(np.uint16),
         top_5=_numpy(_top(5, probabilities, labels), torch.uint8) if probabilities.shape[-1] > FEW_CLASSES else None,
     )
 
@@ -67,14 +67,17 @@ def of_variant(
     """
     how = artifact.manifest.variants[variant].combine
     together, sums = _combined(artifact, variant, network, data, data.test)
-    predictions, found = score(together, data.test.labels, how), {}
+    predictions, found = score(together, data.test.labels, how), dict[str, Any]()
     if len(data.validation.labels):
         held_out, _ = _combined(artifact, variant, network, data, data.validation)
-        temperatures = temperature.fit(held_out.clamp_min(FLOOR[how]).log(), data.validation.labels)
-        scaled = temperature.scale(together.clamp_min(FLOOR[how]).log(), temperatures.to(together.device))
-        own = score(scaled, data.test.labels, how)
+        fitted = [temperature.fit(row.clamp_min(FLOOR[how]).log(), data.validation.labels) for row in held_out]
+        del held_out
+        scaled = (
+            temperature.scale(row.clamp_min(FLOOR[how]).log(), own) for row, own in zip(together, fitted, strict=True)
+        )
+        own = joined([score(row[None], data.test.labels, how) for row in scaled])  # a seed at a time, for memory
         predictions = replace(predictions, scaled_confidence=own.confidence, scaled_nll=own.nll, scaled_brier=own.brier)
-        found["temperature"] = [round(one, 6) for one in temperatures.tolist()]
+        found["temperature"] = [round(one, 6) for one in fitted]
     if sums is not None:
         means = sums / len(data.test.labels)
         disagree, vary, *right = [[round(mean, 6) for mean in row] for row in means.tolist()]

@@ -8,44 +8,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64
     from torch import Tensor
 
 LEAST, MOST = 0.1, 10.0  # a validation set without an error has no least loss: ever colder is ever better
-STEPS, CLOSE = 100, 1e-9  # of Newton's method, and the relative step at which a seed's temperature stays
+STEPS, CLOSE = 100, 1e-9  # of Newton's method, and the relative step at which it ends
 
 
-def fit(logs: Float64[Tensor, "seed example class"], labels: Int64[Tensor, " example"]) -> Float64[Tensor, " seed"]:
-    """The temperature of each seed with the least mean NLL, between `LEAST` and `MOST`.
+def fit(logs: Float64[Tensor, "example class"], labels: Int64[Tensor, " example"]) -> float:
+    """The temperature of one seed with the least mean NLL, between `LEAST` and `MOST`.
 
     `logs` are logarithms of the combined probabilities, of a single network its logits up to a constant of the example.
     The loss is convex in 1 / T, so its slope has one root: Newton's method finds it, halving the bracket where a step
-    leaves it. Each seed stops by itself, so its temperature does not depend on the other seeds.
+    leaves it.
     """
-    of_label = logs.gather(-1, labels.expand(len(logs), -1)[..., None])[..., 0].mean(1)
-    low, high = torch.full_like(of_label, 1 / MOST), torch.full_like(of_label, 1 / LEAST)
-    inverse, done = torch.ones_like(of_label), torch.zeros_like(of_label, dtype=torch.bool)
+    of_label = float(logs.gather(-1, labels[:, None]).mean())
+    low, high, inverse = 1 / MOST, 1 / LEAST, 1.0
     for _ in range(STEPS):
-        shares = (inverse[:, None, None] * logs).softmax(-1)
+        shares = (inverse * logs).softmax(-1)
         means = (shares * logs).sum(-1)
-        slope = means.mean(1) - of_label
-        curvature = ((shares * logs.square()).sum(-1) - means.square()).mean(1)
-        low, high = torch.where(slope < 0, inverse, low), torch.where(slope > 0, inverse, high)
-        step = inverse - slope / curvature
-        step = torch.where((low <= step) & (step <= high), step, (low + high) / 2)
-        close = (step - inverse).abs() <= CLOSE * inverse
-        inverse = torch.where(done, inverse, step)
-        done = done | close
-        if done.all():
+        slope = float(means.mean()) - of_label
+        curvature = float(((shares * logs.square()).sum(-1) - means.square()).mean())
+        low, high = (inverse, high) if slope < 0 else (low, inverse)
+        step = inverse - slope / curvature if curvature > 0 else high
+        step = step if low <= step <= high else (low + high) / 2
+        if abs(step - inverse) <= CLOSE * inverse:
             break
+        inverse = step
     return 1 / inverse
 
 
-def scale(
-    logs: Float64[Tensor, "seed example class"], temperatures: Float64[Tensor, " seed"]
-) -> Float64[Tensor, "seed example class"]:
-    """The probabilities after scaling: the softmax of the logarithms divided by each seed's temperature."""
-    return (logs / temperatures[:, None, None]).softmax(-1)
+def scale(logs: Float64[Tensor, "example class"], temperature: float) -> Float64[Tensor, "example class"]:
+    """The probabilities after scaling: the softmax of the logarithms divided by the temperature."""
+    return (logs / temperature).softmax(-1)
