@@ -188,17 +188,15 @@ def _parent(context: TrainContext, name: str, prunable: Sequence[str]) -> tuple[
     where = f"models/{block_name(name, run.block)}"
     artifact.check(found, where)
     manifest, variant = found.manifest, next(iter(found.manifest.variants))
+    network, parameters, buffers = context.fresh(run.seeds[:1])
     for what, theirs, ours in (
         ("seeds", tuple(manifest.seeds), run.seeds),
         ("model", (manifest.model.name, manifest.model.arguments), (run.model.name, run.model.arguments)),
+        ("weights", manifest.model.weights_sha256, getattr(source_of(network), "sha256", None)),
         ("data", manifest.data_digest, context.data.digest),
     ):
         if theirs != ours:
             raise AssayError(f"{where}: trained with other {what} ({theirs}) than {run.arm} ({ours}); run `dvc repro`")
-    network, parameters, buffers = context.fresh(run.seeds[:1])
-    source = source_of(network)
-    if manifest.model.weights_sha256 != (source and source.sha256):
-        raise AssayError(f"{where}: started from other pretrained weights than {run.arm} would; run `dvc repro`")
     shapes = {(name, tensor.shape[1:]) for name, tensor in {**parameters, **buffers}.items()}
     if odd := shapes ^ {(name, tensor.shape[2:]) for name, tensor in found.weights[variant].items()}:
         names = ", ".join(sorted({name for name, _ in odd}))
@@ -231,9 +229,8 @@ class Masked(Parametrisation):
 
     def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
         """None for what is pruned."""
-        for name, factor in self.factors.items():
-            if name in gradients:
-                gradients[name].mul_(factor)
+        for name in self.factors.keys() & gradients.keys():  # what is frozen has none
+            gradients[name].mul_(self.factors[name])
         return gradients
 
     def variants(self, stored: Weights, buffers: Weights) -> dict[str, Outcome]:
@@ -272,11 +269,11 @@ class Round(GradientUpdate):
 
         starts = dict.fromkeys(masks, early(initial, buffers))
         if "reinit" in masks:
-            reseeded = [key(seed, "reinitialisation", options.round) for seed in run.seeds]
-            others = context.fresh(reseeded, scratch=True)
-            starts["reinit"] = early(*others[1:])
-        parents = (context.parents[name].manifest for name in (options.after, BASELINE))
-        before, dense = (next(iter(each.variants.values())).cost for each in parents)
+            others = [key(seed, "reinitialisation", options.round) for seed in run.seeds]
+            starts["reinit"] = early(*context.fresh(others, scratch=True)[1:])
+        before, dense = (
+            next(iter(context.parents[n].manifest.variants.values())).cost for n in (options.after, BASELINE)
+        )
         rewound = Cost(train_samples=rewind * run.train.batch_size, optimizer_steps=rewind)
         prior = {"ticket": before, "reinit": before + rewound, "random": rewound, "one_shot": dense}
         masked = Masked(masks, sum(initial[name][0].numel() for name in kinds), prior)
