@@ -38,6 +38,7 @@ Kind = Literal["conv", "linear", "output", "shortcut"]
 NETS = Path(__file__).parent / "nets"
 # `register` writes `digests` of all runs; a training has its arm's among its params, a round the baseline's
 DIGESTS = "metrics/networks.json"
+YOUR_OWN = "your own"  # in place of where a network was published
 PRETRAINED = ("pretrained", "weights", "mean", "std")  # arguments that say what a network starts from
 _SHORTCUTS = {"shortcut", "downsample"}  # what this package and torchvision call a residual network's projections
 _STOCHASTIC = ("Drop", "StochasticDepth", "RReLU")
@@ -52,7 +53,7 @@ def literals(name: str) -> dict[str, dict[str, Any]]:
     """
     paths = sorted(NETS.glob("[!_]*.py"))
     found = plain.literals(paths, name)
-    own = {path: {path.stem: "your own"} for path in paths if path not in found and name == "MODELS" and _builds(path)}
+    own = {path: {path.stem: YOUR_OWN} for path in paths if path not in found and name == "MODELS" and _builds(path)}
     return {path.stem: content for path, content in (found | own).items()}
 
 
@@ -129,7 +130,7 @@ def build(name: str, images: Images, prefix: str = "model", /, **arguments: Any)
     """
     file = source(name, prefix)
     shown = f"src/assay/models/nets/{file.name}"
-    is_own = literals("MODELS")[file.stem] == {name: "your own"}
+    is_own = literals("MODELS")[file.stem] == {name: YOUR_OWN}
     try:
         module = importlib.import_module(f"{__name__}.nets.{file.stem}")
     except Exception as error:
