@@ -222,9 +222,10 @@ def operations(name: str, images: Images, arguments: dict[str, Any]) -> tuple[in
     """Floating-point operations for one image: of a forward pass, and of a forward and a backward pass.
 
     Matrix products and convolutions are counted, two operations a multiplication; element-wise work is not. The
-    backward pass is a little less than twice the forward one, since no gradient is taken for the pixels.
+    backward pass is a little less than twice the forward one, since no gradient is taken for the pixels. No pretrained
+    weights are read.
     """
-    network = blueprint(name, images, arguments).eval()  # batch norm has no statistics of a single image
+    network = blueprint(name, images, scratch(arguments)).eval()  # batch norm has no statistics of a single image
     with _Counter() as counter, sdpa_kernel(SDPBackend.MATH):  # a CPU's fused attention has no count
         output = network(torch.zeros(1, *images.shape)).sum()
         forward = counter.total

@@ -27,9 +27,8 @@ from assay.core.errors import AssayError, again
 from assay.core.runtime import generator, key
 from assay.engine.batches import EpochBatches
 from assay.engine.step_rule import GradientUpdate, Outcome, Parametrisation
-from assay.models import artifact, sparse
+from assay.models import artifact, nets, sparse
 from assay.models.artifact import MASKS, Cost
-from assay.models.nets import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -192,7 +191,7 @@ def _parent(context: TrainContext, name: str, prunable: Sequence[str]) -> tuple[
     for what, theirs, ours in (
         ("seeds", tuple(manifest.seeds), run.seeds),
         ("model", (manifest.model.name, manifest.model.arguments), (run.model.name, run.model.arguments)),
-        ("weights", manifest.model.weights_sha256, getattr(source_of(network), "sha256", None)),
+        ("weights", manifest.model.weights_sha256, getattr(nets.source_of(network), "sha256", None)),
         ("data", manifest.data_digest, context.data.digest),
     ):
         if theirs != ours:
@@ -271,9 +270,8 @@ class Round(GradientUpdate):
         if "reinit" in masks:
             others = [key(seed, "reinitialisation", options.round) for seed in run.seeds]
             starts["reinit"] = early(*context.fresh(others, scratch=True)[1:])
-        before, dense = (
-            next(iter(context.parents[n].manifest.variants.values())).cost for n in (options.after, BASELINE)
-        )
+        parents = (context.parents[name].manifest for name in (options.after, BASELINE))
+        before, dense = (next(iter(each.variants.values())).cost for each in parents)
         rewound = Cost(train_samples=rewind * run.train.batch_size, optimizer_steps=rewind)
         prior = {"ticket": before, "reinit": before + rewound, "random": rewound, "one_shot": dense}
         masked = Masked(masks, sum(initial[name][0].numel() for name in kinds), prior)
