@@ -21,7 +21,8 @@ from tests.contract.test_contract_methods import ARMS, train
 
 COLOUR = Images(3, 32, 32, 10)
 ARGUMENTS = {
-    **{"mlp": {"hidden": [16, 8]}, "vgg": {"widths": [[8, 8], [16]], "batch_norm": True}},
+    "mlp": {"hidden": [16, 8]},
+    "vgg": {"widths": [[8, 8], [16]], "batch_norm": True},
     "timm": {"architecture": "test_vit", "arguments": {"drop_path_rate": 0.2}},
     "torchvision": {"architecture": "resnet18"},
 }
