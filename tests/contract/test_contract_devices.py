@@ -20,7 +20,12 @@ from tests.conftest import CPU, DEVICES, make_data
 from tests.contract.test_contract_methods import ARMS, train
 
 COLOUR = Images(3, 32, 32, 10)
-ARGUMENTS = {"mlp": {"hidden": [16, 8]}, "vgg": {"widths": [[8, 8], [16]], "batch_norm": True}}
+ARGUMENTS = {
+    "mlp": {"hidden": [16, 8]},
+    "vgg": {"widths": [[8, 8], [16]], "batch_norm": True},
+    "timm": {"architecture": "test_vit", "arguments": {"drop_path_rate": 0.2}},
+    "torchvision": {"architecture": "resnet18"},
+}
 LARGE = ("resnet50", "efficientnet_b4", "efficientnet_v2_s")  # a CPU takes seconds, and their layers are the others'
 GPUS = [device for device in DEVICES if device != CPU]
 CASES = [

@@ -108,7 +108,7 @@ def follow(interval: float, grace: float) -> None:
 
 
 def networks() -> None:
-    """Print the table of docs/models.md, a row for each model and each of its examples."""
+    """Print the table of docs/models.md, a row for each model but the user's own, and each of its examples."""
     from assay import models
     from assay.data.sets.images import Images
     from assay.models import fitting
@@ -117,7 +117,7 @@ def networks() -> None:
     header = ["name", "arguments", *(f"{data}: weights / parameters" for data in data_sets), "smallest side", "source"]
     rows, examples = [header, ["---"] * len(header)], models.literals("EXAMPLES")
     for stem, sources in models.literals("MODELS").items():
-        for name, source in sources.items():
+        for name, source in sources.items() if models.YOUR_OWN not in sources.values() else ():
             for arguments in examples.get(stem, {}).get(name, [{}]):
                 given = ", ".join(f"{key}: {str(value).lower()}" for key, value in arguments.items())
                 counts = []

@@ -112,7 +112,7 @@ class TrainContext:
                 validation_loss=losses,
                 validation_accuracy=correct,
             )
-        forward, both = models.operations(model.name, self.data.images, models.scratch(model.arguments))
+        forward, both = models.operations(model.name, self.data.images, model.arguments)
         source = source_of(update.network)
         manifest = Manifest(
             arm=run.arm,

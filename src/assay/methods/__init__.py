@@ -148,7 +148,10 @@ class Training:
             line = f"{self.run.method} moves all weights of {self.run.arm} alike; give the arm `backbone_lr: 1`"
             raise AssayError(f"{where}: {line}")
         network = models.blueprint(model.name, images, model.arguments)
-        if len(nets.head(network)) == len(list(network.parameters())):
+        outer = nets.head(network)
+        if not outer:
+            raise AssayError(f"{where}: {model.name} has no linear layer that could be its head; leave it out")
+        if len(outer) == len(list(network.parameters())):
             raise AssayError(f"{where}: {model.name} is an output layer alone, so it changes nothing; leave it out")
 
     def train(

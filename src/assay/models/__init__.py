@@ -38,6 +38,7 @@ Kind = Literal["conv", "linear", "output", "shortcut"]
 NETS = Path(__file__).parent / "nets"
 # `register` writes `digests` of all runs; a training has its arm's among its params, a round the baseline's
 DIGESTS = "metrics/networks.json"
+YOUR_OWN = "your own"  # in place of where a network was published
 PRETRAINED = ("pretrained", "weights", "mean", "std")  # arguments that say what a network starts from
 _SHORTCUTS = {"shortcut", "downsample"}  # what this package and torchvision call a residual network's projections
 _STOCHASTIC = ("Drop", "StochasticDepth", "RReLU")
@@ -52,7 +53,7 @@ def literals(name: str) -> dict[str, dict[str, Any]]:
     """
     paths = sorted(NETS.glob("[!_]*.py"))
     found = plain.literals(paths, name)
-    own = {path: {path.stem: "your own"} for path in paths if path not in found and name == "MODELS" and _builds(path)}
+    own = {path: {path.stem: YOUR_OWN} for path in paths if path not in found and name == "MODELS" and _builds(path)}
     return {path.stem: content for path, content in (found | own).items()}
 
 
@@ -129,7 +130,7 @@ def build(name: str, images: Images, prefix: str = "model", /, **arguments: Any)
     """
     file = source(name, prefix)
     shown = f"src/assay/models/nets/{file.name}"
-    is_own = literals("MODELS")[file.stem] == {name: "your own"}
+    is_own = literals("MODELS")[file.stem] == {name: YOUR_OWN}
     try:
         module = importlib.import_module(f"{__name__}.nets.{file.stem}")
     except Exception as error:
@@ -221,9 +222,10 @@ def operations(name: str, images: Images, arguments: dict[str, Any]) -> tuple[in
     """Floating-point operations for one image: of a forward pass, and of a forward and a backward pass.
 
     Matrix products and convolutions are counted, two operations a multiplication; element-wise work is not. The
-    backward pass is a little less than twice the forward one, since no gradient is taken for the pixels.
+    backward pass is a little less than twice the forward one, since no gradient is taken for the pixels. No pretrained
+    weights are read.
     """
-    network = blueprint(name, images, arguments).eval()  # batch norm has no statistics of a single image
+    network = blueprint(name, images, scratch(arguments)).eval()  # batch norm has no statistics of a single image
     with _Counter() as counter, sdpa_kernel(SDPBackend.MATH):  # a CPU's fused attention has no count
         output = network(torch.zeros(1, *images.shape)).sum()
         forward = counter.total

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from assay import models
 from assay.core.errors import AssayError
-from assay.models import PREFIX, build, draws_random_numbers, source, told
+from assay.models import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ def check(name: str, images: Images, arguments: dict[str, Any], prefix: str = PR
     """
     try:
         with _quietly():
-            network = build(name, images, prefix, **arguments)
+            network = models.build(name, images, prefix, **arguments)
             problem = _problem(network, images)
     except AssayError:
         raise
@@ -44,7 +45,7 @@ def check(name: str, images: Images, arguments: dict[str, Any], prefix: str = PR
         needs = f"needs sides of {side} pixels or more" if side else f"needs sides of more than {LARGEST_SIDE} pixels"
         if not side or side <= min(images.height, images.width):  # then it may be for a bug of the network
             is_bug = side or not isinstance(error, RuntimeError)
-            needs = f"{'cannot run' if is_bug else needs} ({told(error)})"
+            needs = f"{'cannot run' if is_bug else needs} ({models.told(error)})"
         shape = "×".join(map(str, images.shape))
         what = " ".join([name, *filter(None, [arguments.get("architecture")])])
         line = f"{what} {needs}, the images are {shape} (channels×height×width); choose another model"
@@ -70,7 +71,7 @@ def _problem(network: nn.Module, images: Images) -> str | None:
             given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             return f"gives {given} for 2 images; it must give logits {expected}"
         torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
-    if not torch.equal(before, torch.get_rng_state()) and not draws_random_numbers(network):
+    if not torch.equal(before, torch.get_rng_state()) and not models.draws_random_numbers(network):
         return "draws random numbers in training by no layer that is one of dropout; use nn.Dropout or timm's DropPath"
     return None
 
@@ -85,12 +86,12 @@ def smallest_side(name: str, images: Images, arguments: dict[str, Any], prefix: 
         sized = replace(images, height=side, width=side)
         try:
             with _quietly(), torch.device("meta"), torch.no_grad():
-                _run(build(name, sized, prefix, **arguments).eval(), sized)
+                _run(models.build(name, sized, prefix, **arguments).eval(), sized)
         except Exception:
             return False
         return True
 
-    source(name, prefix)
+    models.source(name, prefix)
     # doubled first: most networks fit small images, and large ones take long to build
     enough = next(filter(fits, (2**power for power in range(LARGEST_SIDE.bit_length()))), None)
     return enough and enough // 2 + 1 + bisect_left(range(enough // 2 + 1, enough), True, key=fits)

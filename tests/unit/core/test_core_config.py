@@ -78,14 +78,22 @@ def test_more_claims_are_tested_than_the_rule_has_tests_for(params_file):
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
-        ("steps: 300", "stepz: 300", "train.stepz: unknown key; did you mean steps? allowed: batch_size, "),
+        (
+            "steps: 300",
+            "stepz: 300",
+            "train.stepz: unknown key; did you mean steps? allowed: backbone_lr, batch_size, ",
+        ),
         ("steps: 300", "steps: -5", "train.steps: got -5; it should be greater than or equal to 1"),
         ("steps: 300", "steps: many", "train.steps: got 'many'; it should be a valid integer"),
         ("steps: 300", "steps: 3.5", "train.steps: got 3.5; it should be a valid integer"),
         ("batch_size: 60", "batch_size: true", "train.batch_size: got True; it should be a valid integer"),
         ("{name: adam, lr: 1e-3}", "{name: adm}", "train.optimizer.name: got 'adm'; did you mean adam? allowed: sgd"),
         ("{name: adam, lr: 1e-3}", "{name: adam}", "train.optimizer.lr: missing, and required"),
-        ("lr: 1e-3", "lr: 1e-3, momentum: 0.9", "train.optimizer.momentum: unknown key; allowed: betas, eps, lr"),
+        (
+            "lr: 1e-3",
+            "lr: 1e-3, momentum: 0.9",
+            "train.optimizer.momentum: unknown key; allowed: betas, decay, eps, lr",
+        ),
         ("lr: 1e-3", "lr: 1e-3, betas: [0.9, 1]", "train.optimizer.betas.1: got 1; it should be less than 1"),
         ("{name: adam, lr: 1e-3}", "adam", "train.optimizer: got 'adam'; it should hold keys and values"),
         ("{name: constant}", "{name: cosine, warmup_steps: 300}", "train: schedule.warmup_steps is 300; it must be"),

@@ -127,6 +127,10 @@ def test_decay_without_weight_decay_is_refused():
     ("changes", "line"),
     [
         ({"model": Model(name="linear")}, "train.backbone_lr: linear is an output layer alone, so it changes nothing"),
+        (
+            {"model": Model(name="torchvision", architecture="squeezenet1_0")},
+            "train.backbone_lr: torchvision has no linear layer that could be its head",
+        ),
         ({"own": {"method": "trajectory"}}, "train.backbone_lr: trajectory moves all weights of probe alike"),
         (
             {"own": {"method": "subset", "options": {"k": 3, "pretrain": 0.5, "pretrain_with": "lbfgs"}}},

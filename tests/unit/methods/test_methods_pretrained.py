@@ -82,6 +82,10 @@ def test_endpoints_that_coincide_are_refused_and_noise_without_weights(make_run,
     with pytest.raises(AssayError, match=r"arms\.probe\.noise: 0, and the head is pretrained too, so all endpoints"):
         updated(make_run, "subspace", data(CLASSES), options={"noise": 0.0})
     updated(make_run, "subspace", options={"noise": 0.0})  # heads of their own
+    run = make_run(method="subspace", model=model(RESNET), options={"noise": 0.1})
+    run = run.model_copy(update={"train": run.train.model_copy(update={"backbone_lr": 0.0})})
+    with pytest.raises(AssayError, match=r"arms\.probe\.noise: the backbone, which all endpoints share, is frozen"):
+        methods.resolve(run).check(data().images, 24)
     with pytest.raises(AssayError, match=r"arms\.probe\.noise: is for pretrained weights, and linear has none"):
         updated(make_run, "subspace", model={"name": "linear"}, options={"noise": 0.1})
 
@@ -118,7 +122,7 @@ def test_a_ticket_goes_back_to_the_pretrained_weights_and_its_control_to_fresh_o
 
 
 def test_a_round_refuses_a_baseline_from_other_weights(make_run, state):
-    with pytest.raises(AssayError, match="models/baseline: started from other pretrained weights than round-1 would"):
+    with pytest.raises(AssayError, match="models/baseline: trained with other weights"):
         lottery(make_run, data(), "0" * 64)
 
 

@@ -7,7 +7,7 @@ Endpoints are stacked: a tensor `(copy, endpoint, *shape)` for each parameter. A
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 Shape = Literal["line", "curve", "simplex"]
 ALPHAS = tuple(step / 20 for step in range(21))
 EXAMPLES_FOR_CURVES = 2048
-NOISE = 0.05
 
 PAPER = {"key": "wortsman2021", "topic": "Neural-network subspaces", "cited": "Wortsman et al. 2021, ICML"}
 CONTRACT_ARMS: dict[str, dict[str, Any]] = {
@@ -59,8 +58,7 @@ class Options(Section):
         layerwise: whether each layer's point is drawn for itself, or one serves the whole network.
         pair: α of the variant `pair`, which combines the networks at α and 1 - α of a line or curve.
         combine: how the networks of an ensemble or pair become one prediction; `mean_logit` is the authors'.
-        noise: with pretrained weights, how far from them all endpoints but the first start: the standard deviation of
-            Gaussian noise on each weight, as a share of that of its tensor; 0.05 unless given.
+        noise: on pretrained weights of all endpoints but the first, as a share of a tensor's deviation; default 0.05.
     """
 
     shape: Shape = "line"
@@ -98,21 +96,19 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse, with an `AssayError`, layers drawn apart where there is one, noise on fresh weights, equal endpoints."""
-    where = f"{PARAMS_FILE}: arms.{run.arm}"
-    if not (options.layerwise or options.noise is not None):
-        return
-    network = models.blueprint(run.model.name, images, run.model.arguments)
+    """Refuse, with an `AssayError`, layers drawn apart where there is one, idle noise, and endpoints that coincide."""
+    network, problem = models.blueprint(run.model.name, images, run.model.arguments), None
+    source, weights = source_of(network), {*models.weight_names(network)}
     if options.layerwise and len(models.layers(network)) < 2:
-        raise AssayError(
-            f"{where}.layerwise: {run.model.name} has one layer, for which it changes nothing; leave it out, or choose "
-            "another model"
-        )
-    source = source_of(network)
-    if options.noise is not None and source is None:
-        raise AssayError(f"{where}.noise: is for pretrained weights, and {run.model.name} has none; leave it out")
-    if options.noise == 0 and source and source.state.keys() >= {*models.weight_names(network)}:
-        raise AssayError(f"{where}.noise: 0, and the head is pretrained too, so all endpoints coincide; raise it")
+        problem = f"layerwise: {run.model.name} has one layer, for which it changes nothing; choose another model"
+    elif options.noise is not None and source is None:
+        problem = f"noise: is for pretrained weights, and {run.model.name} has none; leave it out"
+    elif options.noise == 0 and source and source.state.keys() >= weights:
+        problem = "noise: 0, and the head is pretrained too, so all endpoints coincide; raise it"
+    elif options.noise and source and run.train.backbone_lr == 0 and not source.state.keys() >= weights:
+        problem = "noise: the backbone, which all endpoints share, is frozen, and the head is fresh; leave it out"
+    if problem:
+        raise AssayError(f"{PARAMS_FILE}: arms.{run.arm}.{problem}")
 
 
 def variants(options: Options) -> dict[str, int]:
@@ -131,13 +127,12 @@ def update(context: TrainContext, options: Options) -> GradientUpdate:
     network, first, buffers = context.fresh(seeds)
     others = [context.fresh([key(seed, "endpoint", n) for seed in seeds])[1] for n in range(1, options.count)]
     if source := source_of(network):
-        share = NOISE if options.noise is None else options.noise
+        share = 0.05 if options.noise is None else options.noise
         shared = [name for name in models.weight_names(network) if name in source.state and name not in context.frozen]
-        for n, parameters in enumerate(others, start=1):
-            for name in shared:
-                for seed, own in zip(seeds, parameters[name], strict=True):
-                    drawn = torch.randn(own.shape, generator=generator(seed, f"endpoint noise {n}/{name}"))
-                    own.add_(drawn.to(own), alpha=share * own.std(correction=0).item())
+        for (n, parameters), name in product(enumerate(others, start=1), shared):
+            for seed, own in zip(seeds, parameters[name], strict=True):
+                drawn = torch.randn(own.shape, generator=generator(seed, f"endpoint noise {n}/{name}"))
+                own.add_(drawn.to(own), alpha=share * own.std(correction=0).item())
     stored = {name: torch.stack([parameters[name] for parameters in (first, *others)], 1) for name in first}
     endpoints = Endpoints(options, network, buffers, context)
     return GradientUpdate(context, context.batches(), endpoints, start=(network, stored, buffers))
