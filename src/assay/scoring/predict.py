@@ -96,7 +96,7 @@ def _combined(
     """
     manifest, state = artifact.manifest, artifact.weights[variant]
     record = manifest.variants[variant]
-    weights = [{n: t[:, member].to(data.device) for n, t in state.items()} for member in range(record.members)]
+    weights = [{n: t[:, member].to(split.labels.device) for n, t in state.items()} for member in range(record.members)]
     rows = max(1, CELLS // (len(manifest.seeds) * record.members * manifest.images["classes"]))
     shares, sums = [], []
     for chunk, own in zip(split.images.split(rows), split.labels.split(rows), strict=True):

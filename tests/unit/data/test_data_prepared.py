@@ -204,7 +204,7 @@ def test_the_digest_is_of_the_content_and_not_of_its_use(raw, tmp_path):
 
 def test_a_list_of_transforms_is_kept_as_it_is(raw, tmp_path):
     entries = ["crop", {"color_jitter": {"brightness": [0.5, 1.5]}}, {"random_erasing": None}]
-    data = Data.model_validate({**tiny.MNIST.model_dump(), "augment": entries})
+    data = Data.model_validate({**tiny.MNIST.model_dump(exclude_unset=True), "augment": entries})
     prepare(raw, data, tmp_path / "data/prepared")
     expected = [*entries[:2], {"random_erasing": {}}]
     assert prepared.load(tmp_path / "data/prepared", CPU).augment == expected
