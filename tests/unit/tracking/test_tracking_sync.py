@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import mlflow
-import pandas
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -263,7 +263,7 @@ def test_a_loaded_model_gives_the_arms_own_probabilities(seen, arm, variant):
     streams = [io.BytesIO() for _ in images]
     for stream, image in zip(streams, images, strict=True):
         Image.fromarray(image[0].numpy()).save(stream, "PNG")
-    answer = served.predict(pandas.DataFrame({"image": [stream.getvalue() for stream in streams]}))
+    answer = served.predict(pd.DataFrame({"image": [stream.getvalue() for stream in streams]}))
     torch.testing.assert_close(torch.from_numpy(answer.iloc[:, 1:].to_numpy()), expected)
     assert list(answer.columns) == ["class", "probability.a", "probability.b", "probability.c"]
     assert model.params["seed"] == str(SEEDS[best])
