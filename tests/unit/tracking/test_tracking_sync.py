@@ -264,7 +264,7 @@ def test_a_loaded_model_gives_the_arms_own_probabilities(seen, arm, variant):
     for stream, image in zip(streams, images, strict=True):
         Image.fromarray(image[0].numpy()).save(stream, "PNG")
     answer = served.predict(pd.DataFrame({"image": [stream.getvalue() for stream in streams]}))
-    torch.testing.assert_close(torch.from_numpy(answer.iloc[:, 1:].to_numpy()), expected)
+    torch.testing.assert_close(torch.tensor(answer.iloc[:, 1:].to_numpy()), expected)
     assert list(answer.columns) == ["class", "probability.a", "probability.b", "probability.c"]
     assert model.params["seed"] == str(SEEDS[best])
     assert served.metadata.signature.inputs.to_dict()[0]["type"] == "binary"
