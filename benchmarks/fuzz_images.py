@@ -27,6 +27,7 @@ from rich.table import Table
 
 from assay.core.errors import AssayError
 from assay.data import decoding
+from assay.data.sets.images import Preparation
 
 Originals = list[tuple[str, bytes]]  # ending, content
 Case = tuple[int, str, str, str]  # number, ending, damage, outcome
@@ -34,7 +35,7 @@ DAMAGES = (
     *("bits flipped", "header edited", "truncated", "bytes dropped", "bytes zeroed", "bytes repeated"),
     *("spliced with another", "integer overwritten"),
 )
-SIDE = 16
+PREPARATION = Preparation(16, 16)
 SECONDS_AN_IMAGE = 30
 READ, REFUSED = "read", "refused"
 # ending, format, modes, and how to write it
@@ -166,8 +167,8 @@ def case(number: int, folder: Path) -> Case:
     try:
         with warnings.catch_warnings(action="error"):
             decoding.is_image(path)
-            pixels = decoding.read_image(path, SIDE).pixels
-        fits = pixels.shape == (3, SIDE, SIDE) and pixels.dtype == np.uint8
+            pixels = decoding.read_image(path, PREPARATION).pixels
+        fits = pixels.shape == PREPARATION.shape and pixels.dtype == np.uint8
         outcome = READ if fits else f"an array {pixels.dtype} {pixels.shape}"
     except AssayError as error:
         is_a_line = str(error).startswith(f"{path}: ") and len(str(error).splitlines()) == 1

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from assay import models
 from assay.core import config, files, runtime
 from assay.core.errors import AssayError, one_line_errors
 from assay.data.sets.images import Images
@@ -31,7 +30,7 @@ def measure(number: int, arm: str) -> dict[str, Any]:
     variant, record = next(iter(manifest.variants.items()))
     images = Images(**manifest.images)
     state = artifact.state_dict(trained, variant, seed=0)
-    dense, other = (models.build(manifest.model.name, images, **manifest.model.arguments) for _ in range(2))
+    dense, other = manifest.network(), manifest.network()
     dense.load_state_dict(state)
     other.load_state_dict(state)
     networks = {"dense": dense.eval(), "sparse": sparse.sparse_network(other.eval())}

@@ -8,10 +8,10 @@ import torch
 
 from assay import models
 from assay.core import runtime
+from assay.core.config import Model
 from assay.core.config.blocks import block_name
 from assay.core.errors import AssayError, again, start
 from assay.data.sets import prepared
-from assay.data.sets.images import Images
 from assay.models import artifact
 from assay.scoring import predict, record
 
@@ -20,20 +20,20 @@ PREPARED = Path("data/prepared")
 
 
 def main(name: str) -> None:
-    """Read models/<name> and the test set; write its record in metrics/evaluate and its answers in data/predictions."""
+    """Read models/<name> and the data; write its record in metrics/evaluate and its answers in data/predictions."""
     device = runtime.set_up()
     trained = artifact.read(Path("models") / name)
     manifest = trained.manifest
     if (held := block_name(manifest.arm, manifest.block)) != name:
         raise AssayError(f"models/{name}: holds the networks of {held}; {again(Path('models') / name)}")
-    data = prepared.load(PREPARED, device, splits=("test",))
+    data = prepared.load(PREPARED, device, splits=("validation", "test"))
     if manifest.data_digest != data.digest:
         raise AssayError(
             f"models/{name}: trained on data {manifest.data_digest[:12]}, but {PREPARED} holds {data.digest[:12]}; "
             "run `dvc repro` to train it anew"
         )
-    models.verify(manifest.arm, manifest.model.name)
-    network = models.build(manifest.model.name, Images(**manifest.images), **manifest.model.arguments).to(device)
+    models.verify(manifest.arm, Model(name=manifest.model.name, **manifest.model.arguments))
+    network = manifest.network().to(device)
     found = {variant: predict.of_variant(trained, variant, network, data) for variant in manifest.variants}
     answers = {variant: predictions for variant, (predictions, _) in found.items()}
     counts = torch.bincount(data.test.labels, minlength=len(data.class_names)).tolist()

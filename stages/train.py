@@ -31,12 +31,13 @@ def main(name: str) -> None:
     """
     run = config.load().run(name)
     training = methods.resolve(run)
-    models.verify(run.arm, run.model.name, run.place("model"))
+    models.verify(run.arm, run.model, run.place("model"))
     device = runtime.set_up()
     data = prepared.load(PREPARED, device, ("train", *run.eval_splits))
     parents = {name: artifact.read(MODELS / block_name(name, run.block)) for name in run.parents}
     inputs = {
-        "code": source_digest(run.method, run.model.name),
+        "code": source_digest(run.method),
+        "network": models.digest(run.model, run.place("model")),
         "run": run.model_dump(mode="json"),
         "data": data.digest,
         "augment": data.augment,

@@ -12,14 +12,20 @@ import torch
 from assay import models
 from assay.data.sets.images import Images
 from assay.data.sets.prepared import Split
-from assay.engine.stack import Stack, draws_random_numbers, initialise
+from assay.engine.stack import Stack, initialise
 from assay.engine.stack.cuda_graph import PASSES_BEFORE
+from assay.models import draws_random_numbers
 from assay.scoring import predict
 from tests.conftest import CPU, DEVICES, make_data
 from tests.contract.test_contract_methods import ARMS, train
 
 COLOUR = Images(3, 32, 32, 10)
-ARGUMENTS = {"mlp": {"hidden": [16, 8]}, "vgg": {"widths": [[8, 8], [16]], "batch_norm": True}}
+ARGUMENTS = {
+    "mlp": {"hidden": [16, 8]},
+    "vgg": {"widths": [[8, 8], [16]], "batch_norm": True},
+    "timm": {"architecture": "test_vit", "arguments": {"drop_path_rate": 0.2}},
+    "torchvision": {"architecture": "resnet18"},
+}
 LARGE = ("resnet50", "efficientnet_b4", "efficientnet_v2_s")  # a CPU takes seconds, and their layers are the others'
 GPUS = [device for device in DEVICES if device != CPU]
 CASES = [

@@ -14,11 +14,16 @@ import pytest
 from assay import methods
 from assay.core.config import Section
 from assay.core.errors import AssayError
+from tests import pretrained
 from tests.contract.test_contract_methods import CHAIN, FIRST_ROUND, MODULES, OF_METHOD, trained
 
+PRETRAINED = "test_resnet"
 MORE_ARMS = {
     "lottery": [{"arm": "round-1", "model": {"name": "mlp", "hidden": [8]}, "options": FIRST_ROUND}],  # for `scope`
-    "subspace": [{"options": {"shape": "simplex", "endpoints": 3}}],
+    "subspace": [
+        {"options": {"shape": "simplex", "endpoints": 3}},
+        {"options": {"noise": 0.1}, "model": pretrained.model(PRETRAINED), "steps": 2, "seeds": (0,)},
+    ],
     "swa": [{"options": {"start": 0.5, "cycle_steps": 2, "lr": 0.005, "lr_end": 0.001}}],
     # long enough for `steer`, with small batches and no bias so strong that every kind of test decides alike
     "trajectory": [{"options": {**CHAIN, "s": 50.0, "s_start": 20.0, "block": 8, "moves": 120}}],
@@ -76,8 +81,16 @@ FIELDS = {
 }
 
 
+@pytest.fixture
+def _weights(tmp_path, monkeypatch):
+    pretrained.weights_of(PRETRAINED, tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize("key", FIELDS)
-def test_every_option_changes_the_result(key, make_run, data):
+def test_every_option_changes_the_result(key, make_run, data, request):
+    if key.startswith("subspace."):
+        request.getfixturevalue("_weights")
     (method, option), field = key.split("."), FIELDS[key]
     arms = [*OF_METHOD[method].values(), *MORE_ARMS.get(method, ())]
     runs = [make_run(**{"method": method, **arm}) for arm in arms]

@@ -159,7 +159,7 @@ def test_a_phase_begins_with_a_fresh_optimizer(context):
     counts = []
     for step in range(4):
         update.step(step)
-        counts.append(int(update.optimizer.state()["_unpadded"]["steps"]))
+        counts.append(int(update.optimizer.state()["0"]["_unpadded"]["steps"]))
     assert counts == [1, 2, 1, 2]
 
 

@@ -49,7 +49,8 @@ VALID = {
     "a claim of a preset": least("claims: [{id: c, paper: p, statement: s, preset: subset_mnist}]"),
     "rounds alone": least(f'lottery: {{{ROUNDS}, rounds: {{"1": {{after: baseline}}}}, controls: [1]}}'),
     "no rounds": least(f"lottery: {{{ROUNDS}, rounds: {{}}, controls: []}}"),
-    "empty, not absent": least("arms: {}\nclaims: []"),
+    "empty, not absent": least("arms: {}\nclaims: []\nlottery: {}\nrule: {}"),
+    "rounds that are none, alone": least("lottery: {rounds: {}}"),
     "words of YAML 1.1 as names": least("arms: {yes: {method: sgd}, no: {method: sgd}, on: {method: sgd}}"),
     "words of DVC as names": least("arms: {item: {method: sgd}, key: {method: sgd}, params: {method: sgd}}"),
     "the longest name": least(f"arms: {{{'a' * 100}: {{method: sgd}}}}"),
@@ -135,7 +136,7 @@ def test_what_is_refused_is_one_line(root, name, monkeypatch):
     assert len(said) == 1 or name == "a round without what it reads"
 
 
-def test_own_images_are_counted_where_they_are(root, monkeypatch):
+def test_own_images_are_counted_where_they_are(root, monkeypatch, capsys):
     monkeypatch.chdir(root)
     for split, count in (("train", 135), ("test", 2)):
         for label in ("cat", "dog"):
@@ -155,12 +156,27 @@ def test_own_images_are_counted_where_they_are(root, monkeypatch):
         check()
     (root / "params.yaml").write_text(text(data={**data, "validation": 14}, **changes))
     check()
+    assert "images: train 121, validation 14, test 2; on this test set a difference" in capsys.readouterr().out
     monkeypatch.setenv("ASSAY_DATA_DIR", str(root / "elsewhere"))
     (root / "params.yaml").write_text(text(data=data, **changes))
     check()  # nothing is known of images that are not here
     monkeypatch.setenv("ASSAY_DEVICE", "gpu")
     with pytest.raises(AssayError, match=r"^ASSAY_DEVICE=gpu: "):
         check()
+
+
+def test_blocks_of_arms_that_were_removed_are_one_line(root, monkeypatch):
+    monkeypatch.chdir(root)
+    (root / "params.yaml").write_text(least(), encoding="utf-8")
+    kept = (root / SEEDS_FILE).read_text()
+    (root / SEEDS_FILE).write_text(
+        "more: {a-1: {arm: a, method: sgd, seeds: [2]}, b-1: {arm: b, method: sgd, seeds: [2]}}"
+    )
+    with pytest.raises(
+        AssayError, match=r"^seeds.yaml: more.a-1, more.b-1: params.yaml has none of these arms; [^\n]*$"
+    ):
+        check()
+    (root / SEEDS_FILE).write_text(kept)
 
 
 def test_the_pipeline_runs_without_arms_rounds_and_claims(tmp_path):

@@ -94,6 +94,21 @@ def test_the_same_images_elsewhere_change_nothing_and_others_do(clone, tmp_path)
         del clone.environment["ASSAY_DATA_DIR"]
 
 
+def test_a_table_of_labels_is_seen_and_so_is_a_change_in_it(clone):
+    table, data = clone.folder / "data/own/labels.csv", {**OWN["data"], "side": [12, 16], "fit": "pad", "test": 2}
+    paths = sorted(path.relative_to(table.parent) for path in table.parent.rglob("*.png"))
+    lines = [f"{path},{path.parent.name},{n // 2}" for n, path in enumerate(paths)]
+    clone.write({**OWN, "data": data})
+    for change in ("", "x"):
+        table.write_text("\n".join(["path,label,group", *(f"{line}{change}" for line in lines)]) + "\n")
+        assert clone.repro() == FIRST if not change else ["scan", "download"]  # which packs the same bytes
+    found = meta(clone)
+    assert (found["counts"], found["fit"]) == ({"train": 6, "validation": 0, "test": 2}, "pad")
+    table.unlink()
+    clone.write(OWN)
+    assert "download" not in clone.repro()
+
+
 def test_a_variable_that_names_no_folder_is_refused_in_a_line(clone):
     done = clone.run("python", "-m", "stages.scan", "folder", check=False, ASSAY_DATA_DIR="/nowhere")
     assert done.returncode == 2

@@ -52,6 +52,14 @@ def test_one_that_is_killed_has_failed(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (137, "", "")
 
 
+def test_processes_that_it_spawns_itself_are_its_own(tmp_path):
+    """They are started with pipes that the server has not: by the interpreter, not by the command `python`."""
+    pool = "with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as pool: print(*pool.map(abs, [-3]))"
+    imports = "import multiprocessing; from concurrent.futures import ProcessPoolExecutor"
+    done = run(str(commands() / "python"), tmp_path, "-c", f"{imports}\n{pool}")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
+
+
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"

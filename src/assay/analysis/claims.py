@@ -70,6 +70,21 @@ class Forecast(BaseModel, frozen=True):
     test_examples: int | None = None
 
 
+class Control(BaseModel, frozen=True):
+    """What the comparison of a claim about calibration gives after temperature scaling of both sides; not a test.
+
+    Attributes:
+        metric: the one that is compared.
+        difference: as `ClaimRecord.difference`, over the same seeds; None where there is none, and `reason` says why.
+        interval: 95 %, on its own.
+    """
+
+    metric: str
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    reason: str = ""
+
+
 class ClaimRecord(BaseModel, frozen=True):
     """A claim with its verdict: one entry of `metrics/claims.json`.
 
@@ -95,6 +110,7 @@ class ClaimRecord(BaseModel, frozen=True):
         seed_share: the part of the variance that comes from seeds; the rest comes from test examples.
         sd_over_floor: the arm's SD of accuracy over seeds, divided by √(error rate / 2N), the least that independent
             networks have (Jordan, arXiv 2304.01910); None for other metrics.
+        control: of a claim about calibration the same comparison after temperature scaling; else None.
         changed_after_results: whether the claim was changed after results of its arms were there.
         archived: the archived run that the verdict is taken from; empty where it is of this run.
         reason: what a reader must know of how it was decided; else empty.
@@ -130,6 +146,7 @@ class ClaimRecord(BaseModel, frozen=True):
     seed_share: float | None = None
     sd_over_floor: float | None = None
     forecast: Forecast | None = None
+    control: Control | None = None
     changed_after_results: bool = False
     archived: str = ""
     verdict: Verdict

@@ -10,132 +10,27 @@ from __future__ import annotations
 import math
 from itertools import takewhile
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from assay.analysis import rule as rules
 from assay.analysis import statistics
-from assay.analysis.claims import ClaimRecord
+from assay.analysis.claims import ClaimRecord, Control
 from assay.analysis.rule import OUTCOMES, Evidence
-from assay.core.config import PARAMS_FILE, split_variant
+from assay.analysis.samples import find, sample
+from assay.core.config import PARAMS_FILE
 from assay.core.config.blocks import canonical
-from assay.core.config.claim import RECORD
-from assay.core.config.parsing import suggestion
 from assay.core.errors import AssayError
-from assay.scoring.metrics import check, is_exact, lookup, per_example
+from assay.scoring.metrics import check, control_of, is_exact, lookup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from jaxtyping import Float64
-
-    from assay.analysis.statistics import Estimate
+    from assay.analysis.samples import ClaimArm, Sample
     from assay.core.config.claim import Claim, Rule
-    from assay.scoring.predictions import Array, Predictions
-    from assay.scoring.record import Evaluation, Record
-
-
-class ClaimArm(NamedTuple):
-    """One of the two variants of a claim; `key` of params.yaml names it, for messages."""
-
-    record: Record
-    variant: str
-    predictions: Predictions
-    key: str
-
-
-class Sample(NamedTuple):
-    """The paired numbers that a claim stands on, of the seeds that both sides have, in the order asked for.
-
-    Attributes:
-        table: for each seed the difference, arm minus rival, or of a ratio the logarithm of arm / rival, or of the
-            arm's own number where there is no rival; a column for each test example, or one for all.
-        ratio: whether it holds logarithms.
-        examples: whether the columns are test examples.
-        answer: the greatest difference that one right or wrong answer makes; None where the numbers are none.
-        reason: why there is nothing to decide from; empty where there is.
-    """
-
-    seeds: tuple[int, ...]
-    table: Float64[Array, "seed example"]
-    ratio: bool = False
-    examples: bool = False
-    answer: float | None = None
-    reason: str = ""
-
-    def estimate(self, count: int | None = None) -> Estimate:
-        """The mean over all seeds, or the first `count`, with the 95 % interval of this claim alone."""
-        if self.reason:
-            return statistics.Estimate(None, ratio=self.ratio, reason=self.reason)
-        of = statistics.ratio_of if self.ratio else statistics.mean_of
-        return of(self.table[:count], self.seeds[:count], self.examples)
-
-
-def find(evaluations: Mapping[str, Evaluation], name: str, key: str) -> ClaimArm:
-    """The variant that `arm` (its first) or `arm/variant` names under a key of params.yaml.
-
-    Raises:
-        AssayError: the arm has no such variant; the line lists those that it has.
-    """
-    arm, variant = split_variant(name)
-    record, predictions = evaluations[arm].record, evaluations[arm].predictions
-    variant = variant or next(iter(record.variants))
-    if variant not in predictions:
-        raise AssayError(f"{key}: {arm} has no variant {variant!r}; {suggestion(variant, list(record.variants))}")
-    return ClaimArm(record, variant, predictions[variant], key)
-
-
-def sample(claim: Claim, arm: ClaimArm, against: ClaimArm | None, order: Sequence[int]) -> Sample:
-    """The numbers of the seeds that both sides have: those of `order` first and as there, then the others.
-
-    Raises:
-        AssayError: a side does not have the metric; the line names it.
-    """
-    place = {seed: at for at, seed in enumerate(order)}
-    own_seeds = sorted(arm.record.seeds, key=lambda seed: place.get(seed, len(place)))
-    seeds = tuple(seed for seed in own_seeds if seed in (against or arm).record.seeds)
-    metric, ratio = str(claim.metric), claim.verdict == "ratio"
-    examples = lookup(metric).basis == "examples"
-    sides = []
-    for side in filter(None, (arm, against)):
-        table = per_example(metric, side.predictions) if examples else values(metric, side)[:, None]
-        sides.append(table[[side.record.seeds.index(seed) for seed in seeds]])
-    reason = statistics.not_finite(np.concatenate(sides, 1), seeds) if seeds else "no seed is common to both"
-    if ratio and not reason and min(side.mean(1).min() for side in sides) <= 0:
-        reason = "a ratio needs numbers above 0 on both sides" if against else "a ratio needs numbers above 0"
-    if reason:
-        return Sample(seeds, np.empty((0, 0)), ratio, examples, reason=reason)
-    answer = None if metric != "accuracy" else 1 / min(side.mean(1).min() for side in sides) if ratio else 1.0
-    if ratio:  # numbers of each example whose mean is the logarithm of the seed's mean: its first-order expansion
-        means = [side.mean(1, keepdims=True) for side in sides]
-        sides = [np.log(mean) + (side / mean - 1) for side, mean in zip(sides, means, strict=True)]
-    own, *rivals = sides
-    return Sample(seeds, own - rivals[0] if rivals else own, ratio, examples, answer)
-
-
-def values(metric: str, side: ClaimArm) -> Float64[Array, " seed"]:
-    """The number of each seed as its record has it; NaN where that has None.
-
-    Raises:
-        AssayError: there is no such number.
-    """
-    record, variant = side.record, side.record.variants[side.variant]
-    found: Any = {**record.costs(variant)._asdict(), **dict(variant)}.get(metric)
-    if metric.startswith(RECORD):
-        found, path = record.record, metric.removeprefix(RECORD)
-        for key in path.split("."):
-            if not isinstance(found, dict) or key not in found:
-                there = sorted(found) if isinstance(found, dict) else []
-                raise AssayError(f"{side.key}: the record of {record.arm} has no {path}; {suggestion(key, there)}")
-            found = found[key]
-    if isinstance(found, int | float):
-        found = [found] * len(record.seeds)
-    known = isinstance(found, list) and all(isinstance(one, int | float | None) for one in found)
-    if not known or len(found) != len(record.seeds):
-        lacking = f"{record.arm}/{side.variant} has no {metric} for each seed"
-        raise AssayError(f"{side.key}: {lacking}; choose another metric")
-    return np.array(found, dtype=np.float64)
+    from assay.scoring.predictions import Array
+    from assay.scoring.record import Evaluation
 
 
 def judge(
@@ -194,7 +89,20 @@ def _judge(claim: Claim, evaluations: Mapping[str, Evaluation], rule: Rule, orde
         sign = 1.0 if up else -1.0  # turns the metric's direction into the claim's
         bounds = [sign * math.log(one) for one in (edge, matters)] if found.ratio else [edge, matters]
         told |= _by_the_rule(sides, found, rule, order, sign, bounds)
+        if metric == "accuracy" and told.get("looks"):
+            told["sd_over_floor"] = _sd_over_floor(sides["arm"], found.seeds[: told["seeds"]])
+    if control := control_of(metric):
+        told["control"] = _control(claim.model_copy(update={"metric": control}), sides, order, told["seeds"])
     return told
+
+
+def _control(claim: Claim, sides: Mapping[str, ClaimArm], order: Sequence[int], seeds: int) -> Control:
+    """The same comparison after temperature scaling, over the seeds that the verdict stands on."""
+    try:
+        found = sample(claim, sides["arm"], sides.get("against"), order).estimate(seeds)
+    except AssayError as error:
+        return Control(metric=str(claim.metric), reason=str(error).partition(": ")[2].partition(": ")[2])
+    return Control(metric=str(claim.metric), difference=found.value, interval=found.interval(), reason=found.reason)
 
 
 def _by_the_rule(
@@ -243,19 +151,18 @@ def _by_the_rule(
         "below": shown.get(int(decision.below)),
         "harms": bool("against" in sides and mean[at] + above < 0),
         "seed_share": float(of_seeds[at] / variance[at]) if of_seeds[at] else None,
-        "sd_over_floor": None if found.answer is None else _sd_over_floor(sides["arm"], found.seeds[: sizes[at]]),
         "forecast": _forecast(found, rule, now, edge, matters) if undecided else None,
         "verdict": outcome,
-        "reason": _why_not(found.table[: sizes[-1]], evidence, edge, matters, levels) if undecided else "",
+        "reason": _why_not(found, evidence, edge, matters, levels) if undecided else "",
     }
 
 
 def _evidence(found: Sample, sign: float, sizes: Sequence[int]) -> Evidence:
     tables = [sign * found.table[:size] for size in sizes]
     moments = statistics.Moments(*map(np.array, zip(*map(statistics.moments, tables), strict=True)))
-    if found.answer is None:
+    if found.answers is None:
         return Evidence(np.array(sizes), moments)
-    each = [statistics.answers(table, found.answer) for table in tables]
+    each = [statistics.answers(sign * found.answers[:size], found.answer) for size in sizes]
     sums, squares = (np.stack(parts, -1) for parts in ([one.sums for one in each], [one.squares for one in each]))
     return Evidence(np.array(sizes), moments, each[0]._replace(sums=sums, squares=squares))
 
@@ -282,9 +189,11 @@ def _forecast(found: Sample, rule: Rule, now: Evidence, edge: float, matters: fl
     }
 
 
-def _why_not(table: Array, evidence: Evidence, edge: float, matters: float, levels: Array) -> str:
+def _why_not(found: Sample, evidence: Evidence, edge: float, matters: float, levels: Array) -> str:
+    last = int(evidence.seeds[-1])
+    table = found.table[:last] if found.answers is None else found.answers[:last]
     if not evidence.found.of_seeds[-1]:
-        return statistics.no_variance(table)
+        return statistics.no_variance(found.table[:last])
     by_seeds = rules.decide(evidence._replace(answers=None), edge, matters, levels)
     differ = int(table.any(0).sum())
     few = f"{differ} of {table.shape[1]} test examples are answered differently: too few"

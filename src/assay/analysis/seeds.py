@@ -12,11 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from assay.analysis.looks import ClaimArm, values
+from assay.analysis.samples import ClaimArm, values
 from assay.core.config.claim import RECORD
 from assay.core.errors import AssayError
 from assay.core.plain import csv_of
-from assay.scoring.metrics import METRICS
+from assay.scoring.metrics import METRICS, RECALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,8 +43,9 @@ class Seeds(NamedTuple):
 
 
 def text(evaluations: Mapping[str, Evaluation], claims: Iterable[Claim]) -> str:
-    """The file's text: all of `METRICS`, and what the claims of params.yaml name of a method's record."""
-    recorded = sorted({str(claim.metric) for claim in claims if str(claim.metric).startswith(RECORD)})
+    """The file's text: all of `METRICS`, and what the claims of params.yaml name of classes or a method's record."""
+    families = RECALL, RECORD
+    recorded = sorted({str(claim.metric) for claim in claims if str(claim.metric).startswith(families)})
     metrics = [*METRICS, *recorded]
     lines: list[list[str]] = []
     for evaluation in evaluations.values():

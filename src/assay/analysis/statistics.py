@@ -118,6 +118,21 @@ def mean_of(table: Float64[Array, "seed example"], seeds: tuple[int, ...], examp
     return Estimate(value, math.sqrt(found.variance), degrees)
 
 
+def share_interval(right: Float64[Array, "seed example"], seeds: Sequence[int]) -> tuple[float, float] | None:
+    """The interval of a share of right answers (1, else 0), from 0 to 1, over seeds and examples.
+
+    Its ends are the wider of those of `mean_of` and of `example_reach`, the latter of the right or the wrong answers,
+    whichever are fewer: where all are right, it says how many wrong ones would go unseen. None for a single seed.
+    """
+    if len(seeds) < 2:
+        return None
+    found = mean_of(right, tuple(seeds), examples=True)
+    value = float(right.mean())
+    below, above = example_reach(answers(right - 1 if value > 0.5 else right), (1 - CONFIDENCE) / 2)
+    low, high = found.interval() or (value, value)
+    return max(0.0, min(low, value - float(below))), min(1.0, max(high, value + float(above)))
+
+
 def ratio_of(logarithms: Float64[Array, "seed example"], seeds: tuple[int, ...], examples: bool = False) -> Estimate:
     """The geometric mean of ratios, given their logarithms: the logarithm has the interval of a mean."""
     found = mean_of(logarithms, seeds, examples)

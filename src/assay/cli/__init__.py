@@ -80,18 +80,44 @@ COMMANDS = {
     ),
     "export": Command(
         "assay.cli.export:main",
-        "write a trained network as a plain state dict, for `load_state_dict` of what assay.models.build returns",
+        "write a trained network as a plain state dict, for `load_state_dict` of what assay.models.build returns, or a "
+        "whole model as ONNX, from raw pixels to probabilities",
         {
             "model": {"type": Path, "metavar": "MODEL_DIR", "help": "a folder such as models/line"},
             "--variant": {"help": "a variant (default: the first), or with --alpha a line or curve"},
             "--alpha": {"type": float, "help": "where on the line or curve, from 0 to 1"},
             "--seed": {"type": int, "help": "whose network (default: the first seed's)"},
-            "--member": {"type": int, "default": 0, "help": "which member of a variant, from 0 (%(default)s)"},
-            "--out": {"type": Path, "required": True, "help": "the file to write: .safetensors, .pt or .pth"},
-            "--data": {"type": Path, "default": Path("data/prepared"), "help": "for batch norm (%(default)s)"},
+            "--member": {"type": int, "help": "which member of a variant, from 0 (default: the first; of ONNX: all)"},
+            "--out": {"type": Path, "required": True, "help": "the file to write: .safetensors, .pt, .pth or .onnx"},
+            "--data": {
+                "type": Path,
+                "default": Path("data/prepared"),
+                "help": "for normalisation and batch norm (%(default)s)",
+            },
             "--sparse": {**FLAG, "help": "leave zeros out; `assay.models.sparse.read` reads such a file"},
         },
         anywhere=True,
+    ),
+    "init": Command(
+        "assay.cli.init:main",
+        "write params.yaml for a folder of your own images: a first verdict in minutes",
+        {
+            "folder": {"type": Path, "metavar": "FOLDER", "help": "with <class>/, train/<class>/ or labels.csv"},
+            "--minutes": {"type": _number(False), "default": 10.0, "help": "of training, here (%(default)s)"},
+        },
+    ),
+    "predict": Command(
+        "assay.cli.predict:main",
+        "classify image files by a trained model: a CSV with the class and the probabilities of each",
+        {
+            "path": {
+                "type": Path,
+                "metavar": "FOLDER_OR_FILE",
+                "help": "an image, or a folder with all that lie below it",
+            },
+            "--model": {"default": "champion", "help": "an arm or variant, as line/midpoint (%(default)s: the best)"},
+            "--out": {"type": Path, "default": Path("predictions.csv"), "help": "the file to write (%(default)s)"},
+        },
     ),
     "experiments": Command("assay.cli.show:experiments", "compare what `dvc exp run` made: what differs"),
     "track": Command("stages.track:main", "write to MLflow what it lacks of the results"),

@@ -1,19 +1,20 @@
-"""`assay export MODEL_DIR --variant line --alpha 0.3 --out FILE`: a network as a plain state dict.
+"""`assay export MODEL_DIR --variant line --alpha 0.3 --out FILE`: a network as a plain state dict, or a model as ONNX.
 
-The file loads with `load_state_dict` into what `assay.models.build` returns: `torch.load` reads a `.pt`,
-`safetensors.torch.load_file` a `.safetensors`. What is exported is a member of a variant, or with `--alpha` the network
-at any place on a line or curve that the arm trained.
+A state dict loads with `load_state_dict` into what `assay.models.build` returns: `torch.load` reads a `.pt`,
+`safetensors.torch.load_file` a `.safetensors`. It is that of one member of a variant, or with `--alpha` of the network
+at any place on a line or curve that the arm trained. An `.onnx` goes from raw pixels to probabilities, all members of
+the variant combined unless one is named.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save_file
 
-from assay import models
 from assay.core import files
 from assay.core.config.parsing import suggestion
 from assay.core.errors import AssayError
@@ -21,12 +22,15 @@ from assay.data.sets import prepared
 from assay.data.sets.images import Images
 from assay.engine import batch_norm
 from assay.methods import subspace
-from assay.models import artifact, sparse
+from assay.models import artifact, nets, predictor, sparse
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from assay.data.sets.prepared import Prepared
     from assay.models.artifact import Artifact
+
+ONNX = ".onnx"
 
 
 def main(
@@ -35,13 +39,14 @@ def main(
     variant: str | None = None,
     alpha: float | None = None,
     seed: int | None = None,
-    member: int = 0,
+    member: int | None = None,
     data: Path = Path("data/prepared"),
     sparse: bool = False,
 ) -> None:
     """Read a model from the folder `model`, write one of its networks to `out`: what `assay export --help` says.
 
-    `data`, the folder of the prepared data, is read only for batch norm's statistics that are not stored.
+    `data`, the folder of the prepared data, is read for ONNX's normalisation, and for batch norm's statistics that are
+    not stored.
 
     Raises:
         AssayError: an argument is wrong, or the data that is needed is missing or another; the line names the argument.
@@ -57,14 +62,37 @@ def main(
             known = suggestion(name, list(manifest.variants))
             sweeps = "".join(f", and with --alpha {sweep}" for sweep in manifest.sweeps)
             raise AssayError(f"--variant: {manifest.arm} has no {name!r}; {known}{sweeps}")
-        last = manifest.variants[name].members - 1
-        if not 0 <= member <= last:
-            raise AssayError(f"--member: {name} has members 0 to {last}, not {member}")
-        state = artifact.state_dict(trained, name, index, member)
+        count, combine = manifest.variants[name].members, manifest.variants[name].combine
+        if member is not None and not 0 <= member < count:
+            raise AssayError(f"--member: {name} has members 0 to {count - 1}, not {member}")
+        chosen = range(count) if member is None and out.suffix == ONNX else [member or 0]
+        states = [artifact.state_dict(trained, name, index, one) for one in chosen]
     else:
-        state = _along(trained, variant or next(iter(manifest.sweeps), ""), alpha, index, data)
-    _write(out, state, sparse)
-    print(f"{out}: {sum(tensor.numel() for tensor in state.values())} numbers in {len(state)} tensors")
+        states = [_along(trained, variant or next(iter(manifest.sweeps), ""), alpha, index, data)]
+        combine = "mean_probability"
+    numbers = sum(tensor.numel() for state in states for tensor in state.values())
+    if out.suffix == ONNX:
+        if sparse:
+            raise AssayError("--sparse: ONNX holds all numbers; leave the option out, or write a .safetensors")
+        about = _prepared(data, trained, "its normalisation goes into the model", ())
+        images = Images(**manifest.images)
+        predictor.write_onnx(predictor.of_states(trained, states, combine, about), images, out)
+        shape = ", ".join(map(str, images.shape))
+        print(f"{out}: uint8 images (n, {shape}) to probabilities (n, {images.classes}); {numbers} numbers")
+        return
+    _write(out, states[0], sparse)
+    print(f"{out}: {numbers} numbers in {len(states[0])} tensors")
+
+
+def _prepared(folder: Path, trained: Artifact, needed: str, splits: tuple[str, ...]) -> Prepared:
+    """The data that an arm was trained on; an `AssayError` says that `folder` holds other data, and why it matters."""
+    data, manifest = prepared.load(folder, torch.device("cpu"), splits), trained.manifest
+    if data.digest != manifest.data_digest:
+        raise AssayError(
+            f"--data: {folder}: {manifest.arm} was trained on {manifest.data_digest[:12]}, this is "
+            f"{data.digest[:12]}; {needed}"
+        )
+    return data
 
 
 def _along(trained: Artifact, sweep: str, alpha: float, index: int, folder: Path) -> dict[str, Tensor]:
@@ -87,16 +115,18 @@ def _along(trained: Artifact, sweep: str, alpha: float, index: int, folder: Path
     weights = {name: tensor[[index]] for name, tensor in artifact.mixed(trained, sweep, row).items()}
     near = {name: one[[index]] for name, one in artifact.point(trained, sweep, 0).items() if name not in weights}
     if near:
-        data = prepared.load(folder, torch.device("cpu"), ("train",))
-        if data.digest != manifest.data_digest:
-            known = ", ".join(map(str, points))
-            raise AssayError(
-                f"--data: {folder}: {manifest.arm} was trained on {manifest.data_digest[:12]}, this is "
-                f"{data.digest[:12]}; batch norm needs that data at this alpha; it does not at {known}"
-            )
-        network = models.build(manifest.model.name, Images(**manifest.images), **manifest.model.arguments)
+        known = ", ".join(map(str, points))
+        data = _prepared(
+            folder, trained, f"batch norm needs that data at this alpha; it does not at {known}", ("train",)
+        )
+        mean, std = manifest.moments(data)
+        data = replace(data, mean=tuple(mean), std=tuple(std))
         batch_size = int(manifest.parameters["train"]["batch_size"])
-        weights |= batch_norm.recomputed(network, weights, near, data, batch_size, manifest.precision)
+        network = manifest.network()
+        is_frozen = manifest.parameters["train"].get("backbone_lr") == 0
+        frozen = dict(network.named_parameters()).keys() - nets.head(network) if is_frozen else ()
+        settings = data, batch_size, manifest.precision
+        weights |= batch_norm.recomputed(network, weights, near, *settings, frozen=frozen)
     return {name: tensor[0] for name, tensor in weights.items()}
 
 
@@ -105,7 +135,7 @@ def _write(path: Path, state: dict[str, Tensor], without_zeros: bool) -> None:
         sparse.write(path, state)
         return
     if path.suffix not in (".safetensors", ".pt", ".pth"):
-        raise AssayError(f"--out: {path}: unknown suffix {path.suffix!r}; use .safetensors, .pt or .pth")
+        raise AssayError(f"--out: {path}: unknown suffix {path.suffix!r}; use .safetensors, .pt, .pth or .onnx")
     own = {name: tensor.contiguous().clone() for name, tensor in state.items()}  # a slice would take its stack along
     with files.replacing(path) as temporary:
         if path.suffix == ".safetensors":

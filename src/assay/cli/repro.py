@@ -68,6 +68,7 @@ def check() -> None:
 def _passed() -> tuple[str, bool]:
     """What `check` says, and whether it holds as long as the files and the code: own images may change without them."""
     from assay.core import config, runtime
+    from assay.data import splits
     from assay.engine.loop import EMULATED
     from assay.methods import checks
     from assay.scoring import metrics
@@ -77,31 +78,36 @@ def _passed() -> tuple[str, bool]:
     if needed and not config.SEEDS_FILE.is_file():
         raise AssayError(f"{config.SEEDS_FILE}: not found, and {ROOT} needs it; `git checkout {config.SEEDS_FILE}`")
     metrics.check(params.claims, params.rule)
-    checks.check(params, _own_images(params.data))
+    images, counts, class_names = _own_images(params.data)
+    checks.check(params, (images, counts["train"]) if images else None, class_names)
     runtime.check()
     runs = [*params.runs(), *config.block_runs(params)]
     networks = sum(len(run.seeds) for run in runs)
     said = f"{config.PARAMS_FILE}: fine; {params.data.name}, {len(runs)} runs, {networks} networks"
+    said += f"\n{splits.told(counts)}" if images else ""
     rounded = next((run for run in runs if run.train.precision == "bfloat16"), None)
     if rounded and not runtime.has_bfloat16(runtime.device()):
         said += f"\n{EMULATED.format(rounded.place('precision'))}"
     return said, params.data.side is None
 
 
-def _own_images(data: Data) -> tuple[Images, int] | None:
-    """The shape of the user's images, where they are here, and how many are left to train on, by their names alone."""
+def _own_images(data: Data) -> tuple[Images | None, dict[str, int], tuple[str, ...]]:
+    """The user's images, by names alone: shape, how many each split has, and classes; None where they are not here."""
     import numpy as np
 
-    from assay.data import folder, listing, preparation, raw
+    from assay.data import folder, listing, raw, splits
     from assay.data.sets.images import Images
 
     root = folder.root_of_images()
     if data.side is None or not root.is_dir():
-        return None
+        return None, {}, ()
     tree = listing.Tree(root)
     raw.check_own(data, tree.counts, str(root))
-    held_out = preparation.held_out(np.array([label for _, label in tree.images["train"]]), data, tree.class_names)
-    return Images(3, data.side, data.side, len(tree.class_names)), tree.counts["train"] - len(held_out)
+    labels = np.array([label for _, label in tree.images["train"]])
+    chosen = splits.choose(labels, data, tree.class_names, tree.groups_of("train"))
+    images = Images(*raw.preparation_of(data).shape, classes=len(tree.class_names))
+    counts = {split: len(positions) for split, positions in chosen.items()}
+    return images, {**counts, **tree.counts, "train": counts["train"]}, tree.class_names
 
 
 def costs() -> dict[str, plans.Cost]:

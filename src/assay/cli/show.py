@@ -108,15 +108,16 @@ def follow(interval: float, grace: float) -> None:
 
 
 def networks() -> None:
-    """Print the table of docs/models.md, a row for each model and each of its examples."""
+    """Print the table of docs/models.md, a row for each model but the user's own, and each of its examples."""
     from assay import models
     from assay.data.sets.images import Images
+    from assay.models import fitting
 
     data_sets = {"MNIST": Images(1, 28, 28, 10), "CIFAR-10": Images(3, 32, 32, 10)}
     header = ["name", "arguments", *(f"{data}: weights / parameters" for data in data_sets), "smallest side", "source"]
     rows, examples = [header, ["---"] * len(header)], models.literals("EXAMPLES")
     for stem, sources in models.literals("MODELS").items():
-        for name, source in sources.items():
+        for name, source in sources.items() if models.YOUR_OWN not in sources.values() else ():
             for arguments in examples.get(stem, {}).get(name, [{}]):
                 given = ", ".join(f"{key}: {str(value).lower()}" for key, value in arguments.items())
                 counts = []
@@ -125,6 +126,6 @@ def networks() -> None:
                     shapes = network.state_dict()
                     weights = sum(prod(shapes[weight].shape) for weight in models.weight_names(network))
                     counts.append(f"{weights:,} / {models.parameter_count(network):,}")
-                side = models.smallest_side(name, data_sets["CIFAR-10"], arguments)
+                side = fitting.smallest_side(name, data_sets["CIFAR-10"], arguments)
                 rows.append([f"`{name}`", f"`{given}`" if given else "", *counts, str(side), source])
     print("\n".join("| " + " | ".join(cells) + " |" for cells in rows))

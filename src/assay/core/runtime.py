@@ -10,16 +10,21 @@ import ctypes
 import hashlib
 import os
 import platform
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 from assay.core.errors import AssayError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
 
 MOST = 4096  # threads or jobs
+IMAGE_SHARE = 0.5  # of the free memory, for images
 
 
 def check() -> None:
@@ -30,7 +35,7 @@ def check() -> None:
     """
     lines = []
     other = os.environ.get("ASSAY_DEVICE", "cpu") not in ("", "cpu")  # to ask for another takes PyTorch
-    for ask in (threads, jobs, checkpoint_seconds, *([device] if other else [])):
+    for ask in (threads, jobs, checkpoint_seconds, image_share, *([device] if other else [])):
         try:
             ask()
         except AssayError as error:
@@ -137,6 +142,27 @@ def checkpoint_seconds() -> float:
     raise AssayError(f"ASSAY_CHECKPOINT_SECONDS={text}: give a number of seconds; 0 saves at every step")
 
 
+def image_share() -> float:
+    """The share of the device's free memory that images may take: `ASSAY_IMAGE_MEMORY`, a half unless given.
+
+    Raises:
+        AssayError: it is not a number from 0 to 1.
+    """
+    text = os.environ.get("ASSAY_IMAGE_MEMORY") or str(IMAGE_SHARE)
+    with suppress(ValueError):
+        if 0 <= (share := float(text)) <= 1:
+            return share
+    raise AssayError(f"ASSAY_IMAGE_MEMORY={text}: give a share of the device's free memory, from 0 to 1")
+
+
+def image_memory(device: torch.device) -> int:
+    """The bytes that images may take on a device, by `image_share`; on a CPU, of the memory that is available."""
+    import torch
+
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    return int(image_share() * free)
+
+
 def device_name() -> str:
     """Where to run: `ASSAY_DEVICE`, or CUDA where there is one, or the CPU."""
     if named := os.environ.get("ASSAY_DEVICE"):
@@ -162,3 +188,16 @@ def generator(seed: int, purpose: str, index: int = 0) -> torch.Generator:
     import torch
 
     return torch.Generator().manual_seed(key(seed, purpose, index))
+
+
+@contextmanager
+def global_generator(seed: int, purpose: str, index: int = 0) -> Iterator[None]:
+    """Inside, PyTorch's global CPU generator is seeded as `generator` is, for libraries that draw from no other.
+
+    Outside it stays as it was.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(key(seed, purpose, index))
+        yield

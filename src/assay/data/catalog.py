@@ -62,7 +62,7 @@ def training_examples(data: Data) -> int | None:
 
 
 def check(data: Data, examples: int | None = None) -> None:
-    """Check that there is such a data set, and that its validation set is smaller than its `examples` to train on.
+    """Check that there is such a data set, and that fewer are held out of it than its `examples` to train on.
 
     By default, `examples` is the catalogue's number; of a folder nothing is known then, and all passes.
 
@@ -74,6 +74,8 @@ def check(data: Data, examples: int | None = None) -> None:
         raise AssayError(f"{PARAMS_FILE}: data.name: got {data.name!r}; {suggestion(data.name, allowed)}")
     if examples is None and data.name in DATA_SETS:
         examples = DATA_SETS[data.name].train
-    if examples is not None and data.validation >= examples:
-        most = f"it must be less than the {examples} training images of {data.name}"
-        raise AssayError(f"{PARAMS_FILE}: data.validation: got {data.validation}; {most}")
+    if examples is not None and data.validation + data.test >= examples:
+        key, got = ("test", data.test) if data.test >= examples else ("validation", data.validation)
+        beside = f"with data.test: {data.test} " if data.test and key == "validation" else ""
+        most = f"{beside}it must be less than the {examples} training images of {data.name}"
+        raise AssayError(f"{PARAMS_FILE}: data.{key}: got {got}; {most}")

@@ -1,25 +1,27 @@
-"""One image file: which formats are read, and how its pixels become a square of 8-bit RGB.
+"""One image file: which formats are read, and how its pixels become 8-bit values of the height and width asked for.
 
 Pillow is the only decoder. It is imported where an image is opened: a published data set does not need it.
 """
 
 from __future__ import annotations
 
+import io
 import re
 import warnings
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path, PurePath
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from assay.core.errors import AssayError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from jaxtyping import UInt8
     from PIL.Image import Image as PillowImage
     from PIL.ImageFile import ImageFile
+
+    from assay.data.sets.images import Preparation
 
 # formats that Pillow identifies but cannot decode by itself: it needs a handler or Ghostscript, or reads headers alone
 _NOT_DECODED = frozenset(("BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"))
@@ -35,12 +37,13 @@ _DEEP = re.compile(r";1[26][BLNRS]*$")
 TRANSPARENT = "with transparency, put on a white ground"
 FRAMES = "with several frames or pages, of which the first is taken"
 NO_EXIF = "whose EXIF orientation cannot be read, taken as stored"
+COLOUR = "in colour, made grey (data.channels is 1)"
 
 
 class Decoded(NamedTuple):
-    """An image as it is trained on, and notes for its owner: of TRANSPARENT, FRAMES and NO_EXIF."""
+    """An image as it is trained on, and notes for its owner: of TRANSPARENT, FRAMES, NO_EXIF and COLOUR."""
 
-    pixels: UInt8[np.ndarray, "3 side side"]
+    pixels: UInt8[np.ndarray, "c h w"]
     notes: tuple[str, ...]
 
 
@@ -80,21 +83,28 @@ def shown(path: Path | str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
 
 
-def read_image(path: Path, side: int) -> Decoded:
-    """Decode an image: upright, on a white ground, in RGB, scaled to cover a square of `side` pixels, centre-cropped.
+def read_image(source: Path | bytes | IO[bytes], preparation: Preparation, name: str = "") -> Decoded:
+    """Decode an image: upright, on a white ground, in grey or RGB, of the height and width that `preparation` says.
+
+    `source` is a path, the content of a file, or a file that is open and seekable. `name` is for messages, and its
+    extension for the few formats that have no mark of their own; by default it is the path.
 
     Raises:
         AssayError: it cannot be read, or has more than 8 bits a channel; one line that names it.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
-    own = extensions().get(path.suffix.lower())
+    name = shown(name or (source if isinstance(source, Path) else getattr(source, "name", "") or "image"))
+    own = extensions().get(PurePath(name).suffix.lower())
     formats = _recognised() if own is None else (own, *_recognised())  # its extension may be wrong
     notes = []
     try:
         # Pillow warns of odd metadata, which is not used
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats) as opened:
-            _refuse_deep(path, opened)
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats) as opened,
+        ):
+            _refuse_deep(name, opened)
             if opened.format in _ANIMATED and getattr(opened, "is_animated", False):
                 notes.append(FRAMES)
             opened.load()
@@ -111,20 +121,41 @@ def read_image(path: Path, side: int) -> Decoded:
                 image.paste(layers, mask=alpha)
                 if alpha.getextrema() != (255, 255):
                     notes.append(TRANSPARENT)
-            square = ImageOps.fit(image.convert("RGB"), (side, side), method=Image.Resampling.BILINEAR)
+            pixels = np.asarray(_fitted(image.convert("RGB"), preparation))
+            if preparation.channels == 1:
+                if (pixels != pixels[..., :1]).any():
+                    notes.append(COLOUR)
+                pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]  # equal channels stay their value
     except AssayError:
         raise
     except UnidentifiedImageError:
         raise AssayError(
-            f"{shown(path)}: not a readable image: empty, damaged, or in a format that Pillow does not know"
+            f"{name}: not a readable image: empty, damaged, or in a format that Pillow does not know"
         ) from None
     except Exception as error:  # a decoder may raise anything: struct.error, RuntimeError, MemoryError
         said = getattr(error, "strerror", None) or shown(" ".join(str(error).split())) or type(error).__name__
-        raise AssayError(f"{shown(path)}: not a readable image: {said}") from None
-    return Decoded(np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1)), tuple(notes))
+        raise AssayError(f"{name}: not a readable image: {said}") from None
+    return Decoded(np.ascontiguousarray(pixels.transpose(2, 0, 1)), tuple(notes))
 
 
-def _refuse_deep(path: Path, image: ImageFile) -> None:
+def _fitted(image: PillowImage, preparation: Preparation) -> PillowImage:
+    """Scale an image to the height and width of `preparation`, by its `fit`."""
+    from PIL import Image, ImageOps
+
+    size = preparation.width, preparation.height
+    if preparation.fit == "crop":
+        return ImageOps.fit(image, size, method=Image.Resampling.BILINEAR)
+    if preparation.fit == "stretch":
+        return image.resize(size, Image.Resampling.BILINEAR)
+    scale = min(full / own for full, own in zip(size, image.size, strict=True))
+    inner = [min(full, max(1, round(own * scale))) for full, own in zip(size, image.size, strict=True)]
+    ground = Image.new("RGB", size, "black")  # ImageOps.pad fails where a side would shrink to no pixel
+    place = [(full - own) // 2 for full, own in zip(size, inner, strict=True)]
+    ground.paste(image.resize((inner[0], inner[1]), Image.Resampling.BILINEAR), (place[0], place[1]))
+    return ground
+
+
+def _refuse_deep(name: str, image: ImageFile) -> None:
     """Refuse a file with more than 8 bits a channel, of which Pillow would keep the highest 8, or cut off the rest.
 
     JPEG 2000, AVIF and PPM in colour are excluded: they state how many bits they use, and are scaled by it.
@@ -136,6 +167,6 @@ def _refuse_deep(path: Path, image: ImageFile) -> None:
         deep |= tile.codec_name == "SGI16" or bool(_DEEP.search(raw) and not raw.startswith("BGR"))
     if deep:
         raise AssayError(
-            f"{shown(path)}: more than 8 bits a channel (mode {image.mode}), and which of them are used is not known; "
+            f"{name}: more than 8 bits a channel (mode {image.mode}), and which of them are used is not known; "
             "save it with 8 bits a channel"
         )

@@ -16,7 +16,6 @@ from typing import Any, cast
 import torch
 
 import assay
-from assay import models
 from assay.core import files, runtime
 from assay.core.config import LOTTERY
 
@@ -26,7 +25,7 @@ DIGEST_BYTES = 32
 SOURCES = (
     *("__init__.py", "methods/__init__.py"),
     *("core/**/*.py", "data/sets/**/*.py", "engine/**/*.py"),
-    *("models/__init__.py", "models/artifact.py", "models/nets/__init__.py"),
+    *("models/__init__.py", "models/artifact.py", "models/fitting.py", "models/nets/__init__.py"),
 )
 """What all trainings import of the library; a test compares it with dvc.yaml."""
 ALSO = {LOTTERY: ("models/sparse.py",)}
@@ -138,8 +137,8 @@ class Scratch:
         print(f"{path}: {reason}; the checkpoint is dropped and {self._stage} starts over", file=sys.stderr)
 
 
-def source_digest(method: str, model: str, root: Path = Path(assay.__file__).parent) -> str:
-    """A digest of the source that a training imports, as dvc.yaml names it: of methods and models, its own alone."""
-    own = (f"methods/{method}/**/*.py", f"models/nets/{models.source(model).name}", *ALSO.get(method, ()))
+def source_digest(method: str, root: Path = Path(assay.__file__).parent) -> str:
+    """A digest of the source that a training imports, as dvc.yaml names it: of methods, its own alone; no network's."""
+    own = (f"methods/{method}/**/*.py", *ALSO.get(method, ()))
     found = [file for name in (*SOURCES, *own) for file in root.glob(name)]
     return files.content_digest({str(file.relative_to(root)): files.file_digest(file) for file in found})

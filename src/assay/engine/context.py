@@ -14,7 +14,8 @@ from assay.data.sets.augment import noisy
 from assay.engine.batches import EpochBatches
 from assay.engine.stack import initialise, predict
 from assay.models import artifact
-from assay.models.artifact import Artifact, Manifest, ModelRecord, Variant, combine
+from assay.models.artifact import Artifact, Manifest, ModelRecord, Normalisation, Variant, combine
+from assay.models.nets import head, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,17 +23,18 @@ if TYPE_CHECKING:
     from jaxtyping import Int64
     from torch import Tensor, nn
 
-    from assay.core.config import Run
+    from assay.core.config import Augment, Run
     from assay.data.sets.prepared import Prepared
     from assay.engine.batches import Order
     from assay.engine.loop import Curves
+    from assay.engine.optim import Rule
     from assay.engine.stack import Weights
     from assay.engine.step_rule import Outcome, StepRule
 
 
 @dataclass(frozen=True)
 class TrainContext:
-    """One training: the parameters as resolved for an arm, and the prepared data on the device."""
+    """One training: the parameters as resolved for an arm, and the prepared data."""
 
     run: Run
     data: Prepared
@@ -40,13 +42,46 @@ class TrainContext:
 
     @property
     def device(self) -> torch.device:
-        """Where everything runs: where the data is."""
-        return self.data.train.images.device
+        """Where everything runs."""
+        return self.data.device
 
-    def fresh(self, seeds: Sequence[int]) -> tuple[nn.Module, Weights, Weights]:
-        """A new network for each seed, stacked: the module, its parameters and its buffers `(copy, *shape)`."""
+    @property
+    def augment(self) -> Augment:
+        """What training does to images: the arm's own, or the data's."""
+        return self.data.augment if self.run.augment is None else self.run.augment
+
+    def fresh(self, seeds: Sequence[int], *, scratch: bool = False) -> tuple[nn.Module, Weights, Weights]:
+        """A new network for each seed, stacked: the module, its parameters and its buffers `(copy, *shape)`.
+
+        Pretrained ones, if the model says so, with a head of each seed; with `scratch`, drawn at random in any case.
+        """
         model = self.run.model
-        return initialise(partial(models.build, model.name, self.data.images, **model.arguments), seeds, self.device)
+        arguments = models.scratch(model.arguments) if scratch else model.arguments
+        return initialise(partial(models.build, model.name, self.data.images, **arguments), seeds, self.device)
+
+    @cached_property
+    def rules(self) -> dict[str, Rule] | None:
+        """How the optimizer moves each parameter, where `backbone_lr` or `decay` asks for more than one way.
+
+        Weight decay on `weights` leaves out biases, what has no more than one dimension (as the scales of norms), and
+        what timm says it should (embeddings of positions and the like).
+        """
+        train, model = self.run.train, self.run.model
+        factor = 1.0 if train.backbone_lr is None else train.backbone_lr
+        if factor == 1 and train.optimizer.decay == "all":
+            return None
+        network = models.blueprint(model.name, self.data.images, model.arguments)
+        outer, found = head(network), getattr(network, "no_weight_decay", None)
+        spared = {*found()} if callable(found) and train.optimizer.decay == "weights" else set()
+        if train.optimizer.decay == "weights":
+            own = network.named_parameters()
+            spared |= {name for name, one in own if one.dim() < 2 or name.rpartition(".")[2] == "bias"}
+        return {name: (1.0 if name in outer else factor, name not in spared) for name, _ in network.named_parameters()}
+
+    @property
+    def frozen(self) -> frozenset[str]:
+        """The parameters that do not move; batch norms of these alone keep their statistics."""
+        return frozenset(name for name, (factor, _) in (self.rules or {}).items() if not factor)
 
     @cached_property
     def labels(self) -> Int64[Tensor, " example"] | Int64[Tensor, "copy example"]:
@@ -78,13 +113,19 @@ class TrainContext:
                 validation_accuracy=correct,
             )
         forward, both = models.operations(model.name, self.data.images, model.arguments)
+        source = source_of(update.network)
         manifest = Manifest(
             arm=run.arm,
             method=run.method,
             seeds=list(run.seeds),
             model=ModelRecord(
-                name=model.name, arguments=model.arguments, flops_per_sample=forward, flops_per_train_sample=both
+                name=model.name,
+                arguments=model.arguments,
+                flops_per_sample=forward,
+                flops_per_train_sample=both,
+                weights_sha256=source.sha256 if source else None,
             ),
+            normalisation=Normalisation(mean=source.mean, std=source.std) if source else None,
             images=asdict(self.data.images),
             parameters=run.parameters,
             block=run.block,

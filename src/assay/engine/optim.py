@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,7 +12,7 @@ from assay.core.errors import AssayError
 from assay.engine.checkpoint import Stateful
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -21,8 +21,42 @@ if TYPE_CHECKING:
 UNIT = 16  # float32 numbers: a cache line, at which the kernels share out work to threads, and the widest vector
 
 
+Rule = tuple[float, bool]
+"""The factor of a tensor's learning rate, and whether weight decay acts on it."""
+
+
 class Optimizer(Stateful):
-    """SGD, Adam or AdamW on stacked tensors, in place: one fused call moves all copies, elementwise.
+    """What moves the stored tensors: a `Group` for each rule, most often one for all of them.
+
+    Args:
+        settings: which one, and its constants.
+        stored: what it moves, by name, `(copy, *shape)`, contiguous.
+        rules: by name; without them, the whole rate and decay. A tensor of factor 0 stays, and needs no gradient.
+    """
+
+    def __init__(self, settings: config.Optimizer, stored: Weights, rules: Mapping[str, Rule] | None = None) -> None:
+        by_rule: dict[Rule, Weights] = {}
+        for name, tensor in stored.items():
+            by_rule.setdefault(rules[name] if rules else (1.0, True), {})[name] = tensor
+        self.groups = {rule: Group(settings, own, decays=rule[1]) for rule, own in by_rule.items() if rule[0]}
+
+    def step(self, gradients: Weights, rate: float) -> None:
+        """Move the tensors by gradients of the same names and shapes, at the learning rate of this step."""
+        for (factor, _), group in self.groups.items():
+            group.step(gradients, factor * rate)
+
+    def state(self) -> dict[str, Any]:
+        """The moments of all tensors, by name; not copied."""
+        return {str(number): group.state() for number, group in enumerate(self.groups.values())}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Set the moments."""
+        for number, group in enumerate(self.groups.values()):
+            group.restore(state[str(number)])
+
+
+class Group(Stateful):
+    """SGD, Adam or AdamW on stacked tensors with one rate and one decay: one fused call moves all copies, elementwise.
 
     Adam is that of Kingma and Ba (2015, arXiv 1412.6980), AdamW that of Loshchilov and Hutter (2019, arXiv 1711.05101).
     PyTorch's fused kernels do the arithmetic; its optimizer classes import the compiler, a second in every stage. On a
@@ -33,12 +67,15 @@ class Optimizer(Stateful):
     Args:
         settings: which one, and its constants.
         stored: what it moves, by name, `(copy, *shape)`, contiguous.
+        decays: whether the settings' weight decay acts on them.
     """
 
     kept = ("_unpadded",)
 
-    def __init__(self, settings: config.Optimizer, stored: Weights) -> None:
-        self._settings, self._constants = settings, settings.model_dump(exclude={"name", "lr", "betas"})
+    def __init__(self, settings: config.Optimizer, stored: Weights, *, decays: bool = True) -> None:
+        self._settings, self._constants = settings, settings.model_dump(exclude={"name", "lr", "betas", "decay"})
+        if not decays:
+            self._constants["weight_decay"] = 0.0
         stored = {name: tensor.detach() for name, tensor in stored.items()}
         self._odd = [name for name, tensor in stored.items() if not tensor.is_cuda and tensor[0].numel() % UNIT]
         self._names = [name for name in stored if name not in self._odd]

@@ -57,7 +57,10 @@ class Parametrisation:
         return stored
 
     def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
-        """The gradient of the loss and of what regularises it; `gradients`, of what ran, may be changed in place."""
+        """The gradient of the loss and of what regularises it; `gradients`, of what ran, may be changed in place.
+
+        Parameters that are frozen have none.
+        """
         return gradients
 
     def evaluated(self, stored: Weights) -> Weights:
@@ -181,16 +184,17 @@ class GradientUpdate(StepRule):
         self.batches, self.averaging = batches, averaging or Averaging()
         self._weigh = None if type(batches).weigh is Batches.weigh else batches.weigh  # the mean needs no coefficients
         self.parametrisation = parametrisation or Parametrisation()
-        self.stack = Stack(self.network, len(self.seeds), context.device, self.train.precision, loss=loss)
-        self.loader = BatchLoader(context.data, self.seeds)
-        self.counters = Counters(len(self.seeds), context.device)
-        self.optimizer = Optimizer(self.train.optimizer, self.stored)
+        copies, self._rules = len(self.seeds), context.rules
+        self.stack = Stack(self.network, copies, context.device, self.train.precision, loss=loss, frozen=context.frozen)
+        self.loader = BatchLoader(context.data, self.seeds, batches, context.augment)
+        self.counters = Counters(copies, context.device)
+        self.optimizer = Optimizer(self.train.optimizer, self.stored, self._rules)
 
     def step(self, step: int) -> BatchStats:
         """One update of every copy."""
         first, length = self.batches.phase(step, self.train.steps)
         if step == first > 0:
-            self.optimizer = Optimizer(self.train.optimizer, self.stored)
+            self.optimizer = Optimizer(self.train.optimizer, self.stored, self._rules)
         scheduled = self.train.optimizer.lr * rate_factor(self.train.schedule, step - first, length)
         indices = self.batches.select(step, self._score)
         weights = self.parametrisation.weights(self.stored, step)
@@ -209,13 +213,19 @@ class GradientUpdate(StepRule):
         passes a step, as sharpness-aware minimization does, overrides this; a pass may write over the gradients of the
         one before.
         """
-        inputs, labels = self.loader.batch(indices, step), self.batches.labels(indices)
+        inputs, labels = self.inputs_and_labels(indices, step)
         randomness = [key(seed, "layers", step) for seed in self.seeds] if self.stack.draws else None
         found = self.stack.gradients(weights, self.buffers, inputs, labels, self._weigh, randomness)
         self.counters.add("train_samples", found.used)
         if self._weigh:
             self.counters.add("forward_samples", indices.shape[1] - found.used)
         return found
+
+    def inputs_and_labels(
+        self, indices: Int64[Tensor, "copy batch"], step: int
+    ) -> tuple[Float[Tensor, "copy batch c h w"], Int64[Tensor, "copy batch"] | Float[Tensor, "copy batch class"]]:
+        """What a step shows to each copy: augmented and normalised images, and their classes or class probabilities."""
+        return self.loader.batch(indices, step), self.batches.labels(indices)
 
     def _score(
         self, indices: Int64[Tensor, "copy examples"], labels: Int64[Tensor, "copy examples"]
@@ -225,8 +235,8 @@ class GradientUpdate(StepRule):
         weights = self.evaluated()
         size, losses = self.train.batch_size, []
         with torch.no_grad():
-            for part, own in zip(indices.split(size, 1), labels.split(size, 1), strict=True):
-                losses.append(self.stack.loss(self.stack.forward(weights, self.loader.batch(part, None)), own))
+            for inputs, own in zip(self.loader.plain(indices, size), labels.split(size, 1), strict=True):
+                losses.append(self.stack.loss(self.stack.forward(weights, inputs), own))
         self.counters.add("forward_samples", indices.shape[1])
         return torch.cat(losses, 1)
 

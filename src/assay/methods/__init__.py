@@ -15,7 +15,9 @@ A method is a package in this folder. Its `__init__.py` holds what follows:
 - `moved_networks(options)` (optional): how many networks a step moves for each seed, if not as many as its largest
   variant has members;
 - `first_step(options)` (optional): the step at which its loop begins, if not the first;
-- `TAKES_GRADIENTS = False` (optional): it has no learning rate to tune.
+- `TAKES_GRADIENTS = False` (optional): it has no learning rate to tune;
+- `takes_rates` (optional): false, or a function of the options that says so, where weights move by more than the
+  optimizer, so that `train.backbone_lr` would not be what it says.
 
 A method is imported by name when an arm asks for it, so a stage depends on the folder of its own method alone.
 """
@@ -41,6 +43,7 @@ from assay.engine.checkpoint import UnusableCheckpointError
 from assay.engine.context import TrainContext
 from assay.engine.loop import DivergedError, Trained
 from assay.engine.optim import check_warm_up
+from assay.models import fitting, nets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +64,7 @@ DEFAULTS: dict[str, Any] = {  # of what is optional in a method
     "moved_networks": None,
     "first_step": 0,
     "TAKES_GRADIENTS": True,
+    "takes_rates": True,
 }
 
 
@@ -124,12 +128,31 @@ class Training:
         if run.train.batch_size > examples:
             key = run.place("batch_size")
             raise AssayError(f"{key}: {run.train.batch_size} is more than the {examples} examples to train on")
+        if run.augment is not None and not self.hook("TAKES_GRADIENTS"):
+            raise AssayError(f"{run.place('augment')}: {run.method} does not augment images; remove it")
         if self.hook("TAKES_GRADIENTS"):  # of the budget that the method made, which `Train` has not seen
             check_warm_up(run.train.schedule, run.train.steps, f"{run.place('schedule')}: the training")
         if run.label_noise and not int(run.label_noise * examples):
             key = f"{PARAMS_FILE}: arms.{run.arm}.label_noise"
             raise AssayError(f"{key}: {run.label_noise} of {examples} training examples is none; set it to 0 or higher")
+        self._check_rates(images)
         self.hook("check", run, self.options, images, examples)
+
+    def _check_rates(self, images: Images) -> None:
+        """Refuse a rate of the backbone that would move nothing otherwise, or that a method does not go by."""
+        train, model = self.run.train, self.run.model
+        if train.backbone_lr in (None, 1):
+            return
+        where = self.run.place("backbone_lr")
+        if not self.hook("takes_rates", self.options):
+            line = f"{self.run.method} moves all weights of {self.run.arm} alike; give the arm `backbone_lr: 1`"
+            raise AssayError(f"{where}: {line}")
+        network = models.blueprint(model.name, images, model.arguments)
+        outer = nets.head(network)
+        if not outer:
+            raise AssayError(f"{where}: {model.name} has no linear layer that could be its head; leave it out")
+        if len(outer) == len(list(network.parameters())):
+            raise AssayError(f"{where}: {model.name} is an output layer alone, so it changes nothing; leave it out")
 
     def train(
         self, data: Prepared, scratch: Scratch, parents: Mapping[str, Artifact] | None = None
@@ -143,7 +166,9 @@ class Training:
             AssayError: an option is wrong, a parent does not belong to the run, or the training diverged.
         """
         model = self.run.model  # of a folder of images, only its bytes tell the classes and examples
-        models.check(model.name, data.images, model.arguments, self.run.place("model"))
+        network = fitting.check(model.name, data.images, model.arguments, self.run.place("model"))
+        if source := nets.source_of(network):  # all that is run from here on has its normalisation
+            data = replace(data, mean=source.mean, std=source.std)
         self.check(data.images, len(data.train.labels))
         context, is_round = TrainContext(self.run, data, parents or {}), bool(self.run.parents)
         if not self.is_tuned:

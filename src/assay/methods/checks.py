@@ -7,7 +7,6 @@ from pathlib import Path
 from string import digits
 from typing import TYPE_CHECKING
 
-from assay import models
 from assay.core.config import BASELINE, PARAMS_FILE, split_variant
 from assay.core.config.claim import RECORD
 from assay.core.config.parsing import suggestion
@@ -15,24 +14,29 @@ from assay.core.config.sections import FOLDER
 from assay.core.errors import AssayError
 from assay.core.plain import literals
 from assay.data import catalog
+from assay.data.sets import transforms
+from assay.data.sets.images import Images
 from assay.methods import FILE, SEE, resolve
+from assay.models import fitting
+from assay.scoring.metrics import RECALL, lookup
+from assay.scoring.predictions import FEW_CLASSES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from assay.core.config import Model, Params
     from assay.core.config.claim import Claim
-    from assay.data.sets.images import Images
     from assay.methods import Training
 
 OF_MEMBERS = ("disagreement", "total_variation")
 OF_CURVES = ("best_step", "best_step_accuracy")
 
 
-def check(params: Params, own: tuple[Images, int] | None = None) -> dict[str, Training]:
+def check(params: Params, own: tuple[Images, int] | None = None, names: Sequence[str] = ()) -> dict[str, Training]:
     """Check all that can be known before any byte of data is there; gives every training of the file, by arm.
 
-    Of a folder of the user's own images that is there, `own` gives their shape and how many are left to train on.
+    Of a folder of the user's own images that is there, `own` gives their shape and how many are left to train on, and
+    `names` the classes.
 
     Raises:
         AssayError: a method or option is wrong, a model or batch does not fit the data, or a claim names what its arms
@@ -42,16 +46,19 @@ def check(params: Params, own: tuple[Images, int] | None = None) -> dict[str, Tr
     check_papers(params.claims)
     images, examples = own or (catalog.images_of(params.data), catalog.training_examples(params.data))
     trainings = {run.arm: resolve(run) for run in params.runs()}
-    fitting: list[Model] = []
+    checked: list[Model] = []
     for training in trainings.values():
         if images is None or examples is None:  # of a folder that is not here nothing is known
             break
-        if (model := training.run.model) not in fitting:
-            models.check(model.name, images, model.arguments, training.run.place("model"))
-            fitting.append(model)
+        if (model := training.run.model) not in checked:
+            fitting.check(model.name, images, model.arguments, training.run.place("model"))
+            checked.append(model)
         training.check(images, examples)
     _check_grids(params, trainings)
-    lines = [line for claim in params.claims if claim.preset is None for line in _problems(claim, params, trainings)]
+    _check_augmentation(params, images)
+    classes = list(catalog.DATA_SETS[params.data.name].class_names if params.data.name in catalog.DATA_SETS else names)
+    claims = [claim for claim in params.claims if claim.preset is None]
+    lines = [line for claim in claims for line in _problems(claim, params, trainings, classes)]
     if lines:
         raise AssayError("\n".join(f"{PARAMS_FILE}: claims.{line}" for line in lines))
     return trainings
@@ -75,6 +82,14 @@ def check_papers(claims: Iterable[Claim], methods: Path = Path(__file__).parent)
         raise AssayError("\n".join(lines))
 
 
+def _check_augmentation(params: Params, images: Images | None) -> None:
+    """Try out what training does to images: the data's, and that of each arm that has its own."""
+    entries = [(f"{PARAMS_FILE}: data.augment", params.data.augment)]
+    entries += [(run.place("augment"), run.augment) for run in params.runs() if run.augment is not None]
+    for place, augment in entries:
+        transforms.check(augment, images or Images(3, 32, 32, 2), place)
+
+
 def _check_grids(params: Params, trainings: Mapping[str, Training]) -> None:
     """Refuse grids that differ between contenders, stand where no rate is used, or that nothing can choose from."""
     shared = params.train.tune
@@ -93,7 +108,7 @@ def _check_grids(params: Params, trainings: Mapping[str, Training]) -> None:
         raise AssayError(f"{PARAMS_FILE}: train.tune: chosen on the validation set, and data.validation is 0; raise it")
 
 
-def _problems(claim: Claim, params: Params, trainings: Mapping[str, Training]) -> list[str]:
+def _problems(claim: Claim, params: Params, trainings: Mapping[str, Training], classes: list[str]) -> list[str]:
     """Why a claim could not be decided for want of a variant, of a number, or of a common seed."""
     sides: dict[str, tuple[str, str]] = {}
     for key, named in claim.arms.items():
@@ -107,8 +122,19 @@ def _problems(claim: Claim, params: Params, trainings: Mapping[str, Training]) -
     seeds = [set(trainings[arm].run.seeds) for arm, _ in sides.values()]
     if not set.intersection(*seeds):
         return [f"{claim.id}: {claim.arm} and {claim.against} have no seed in common, so they cannot be paired"]
-    found = (_lacking(str(claim.metric), trainings[arm], variant, params) for arm, variant in sides.values())
+    found = [_lacking(str(claim.metric), trainings[arm], variant, params) for arm, variant in sides.values()]
+    found.append(_without_class(str(claim.metric), params.data.name, classes))
     return [f"{claim.id}.metric: {reason}" for reason in dict.fromkeys(found) if reason]
+
+
+def _without_class(metric: str, data: str, classes: list[str]) -> str | None:
+    """Why there is no such metric of these classes; of a folder that is not here they are not known."""
+    if metric == "top_5" and 0 < len(classes) <= FEW_CLASSES:
+        return f"top_5 needs more than {FEW_CLASSES} classes, and {data} has {len(classes)}; claim accuracy"
+    name = metric.removeprefix(RECALL)
+    if metric.startswith(RECALL) and classes and name not in classes:
+        return f"{data} has no class {name!r}; {suggestion(name, classes)}"
+    return None
 
 
 def _lacking(metric: str, training: Training, variant: str, params: Params) -> str | None:
@@ -120,9 +146,12 @@ def _lacking(metric: str, training: Training, variant: str, params: Params) -> s
         return f"the record of {run.arm} has no number {key!r} for each seed; {suggestion(key, list(training.record))}"
     if metric in OF_MEMBERS and training.variants[variant] < 2:
         return f"{metric} is between members, and {run.arm}/{variant} has one; choose another metric"
+    unvalidated = not params.data.validation and params.data.name != FOLDER
+    if unvalidated and (metric == "temperature" or lookup(metric).control_of):
+        return f"{metric} rests on a temperature fitted on the validation set, and data.validation is 0; set it higher"
     if metric not in OF_CURVES:
         return None
-    if not params.data.validation and params.data.name != FOLDER:
+    if unvalidated:
         return f"{metric} is read off the validation curve, and data.validation is 0; set it higher"
     if metric == "best_step_accuracy" and "test" not in run.eval_splits:
         having = f"{BASELINE}, the pruning rounds and arms with label_noise"

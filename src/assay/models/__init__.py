@@ -2,16 +2,14 @@
 
 `torch.manual_seed(s)` followed by `build(...)` gives weights that depend on `s` and on the call's arguments alone.
 A network is a function in a file of `nets/`, which is imported when the network is asked for. A training depends on
-the file of its own network: `digests` is what DVC compares.
+the file of its own network, and on that of the weights that it starts from: `digests` is what DVC compares.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
-import warnings
-from bisect import bisect_left
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import create_model
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -27,26 +26,41 @@ from assay.core.config import Section
 from assay.core.config.parsing import parse, suggestion
 from assay.core.errors import AssayError
 from assay.core.plain import read_json
+from assay.models import nets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from assay.core.config import Run
+    from assay.core.config import Model, Run
     from assay.data.sets.images import Images
 
 Kind = Literal["conv", "linear", "output", "shortcut"]
 NETS = Path(__file__).parent / "nets"
 # `register` writes `digests` of all runs; a training has its arm's among its params, a round the baseline's
 DIGESTS = "metrics/networks.json"
-LARGEST_SIDE = 1024
+YOUR_OWN = "your own"  # in place of where a network was published
+PRETRAINED = ("pretrained", "weights", "mean", "std")  # arguments that say what a network starts from
 _SHORTCUTS = {"shortcut", "downsample"}  # what this package and torchvision call a residual network's projections
-_PREFIX = "params.yaml: model"
+_STOCHASTIC = ("Drop", "StochasticDepth", "RReLU")
+PREFIX = "params.yaml: model"
 
 
 @cache
 def literals(name: str) -> dict[str, dict[str, Any]]:
-    """The literal mappings of this name (`MODELS`, `EXAMPLES`) in the files of `nets/`, by file; none is imported."""
-    return {path.stem: found for path, found in plain.literals(NETS.glob("[!_]*.py"), name).items()}
+    """The literal mappings of this name (`MODELS`, `EXAMPLES`) in the files of `nets/`, by file; none is imported.
+
+    A file without `MODELS` that has a function `build` is a network of the user's own, named as the file.
+    """
+    paths = sorted(NETS.glob("[!_]*.py"))
+    found = plain.literals(paths, name)
+    own = {path: {path.stem: YOUR_OWN} for path in paths if path not in found and name == "MODELS" and _builds(path)}
+    return {path.stem: content for path, content in (found | own).items()}
+
+
+def _builds(path: Path) -> bool:
+    """Whether a file has a function `build`; it parses, since `plain.literals` has read it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return any(isinstance(node, ast.FunctionDef) and node.name == "build" for node in tree.body)
 
 
 def names() -> list[str]:
@@ -54,63 +68,105 @@ def names() -> list[str]:
     return [name for models in literals("MODELS").values() for name in models]
 
 
-def source(name: str, prefix: str = _PREFIX) -> Path:
+def source(name: str, prefix: str = PREFIX) -> Path:
     """The file of a network; an `AssayError` names the key, under `prefix`, where there is no such model."""
     for stem, models in literals("MODELS").items():
         if name in models:
             return NETS / f"{stem}.py"
+    if name.isidentifier() and (NETS / f"{name}.py").is_file():
+        file = f"src/assay/models/nets/{name}.py"
+        raise AssayError(f"{prefix}.name: {file} has no function `build`; see docs/adding-a-model.md")
     raise AssayError(f"{prefix}.name: unknown model {name!r}; {suggestion(name, names())}")
 
 
-def digests(runs: Iterable[Run]) -> dict[str, str]:
-    """The SHA-256 of the file of each arm's network, by arm; errors as of `source`."""
-    return {run.arm: files.file_digest(source(run.model.name, run.place("model"))) for run in runs}
+def digest(model: Model, prefix: str = PREFIX, root: Path = Path()) -> str:
+    """The SHA-256 of a network's file, and of its file of weights if it starts from one, which lies under `root`.
+
+    Raises:
+        AssayError: as of `source`; there is no such file of weights.
+    """
+    own, name = files.file_digest(source(model.name, prefix)), model.arguments.get("weights")
+    if not isinstance(name, str):
+        return own
+    try:
+        return files.content_digest([own, files.file_digest(root / nets.weights_path(name, root))])
+    except AssayError as error:
+        raise AssayError(f"{prefix}.{error}") from None
 
 
-def verify(arm: str, name: str, prefix: str = _PREFIX) -> None:
-    """Refuse the file of an arm's network if it was edited after `register` took its digest, which DVC records.
+def digests(runs: Iterable[Run], root: Path = Path()) -> dict[str, str]:
+    """The digest of each arm's network, by arm; arguments and errors as of `digest`."""
+    return {run.arm: digest(run.model, run.place("model"), root) for run in runs}
+
+
+def verify(arm: str, model: Model, prefix: str = PREFIX) -> None:
+    """Refuse the files of an arm's network if one was edited after `register` took their digest, which DVC records.
 
     Without the file of digests, as outside DVC, nothing is checked.
 
     Raises:
-        AssayError: as of `source`; the file was edited, or its digest is not there.
+        AssayError: as of `digest`; a file was edited, or the digest is not there.
     """
     if not Path(DIGESTS).is_file():
         return
-    advice, file = "`dvc repro register` writes it", source(name, prefix)
+    advice, own = "`dvc repro register` writes it", digest(model, prefix)
     try:
-        digest = read_json(Path(DIGESTS), advice, advice)["networks"][arm]
+        registered = read_json(Path(DIGESTS), advice, advice)["networks"][arm]
     except (KeyError, TypeError):
         raise AssayError(f"{DIGESTS}: holds no digest of the network of {arm}; {advice}") from None
-    if files.file_digest(file) != digest:
-        raise AssayError(f"{file}: edited since the stage register ran; run `dvc repro` again")
+    if own != registered:
+        named = [str(source(model.name, prefix)), *filter(None, [model.arguments.get("weights")])]
+        raise AssayError(f"{' or '.join(named)}: edited since the stage register ran; run `dvc repro` again")
 
 
 def build(name: str, images: Images, prefix: str = "model", /, **arguments: Any) -> nn.Module:
-    """A network with fresh weights, drawn from torch's global generator: (n, c, h, w) to logits (n, classes).
+    """A network with its first weights, fresh ones drawn from torch's global generator: (n, c, h, w) to logits.
 
-    `images` are what it is built for; whether they are large enough is for `check` to say. `prefix` is the key under
-    which the model stands in its file, for messages.
+    `images` are what it is built for; whether they are large enough is for `fitting.check` to say. `prefix` is the key
+    under which the model stands in its file, for messages.
 
     Raises:
-        AssayError: there is no such model, or an argument is unknown, missing or of another type.
+        AssayError: there is no such model, an argument is unknown, missing or of another type, or weights do not fit.
     """
     file = source(name, prefix)
-    function = getattr(importlib.import_module(f"{__name__}.nets.{file.stem}"), name, None)
+    shown = f"src/assay/models/nets/{file.name}"
+    is_own = literals("MODELS")[file.stem] == {name: YOUR_OWN}
+    try:
+        module = importlib.import_module(f"{__name__}.nets.{file.stem}")
+    except Exception as error:
+        raise AssayError(f"{shown}: cannot be imported ({told(error)})") from error
+    function = getattr(module, "build" if is_own else name, None)
     if function is None:
-        raise AssayError(f"src/assay/models/nets/{file.name}: MODELS names {name!r}, and there is no such function")
+        raise AssayError(f"{shown}: MODELS names {name!r}, and there is no such function")
+    _, *parameters = inspect.signature(function, eval_str=True).parameters.values()  # the first is the images
     fields: dict[str, Any] = {
-        one.name: (one.annotation, ... if one.default is one.empty else one.default)
-        for one in inspect.signature(function, eval_str=True).parameters.values()
-        if one.kind is one.KEYWORD_ONLY
+        one.name: (
+            Any if one.annotation is one.empty else one.annotation,
+            ... if one.default is one.empty else one.default,
+        )
+        for one in parameters
+        if one.kind is not one.VAR_KEYWORD
     }
+    base = Section if len(fields) == len(parameters) else OpenSection
     where, _, key = prefix.partition(": ")
-    kind = create_model(name, __base__=Section, **fields)
+    kind = create_model(name, __base__=base, **fields)
     section = parse(kind, arguments, where, key and f"{key}.", also_allowed=["name"])
     try:
-        return function(images, **dict(section))  # type: ignore[no-any-return]
+        network = function(images, **dict(section))
     except AssayError as error:
         raise AssayError(f"{prefix}.{error}") from None
+    if not isinstance(network, nn.Module):
+        raise AssayError(f"{shown}: gives {type(network).__name__}; it must give a torch.nn.Module")
+    return network
+
+
+class OpenSection(Section, extra="allow"):
+    """The arguments of a function that takes any."""
+
+
+def scratch(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the same network with fresh weights: to hold trained ones, or as a control."""
+    return {key: value for key, value in arguments.items() if key not in PRETRAINED}
 
 
 def blueprint(name: str, images: Images, arguments: dict[str, Any]) -> nn.Module:
@@ -119,49 +175,18 @@ def blueprint(name: str, images: Images, arguments: dict[str, Any]) -> nn.Module
         return build(name, images, **arguments)
 
 
-def check(name: str, images: Images, arguments: dict[str, Any], prefix: str = _PREFIX) -> None:
-    """Build a model as `build` does and run it on two such images, before anything is trained.
-
-    Not on the meta device, where PyTorch imports its compiler: a second in every stage.
-
-    Raises:
-        AssayError: as of `build`, or the images are too small for the network.
-    """
-    try:
-        _run(name, images, arguments, prefix, "cpu")
-    except RuntimeError as error:
-        side = smallest_side(name, images, arguments, prefix)
-        needs = f"needs sides of {side} pixels or more" if side else f"needs sides of more than {LARGEST_SIDE} pixels"
-        if not side or side <= min(images.height, images.width):  # then it may be for a bug of the network
-            needs = f"{'cannot run' if side else needs} ({str(error).splitlines()[0]})"
-        shape = "×".join(map(str, images.shape))
-        line = f"{name} {needs}, the images are {shape} (channels×height×width); choose another model"
-        raise AssayError(f"{prefix}.name: {line}") from error
+def told(error: Exception) -> str:
+    """An error of code that is not ours in one line; PyTorch's own speak for themselves."""
+    said = (str(error).splitlines() or [""])[0]
+    return said if isinstance(error, RuntimeError) and said else f"{type(error).__name__}: {said}".rstrip(": ")
 
 
-def smallest_side(name: str, images: Images, arguments: dict[str, Any], prefix: str = _PREFIX) -> int | None:
-    """The side, in pixels, of the smallest square images that fit; None where even `LARGEST_SIDE` is too small.
-
-    `images` gives the channels and classes; its height and width do not matter. Otherwise as `check`.
-    """
-
-    def fits(side: int) -> bool:
-        try:
-            _run(name, replace(images, height=side, width=side), arguments, prefix, "meta")
-        except RuntimeError:
-            return False
-        return True
-
-    # doubled first: most networks fit small images, and large ones take long to build
-    enough = next(filter(fits, (2**power for power in range(LARGEST_SIDE.bit_length()))), None)
-    return enough and enough // 2 + 1 + bisect_left(range(enough // 2 + 1, enough), True, key=fits)
-
-
-def _run(name: str, images: Images, arguments: dict[str, Any], prefix: str, device: str) -> None:
-    """Raises RuntimeError where a layer is left with nothing to work on; the meta device holds shapes and no data."""
-    with torch.random.fork_rng(devices=[]), torch.device(device), torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of layers without inputs, which the forward pass reports better
-        build(name, images, prefix, **arguments).eval()(torch.zeros(2, *images.shape))
+def draws_random_numbers(network: nn.Module) -> bool:
+    """Whether a training pass through `network` is random: dropout, stochastic depth, at a rate that is not 0."""
+    drawing = [m for m in network.modules() if any(name in type(m).__name__ for name in _STOCHASTIC)]
+    rates = [[vars(module).get(name) for name in ("p", "drop_prob", "prob")] for module in drawing]
+    # timm's networks may drop features by a function, at this rate
+    return any(0 not in own for own in rates) or any(vars(m).get("drop_rate") for m in network.modules())
 
 
 def parameter_count(network: nn.Module) -> int:
@@ -197,10 +222,11 @@ def operations(name: str, images: Images, arguments: dict[str, Any]) -> tuple[in
     """Floating-point operations for one image: of a forward pass, and of a forward and a backward pass.
 
     Matrix products and convolutions are counted, two operations a multiplication; element-wise work is not. The
-    backward pass is a little less than twice the forward one, since no gradient is taken for the pixels.
+    backward pass is a little less than twice the forward one, since no gradient is taken for the pixels. No pretrained
+    weights are read.
     """
-    network = blueprint(name, images, arguments).eval()  # batch norm has no statistics of a single image
-    with _Counter() as counter:
+    network = blueprint(name, images, scratch(arguments)).eval()  # batch norm has no statistics of a single image
+    with _Counter() as counter, sdpa_kernel(SDPBackend.MATH):  # a CPU's fused attention has no count
         output = network(torch.zeros(1, *images.shape)).sum()
         forward = counter.total
         torch.autograd.grad(output, list(network.parameters()), allow_unused=True)

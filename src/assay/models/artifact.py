@@ -12,17 +12,19 @@ The manifest holds the SHA-256 of the weights and of its own content. Readers re
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from assay.core import errors, files
 from assay.core.config import parsing
 from assay.core.errors import AssayError
+from assay.data.sets.images import Images
+from assay.models import build, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +36,16 @@ WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
 MASKS = ".mask"
 POINTS, BUFFERS = ".points", ".buffers"
 Combine = Literal["mean_probability", "mean_logit", "majority_vote"]
+
+
+class HasMoments(Protocol):
+    """A data set, or a record of one, with mean and deviation of its pixels per channel, 0 to 255."""
+
+    @property
+    def mean(self) -> Sequence[float]: ...  # noqa: D102
+
+    @property
+    def std(self) -> Sequence[float]: ...  # noqa: D102
 
 
 class Record(BaseModel):
@@ -81,12 +93,20 @@ class Sweep(Record):
 
 
 class ModelRecord(Record):
-    """The architecture: `assay.models.build(name, images, **arguments)` makes the network again."""
+    """The architecture, and what it started from; `Manifest.network` makes the network again."""
 
     name: str
     arguments: dict[str, Any] = {}
     flops_per_sample: int | None = None  # of the whole network for one image: a forward pass
     flops_per_train_sample: int | None = None  # and with the backward pass
+    weights_sha256: str | None = Field(default=None, exclude_if=lambda value: value is None)  # of pretrained weights
+
+
+class Normalisation(Record):
+    """What images are normalised with, per channel, on the scale of the pixels, 0 to 255."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 class Manifest(Record, parsing.Digested):
@@ -104,6 +124,16 @@ class Manifest(Record, parsing.Digested):
     sweeps: dict[str, Sweep] = {}  # paths of networks to evaluate point by point, by name
     weights_sha256: str = ""  # of the file of weights; `write` fills it in
     block: int = 0  # which of the arm's blocks of seeds (seeds.yaml); 0 is the first
+    normalisation: Normalisation | None = Field(default=None, exclude_if=lambda value: value is None)  # not the data's
+
+    def network(self) -> nn.Module:
+        """The plain module, with weights of its own that mean nothing: fresh ones, whatever the training began with."""
+        return build(self.model.name, Images(**self.images), **scratch(self.model.arguments))
+
+    def moments(self, data: HasMoments) -> tuple[Sequence[float], Sequence[float]]:
+        """The mean and deviation that images are normalised with: its own, or the data's."""
+        own = self.normalisation or data
+        return own.mean, own.std
 
     @property
     def precision(self) -> str:

@@ -157,8 +157,9 @@ def _foresee(stages: Sequence[Any], written: dict[str, tuple[str, str | None]]) 
 
     if written.pop(models.DIGESTS, None) is None:
         return
-    params = config.load(Path(stages[0].repo.root_dir) / config.PARAMS_FILE)
-    digests = {f"networks.{arm}": digest for arm, digest in models.digests(params.runs()).items()}
+    root = Path(stages[0].repo.root_dir)
+    params = config.load(root / config.PARAMS_FILE)
+    digests = {f"networks.{arm}": digest for arm, digest in models.digests(params.runs(), root).items()}
     for dep in (dep for stage in stages for dep in stage.deps if dep.def_path == models.DIGESTS):
         known = {key: digests[key] for key in dep.params if key in digests}
         dep.read_params = lambda known=known, **_: known

@@ -84,6 +84,10 @@ class Content:
         """The numbers of each seed behind a row."""
         return self.record(row.arm).variants[row.variant]
 
+    def names(self) -> list[str]:
+        """The names of the classes, by label."""
+        return list(self.record(BASELINE).class_counts)
+
     def baseline(self) -> VariantRecord:
         """The numbers of each seed of the baseline."""
         return next(iter(self.record(BASELINE).variants.values()))

@@ -126,10 +126,10 @@ def rows(evaluations: Mapping[str, Evaluation]) -> list[Row]:
             numbers["label_noise"] = record.parameters.get("label_noise", 0.0)
             numbers |= found.model_dump(include={"density", "train_samples", "forward_samples", "optimizer_steps"})
             for name in ("disagreement", "total_variation", "best_step", *quality()):
-                each = getattr(found, name)
+                each = getattr(found, name, [])
                 numbers[name] = sum(each) / len(each) if each else None
                 if name in quality():
-                    numbers |= {f"{name}_min": min(each), f"{name}_max": max(each)}
+                    numbers |= {f"{name}_min": min(each, default=None), f"{name}_max": max(each, default=None)}
             row: dict[str, Any] = {  # no -0.0
                 key: one if one is None else round(one, DECIMALS) + 0.0 for key, one in numbers.items()
             }

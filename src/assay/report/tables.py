@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from assay.core.config import BASELINE
 from assay.core.plain import flat
 from assay.report import numbers
-from assay.scoring.metrics import ECE_BINS, lookup, quality
+from assay.scoring import metrics
+from assay.scoring.metrics import ECE_BINS, lookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -76,7 +77,7 @@ def grouped(found: Table, rows: Sequence[Row], groups: Mapping[str, Sequence[str
 def results(rows: Sequence[Row]) -> Table:
     """How good each variant is; each metric with its least and greatest seed, the difference with its interval."""
     columns: list[tuple[str, str, list[Cell]]] = []
-    for metric in quality():
+    for metric in metrics.results():
         if any(row.of(metric) is None for row in rows):
             continue
         one = lookup(metric)
@@ -101,7 +102,7 @@ def results(rows: Sequence[Row]) -> Table:
 
 def direction() -> str:
     """Of which metrics in the table of results less is better, as a sentence."""
-    *most, last = (lookup(metric).label for metric in quality() if lookup(metric).higher_is_better is False)
+    *most, last = (lookup(metric).label for metric in metrics.results() if lookup(metric).higher_is_better is False)
     return f"{', '.join(most)} and {last}: less is better. ECE has {ECE_BINS} bins."
 
 

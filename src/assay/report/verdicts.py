@@ -15,7 +15,7 @@ from assay.scoring.metrics import lookup
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from assay.analysis.claims import Archive, ClaimRecord, Forecast
+    from assay.analysis.claims import Archive, ClaimRecord, Control, Forecast
     from assay.report.summary import Row
     from assay.scoring.record import Record
 
@@ -126,6 +126,7 @@ def view(claim: ClaimRecord, names: Mapping[str, str]) -> dict[str, Any]:
         "seeds": claim.seeds if own else 0,
         "facts": _facts(claim, shown, interval(claim.interval_alone), unit) if own else [],
         "forecast": _forecast(claim.forecast) if claim.forecast and claim.verdict == "undecided" else "",
+        "control": _control(claim.control, shown, interval, unit) if claim.control and own else "",
         "flags": [flag for flag, raised in ((HARMS, claim.harms), (CHANGED, claim.changed_after_results)) if raised],
         "tested": own,
         "glyph": _glyph(claim),
@@ -177,6 +178,14 @@ def _facts(claim: ClaimRecord, shown: Callable[[float | None], str], alone: str,
     if claim.sd_over_floor is not None:
         facts.append(f"SD over seeds: {numbers.plain(round(claim.sd_over_floor, 2))} times its floor.")
     return facts
+
+
+def _control(control: Control, shown: Callable[..., str], interval: Callable[..., str], unit: str) -> str:
+    """The difference after temperature scaling, or why there is none."""
+    if control.difference is None:
+        return f"No control by temperature scaling: {control.reason}"
+    found = " ".join(filter(None, [shown(control.difference), interval(control.interval), unit]))
+    return f"After temperature scaling of both sides: {found}" + (f" ({control.reason})" if control.reason else "")
 
 
 def _forecast(forecast: Forecast) -> str:

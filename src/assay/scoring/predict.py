@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,15 +12,15 @@ from torch.nn import functional as F
 from assay.core.errors import AssayError
 from assay.engine.stack import predict
 from assay.models.artifact import combine, point
-from assay.scoring.metrics import by_class
-from assay.scoring.predictions import Predictions
+from assay.scoring import temperature
+from assay.scoring.predictions import FEW_CLASSES, Predictions, joined
 from assay.scoring.record import SweepRecord
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64, Int64
     from torch import Tensor, nn
 
-    from assay.data.sets.prepared import Prepared
+    from assay.data.sets.prepared import Prepared, Split
     from assay.models.artifact import Artifact, Combine
     from assay.scoring.predictions import Array
 
@@ -38,11 +39,15 @@ def score(
 ) -> Predictions:
     """Reduce class probabilities to what is kept of them."""
     correct, of_label, losses = _measured(probabilities, labels, how)
+    largest = probabilities.max(-1)
     return Predictions(
         correct=_numpy(correct, torch.uint8),
-        confidence=_numpy(probabilities.max(-1).values, torch.float32),
+        confidence=_numpy(largest.values, torch.float32),
         nll=_numpy(losses, torch.float32),
         brier=_numpy(probabilities.square().sum(-1) - 2 * of_label + 1, torch.float32),
+        labels=_numpy(labels, torch.int64).astype(np.uint16),  # in NumPy: few of PyTorch's kernels know this type
+        predicted=_numpy(largest.indices, torch.int64).astype(np.uint16),
+        top_5=_numpy(_top(5, probabilities, labels), torch.uint8) if probabilities.shape[-1] > FEW_CLASSES else None,
     )
 
 
@@ -52,25 +57,50 @@ def of_variant(
     network: nn.Module,
     data: Prepared,
 ) -> tuple[Predictions, dict[str, Any]]:
-    """Run a variant over the test set, once: its predictions, and its metrics by class and of its members by name.
+    """Run a variant over the test set, once: its predictions, and by name its temperatures and metrics of its members.
 
-    Members go through the network one at a time, on as many images as leave memory where it is. The network is the
-    plain module, on the data's device; its own weights are never used.
+    The temperature of each seed is fitted to the combined prediction on the validation set, where there is one. The
+    network is the plain module, on the data's device; its own weights are never used. Images may lie on the host.
 
     Raises:
         AssayError: a network's outputs are not finite numbers.
     """
-    manifest, state, (images, labels) = (
-        artifact.manifest,
-        artifact.weights[variant],
-        (data.test.images, data.test.labels),
-    )
+    how = artifact.manifest.variants[variant].combine
+    together, sums = _combined(artifact, variant, network, data, data.test)
+    predictions, found = score(together, data.test.labels, how), dict[str, Any]()
+    if len(data.validation.labels):
+        held_out, _ = _combined(artifact, variant, network, data, data.validation)
+        fitted = [temperature.fit(row.clamp_min(FLOOR[how]).log(), data.validation.labels) for row in held_out]
+        del held_out
+        scaled = (
+            temperature.scale(row.clamp_min(FLOOR[how]).log(), own) for row, own in zip(together, fitted, strict=True)
+        )
+        own = joined([score(row[None], data.test.labels, how) for row in scaled])  # a seed at a time, for memory
+        predictions = replace(predictions, scaled_confidence=own.confidence, scaled_nll=own.nll, scaled_brier=own.brier)
+        found["temperature"] = [round(one, 6) for one in fitted]
+    if sums is not None:
+        means = sums / len(data.test.labels)
+        disagree, vary, *right = [[round(mean, 6) for mean in row] for row in means.tolist()]
+        sizes = ensemble_sizes(artifact.manifest.variants[variant].members)
+        members = {"disagreement": disagree, "total_variation": vary}
+        found |= {**members, "ensemble_sizes": sizes, "ensemble_accuracy": right}
+    return predictions, found
+
+
+def _combined(
+    artifact: Artifact, variant: str, network: nn.Module, data: Prepared, split: Split
+) -> tuple[Float64[Tensor, "seed example class"], Tensor | None]:
+    """The combined probabilities of a variant on a split, and the `_member_sums` where there are several members.
+
+    Members go through the network one at a time, on as many images as leave memory where it is.
+    """
+    manifest, state = artifact.manifest, artifact.weights[variant]
     record = manifest.variants[variant]
-    weights = [{n: t[:, member].to(images.device) for n, t in state.items()} for member in range(record.members)]
+    weights = [{n: t[:, member].to(split.labels.device) for n, t in state.items()} for member in range(record.members)]
     rows = max(1, CELLS // (len(manifest.seeds) * record.members * manifest.images["classes"]))
     shares, sums = [], []
-    for chunk, own in zip(images.split(rows), labels.split(rows), strict=True):
-        settings = chunk, data.mean, data.std, manifest.precision
+    for chunk, own in zip(split.images.split(rows), split.labels.split(rows), strict=True):
+        settings = chunk, *manifest.moments(data), manifest.precision
         logits = torch.stack([predict(network, one, *settings) for one in weights], 1)
         finite = logits.isfinite().flatten(1).all(1)
         if not finite.all():
@@ -82,18 +112,7 @@ def of_variant(
         shares.append(combine(logits.double(), record.combine))
         if record.members > 1:
             sums.append(_member_sums(logits, own, record.combine))
-    together = torch.cat(shares, 1)
-    classes = together.shape[-1]
-    cells = labels * classes + together.max(-1).indices  # the same maximum as in `score`
-    confusion = torch.stack([torch.bincount(own, minlength=classes**2) for own in cells]).view(-1, classes, classes)
-    found: dict[str, Any] = dict(by_class(_numpy(confusion, torch.int64)))
-    if sums:
-        means = torch.stack(sums).sum(0) / len(labels)
-        disagree, vary, *right = [[round(mean, 6) for mean in row] for row in means.tolist()]
-        sizes = ensemble_sizes(record.members)
-        members = {"disagreement": disagree, "total_variation": vary}
-        found |= {**members, "ensemble_sizes": sizes, "ensemble_accuracy": right}
-    return score(together, labels, record.combine), found
+    return torch.cat(shares, 1), torch.stack(sums).sum(0) if sums else None
 
 
 def of_sweep(artifact: Artifact, sweep: str, network: nn.Module, data: Prepared) -> SweepRecord:
@@ -110,7 +129,7 @@ def of_sweep(artifact: Artifact, sweep: str, network: nn.Module, data: Prepared)
     alone = []
     for index in range(count):
         weights = {name: tensor.to(labels.device) for name, tensor in point(artifact, sweep, index).items()}
-        settings = data.test.images, data.mean, data.std, artifact.manifest.precision
+        settings = data.test.images, *artifact.manifest.moments(data), artifact.manifest.precision
         logits = predict(network, weights, *settings).double()
         probabilities = logits.softmax(-1)
         alone.append(_means(probabilities, labels))
@@ -136,6 +155,13 @@ def _measured(
     """Whether each answer is right, the probability of the label, and the loss in nats; each (seed, example)."""
     of_label = probabilities.gather(-1, labels.expand(len(probabilities), -1)[..., None])[..., 0]
     return probabilities.max(-1).indices == labels, of_label, -of_label.clamp(FLOOR[how], 1.0).log()
+
+
+def _top(count: int, probabilities: Float[Tensor, "seed example class"], labels: Int64[Tensor, " example"]) -> Tensor:
+    """Whether the label is among so many most probable classes (seed, example); of equals, the lower ones are first."""
+    own = probabilities.gather(-1, labels.expand(len(probabilities), -1)[..., None])
+    lower = torch.arange(probabilities.shape[-1], device=labels.device) < labels[:, None]
+    return ((probabilities > own) | ((probabilities == own) & lower)).sum(-1) < count
 
 
 def _means(probabilities: Float[Tensor, "seed example class"], labels: Int64[Tensor, " example"]) -> list[list[float]]:

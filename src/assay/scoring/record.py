@@ -17,7 +17,7 @@ from assay.core.config.parsing import InList
 from assay.core.errors import AssayError, again
 from assay.models.artifact import Cost, ModelRecord
 from assay.scoring import merging, predictions
-from assay.scoring.metrics import METRICS, measured, per_seed, reliability
+from assay.scoring.metrics import METRICS, has, per_seed, quality, reliability
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -60,11 +60,13 @@ class VariantRecord(BaseModel, frozen=True, extra="allow"):
         reliability: for each bin of confidence, all seeds together: examples, mean confidence, share that is right.
         disagreement: the share of examples that two members label differently, mean over pairs; as `total_variation`,
             the distance between their predictions, and what follows, empty where there is one member.
+        temperature: fitted on the validation set, above 1 where the variant is too sure; empty where there is none.
         ensemble_accuracy: for each number in `ensemble_sizes` of the first members, the accuracy of each seed.
     """
 
     disagreement: list[float] = []
     total_variation: list[float] = []
+    temperature: list[float] = []
     ensemble_sizes: list[int] = []
     ensemble_accuracy: list[list[float]] = []
     balanced_accuracy: list[float]
@@ -164,8 +166,8 @@ def make(
 ) -> Record:
     """The record of an arm, from its manifest, the data set's name and the number of test examples of each class.
 
-    `found` has of every variant its predictions, and its metrics by class and of its members; `sweeps` has the paths of
-    the manifest as evaluated.
+    `found` has of every variant its predictions, and what else evaluation found: its temperatures, and metrics of its
+    members; `sweeps` has the paths of the manifest as evaluated.
     """
     variants = {}
     for name, variant in manifest.variants.items():
@@ -173,7 +175,7 @@ def make(
         variants[name] = VariantRecord(
             **variant.model_dump(include=set(VariantRecord.model_fields)),
             **variant.cost.model_dump(include=set(Cost.model_fields)),
-            **{metric: per_seed(metric, answers).tolist() for metric in measured()},
+            **{metric: per_seed(metric, answers).tolist() for metric in quality() if has(metric, answers)},
             **others,
             reliability=reliability(answers),
         )

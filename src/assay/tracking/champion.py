@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from assay.tracking import runs, tags
 
@@ -32,18 +32,18 @@ def choose(arms: Iterable[ArmRecord]) -> tuple[ArmRecord, str] | None:
     return max(found, key=lambda one: (one[0][0], -one[0][1]))[1:] if found else None
 
 
-def crown(store: Store, experiment: str, name: str, champion: tuple[ArmRecord, str] | None, run: str) -> None:
+def crown(store: Store, experiment: str, name: str, champion: tuple[ArmRecord, str] | None, run: str) -> Any:
     """Let the alias of the registered model `name` point at the champion's version, which is made if there is none yet.
 
     Earlier champions keep their versions. Where there is no champion, the alias is taken away: it would lie.
-    `experiment` and `run`, that of the champion's arm, are ids.
+    `experiment` and `run`, that of the champion's arm, are ids. Gives the logged model that the alias points at.
     """
     client = store.client
     registered = next(iter(client.search_registered_models(f"name = '{name}'")), None)
     if champion is None:
         if registered is not None and ALIAS in registered.aliases:
             client.delete_registered_model_alias(name, ALIAS)
-        return
+        return None
     arm, variant = champion
     about = _about(store, name, arm.manifest.images)
     if registered is None:
@@ -71,6 +71,7 @@ def crown(store: Store, experiment: str, name: str, champion: tuple[ArmRecord, s
         client.set_logged_model_tags(model.model_id, {tags.VERSIONS: link})
     if str(registered.aliases.get(ALIAS)) != version:
         client.set_registered_model_alias(name, ALIAS, version)
+    return model
 
 
 def _about(store: Store, name: str, images: dict[str, int]) -> str:

@@ -47,7 +47,7 @@ def parameters(arm: ArmRecord, meta: Meta, defaults: Mapping[str, Any]) -> dict[
 
 def metrics_of(scores: VariantRecord) -> dict[str, float]:
     """The few metrics that every variant of every arm has: means over seeds, and what it cost."""
-    means = {f"test_{name}": statistics.fmean(getattr(scores, name)) for name in quality()}
+    means = {f"test_{name}": statistics.fmean(own) for name in quality() if (own := getattr(scores, name, []))}
     if len(scores.accuracy) > 1:
         means["test_accuracy_std"] = statistics.stdev(scores.accuracy)
     means = {name: round(value, DECIMALS) for name, value in means.items()}

@@ -4,55 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from functools import lru_cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
 
-from assay.data.sets.images import Images
-from assay.models import artifact, build
-from assay.tracking import content, tags
+import assay
+from assay.core import files
+from assay.models import artifact, predictor
+from assay.tracking import content, served, tags
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from jaxtyping import Float, Shaped
-
-    from assay.models.artifact import Combine
+    from assay.models.predictor import Predictor
     from assay.tracking.records import ArmRecord, Meta
     from assay.tracking.store import Store
 
 MODEL_TYPE = "image classifier"
-CARD, PROGRAM = "MLmodel", "data/model.pt2"  # of the files that MLflow makes of a model
-
-
-class Predictor(nn.Module):
-    """The networks of one seed of a variant as one module: raw images in, probabilities out.
-
-    Once exported it needs nothing of this package. The members are M networks, from normalised images to logits; mean
-    and std are per channel, on the scale of the pixels, 0 to 255.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(
-        self, members: Sequence[nn.Module], combine_as: Combine, mean: Sequence[float], std: Sequence[float]
-    ) -> None:
-        super().__init__()
-        self.members = nn.ModuleList(members)
-        self.combine_as: Combine = combine_as
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
-
-    def forward(self, images: Shaped[Tensor, "example c h w"]) -> Float[Tensor, "example class"]:
-        """Class probabilities of raw images, uint8 or float, with pixels from 0 to 255."""
-        normalised = (images.float() - self.mean) / self.std
-        logits = torch.stack([member(normalised) for member in self.members])
-        return artifact.combine(logits.double(), self.combine_as).float()  # in double precision, as evaluation does it
+CARD, DATA, CODE = "MLmodel", "data", "code"  # of the files that MLflow makes of a model
+ONNX = "model.onnx"  # beside them, of the champion
+PROGRAM = f"{DATA}/{served.PROGRAM}"
 
 
 class Models:
@@ -114,18 +87,11 @@ class Models:
         """
         from mlflow.models import Model
 
-        manifest, record, images = arm.manifest, arm.manifest.variants[variant], Images(**arm.manifest.images)
-        part, seed = arm.place(arm.best_seed(variant))
-        trained = self._read(part.model)
-        members = [build(manifest.model.name, images, **manifest.model.arguments) for _ in range(record.members)]
-        for index, member in enumerate(members):
-            member.load_state_dict(artifact.state_dict(trained, variant, seed, index))
-        network = Predictor(members, record.combine, self.meta.mean, self.meta.std).eval()
-        network.requires_grad_(requires_grad=False)
+        manifest, record, network = arm.manifest, arm.manifest.variants[variant], self._network(arm, variant)
         form = json.dumps([manifest.model.model_dump(), record.members, record.combine], sort_keys=True)
         if form not in self._traced:
             traced = self._scratch / f"form-{len(self._traced)}"
-            _export(network, images, traced)
+            _export(network, self.meta, traced)
             self._traced[form] = traced, torch.export.load(traced / PROGRAM)
         traced, program = self._traced[form]
         state = network.state_dict()
@@ -143,26 +109,49 @@ class Models:
         self._store.client.log_model_artifacts(model, str(folder))
         shutil.rmtree(folder)
 
+    def write_onnx(self, arm: ArmRecord, variant: str, model: str) -> None:
+        """Write the logged model as ONNX beside its other files; errors as of `write` and `predictor.write_onnx`."""
+        file = self._scratch / ONNX
+        predictor.write_onnx(self._network(arm, variant), self.meta.images, file)
+        self._store.client.log_model_artifact(model, str(file))
 
-def _export(network: Predictor, images: Images, folder: Path) -> None:
+    def _network(self, arm: ArmRecord, variant: str) -> Predictor:
+        part, seed = arm.place(arm.best_seed(variant))
+        return predictor.of_variant(self._read(part.model), variant, seed, self.meta)
+
+
+def _export(network: Predictor, meta: Meta, folder: Path) -> None:
+    """Have MLflow trace and write a network, to be loaded as what it is, or as what takes image files (`served`)."""
     import mlflow.pytorch
     import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
 
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *images.shape))]),
-        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, images.classes))]),
-    )
-    batch = (2, *images.shape)  # a batch of one would fix the size of every batch
+    batch = (2, *meta.images.shape)  # a batch of one would fix the size of every batch
+    needed = [f"{name}=={version(name)}" for name in ("torch", "numpy", "pandas", "pillow")]
     mlflow.pytorch.save_model(
         network,
         str(folder),
-        signature=signature,
+        signature=ModelSignature(Schema([TensorSpec(np.dtype("uint8"), (-1, *batch[1:]))])),  # not to be inferred
         input_example=(np.arange(np.prod(batch)) % 256).astype(np.uint8).reshape(batch),
-        pip_requirements=[f"torch=={version('torch')}"],  # else MLflow spends ten seconds to infer them
+        pip_requirements=needed,  # else MLflow spends ten seconds to infer them
         serialization_format="pt2",
     )
+    for example in folder.glob("*input_example*"):  # it is the tracing's alone
+        example.unlink()
+    card = Model.load(str(folder / CARD))
+    card.saved_input_example_info = None
+    first, *others = served.columns(meta.class_names)
+    columns = Schema([ColSpec("string", first), *(ColSpec("float", name) for name in others)])
+    card.signature = ModelSignature(Schema([ColSpec("binary", served.IMAGE)]), columns)
+    card.flavors["python_function"] |= {"loader_module": served.__name__, "code": CODE}
+    card.save(str(folder / CARD))
+    about = {"preparation": asdict(meta.preparation), "class_names": meta.class_names}
+    files.write_json(folder / DATA / served.ABOUT, about)
+    for name in served.CODE:
+        target = folder / CODE / "assay" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(Path(assay.__file__).parent / name, target)
 
 
 def _note(arm: ArmRecord, variant: str) -> str:

@@ -11,7 +11,7 @@ from assay.core import files
 from assay.core.config.parsing import parse
 from assay.core.errors import ANEW, AssayError, again
 from assay.core.plain import read_csv, read_json
-from assay.data.sets.images import Images  # noqa: TC001 (pydantic reads annotations at run time)
+from assay.data.sets.images import Fit, Images, Preparation
 from assay.models import artifact
 from assay.models.artifact import Manifest
 from assay.scoring import merging
@@ -34,8 +34,14 @@ class Meta(artifact.Record):
     counts: dict[str, int]
     mean: list[float]
     std: list[float]
-    augment: str
+    augment: str | list[Any]
     digest: str
+    fit: Fit = "crop"
+
+    @property
+    def preparation(self) -> Preparation:
+        """What becomes of an image file that is to be predicted."""
+        return Preparation(self.images.height, self.images.width, self.fit, self.images.channels)
 
 
 class ArmFiles:

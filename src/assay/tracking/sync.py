@@ -14,7 +14,7 @@ from assay.core.config import BASELINE, SEEDS_FILE
 from assay.core.config.blocks import read_blocks, stages_of
 from assay.pipeline import lockfile
 from assay.tracking import champion, comparison, content, follow, location, runs, tags
-from assay.tracking.models import CARD, PROGRAM, Models
+from assay.tracking.models import CARD, ONNX, PROGRAM, Models
 from assay.tracking.records import read_arm, read_meta
 from assay.tracking.store import SHARE, exclusive
 
@@ -95,7 +95,10 @@ def sync(store: Store, arms: Iterable[str], defaults: Mapping[str, Mapping[str, 
         done.champion = f"{best[0].name}/{best[1]}" if best else ""
         report_run = _report_run(store, experiment, report_key, page, done)
         if not store.dvc_experiment:
-            champion.crown(store, experiment, done.registered, best, current[best[0].name] if best else "")
+            run = current[best[0].name] if best else ""
+            crowned = champion.crown(store, experiment, done.registered, best, run)
+            if best and _absent(crowned.artifact_location, [ONNX]):
+                models.write_onnx(*best, crowned.model_id)
             runs.mark_current(store, experiment, [*current.values(), report_run])
             follow.remove_finished(store, experiment, done.keys)
     record = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
+import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,7 +18,7 @@ from assay.engine import batch_norm
 from assay.engine.checkpoint import Scratch
 from assay.engine.stack import predict
 from assay.methods import subspace
-from assay.models import artifact
+from assay.models import artifact, predictor
 from tests.conftest import make_data
 
 CNN = Model(name="vgg", widths=[[4], [4]], batch_norm=True)
@@ -129,9 +131,56 @@ def test_other_data_or_another_format_is_refused(folder, capsys):
     for arguments, said in (
         (("--alpha", 0.37, "--data", root / "other", "--out", root / "out.pt"), "--data: "),
         (("--alpha", 0.37, "--data", root / "absent", "--out", root / "out.pt"), f"{root}/absent"),
-        (("--out", root / "out.onnx"), f"--out: {root}/out.onnx: unknown suffix '.onnx'"),
+        (("--out", root / "out.h5"), f"--out: {root}/out.h5: unknown suffix '.h5'"),
+        (("--sparse", "--out", root / "out.onnx"), "--sparse: ONNX holds all numbers"),
     ):
         with pytest.raises(SystemExit):
             run_export(root / "line", *arguments)
         assert capsys.readouterr().err.startswith(f"error: {said}")
     assert not (root / "out.pt").exists()
+
+
+@pytest.mark.parametrize("model", [MLP, CNN], ids=["dense", "convolutions and batch norm"])
+def test_onnx_has_the_probabilities_that_evaluation_scores(folder, model, capsys):
+    root, data = folder(model)
+    trained = artifact.read(root / "line")
+    run_export(
+        root / "line", "--variant", "ensemble", "--seed", "5", "--data", root / "data", "--out", root / "line.onnx"
+    )
+    assert "line.onnx: uint8 images (n, " in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(str(root / "line.onnx"))
+    (found,) = session.run(None, {"images": data.test.images.numpy()})
+    members = {name: tensor[1] for name, tensor in trained.weights["ensemble"].items()}
+    network = models.build(model.name, data.images, **model.arguments)
+    logits = predict(network, members, data.test.images, data.mean, data.std)
+    expected = artifact.combine(logits.double(), trained.manifest.variants["ensemble"].combine)
+    torch.testing.assert_close(torch.from_numpy(found).double(), expected, atol=1e-5, rtol=0)
+
+
+def test_onnx_of_one_member_or_of_a_place_on_the_line_is_one_network(folder):
+    root, data = folder()
+    for chosen in (["--variant", "ensemble", "--member", "1"], ["--alpha", "0.3"]):
+        for name in ("one.onnx", "one.safetensors"):
+            run_export(root / "line", *chosen, "--data", root / "data", "--out", root / name)
+        (found,) = onnxruntime.InferenceSession(str(root / "one.onnx")).run(None, {"images": data.test.images.numpy()})
+        expected = logits(load_file(root / "one.safetensors"), data, MLP).softmax(-1)
+        torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-5, rtol=0)
+
+
+def test_onnx_whose_probabilities_differ_is_not_written(folder, monkeypatch, capsys):
+    root, _ = folder()
+    monkeypatch.setattr(predictor, "TOLERANCE", -1.0)
+    with pytest.raises(SystemExit):
+        run_export(root / "line", "--data", root / "data", "--out", root / "line.onnx")
+    assert "line.onnx: not written: the probabilities of ONNX Runtime differ" in capsys.readouterr().err
+    assert not (root / "line.onnx").exists()
+
+
+def test_onnx_needs_the_data_that_the_arm_was_trained_on(folder, capsys):
+    root, data = folder()
+    prepared.write(root / "data", replace(data, mean=(1.0,) * len(data.mean)))
+    with pytest.raises(SystemExit):
+        run_export(root / "line", "--data", root / "data", "--out", root / "line.onnx")
+    assert re.search(
+        r"--data: .*: line was trained on .*; its normalisation goes into the model", capsys.readouterr().err
+    )

@@ -167,7 +167,7 @@ def test_what_does_not_fit_is_one_line(content, line):
 
 
 def test_seeds_that_choose_a_learning_rate_together_are_in_no_blocks():
-    content = PARAMS.model_dump()
+    content = PARAMS.model_dump(exclude_unset=True)
     content["train"]["tune"] = {"lr": [0.1, 0.2]}
     content["arms"] = {"hard": {"method": "hard_batches", "delta": 0.5}}
     blocks = parse(config.Blocks, {"more": {"hard-1": {**HARD, "seeds": [102]}}}, "seeds.yaml")
@@ -188,4 +188,4 @@ def test_no_arm_is_called_round():
     """`round-1` would be both its first block and a pruning round."""
     arms = {"round": {"method": "sgd"}}
     with pytest.raises(AssayError, match=r"arms.round: the name is taken by the pipeline itself"):
-        parse(config.Params, {**PARAMS.model_dump(), "arms": arms}, "params.yaml")
+        parse(config.Params, {**PARAMS.model_dump(exclude_unset=True), "arms": arms}, "params.yaml")

@@ -155,3 +155,38 @@ def test_the_shared_schedule_is_named_where_it_is_the_one_that_decays():
     with pytest.raises(AssayError) as raised:
         check("round-1/reinit", "best_step_accuracy", **decayed)
     assert "learning rate decays (train.schedule)" in str(raised.value).splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("metric", "changes", "line"),
+    [
+        ("recall.10", {}, "digits has no class '10'; did you mean 1? allowed: 0, 1"),
+        ("top_5", {}, "top_5 needs more than 20 classes, and digits has 10; claim accuracy"),
+        (
+            "scaled_ece",
+            {"data": {"name": "digits", "validation": 0}},
+            "scaled_ece rests on a temperature fitted on the ",
+        ),
+        ("temperature", {"data": {"name": "digits", "validation": 0}}, "temperature rests on a temperature fitted on "),
+    ],
+)
+def test_a_claim_about_classes_or_temperatures_that_there_are_not(metric, changes, line):
+    with pytest.raises(AssayError) as raised:
+        check("swa", metric, **changes)
+    (told,) = str(raised.value).splitlines()
+    assert told.startswith(f"params.yaml: claims.c.metric: {line}")
+
+
+def test_the_classes_of_a_folder_are_those_that_it_has_here():
+    claim = {"id": "c", "paper": "p", "statement": "s", "arm": "swa", "against": "baseline", "metric": "recall.cat"}
+    params = {**PARAMS, "data": {"name": "folder", "side": 8, "validation": 20}}
+    params = config.Params.model_validate({**params, "claims": [{**claim, "verdict": "not_worse"}]})
+    checks.check(params)  # nothing is known of the folder
+    checks.check(params, names=["cat", "dog"])
+    with pytest.raises(AssayError, match=r"claims\.c\.metric: folder has no class 'cat'; did you mean cats\?"):
+        checks.check(params, names=["cats", "dogs"])
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1", "worst_class", "recall.7", "scaled_nll"])
+def test_a_claim_about_classes_or_calibration_is_taken(metric):
+    check("swa", metric)

@@ -78,14 +78,22 @@ def test_more_claims_are_tested_than_the_rule_has_tests_for(params_file):
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
-        ("steps: 300", "stepz: 300", "train.stepz: unknown key; did you mean steps? allowed: batch_size, "),
+        (
+            "steps: 300",
+            "stepz: 300",
+            "train.stepz: unknown key; did you mean steps? allowed: backbone_lr, batch_size, ",
+        ),
         ("steps: 300", "steps: -5", "train.steps: got -5; it should be greater than or equal to 1"),
         ("steps: 300", "steps: many", "train.steps: got 'many'; it should be a valid integer"),
         ("steps: 300", "steps: 3.5", "train.steps: got 3.5; it should be a valid integer"),
         ("batch_size: 60", "batch_size: true", "train.batch_size: got True; it should be a valid integer"),
         ("{name: adam, lr: 1e-3}", "{name: adm}", "train.optimizer.name: got 'adm'; did you mean adam? allowed: sgd"),
         ("{name: adam, lr: 1e-3}", "{name: adam}", "train.optimizer.lr: missing, and required"),
-        ("lr: 1e-3", "lr: 1e-3, momentum: 0.9", "train.optimizer.momentum: unknown key; allowed: betas, eps, lr"),
+        (
+            "lr: 1e-3",
+            "lr: 1e-3, momentum: 0.9",
+            "train.optimizer.momentum: unknown key; allowed: betas, decay, eps, lr",
+        ),
         ("lr: 1e-3", "lr: 1e-3, betas: [0.9, 1]", "train.optimizer.betas.1: got 1; it should be less than 1"),
         ("{name: adam, lr: 1e-3}", "adam", "train.optimizer: got 'adam'; it should hold keys and values"),
         ("{name: constant}", "{name: cosine, warmup_steps: 300}", "train: schedule.warmup_steps is 300; it must be"),
@@ -93,6 +101,18 @@ def test_more_claims_are_tested_than_the_rule_has_tests_for(params_file):
         ("validation: 100", "validation: -1", "data.validation: got -1; it should be greater than or equal to 0"),
         ("name: digits", "name: folder", "data.side: missing; a folder of images needs"),
         ("name: digits", "name: digits, side: 8", "data.side: only a data set named folder takes it, not digits"),
+        ("name: digits", "name: digits, fit: crop", "data.fit: only a data set named folder takes it, not digits"),
+        ("name: digits", "name: folder, side: 3", "data.side: got 3; it should be from 4 to 1024 pixels"),
+        ("name: digits", "name: folder, side: [8]", "data.side: got [8]; it should be a number of pixels, or [height"),
+        ("name: digits", "name: folder, side: [8, 9.5]", "data.side: got [8, 9.5]; it should be a number of pixels"),
+        ("name: digits", "name: folder, side: 8, channels: 2", "data.channels: got 2; it should be 1 or 3"),
+        ("name: digits", "name: folder, side: 8, fit: fill", "data.fit: got 'fill'; it should be 'crop', 'pad' or"),
+        ("claims:\n", "rule:\nclaims:\n", "rule: got None; remove the line `rule:` too, or fill it"),
+        ("name: digits", "name: digits, augment: 3", "data.augment: got 3; give the name of a transform, or a list"),
+        ("name: digits", "name: digits, augment: []", "data.augment: got []; give the name of a transform, or a list"),
+        ("name: digits", "name: digits, augment: [crop, 3]", "data.augment: got ['crop', 3]; 3 is no entry; an entry"),
+        ("batches: fixed", "augment: [{a: 1}]", "arms.cyclic.augment: got [{'a': 1}]; {'a': 1} is no entry; an entry"),
+        ("batches: fixed", "augment: {a: {}}", "arms.cyclic.augment: give the name of a transform, or a list"),
         ("[0, 1]", "[0, 0]", "seeds: got [0, 0]; each must stand once"),
         ("[0, 1]", "[]", "seeds: got []; it should hold 1 or more"),
         ("[0, 1]", "3", "seeds: got 3; it should be a list"),
@@ -139,7 +159,7 @@ def test_more_claims_are_tested_than_the_rule_has_tests_for(params_file):
         ("cyclic: {", "true: {", "arms.1: got True; it should be a valid string"),
         ("hidden: [32]", "1: 2", "model.1: got 1; it"),
         ("seeds: [0, 1]", "seeds: [0, true]", "seeds.1: got True; it should be a valid integer"),
-        ("arms:\n", "lottery:\narms:\n", "lottery: got None; it should hold keys and values"),
+        ("arms:\n", "lottery:\narms:\n", "lottery: got None; remove the line `lottery:` too"),
         ("seeds: [0, 1]", "seeds: [0,\t1]\n\tx: 1", "not valid YAML: "),
         (TEXT, "- 1\n- 2\n", "the file must hold keys and values, not [1, 2]"),
     ],
@@ -160,7 +180,7 @@ def test_a_section_that_is_not_there_means_none_and_an_empty_one_is_an_error(par
     params = config.load(params_file)
     assert (params.arms, params.lottery.names, params.claims) == ({}, [], ())
     params_file.write_text(f"{text}{section}:\n")  # all below it commented out; DVC cannot read that
-    with pytest.raises(AssayError, match=rf"{section}: got None; it should (hold keys and values|be a list)"):
+    with pytest.raises(AssayError, match=rf"{section}: got None; remove the line `{section}:` too"):
         config.load(params_file)
 
 
@@ -211,7 +231,7 @@ values = st.recursive(scalars, lambda v: st.lists(v, max_size=3) | st.dictionari
 
 @given(
     key=st.sampled_from(["seeds", "data", "model", "train", "arms", "claims", "other"]),
-    inner=st.none() | st.sampled_from(["name", "optimizer", "schedule", "cyclic", "steps"]),
+    inner=st.none() | st.sampled_from(["name", "optimizer", "schedule", "cyclic", "steps", "augment"]),
     value=values,
 )
 def test_no_content_whatever_escapes_as_another_error(key, inner, value):

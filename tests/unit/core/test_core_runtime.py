@@ -39,6 +39,19 @@ def test_bad_surroundings_are_named(monkeypatch, name, value, message):
         ("ASSAY_CHECKPOINT_SECONDS", "nan", "ASSAY_CHECKPOINT_SECONDS=nan: give a number of seconds"),
         ("ASSAY_CHECKPOINT_SECONDS", "-1", "ASSAY_CHECKPOINT_SECONDS=-1: give a number of seconds"),
         ("ASSAY_CHECKPOINT_SECONDS", "soon", "ASSAY_CHECKPOINT_SECONDS=soon: give a number of seconds"),
+        (
+            "ASSAY_IMAGE_MEMORY",
+            "half",
+            "ASSAY_IMAGE_MEMORY=half: give a share of the device's free memory, from 0 to 1",
+        ),
+        (
+            "ASSAY_IMAGE_MEMORY",
+            "-0.1",
+            "ASSAY_IMAGE_MEMORY=-0.1: give a share of the device's free memory, from 0 to 1",
+        ),
+        ("ASSAY_IMAGE_MEMORY", "1.5", "ASSAY_IMAGE_MEMORY=1.5: give a share of the device's free memory, from 0 to 1"),
+        ("ASSAY_IMAGE_MEMORY", "nan", "ASSAY_IMAGE_MEMORY=nan: give a share of the device's free memory, from 0 to 1"),
+        ("ASSAY_IMAGE_MEMORY", "50%", "ASSAY_IMAGE_MEMORY=50%: give a share of the device's free memory, from 0 to 1"),
     ],
 )
 def test_bad_surroundings_are_found_before_anything_runs(monkeypatch, name, value, message):

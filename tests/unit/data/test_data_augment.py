@@ -86,6 +86,6 @@ def test_normalised_training_images_have_mean_0_and_deviation_1():
     from assay.data.preparation import moments
 
     images = random_images(200, channels=3)
-    result = normalise(images, *moments(images.numpy()))
+    result = normalise(images, *moments([images.numpy()]))
     assert result.mean((0, 2, 3)).abs().max() < 1e-5
     assert (result.std((0, 2, 3), correction=0) - 1).abs().max() < 1e-5

@@ -82,9 +82,9 @@ def test_what_is_packed_already_stays(tree, tmp_path, monkeypatch, capsys):
 
 
 def test_what_is_packed_serves_without_the_folder(tree, tmp_path):
-    first = obtain(tmp_path)
+    first = obtain(tmp_path).train[0][:]
     shutil.rmtree(tree)
-    assert np.array_equal(obtain(tmp_path).train[0], first.train[0])
+    assert np.array_equal(obtain(tmp_path).train[0][:], first)
 
 
 def test_a_changed_image_is_packed_again(tree, tmp_path):
@@ -156,10 +156,14 @@ def test_an_empty_class_is_refused(tree, tmp_path):
 def test_a_missing_split_and_a_single_class_are_refused(tree, tmp_path):
     for split in ("train", "test"):
         shutil.rmtree(tree / split / "cat")
-    with pytest.raises(AssayError, match=r"data/own/train: a folder for each of two or more classes .*\['dog'\]"):
+    with pytest.raises(AssayError, match=r"data/own: a folder for each of two or more classes .*\['dog'\]"):
         obtain(tmp_path)
+    save(tree / "train/cat/x.png")
     shutil.rmtree(tree / "test")
-    with pytest.raises(AssayError, match="data/own/test: no such folder"):
+    with pytest.raises(AssayError, match=r"data\.test: missing; data/own has no test split: say how many"):
+        obtain(tmp_path)
+    (tree / "train").rename(tree / "val")
+    with pytest.raises(AssayError, match="data/own/train: no such folder; images belong in data/own/train/<class>/"):
         obtain(tmp_path)
 
 

@@ -208,6 +208,35 @@ def test_two_validation_splits_are_refused_and_one_needs_all_classes(tree):
         folder.scan(tree)
 
 
+def test_a_folder_without_splits_is_all_for_training(tree):
+    (tree / "train").rename(tree.parent / "plain")
+    plain = tree.parent / "plain"
+    (plain / "README").write_text("ours")
+    save(plain / ".cache/a.png")
+    found = folder.scan(plain)
+    assert found.images == {"train": [("cat/a.png", 0), ("cat/b.png", 0), ("dog/a.png", 1)]}
+    assert found.class_names == ("cat", "dog")
+    assert found.passed_over == {"hidden": [".cache"], "outside the class folders": ["README"]}
+
+
+@pytest.mark.parametrize(("name", "renamed"), [("train", "Training"), ("test", "TEST")])
+def test_a_split_s_name_in_other_words_is_no_class(name, renamed, tree):
+    (tree / name).rename(tree / renamed)
+    if name == "train":
+        (tree / "test").rename(tree / "Testing")
+        renamed = "Testing"
+    with pytest.raises(AssayError, match=rf"own/{renamed}: a split, by its name; call it one of train, val"):
+        folder.scan(tree)
+
+
+@pytest.mark.parametrize("names", [(), ("a.png",), (".hidden",)])
+def test_a_folder_without_folders_says_what_belongs_there(names, tmp_path):
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(AssayError, match=r"no folder of images; put them into <class>/, .* or write labels.csv$"):
+        folder.scan(tmp_path)
+
+
 def test_it_is_quiet_where_nothing_is_wrong_and_where_something_is(tree, capsys):
     save(tree / "test/dog/again.png", 0)
     (tree / "train/dog/broken.png").write_bytes(b"")

@@ -15,6 +15,7 @@ from assay.core.errors import AssayError
 from assay.data import decoding, raw, sources
 from assay.data.preparation import prepare
 from assay.data.sets import prepared
+from assay.data.sets.images import Preparation
 
 DATA = Data(name="folder", validation=0, side=8)
 
@@ -79,6 +80,14 @@ def test_copies_are_counted_where_they_are_tested(noisy, tmp_path, capsys):
         for w in warnings
     )
     assert len(warnings) == 3
+    shutil.rmtree(noisy / "val")
+    warnings = [
+        line for line in lines_of(tmp_path, capsys, DATA.model_copy(update={"validation": 2})) if "warning" in line
+    ]
+    assert (
+        "1 image of train stand there twice, byte for byte: train/dog/same.png of train/cat/1.png; one may"
+        in warnings[0]
+    )
 
 
 def test_images_of_a_single_colour_are_named(noisy, tmp_path, capsys):
@@ -164,7 +173,7 @@ def test_a_validation_split_is_used(name, noisy, tmp_path, capsys):
         [0, 1, 1],
         [0, 0, 1, 1],
     ]
-    own = decoding.read_image(noisy / name / "dog/2.png", 8).pixels
+    own = decoding.read_image(noisy / name / "dog/2.png", Preparation(8, 8)).pixels
     assert np.array_equal(data.validation.images[2].numpy(), own)
     with pytest.raises(
         AssayError, match=r"data\.validation: got 2; .*own has a validation split of its own \(3 images\)"
@@ -172,6 +181,65 @@ def test_a_validation_split_is_used(name, noisy, tmp_path, capsys):
         sources.obtain(DATA.model_copy(update={"validation": 2}), tmp_path / "data/raw")
     with pytest.raises(AssayError, match=r"data\.validation: got 2; .*data/raw/folder\.json has a validation split"):
         prepare(tmp_path / "data/raw", DATA.model_copy(update={"validation": 2}), tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fit": "pad"},
+        {"side": [6, 10], "fit": "stretch"},
+        {"channels": 1},
+        {"side": [6, 10], "fit": "pad", "channels": 1},
+    ],
+)
+def test_what_became_of_the_images_travels_with_the_data(changes, noisy, tmp_path, capsys):
+    noise(noisy / "test/dog/1.png", 7, (9, 14))
+    lines_of(tmp_path, capsys)
+    data = Data.model_validate({"name": "folder", "validation": 0, "side": 8, **changes})
+    assert any("packing again" in line for line in lines_of(tmp_path, capsys, data))
+    prepare(tmp_path / "data/raw", data, tmp_path / "out")
+    loaded = prepared.load(tmp_path / "out", torch.device("cpu"))
+    height, width = changes.get("side", (8, 8))
+    assert loaded.preparation == Preparation(height, width, changes.get("fit", "crop"), changes.get("channels", 3))
+    assert loaded.images.shape == loaded.preparation.shape
+    own = decoding.read_image(noisy / "test/dog/1.png", loaded.preparation).pixels
+    assert np.array_equal(loaded.test.images[3].numpy(), own)
+
+
+def test_usual_settings_are_not_written(noisy, tmp_path, capsys):
+    """So that data packed and prepared by an older version keep their bytes and digests."""
+    lines_of(tmp_path, capsys)
+    prepare(tmp_path / "data/raw", DATA, tmp_path / "out")
+    assert set(files.read_json(tmp_path / "data/raw/folder.json")) == {
+        "class_names",
+        "side",
+        "digest",
+        "counts",
+        "files",
+    }
+    assert "fit" not in files.read_json(tmp_path / "out/meta.json")
+    data = DATA.model_copy(update={"fit": "stretch"})
+    sources.obtain(data, tmp_path / "data/raw")
+    prepare(tmp_path / "data/raw", data, tmp_path / "other")
+    assert files.read_json(tmp_path / "other/meta.json")["fit"] == "stretch"
+
+
+def test_a_test_set_is_held_out_where_there_is_none(noisy, tmp_path, capsys):
+    shutil.rmtree(noisy / "test")
+    data = DATA.model_copy(update={"test": 4, "validation": 2})
+    lines_of(tmp_path, capsys, data)
+    prepare(tmp_path / "data/raw", data, tmp_path / "out")
+    loaded = prepared.load(tmp_path / "out", torch.device("cpu"))
+    splits = [loaded.train, loaded.validation, loaded.test]
+    assert [split.labels.bincount().tolist() for split in splits] == [[1, 1], [1, 1], [2, 2]]
+    images = [image.numpy().tobytes() for split in splits for image in split.images]
+    assert len(set(images)) == 8
+    assert "images: train 2, validation 2, test 4; " in capsys.readouterr().out
+    with pytest.raises(AssayError, match=r"data\.test: missing; .*own has no test split"):
+        lines_of(tmp_path, capsys)
+    shutil.copytree(noisy / "train", noisy / "test")
+    with pytest.raises(AssayError, match=r"data\.test: got 4; .*own has a test split of its own \(8 images\)"):
+        lines_of(tmp_path, capsys, data)
 
 
 @pytest.mark.parametrize("counts", [{}, {"train": 8, "test": 4, "more": 1}, {"train": 8, "validation": 1, "test": 4}])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,15 +12,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from safetensors.torch import save_file
 
 from assay.core.config import Data
 from assay.core.errors import AssayError
 from assay.core.runtime import generator
-from assay.data import published
+from assay.data import preparation, published
+from assay.data import raw as raw_module
 from assay.data.catalog import DATA_SETS
-from assay.data.preparation import held_out, moments, prepare
+from assay.data.preparation import moments, prepare
 from assay.data.sets import prepared
 from assay.data.sets.images import Images
+from assay.data.splits import choose
+from assay.tracking.records import read_meta
 
 CPU = torch.device("cpu")
 
@@ -65,7 +70,7 @@ def test_the_validation_set_has_each_class_by_its_share(digits_raw, tmp_path):
 
 def test_within_a_class_the_head_of_a_seeded_permutation_is_taken():
     labels = np.array([1, 0, 1, 1, 0, 1, 0, 1, 0, 1])
-    chosen = held_out(labels, Data(name="folder", side=8, validation=5, split_seed=7), ("cat", "dog"))
+    chosen = choose(labels, Data(name="folder", side=8, validation=5, split_seed=7), ("cat", "dog"))["validation"]
     expected = []
     for label, share in ((0, 2), (1, 3)):
         own = np.flatnonzero(labels == label)
@@ -79,7 +84,7 @@ def test_every_class_keeps_an_image_to_train_on(sizes, part, seed):
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
     count = int(part * (len(labels) - len(sizes)))
     data = Data(name="folder", side=8, validation=count, split_seed=seed)
-    chosen = held_out(labels, data, [f"c{label}" for label in range(len(sizes))])
+    chosen = choose(labels, data, [f"c{label}" for label in range(len(sizes))])["validation"]
     assert len(set(chosen.tolist())) == count
     taken = np.bincount(labels[chosen], minlength=len(sizes))
     assert (taken < np.array(sizes)).all()
@@ -88,17 +93,17 @@ def test_every_class_keeps_an_image_to_train_on(sizes, part, seed):
     assert (taken >= np.minimum(np.floor(shares), np.array(sizes) - 1)).all()
     if spare.all():  # no class is too small for its share: largest remainders
         assert (np.abs(taken - shares) < 1).all()
-    assert np.array_equal(held_out(labels, data, [f"c{label}" for label in range(len(sizes))]), chosen)
+    assert np.array_equal(choose(labels, data, [f"c{label}" for label in range(len(sizes))])["validation"], chosen)
 
 
 def test_what_would_leave_a_class_with_nothing_is_refused_by_name(capsys):
     labels = np.repeat(np.arange(10), [4, 3, 3, 3, 3, 1, 3, 3, 3, 3])
     names = [f"c{label}" for label in range(10)]
-    taken = held_out(labels, Data(name="folder", side=8, validation=19), names)
+    taken = choose(labels, Data(name="folder", side=8, validation=19), names)["validation"]
     assert np.bincount(labels[taken]).tolist() == [3, 2, 2, 2, 2, 0, 2, 2, 2, 2]
     assert capsys.readouterr().out.endswith("too small for a validation image (training images): c5 (1)\n")
     with pytest.raises(AssayError, match=r"got 20; at most 19 of the 29 .* the 10 classes .*smallest, c5, has 1"):
-        held_out(labels, Data(name="folder", side=8, validation=20), names)
+        choose(labels, Data(name="folder", side=8, validation=20), names)["validation"]
 
 
 def test_no_image_is_in_two_splits_and_none_is_lost(raw, tmp_path):
@@ -134,12 +139,76 @@ def test_the_same_inputs_give_the_same_files(raw, tmp_path):
     assert all((tmp_path / "one" / n).read_bytes() == (tmp_path / "two" / n).read_bytes() for n in names)
 
 
+def test_files_are_as_the_library_writes_them(digits_raw, tmp_path, monkeypatch):
+    """Whatever the number of parts: the digest of data/prepared is in every model's manifest."""
+    monkeypatch.setattr(preparation, "PART", 64 * 500)
+    prepare(digits_raw, Data(name="digits", validation=200), tmp_path / "out")
+    prepare(digits_raw, Data(name="digits", validation=0), tmp_path / "none")
+    for folder in ("out", "none"):
+        data = prepared.load(tmp_path / folder, CPU)
+        for name in ("train", "validation", "test"):
+            split = getattr(data, name)
+            save_file({"images": split.images, "labels": split.labels}, tmp_path / "expected")
+            assert (tmp_path / folder / f"{name}.safetensors").read_bytes() == (tmp_path / "expected").read_bytes()
+
+
+def test_what_is_written_in_parts_is_what_is_written_at_once(digits_raw, tmp_path, monkeypatch):
+    for part in (1, 64 * 500, 2**24):
+        monkeypatch.setattr(preparation, "PART", part)
+        prepare(digits_raw, Data(name="digits", validation=200), tmp_path / str(part))
+    one, *others = (prepared.load(tmp_path / str(part), CPU).digest for part in (1, 64 * 500, 2**24))
+    assert others == [one, one]
+
+
+def test_few_images_are_in_memory_at_once(tmp_path, monkeypatch):
+    """12 MB of images in parts of 1 MB: memory from Python's allocators, of which numpy's are."""
+    (tmp_path / "raw").mkdir()
+    for images, labels in (tiny.IDX_NAMES[:2], tiny.IDX_NAMES[2:]):
+        raw_module.write_idx(tmp_path / "raw" / images, np.zeros((6000, 32, 32), dtype=np.uint8))
+        raw_module.write_idx(tmp_path / "raw" / labels, np.arange(6000, dtype=np.uint8) % 3)
+    described = tiny.described("mnist", tmp_path / "raw", Images(1, 32, 32, 3), 6000, 6000)
+    monkeypatch.setitem(DATA_SETS, "mnist", described)
+    monkeypatch.setattr(preparation, "PART", 2**19)
+    tracemalloc.start()
+    prepare(tmp_path / "raw", Data(name="mnist", validation=2000), tmp_path / "out")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6e6  # a part, and it as integers for the counts
+
+
+@pytest.mark.parametrize(("share", "in_memory"), [("0", False), ("1e-9", False), ("1", True), ("", True)])
+def test_images_that_do_not_fit_stay_on_the_host(share, in_memory, raw, tmp_path, monkeypatch, device):
+    prepare(raw, tiny.MNIST, tmp_path / "out")
+    monkeypatch.setenv("ASSAY_IMAGE_MEMORY", share)
+    data = prepared.load(tmp_path / "out", device)
+    assert data.in_memory is in_memory
+    assert data.device.type == data.train.labels.device.type == device.type
+    assert data.train.images.device.type == (device.type if in_memory else "cpu")
+    assert torch.equal(data.train.at(torch.tensor([[1], [0]])).cpu(), data.train.images[[1, 0]].cpu())
+
+
+def test_only_splits_that_are_asked_for_need_memory(raw, tmp_path, monkeypatch):
+    prepare(raw, tiny.MNIST, tmp_path / "out")
+    monkeypatch.setattr(prepared.runtime, "image_memory", lambda device: 4 * 20)
+    assert prepared.load(tmp_path / "out", CPU, ("test",)).in_memory
+    assert not prepared.load(tmp_path / "out", CPU, ("test", "train")).in_memory
+
+
 def test_the_digest_is_of_the_content_and_not_of_its_use(raw, tmp_path):
     prepare(raw, tiny.MNIST, tmp_path / "one")
     prepare(raw, tiny.MNIST.model_copy(update={"augment": "crop_flip"}), tmp_path / "two")
     one, two = (prepared.load(tmp_path / name, CPU) for name in ("one", "two"))
     assert one.digest == two.digest
     assert (one.augment, two.augment) == ("none", "crop_flip")
+
+
+def test_a_list_of_transforms_is_kept_as_it_is(raw, tmp_path):
+    entries = ["crop", {"color_jitter": {"brightness": [0.5, 1.5]}}, {"random_erasing": None}]
+    data = Data.model_validate({**tiny.MNIST.model_dump(exclude_unset=True), "augment": entries})
+    prepare(raw, data, tmp_path / "data/prepared")
+    expected = [*entries[:2], {"random_erasing": {}}]
+    assert prepared.load(tmp_path / "data/prepared", CPU).augment == expected
+    assert read_meta(tmp_path).augment == expected
 
 
 def test_only_what_is_asked_for_is_loaded(raw, tmp_path):
@@ -195,16 +264,17 @@ def test_a_damaged_meta_is_named(change, raw, tmp_path):
 @settings(max_examples=30, deadline=None)
 @given(images=arrays.arrays(np.uint8, st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(1, 4), st.just(3))))
 def test_moments_are_those_of_numpy(images):
-    mean, std = moments(images)
+    mean, std = moments([images])
     axes = (0, 2, 3)
     assert mean == pytest.approx(images.mean(axes), abs=1e-5)
     expected = images.std(axes)
     assert std == pytest.approx(np.where(expected == 0, 1, expected), abs=1e-5)
 
 
-def test_moments_of_more_images_than_fit_at_once():
+def test_moments_do_not_depend_on_the_parts():
     images = tiny.random_bytes(2500, 2, 3, 3)
-    mean, std = moments(images)
+    mean, std = moments(np.array_split(images, 7))
+    assert moments([images]) == (mean, std)
     assert mean == pytest.approx(images.mean((0, 2, 3)), abs=1e-5)
     assert std == pytest.approx(images.std((0, 2, 3)), abs=1e-5)
 

@@ -17,8 +17,8 @@ def test_every_layout_reads(make, tmp_path, monkeypatch):
     content = raw.read(tmp_path, Data(name=data_set.name, validation=0))
     for (images, labels), count in ((content.train, data_set.train), (content.test, data_set.test)):
         assert images.shape == (count, *data_set.images.shape)
-        assert (images.dtype, labels.dtype, labels.shape) == (np.uint8, np.int64, (count,))
-        assert images.flags.c_contiguous
+        assert (images[:].dtype, labels.dtype, labels.shape) == (np.uint8, np.int64, (count,))
+        assert images[:].flags.c_contiguous
     assert content.class_names == data_set.class_names
 
 

@@ -37,7 +37,7 @@ def idx(folder: Path) -> DataSet:
     for seed, (images, labels, count) in enumerate(((*IDX_NAMES[:2], 6), (*IDX_NAMES[2:], 4))):
         raw.write_idx(folder / images, random_bytes(count, 5, 4, seed=seed))
         raw.write_idx(folder / labels, np.arange(count, dtype=np.uint8) % 3)
-    return _described("mnist", folder, Images(1, 5, 4, 3), 6, 4)
+    return described("mnist", folder, Images(1, 5, 4, 3), 6, 4)
 
 
 def cifar10(folder: Path) -> DataSet:
@@ -45,7 +45,7 @@ def cifar10(folder: Path) -> DataSet:
     folder.mkdir(parents=True, exist_ok=True)
     for seed, name in enumerate(DATA_SETS["cifar10"].files):
         raw.write_cifar10(folder / name, random_bytes(2, 3072, seed=seed), [seed, 9 - seed])
-    return _described("cifar10", folder, Images(3, 32, 32, 10), 10, 2)
+    return described("cifar10", folder, Images(3, 32, 32, 10), 10, 2)
 
 
 def cifar100(folder: Path) -> DataSet:
@@ -54,7 +54,7 @@ def cifar100(folder: Path) -> DataSet:
     for name, count in (("train", 3), ("test", 2)):
         batch = {"data": random_bytes(count, 3072), "fine_labels": list(range(count)), "coarse_labels": [0] * count}
         (folder / name).write_bytes(pickle.dumps(batch, protocol=4))
-    return _described("cifar100", folder, Images(3, 32, 32, 100), 3, 2)
+    return described("cifar100", folder, Images(3, 32, 32, 100), 3, 2)
 
 
 def stl10(folder: Path) -> DataSet:
@@ -63,10 +63,10 @@ def stl10(folder: Path) -> DataSet:
     for split, count in (("train", 3), ("test", 2)):
         (folder / f"{split}_X.bin").write_bytes(random_bytes(count, 3, 96, 96).tobytes())
         (folder / f"{split}_y.bin").write_bytes(bytes(range(1, count + 1)))
-    return _described("stl10", folder, Images(3, 96, 96, 10), 3, 2)
+    return described("stl10", folder, Images(3, 96, 96, 10), 3, 2)
 
 
-def _described(name: str, folder: Path, images: Images, train: int, test: int) -> DataSet:
+def described(name: str, folder: Path, images: Images, train: int, test: int) -> DataSet:
     names = tuple(f"class {label}" for label in range(images.classes))
     changes = {"shape": images.shape, "train": train, "test": test, "class_names": names}
     return described_anew(DATA_SETS[name].model_copy(update=changes), folder)

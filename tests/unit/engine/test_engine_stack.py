@@ -71,6 +71,25 @@ def test_gradients_are_those_of_each_network_alone(build, strategy, device):
         assert torch.equal(stacked.correct[r], logits.argmax(-1) == labels[r])
 
 
+@pytest.mark.parametrize(("build", "strategy"), STRATEGIES)
+def test_of_class_probabilities_loss_and_gradients_are_the_mean_over_classes(build, strategy, device):
+    network, parameters, buffers = initialise(build, [3, 4, 5], device)
+    inputs, labels = example(3, device=device)
+    others, share = labels.roll(1, 1), 0.7
+    mixed = share * F.one_hot(labels, 5) + (1 - share) * F.one_hot(others, 5)
+    stack, found = Stack(network, 3, device, strategy=strategy), []
+    for own in (labels, others, mixed):
+        for _ in range(PASSES_BEFORE + 2):  # a GPU replays from the fourth on, and records anew for another shape
+            moved = {name: tensor.clone() for name, tensor in buffers.items()}
+            once = stack.gradients(parameters, moved, inputs, own)
+        found.append((once, {name: tensor.clone() for name, tensor in once.by_name.items()}))
+    (one, first), (other, second), (both, third) = found
+    torch.testing.assert_close(both.losses, share * one.losses + (1 - share) * other.losses)
+    assert torch.equal(both.correct, one.correct)
+    for name, gradient in third.items():
+        torch.testing.assert_close(gradient, share * first[name] + (1 - share) * second[name], rtol=1e-4, atol=1e-6)
+
+
 def normalised() -> nn.Module:
     """Its prefix has statistics of its own, one for each copy."""
     layers = [nn.Flatten(), nn.Linear(2 * 8 * 8, 5)]
@@ -98,6 +117,11 @@ def test_the_written_out_cross_entropy_is_autograds(copies, batch, classes, seed
     losses, gradient = with_gradient(cross_entropy, logits.detach(), labels)
     plain = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
     torch.testing.assert_close(losses.flatten(), plain.detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(gradient, torch.autograd.grad(plain.sum(), logits)[0], rtol=1e-5, atol=1e-6)
+    shares = torch.rand(copies, batch, classes, generator=source).softmax(-1)
+    losses, gradient = with_gradient(cross_entropy, logits.detach(), shares)
+    plain = cross_entropy(logits, shares)
+    torch.testing.assert_close(losses, plain.detach(), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(gradient, torch.autograd.grad(plain.sum(), logits)[0], rtol=1e-5, atol=1e-6)
 
 
@@ -261,3 +285,18 @@ def test_predictions_do_not_depend_on_the_chunk(monkeypatch):
     chunked = predict(network, {**parameters, **buffers}, images, [100.0, 100.0], [50.0, 60.0])
     assert whole.shape == (2, 150, 5)
     torch.testing.assert_close(whole, chunked, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("side", "copies", "expected"), [(224, 1, 111), (224, 3, 64), (8, 1, 4096), (8, 5, 819)])
+def test_large_images_are_predicted_fewer_at_a_time(side, copies, expected, monkeypatch):
+    """Small ones as ever, since the last bits of a prediction depend on how many there are."""
+    sizes = []
+
+    def see(stack, weights, inputs):
+        sizes.append(inputs.shape[1])
+        return inputs.flatten(2)[..., :2]
+
+    monkeypatch.setattr(Stack, "forward", see)
+    images = torch.zeros(expected + 1, 3, side, side, dtype=torch.uint8)
+    predict(nn.Flatten(), {"weight": torch.zeros(copies, 1)}, images, (0.0,) * 3, (1.0,) * 3)
+    assert sizes == [expected, 1]

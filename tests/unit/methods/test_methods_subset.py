@@ -83,7 +83,7 @@ def test_fine_tuning_starts_from_fresh_optimizer_state(make_run, data):
     counts = []
     for step in range(8):
         update.step(step)
-        counts.append(int(update.optimizer.state()["_unpadded"]["steps"]))
+        counts.append(int(update.optimizer.state()["0"]["_unpadded"]["steps"]))
     assert counts == [1, 2, 3, 4, 5, 6, 1, 2]
 
 

@@ -10,14 +10,14 @@ import torch
 from assay import models
 from assay.core.errors import AssayError
 from assay.data.sets.images import Images
-from assay.models import nets
+from assay.models import fitting, nets
 
 CIFAR = Images(3, 32, 32, 10)
 
 
 def complaint(name, arguments, images=CIFAR, **prefix):
     with pytest.raises(AssayError) as caught:
-        models.check(name, images, arguments, **prefix)
+        fitting.check(name, images, arguments, **prefix)
     return str(caught.value)
 
 
@@ -71,7 +71,7 @@ def test_images_too_small(name, arguments, images, side):
     expected = f"{name} needs sides of {side} pixels or more, the images are {shape} (channels×height×width)"
     line = complaint(name, arguments, images)
     assert line == f"params.yaml: model.name: {expected}; choose another model"
-    models.check(name, Images(images.channels, side, side, 10), arguments)
+    fitting.check(name, Images(images.channels, side, side, 10), arguments)
 
 
 def test_no_image_is_large_enough():
@@ -133,7 +133,7 @@ def test_build_complains_too():
 
 def test_check_draws_nothing():
     before = torch.get_rng_state()
-    models.check("conv_6", CIFAR, {})
+    fitting.check("conv_6", CIFAR, {})
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -27,7 +27,7 @@ def test_they_are_of_the_file_that_names_the_model(digests):
 def test_no_network_is_imported_to_find_it():
     code = (
         "import sys; from assay import models; models.names(), models.source('vgg');"
-        "print([name for name in sys.modules if name.startswith('assay.models.nets')])"
+        "print([name for name in sys.modules if name.startswith('assay.models.nets.')])"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"[]\n"
 
@@ -40,14 +40,14 @@ def test_each_file_names_its_networks_once_and_imports_no_other_file():
 
 def test_a_file_that_was_edited_since_is_refused(digests, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    models.verify("deep", "vgg")  # nothing to compare with
+    models.verify("deep", Model(name="vgg"))  # nothing to compare with
     files.write_json(Path(models.DIGESTS), {"networks": digests})
-    models.verify("deep", "vgg")
+    models.verify("deep", Model(name="vgg"))
     with pytest.raises(AssayError, match=r"arms\.deep\.model\.name: unknown model 'vg'"):
-        models.verify("deep", "vg", "params.yaml: arms.deep.model")
+        models.verify("deep", Model(name="vg"), "params.yaml: arms.deep.model")
     files.write_json(Path(models.DIGESTS), {"networks": {**digests, "deep": "0" * 64}})
     with pytest.raises(AssayError, match=r"vgg\.py: edited since the stage register ran; run `dvc repro` again"):
-        models.verify("deep", "vgg")
+        models.verify("deep", Model(name="vgg"))
 
 
 @pytest.mark.parametrize(
@@ -59,4 +59,4 @@ def test_a_file_without_the_digest_is_told_with_what_writes_it(content, tmp_path
     with pytest.raises(
         AssayError, match=r"^metrics/networks\.json: (holds|not JSON).*; `dvc repro register` writes it$"
     ):
-        models.verify("round-1", "linear")
+        models.verify("round-1", Model(name="linear"))

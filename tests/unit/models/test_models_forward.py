@@ -17,7 +17,8 @@ SHIPPED = [
     for stem in ("conv", "mlp", "resnet_20", "small_cnn", "torchvision_nets", "vgg")
     for name in models.literals("MODELS")[stem]
 ]
-OWN = {name: {**EXAMPLES, **SMALLER}.get(name, {}) for name in models.names() if name not in TORCHVISION}
+OF_LIBRARIES = [*TORCHVISION, "timm", "torchvision"]  # the last two: test_models_pretrained.py
+OWN = {name: {**EXAMPLES, **SMALLER}.get(name, {}) for name in models.names() if name not in OF_LIBRARIES}
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 8, 8), (3, 20, 33), (3, 96, 96)]
 SMALLEST = {"small_cnn": 9}
 SMALL = Images(3, 16, 16, 7)

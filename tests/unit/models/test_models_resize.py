@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from assay import models
 from assay.core.errors import AssayError
 from assay.data.sets.images import Images
+from assay.models import fitting
 
 SMALL, LARGE = Images(3, 32, 32, 10), Images(3, 128, 128, 10)
 NAMES = ("resnet18", "resnet50", "efficientnet_b4", "efficientnet_v2_s", "mobilenet_v3_small")
@@ -37,10 +38,10 @@ def test_every_network_of_torchvision_takes_it(name):
         own, large = models.build(name, SMALL, resize=128), models.build(name, LARGE)
     shapes = ({key: tensor.shape for key, tensor in network.state_dict().items()} for network in (own, large))
     assert next(shapes) == next(shapes)
-    models.check(name, SMALL, {"resize": 128})
+    fitting.check(name, SMALL, {"resize": 128})
 
 
 @pytest.mark.parametrize("side", [0, -1, 2048, "128"])
 def test_a_side_that_is_none_is_refused_by_name(side):
     with pytest.raises(AssayError, match=r"params\.yaml: model\.resize: got "):
-        models.check("resnet18", SMALL, {"resize": side})
+        fitting.check("resnet18", SMALL, {"resize": side})

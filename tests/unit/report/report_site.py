@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,6 @@ from assay.models.artifact import Cost, Manifest, ModelRecord, Variant
 from assay.report import summary
 from assay.report.content import Content
 from assay.scoring import record
-from assay.scoring.metrics import METRICS
 from assay.scoring.predictions import Predictions
 from stages import compare
 
@@ -104,9 +103,8 @@ class Site:
         for variant, count in members.items():
             disagreement = [0.011 + 0.001 * seed for seed in range(len(self.seeds))] if count > 1 else []
             answers = self.predictions(rng, skill + 0.1 * (count > 1))
-            accuracy = answers.correct.mean(1).tolist()
-            classes = {name: accuracy for name, one in METRICS.items() if one.of_confusion}
-            found[variant] = answers, {**classes, "disagreement": disagreement}
+            answers = with_classes(answers) if answers.labels is None else answers
+            found[variant] = answers, {"disagreement": disagreement, "temperature": [1.5] * len(self.seeds)}
         made = record.make(manifest, "digits", self.class_counts(), found, {})
         record.write(self.root, record.Evaluation(made, {name: one for name, (one, *_) in found.items()}))
         self.curves(name, rng, skill, steps)
@@ -146,6 +144,16 @@ class Site:
         path.write_text(f"{PARAMS}arms: {arms}\nclaims: {claims}\n")
         files.write_json(self.root / registration.PATH, {"digest": 64 * "0", "claims": {}})
         return path
+
+
+def with_classes(made: Predictions, classes: int = 10) -> Predictions:
+    """Labels in turn, of `class_counts`; a wrong answer is the next class. After scaling, everything is less sure."""
+    labels = np.arange(made.correct.shape[1]) % classes
+    predicted = np.where(made.correct, labels, (labels + 1) % classes)
+    scaled = {f"scaled_{name}": getattr(made, name) for name in ("nll", "brier")}
+    sure = (0.98 * made.confidence).astype(np.float32)
+    whole = {"labels": labels.astype(np.uint16), "predicted": predicted.astype(np.uint16)}
+    return replace(made, **whole, **scaled, scaled_confidence=sure)
 
 
 def make_site(root: Path, seeds: tuple[int, ...] = (0, 1, 2)) -> Site:

@@ -30,7 +30,9 @@ def content(site) -> Content:
 
 def test_every_figure_is_there_and_says_its_numbers(content):
     made = {figure.name: figure for figure in figures.make(content)}
-    names = "equal_cost differences calibration label_noise pruning subspaces members trajectories learning_curves"
+    names = (
+        "equal_cost differences calibration classes label_noise pruning subspaces members trajectories learning_curves"
+    )
     assert list(made) == names.split()
     assert len(made["pruning"].charts) == 4
     assert len(made["trajectories"].charts) == 6

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from report_site import TEN, Site
 
-from assay.analysis import looks, seeds
+from assay.analysis import samples, seeds
 from assay.core.config.claim import Claim, Rule
 from assay.core.config.parsing import parse
 from assay.core.errors import AssayError
@@ -27,8 +27,8 @@ ENTRY = {
         label="Doubt", unit="%", higher_is_better=False, basis="examples", shown=True,
         per_example=lambda predictions: 1 - predictions.confidence,
     ),
-    "worst_class": Metric(
-        label="Worst class", higher_is_better=True, basis=None,
+    "least_recall": Metric(
+        label="Least recall", higher_is_better=True, basis=None,
         of_confusion=lambda confusion: (confusion.diagonal(axis1=1, axis2=2) / confusion.sum(2)).min(1),
     ),
 }  # fmt: skip
@@ -59,7 +59,7 @@ def test_it_is_in_every_list(tmp_path, monkeypatch):
 
     content = json.loads((tmp_path / "metrics/evaluate/good.json").read_text())
     recorded = content["evaluation"][0]["variants"]["last"]
-    assert len(recorded["doubt"]) == len(recorded["worst_class"]) == 10
+    assert len(recorded["doubt"]) == len(recorded["least_recall"]) == 10
     assert content["test_doubt"] == pytest.approx(sum(recorded["doubt"]) / 10, abs=1e-6)
 
     (claim,) = json.loads((tmp_path / "metrics/claims.json").read_text())
@@ -70,7 +70,7 @@ def test_it_is_in_every_list(tmp_path, monkeypatch):
     assert rows[1].of("doubt_min") < rows[1].of("doubt") < rows[1].of("doubt_max")
     assert summary.csv_text(rows) == (tmp_path / summary.PATH).read_text()
     shown = tables.results(rows)
-    assert {"Doubt", "Worst class"} < set(shown.columns)
+    assert {"Doubt", "Least recall"} < set(shown.columns)
     text = (tmp_path / "metrics/report/report.md").read_text()
     assert "Doubt of good" in text
     assert "NLL, Brier, ECE and Doubt: less is better." in text
@@ -110,8 +110,10 @@ def test_one_without_a_direction_is_shown_and_neither_better_nor_worse(tmp_path,
 
 
 def test_it_is_computed_from_the_counts_by_class():
-    confusion = np.array([[[3, 1], [2, 2]]])
-    assert metrics.by_class(confusion)["worst_class"] == [0.5]
+    rows = np.zeros((1, 8), np.float32)
+    labels, predicted = np.array([0] * 4 + [1] * 4), np.array([[0, 0, 0, 1, 0, 0, 1, 1]])
+    made = Predictions((labels == predicted).astype(np.uint8), rows, rows, rows, labels=labels, predicted=predicted)
+    assert metrics.per_seed("least_recall", made) == [0.5]
 
 
 def test_a_claim_about_one_without_a_basis_or_a_direction_is_refused(monkeypatch):
@@ -119,8 +121,8 @@ def test_a_claim_about_one_without_a_basis_or_a_direction_is_refused(monkeypatch
         about = {"id": "a", "paper": "p", "statement": "s", "arm": "good", "against": "baseline", "metric": metric}
         return Claim(**about, verdict="not_worse")
 
-    with pytest.raises(AssayError, match=r"claims\.a\.metric: got 'worst_class'"):
-        metrics.check([claim("worst_class")], Rule())
+    with pytest.raises(AssayError, match=r"claims\.a\.metric: got 'least_recall'"):
+        metrics.check([claim("least_recall")], Rule())
     monkeypatch.setitem(METRICS, "doubt", replace(ENTRY["doubt"], higher_is_better=None))
     with pytest.raises(AssayError, match=r"claims\.a\.more_is_better: missing"):
         metrics.check([claim("doubt")], Rule())
@@ -162,5 +164,5 @@ def test_the_basis_says_what_the_error_is_estimated_from(tmp_path, monkeypatch):
     claim = Claim(**asked, verdict="better", matters=0.0001)
     for basis, columns in (("examples", 400), ("seeds", 1)):
         monkeypatch.setitem(METRICS, "doubt", replace(ENTRY["doubt"], basis=basis))
-        sides = (looks.find(evaluations, name, "") for name in ("good", "baseline"))
-        assert looks.sample(claim, *sides, TEN).table.shape == (10, columns)
+        sides = (samples.find(evaluations, name, "") for name in ("good", "baseline"))
+        assert samples.sample(claim, *sides, TEN).table.shape == (10, columns)

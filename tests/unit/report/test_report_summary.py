@@ -30,6 +30,9 @@ def test_a_row_for_each_variant_the_baseline_first(rows):
     ]
 
 
+AFTER = ("worst_class", "top_5", "scaled_nll", "scaled_brier", "scaled_ece")
+
+
 def test_the_columns_of_the_file(rows):
     header, *lines = csv.reader(io.StringIO(summary.csv_text(rows)))
     assert header == [
@@ -40,6 +43,7 @@ def test_the_columns_of_the_file(rows):
         *("combine", "label_noise", "training_cost", "training_flops", "inference_flops", "total_variation"),
         *("balanced_accuracy", "balanced_accuracy_min", "balanced_accuracy_max"),
         *("macro_f1", "macro_f1_min", "macro_f1_max", "majority_share", "above_majority"),
+        *(f"{name}{end}" for name in AFTER for end in ("", "_min", "_max")),
     ]
     baseline, _, _, ensemble = (dict(zip(header, line, strict=True)) for line in lines)
     assert (baseline["difference"], baseline["disagreement"]) == ("", "")

@@ -77,7 +77,8 @@ def test_the_record_has_the_designs_form(data, digest):
     assert list(found["variants"]) == ["last", "ensemble"]
     last, ensemble = found["variants"].values()
     for variant in (last, ensemble):
-        assert all(len(variant[metric]) == 3 for metric in metrics.quality())
+        assert all(len(variant[metric]) == 3 for metric in (*metrics.quality(), "temperature") if metric != "top_5")
+        assert "top_5" not in variant  # of four classes
     assert (last["members"], last["train_samples"], last["best_step"]) == (1, 80, [5, 4, 5])
     assert (ensemble["members"], ensemble["density"]) == (2, 0.5)
     assert last["disagreement"] == []
@@ -158,7 +159,7 @@ def zero(path: Path) -> None:
 
 def reverse(path: Path) -> None:
     """A whole file of the same shapes that holds other predictions."""
-    save_file({name: array[:, ::-1].copy() for name, array in load_file(path).items()}, path)
+    save_file({name: array[..., ::-1].copy() for name, array in load_file(path).items()}, path)
 
 
 def unsign(path: Path) -> None:

@@ -134,7 +134,9 @@ def test_the_loaded_champion_has_the_accuracy_that_the_evaluation_says(root, how
     path = root / "metrics/evaluate/line.json"
     evaluation = files.read_json(path)
     for name in LINE:
-        data = SimpleNamespace(test=Split(images, labels), mean=meta.mean, std=meta.std)
+        data = SimpleNamespace(
+            test=Split(images, labels), validation=Split(images[:0], labels[:0]), mean=meta.mean, std=meta.std
+        )
         found, _ = predict.of_variant(trained, name, network, data)
         evaluation["variants"][name]["accuracy"] = found.correct.mean(1).tolist()
     files.write_json(path, evaluation)

@@ -12,10 +12,10 @@ from tracking_repository import write_arm
 from assay.analysis import curves
 from assay.core.errors import AssayError
 from assay.models.artifact import Combine, Variant, combine
+from assay.models.predictor import Predictor
 from assay.pipeline import lockfile
 from assay.tracking import runs
 from assay.tracking.content import description, metrics, parameters, points_of, table_of_seeds
-from assay.tracking.models import Predictor
 from assay.tracking.records import read_arm, read_meta
 
 

@@ -1,3 +1,4 @@
+import io
 import json
 import multiprocessing
 import shutil
@@ -6,8 +7,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from tracking_repository import COST, SEEDS, curves, write_arm, write_lock, write_repository
 
 from assay.core import files
@@ -257,9 +260,14 @@ def test_a_loaded_model_gives_the_arms_own_probabilities(seen, arm, variant):
     expected = logits.softmax(-1).mean(0)
     torch.testing.assert_close(loaded(images), expected)
     torch.testing.assert_close(loaded(images[:1]), expected[:1])
-    torch.testing.assert_close(torch.from_numpy(served.predict(images.numpy())), expected)
+    streams = [io.BytesIO() for _ in images]
+    for stream, image in zip(streams, images, strict=True):
+        Image.fromarray(image[0].numpy()).save(stream, "PNG")
+    answer = served.predict(pd.DataFrame({"image": [stream.getvalue() for stream in streams]}))
+    torch.testing.assert_close(torch.tensor(answer.iloc[:, 1:].to_numpy()), expected)
+    assert list(answer.columns) == ["class", "probability.a", "probability.b", "probability.c"]
     assert model.params["seed"] == str(SEEDS[best])
-    assert served.metadata.signature.inputs.to_dict()[0]["tensor-spec"]["shape"] == (-1, 1, 4, 4)
+    assert served.metadata.signature.inputs.to_dict()[0]["type"] == "binary"
 
 
 def test_stages_run_by_hand_are_tracked_by_their_files(root):

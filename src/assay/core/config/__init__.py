@@ -18,6 +18,7 @@ from assay.core.config.sections import (
     SGD,
     Adam,
     Arm,
+    Augment,
     Constant,
     Cosine,
     Data,
@@ -35,7 +36,19 @@ from assay.core.plain import text_of, yaml_of
 
 # the parts of the file that have a module of their own, to be imported from here
 __all__ = ["SGD", "Adam", "Constant", "Cosine", "Optimizer", "Schedule", "Section", "Step", "Train"]
-__all__ += ["ARM_KEYS", "BASELINE", "LOTTERY", "SEEDS_FILE", "Arm", "Blocks", "Data", "Lottery", "Model", "round_name"]
+__all__ += [
+    "ARM_KEYS",
+    "BASELINE",
+    "LOTTERY",
+    "SEEDS_FILE",
+    "Arm",
+    "Augment",
+    "Blocks",
+    "Data",
+    "Lottery",
+    "Model",
+    "round_name",
+]
 PARAMS_FILE = Path("params.yaml")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=LONGEST_NAME)]
 
@@ -48,14 +61,17 @@ class Params(Section):
     model: Model
     train: Train
     arms: dict[Name, Arm] = Field(default_factory=dict)
-    lottery: Lottery = Lottery(prune_fraction={"linear": 0.2}, scope="layerwise", rewind=0, rounds={}, controls=())
+    lottery: Lottery = Lottery.model_validate({})
     rule: Rule = Rule()
     claims: tuple[Claim, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="before")
     @classmethod
     def _values_are_usable(cls, content: dict[str, Any]) -> dict[str, Any]:
-        if lines := unusable(content):
+        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
+        empty = [name for name in content if name in optional and content[name] is None]
+        lines = unusable(content) + [f"{name}: got None; remove the line `{name}:` too, or fill it" for name in empty]
+        if lines:
             raise ValueError("\n".join(lines))
         return content
 
@@ -96,6 +112,7 @@ class Params(Section):
             options = {key: value for key, value in extra.items() if key not in Train.model_fields}
             used: dict[str, Any] = {"seeds": arm.seeds or self.seeds, "model": arm.model or self.model, "train": train}
             used |= {"own": tuple(sorted(arm.model_fields_set)), "label_noise": arm.label_noise, "options": options}
+            used["augment"] = arm.augment
             runs.append(Run(arm=name, method=arm.method, **used))
         for number in self.lottery.numbers:
             options = self.lottery.options(number)
@@ -124,6 +141,7 @@ class Run(Section):
     seeds: tuple[int, ...]
     model: Model
     train: Train
+    augment: Augment | None = None  # in place of the data's
     label_noise: float = 0.0
     options: dict[str, Any]
     own: tuple[str, ...] = ()  # the keys that stand under the arm itself, so that a message can name the place
@@ -136,8 +154,9 @@ class Run(Section):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What decides its result beside data, method and seeds."""
-        return self.model_dump(mode="json", exclude={"arm", "seeds", "method", "own", "block"})
+        """What decides its result beside data, method and seeds; without `augment` where it is the data's."""
+        left_out = {"arm", "seeds", "method", "own", "block", *(["augment"] if self.augment is None else [])}
+        return self.model_dump(mode="json", exclude=left_out)
 
     @property
     def eval_splits(self) -> tuple[Literal["validation", "test"], ...]:

@@ -80,7 +80,7 @@ class Blocks(Section):
 
     def problems(self, runs: Iterable[Run]) -> list[str]:
         """One line for each thing that does not fit params.yaml, whose `runs` are those without blocks."""
-        by_arm, found = {run.arm: run for run in runs}, []
+        by_arm, found, unknown = {run.arm: run for run in runs}, [], []
         for kind, form in {"more": "hard-1", "more_baseline": "baseline-1", "more_rounds": "7-1"}.items():
             for key in getattr(self, kind):
                 arm, number = split_block(f"round-{key}" if kind == "more_rounds" else key)
@@ -88,7 +88,11 @@ class Blocks(Section):
                     found.append(f"{kind}.{key}: not the name of a block here; it should be like {form}")
                 elif arm not in by_arm:
                     allowed = suggestion(arm, list(by_arm))
-                    found.append(f"{kind}.{key}: params.yaml has no {arm!r}; remove the block, or {allowed}")
+                    unknown.append(f"{kind}.{key}: params.yaml has no {arm!r}; remove the block, or {allowed}")
+        if len(unknown) > 1:  # arms were removed
+            named = ", ".join(line.partition(":")[0] for line in unknown)
+            unknown = [f"{named}: params.yaml has none of these arms; remove the blocks (`more: {{}}`: there are none)"]
+        found += unknown
         for run in by_arm.values() if not found else ():
             have = len(run.seeds)
             for number, name in enumerate(self.of(run.arm), start=1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from itertools import pairwise
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args
 
 from pydantic import AfterValidator, Field, PlainValidator, field_validator, model_validator
 
@@ -16,6 +16,7 @@ KINDS = ("conv", "linear", "output", "shortcut")
 Scope = Literal["layerwise", "global"]
 Control = Literal["reinit", "random", "one_shot"]
 CONTROLS: tuple[Control, ...] = get_args(Control)
+OF_FOLDER = ("side", "fit", "channels", "test", "digest")
 FOLDER = "folder"  # the catalogue's entry for the user's own images
 
 
@@ -30,27 +31,76 @@ Rates = Annotated[
     tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=2, strict=False), AfterValidator(_distinct)
 ]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+LEAST_SIDE, GREATEST_SIDE = 4, 1024
+
+
+def _side(value: Any) -> int | tuple[int, int] | None:
+    sides = value if isinstance(value, list | tuple) else [value]
+    if value is None:
+        return None
+    if (isinstance(value, list | tuple) and len(value) != 2) or any(type(side) is not int for side in sides):
+        raise ValueError("it should be a number of pixels, or [height, width]")
+    if not all(LEAST_SIDE <= side <= GREATEST_SIDE for side in sides):
+        raise ValueError(f"it should be from {LEAST_SIDE} to {GREATEST_SIDE} pixels")
+    return sides[0] if sides[0] == sides[-1] else (sides[0], sides[1])
+
+
+def augment_of(value: Any) -> str | tuple[str | dict[str, dict[str, Any]], ...]:
+    """The name of a transform, or several in order, each a name or `{name: {argument: value}}`.
+
+    Which names and arguments there are, `assay.data.sets.augment` knows.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    form = "an entry is the name of a transform, or {name: {argument: value, ...}}"
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(f"give the name of a transform, or a list of them in order; {form}")
+    entries: list[str | dict[str, dict[str, Any]]] = []
+    for entry in value:
+        if isinstance(entry, str):
+            entries.append(entry)
+            continue
+        if not isinstance(entry, dict) or len(entry) != 1:
+            raise ValueError(f"{entry!r} is no entry; {form}")
+        [(name, arguments)] = entry.items()
+        named = isinstance(name, str) and isinstance(arguments, dict | None)
+        if not named or not all(isinstance(key, str) for key in arguments or ()):
+            raise ValueError(f"{entry!r} is no entry; {form}")
+        entries.append({name: dict(arguments or {})})
+    return tuple(entries)
+
+
+Augment: TypeAlias = Annotated[Any, PlainValidator(augment_of)]
+# Which parameters weight decay acts on: `weights` leaves out biases, norms and what else has no more than one
+# dimension. A key that has its default is left out of manifests, as before there was such a key.
+Decay = Annotated[Literal["all", "weights"], Field(exclude_if=lambda value: value == "all")]
 
 
 class Data(Section):
     """Which data set, how much of its training set is held out for validation, and how batches are augmented.
 
-    `assay.data.catalog` knows the names, which no training has to.
+    `assay.data.catalog` knows the names, which no training has to. OF_FOLDER are keys of the user's own images alone.
     """
 
     name: str
     validation: int = Field(ge=0)
-    augment: Literal["none", "crop", "crop_flip"] = "none"
+    augment: Augment = "none"
     split_seed: int = Field(default=0, ge=0)
-    side: int | None = Field(default=None, ge=4, le=1024)
+    side: Annotated[int | tuple[int, int] | None, PlainValidator(_side)] = None  # in pixels; height and width, or both
+    fit: Literal["crop", "pad", "stretch"] = "crop"  # with side and channels, `assay.data.sets.images.Preparation`
+    channels: Literal[1, 3] = 3
+    test: int = Field(default=0, ge=0)  # images held out as the test set, where the source has none
     digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 
     @model_validator(mode="after")
     def _folder_keys(self) -> Data:
         if self.name == FOLDER and self.side is None:
             raise ValueError("data.side: missing; a folder of images needs the side, in pixels, to resize them to")
-        for key in ("side", "digest"):
-            if self.name != FOLDER and getattr(self, key) is not None:
+        for key in OF_FOLDER:
+            if self.name != FOLDER and key in self.model_fields_set and getattr(self, key) is not None:
                 raise ValueError(f"data.{key}: only a data set named folder takes it, not {self.name}")
         return self
 
@@ -74,12 +124,13 @@ class SGD(Section):
     momentum: float = Field(default=0.0, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(default=0.0, ge=0)
+    decay: Decay = "all"
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> SGD:
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
-        return self
+        return _decaying(self)
 
 
 class Adam(Section):
@@ -90,6 +141,20 @@ class Adam(Section):
     betas: tuple[Beta, Beta] = Field(default=(0.9, 0.999), strict=False)
     eps: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
+    decay: Decay = "all"
+
+    @model_validator(mode="after")
+    def _something_decays(self) -> Adam:
+        return _decaying(self)
+
+
+AnyOptimizer = TypeVar("AnyOptimizer", SGD, Adam)
+
+
+def _decaying(optimizer: AnyOptimizer) -> AnyOptimizer:
+    if optimizer.decay != "all" and not optimizer.weight_decay:
+        raise ValueError("decay has no effect where weight_decay is 0; raise weight_decay, or leave decay out")
+    return optimizer
 
 
 class Constant(Section):
@@ -143,6 +208,8 @@ class Train(Section):
     evaluate_every: int = Field(ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
     tune: Tune | None = None  # in place of the optimizer's `lr`; all arms that train by gradients have one, or none has
+    # factor of the learning rate of all but the output layer; 0 freezes it. None: one rate, and no key in manifests
+    backbone_lr: float | None = Field(default=None, ge=0, le=1, exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")
     def _warm_up_ends(self) -> Train:
@@ -157,6 +224,7 @@ class Arm(Section, extra="allow"):
     method: str
     seeds: Seeds | None = None
     model: Model | None = None
+    augment: Augment | None = None  # in place of the data's
     label_noise: float = Field(default=0.0, ge=0, le=1)  # share of training labels, alone, that become random classes
 
 
@@ -190,14 +258,22 @@ class Round(Section):
     after: str
 
 
+NO_ROUNDS = {"prune_fraction": {"linear": 0.2}, "scope": "layerwise", "rewind": 0, "rounds": {}, "controls": ()}
+
+
 class Lottery(Section):
-    """Which rounds there are and how each of them prunes; every key is required, since stages depend on it."""
+    """Which rounds there are and how each of them prunes; with rounds every key is required: their stages have it."""
 
     prune_fraction: Annotated[dict[str, float], PlainValidator(fractions_of)]
     scope: Scope  # `layerwise` prunes each layer by itself; `global` ranks all layers of one fraction together
     rewind: int = Field(ge=0)  # the step of the dense training to whose weights survivors go back; 0: the initial ones
     rounds: dict[str, Round]  # by number, in quotes: DVC makes no stage, and says nothing, of a key that is not text
     controls: tuple[int, ...] = Field(strict=False)  # rounds that train `reinit`, `random` and `one_shot` (from 2) too
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_rounds(cls, content: Any) -> Any:
+        return {**NO_ROUNDS, **content} if isinstance(content, dict) and not content.get("rounds") else content
 
     @field_validator("rounds", mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
@@ -40,13 +40,14 @@ def _per_channel(values: tuple[float, ...], device: torch.device) -> Float[Tenso
 
 def augment(
     images: UInt8[Tensor, "copy*batch c h w"],
-    kind: Literal["none", "crop", "crop_flip"],
+    kind: str,
     generators: Sequence[torch.Generator],
 ) -> UInt8[Tensor, "copy*batch c h w"]:
     """Crop each image at random after padding it with 4 zeros on each side, and mirror it with probability 1/2.
 
-    The usual augmentation of small images (He et al. 2016, section 4.2). The batches of all copies stand one after the
-    other in `images`; each has a generator, so that a copy draws the same in a stack as alone.
+    The usual augmentation of small images (He et al. 2016, section 4.2); `crop` does not mirror, `none` leaves images
+    alone. The batches of all copies stand one after the other in `images`; each has a generator, so that a copy draws
+    the same in a stack as alone.
 
     Raises:
         ValueError: the images do not divide into as many batches as there are generators.

@@ -9,6 +9,7 @@ its layers with channels last (`choose_layout`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,19 +21,23 @@ from torch import Tensor, nn
 from assay.core.runtime import key
 from assay.data.sets.augment import normalise
 from assay.engine.stack.cuda_graph import GraphedPass
-from assay.engine.stack.layers import DenseLayers, FoldedLayers, can_fold, room, split_prefix
-from assay.engine.stack.loss import Loss, cross_entropy, of_each_example, with_gradient
-from assay.models import weight_names
+from assay.engine.stack.layers import DenseLayers, FoldedLayers, can_fold, frozen_norms, room, split_prefix
+from assay.engine.stack.loss import Loss, cross_entropy, is_correct, of_each_example, with_gradient
+from assay.models import draws_random_numbers, weight_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from jaxtyping import Bool, Float, Int64, UInt8
+
+    from assay.engine.stack.loss import Labels
 
 Weights = dict[str, Tensor]
 Strategy = Literal["dense", "folded", "sliced"]
 Weigh = Callable[[Tensor, slice], Tensor]  # as `Batches.weigh`
 PREDICTION_ROWS = 4096
+LARGE = 2**15  # pixels and channels of an image above which
+PREDICTION_VALUES = 2**24  # bounds a chunk's: 111 of 3×224×224, whose features in a ResNet are 0.4 GB a layer
 
 
 def choose_strategy(network: nn.Module, device: torch.device, precision: str) -> Strategy:
@@ -61,18 +66,13 @@ def kernel_names(network: nn.Module) -> list[str]:
     return [name for name, kind in weight_names(network).items() if kind in ("conv", "shortcut")]
 
 
-def draws_random_numbers(network: nn.Module) -> bool:
-    """Whether a training pass through `network` is random (dropout, stochastic depth)."""
-    stochastic = ("Dropout", "StochasticDepth", "RReLU")
-    return any(any(name in type(module).__name__ for name in stochastic) for module in network.modules())
-
-
 def initialise(
     build: Callable[[], nn.Module], seeds: Sequence[int], device: torch.device
 ) -> tuple[nn.Module, Weights, Weights]:
-    """One fresh network for each seed, stacked: the plain module, its parameters and its buffers `(copy, *shape)`.
+    """One network for each seed, stacked: the plain module, its parameters and its buffers `(copy, *shape)`.
 
-    Each network is what `build` makes right after `torch.manual_seed`, so it depends on its own seed alone.
+    Each network is what `build` makes right after `torch.manual_seed`, so it depends on its own seed alone. Buffers
+    that are no part of its state dict are constants, which the module keeps.
     """
     networks = []
     for seed in seeds:
@@ -83,7 +83,8 @@ def initialise(
         return {name: torch.stack([state[name].detach() for state in states]).to(device) for name in states[0]}
 
     parameters = stacked([dict(network.named_parameters()) for network in networks])
-    buffers = stacked([dict(network.named_buffers()) for network in networks])
+    kept = networks[0].state_dict().keys()
+    buffers = stacked([{n: one for n, one in network.named_buffers() if n in kept} for network in networks])
     return networks[0].to(device), parameters, buffers
 
 
@@ -116,6 +117,7 @@ class Stack:
         precision: `bfloat16` runs the forward pass under autocast; weights and losses stay float32.
         strategy: chosen by `choose_strategy` unless given; `dense` raises a `ValueError` for other layers.
         loss: what `gradients` differentiates.
+        frozen: parameters that `gradients` leaves out; batch norms of these alone keep their statistics.
     """
 
     def __init__(
@@ -126,9 +128,11 @@ class Stack:
         precision: str = "float32",
         strategy: Strategy | None = None,
         loss: Loss = cross_entropy,
+        frozen: Collection[str] = (),
     ) -> None:
         self.network, self.copies, self.device = network, copies, device
-        self.precision, self.loss = precision, loss
+        self.precision, self.loss, self._frozen = precision, loss, frozenset(frozen)
+        self._still = [norm for _, norm in frozen_norms(network, self._frozen)]
         self.strategy = strategy or choose_strategy(network, device, precision)
         self.layout = choose_layout(network, device, precision)
         self.draws = draws_random_numbers(network)
@@ -161,7 +165,7 @@ class Stack:
         weights: Weights,
         buffers: Weights,
         inputs: Float[Tensor, "copy batch c h w"],
-        labels: Int64[Tensor, "copy batch"],
+        labels: Labels,
         weigh: Weigh | None = None,
         randomness: Sequence[int] | None = None,
     ) -> Gradients:
@@ -171,7 +175,7 @@ class Stack:
             weights: parameters, `(copy, *shape)`.
             buffers: updated in place where the network does so (batch norm).
             inputs: normalised images.
-            labels: class numbers.
+            labels: class numbers `(copy, batch)`, or class probabilities `(copy, batch, class)`.
             weigh: coefficients of the examples' losses; without it, their mean.
             randomness: for each copy, the seed of the random numbers that its layers draw in this pass.
 
@@ -183,6 +187,8 @@ class Stack:
             raise ValueError("the network draws random numbers (dropout): give `randomness`, a seed for each copy")
         if not self.network.training:
             self.network.train()
+        for norm in self._still:
+            norm.eval()
         if self._graphed and weigh is None:
             return self._graphed(weights, buffers, inputs, labels)
         return self._pass(weights, buffers, inputs, labels, weigh, randomness)
@@ -203,16 +209,19 @@ class Stack:
             coefficients = weigh(losses, everything) if weigh else None
             gradient *= 1 / labels.shape[1] if coefficients is None else coefficients.unsqueeze(-1)
             by_name = self._dense.backward(weights, rows, gradient)
-            return Gradients(losses, rows[-1].argmax(-1) == labels, _used(labels, coefficients), by_name)
+            by_name = {name: own for name, own in by_name.items() if name not in self._frozen}
+            return Gradients(losses, is_correct(rows[-1], labels), _used(labels, coefficients), by_name)
         if self.strategy == "folded":
-            leaves = _leaves(weights)
-            whole = self._differentiate(self.forward({**leaves, **buffers}, inputs), labels, leaves, weigh, everything)
+            leaves = self._leaves(weights)
+            logits = self.forward({**weights, **leaves, **buffers}, inputs)
+            whole = self._differentiate(logits, labels, leaves, weigh, everything)
             return replace(whole, by_name={name: own.contiguous() for name, own in whole.by_name.items()})
-        self._found = room(self._found, weights)
+        self._found = room(self._found, {name: own for name, own in weights.items() if name not in self._frozen})
         parts = []  # one copy at a time, so that the activations of only one are in memory
         for copy, seed in enumerate(randomness or [None] * self.copies):
-            leaves, own = _leaves(_of(weights, copy)), slice(copy, copy + 1)
-            logits = self._run({**leaves, **_of(buffers, copy)}, inputs[copy], seed)[None]
+            of_copy, own = _of(weights, copy), slice(copy, copy + 1)
+            leaves = self._leaves(of_copy)
+            logits = self._run({**of_copy, **leaves, **_of(buffers, copy)}, inputs[copy], seed)[None]
             part = self._differentiate(logits, labels[own], leaves, weigh, own)
             for name, gradient in part.by_name.items():
                 self._found[name][copy] = gradient
@@ -230,9 +239,12 @@ class Stack:
         losses = of_each_example(self.loss, logits, labels)
         coefficients = weigh(losses.detach(), copies) if weigh else None
         total = losses.mean(1).sum() if coefficients is None else (coefficients * losses).sum()
-        by_name = dict(zip(leaves, torch.autograd.grad(total, list(leaves.values())), strict=True))
-        correct = logits.detach().argmax(-1) == labels
-        return Gradients(losses.detach(), correct, _used(labels, coefficients), by_name)
+        found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        by_name = dict(zip(leaves, found, strict=True))
+        return Gradients(losses.detach(), is_correct(logits.detach(), labels), _used(labels, coefficients), by_name)
+
+    def _leaves(self, weights: Weights) -> Weights:
+        return {name: own.detach().requires_grad_() for name, own in weights.items() if name not in self._frozen}
 
     def _run(self, weights: Weights, inputs: Tensor, seed: int | None = None) -> Float[Tensor, "row class"]:
         """The network with these weights in the places of its own: `functional_call`, without a tenth of a step."""
@@ -258,14 +270,16 @@ def predict(
     """Logits of every copy on the same raw images, in eval mode, a chunk at a time, without gradients.
 
     Weights are parameters and buffers, `(copy, *shape)`; `mean` and `std` are per channel, of pixels from 0 to 255; the
-    precision is that of the training.
+    precision is that of the training. It runs where the weights are; images may lie on the host.
     """
-    copies, chunks = next(iter(weights.values())).shape[0], []
-    stack = Stack(network, copies, images.device, precision)
+    some, chunks = next(iter(weights.values())), []
+    copies, values = some.shape[0], math.prod(images.shape[1:])
+    rows = PREDICTION_ROWS if values <= LARGE else max(1, PREDICTION_VALUES // values)
+    stack = Stack(network, copies, some.device, precision)
     network.eval()
     with torch.no_grad():
-        for chunk in images.split(max(64, PREDICTION_ROWS // copies)):
-            inputs = normalise(chunk, mean, std)
+        for chunk in images.split(max(min(64, rows), rows // copies)):
+            inputs = normalise(chunk.to(some.device), mean, std)
             chunks.append(stack.forward(weights, inputs.expand(copies, *inputs.shape)))
     return torch.cat(chunks, dim=1)
 
@@ -279,13 +293,9 @@ def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _leaves(weights: Weights) -> Weights:
-    return {name: tensor.detach().requires_grad_() for name, tensor in weights.items()}
-
-
 def _of(weights: Weights, copy: int) -> Weights:
     return {name: tensor[copy] for name, tensor in weights.items()}
 
 
-def _used(labels: Int64[Tensor, "copy batch"], coefficients: Tensor | None) -> Int64[Tensor, " copy"] | int:
+def _used(labels: Labels, coefficients: Tensor | None) -> Int64[Tensor, " copy"] | int:
     return labels.shape[1] if coefficients is None else (coefficients != 0).sum(1)

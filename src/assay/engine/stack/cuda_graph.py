@@ -31,8 +31,8 @@ class GraphedPass:
 
     def __call__(self, weights: Weights, buffers: Weights, inputs: Tensor, labels: Tensor) -> Gradients:
         """What the pass gives; the gradients, but not the losses, lie where the last ones did."""
-        if inputs.shape != self._shape:
-            self._shape, self._passes, self._graph = inputs.shape, 0, None
+        if (shape := (*inputs.shape, *labels.shape)) != self._shape:  # class numbers or class probabilities
+            self._shape, self._passes, self._graph = shape, 0, None
         self._passes += 1
         if self._passes <= PASSES_BEFORE:
             return self._run(weights, buffers, inputs, labels)

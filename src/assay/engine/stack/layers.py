@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from jaxtyping import Float
 
@@ -89,7 +90,17 @@ class DenseLayers:
 def can_fold(network: nn.Module) -> bool:
     """Whether each layer of `network` that owns parameters or buffers is one that `FoldedLayers` knows."""
     owners = (m for m in network.modules() if [*m.parameters(recurse=False), *m.buffers(recurse=False)])
-    return all(isinstance(module, FOLDABLE) for module in owners)
+    return all(type(module) in FOLDABLE for module in owners)  # a subclass may do more, as timm's do
+
+
+def frozen_norms(network: nn.Module, frozen: Collection[str]) -> list[tuple[str, _BatchNorm]]:
+    """The batch norms, by name, of a network of whose parameters some are frozen, that have no other parameters."""
+    norms = [(path, module) for path, module in network.named_modules() if isinstance(module, _BatchNorm)]
+    return [
+        (path, norm)
+        for path, norm in norms
+        if frozen and all(f"{path}.{name}" in frozen for name, one in norm._parameters.items() if one is not None)
+    ]
 
 
 class FoldedLayers(TorchFunctionMode):

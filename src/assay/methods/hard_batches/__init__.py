@@ -100,6 +100,10 @@ class HardBatches(Batches):
         self.visits: Int64[Tensor, "copy batch"] = torch.zeros_like(self.losses, dtype=torch.int64)
         self._round = torch.arange(self.count, device=self.device).expand(shape)
         self._first, self._now = self._round[:, :0], self._round[:, 0]
+        self._began = 0  # the first step of the round
+        self._planned: Tensor | None = None  # the round whose batches these are, and them on the CPU
+        self._of_round: tuple[Tensor, ...] = ()
+        self._on_cpu: tuple[Tensor, ...] = ()
 
     def select(self, step: int, score: Score) -> Int64[Tensor, "copy position"]:
         """The next batch of the round; a round that begins is chosen first."""
@@ -109,8 +113,19 @@ class HardBatches(Batches):
             if position == 0:
                 self._round = self._choose(number, score)
                 self._first = self._round if number == 0 else self._first
-        self._now = self._round[:, position]
-        return self._batches[self._rows, self._now]
+        self._began, self._now = step - position, self._round[:, position]
+        if self._planned is not self._round:  # it has just been chosen, or comes from a checkpoint
+            order = self._batches[self._rows[:, None], self._round].transpose(0, 1).contiguous()
+            self._planned, self._of_round, self._on_cpu = self._round, order.unbind(), ()
+        return self._of_round[position]
+
+    def ahead(self, step: int) -> tuple[Int64[Tensor, "copy position"], Int64[Tensor, "copy position"]] | None:
+        """Known of the steps of a round that has been chosen."""
+        position = step - self._began
+        if not 0 <= position < len(self._of_round):
+            return None
+        self._on_cpu = self._on_cpu or torch.stack(self._of_round).cpu().unbind()
+        return self._of_round[position], self._on_cpu[position]
 
     def _choose(self, number: int, score: Score) -> Int64[Tensor, "copy chosen"]:
         if self.selection == "random":

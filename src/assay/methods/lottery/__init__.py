@@ -3,7 +3,7 @@
 "The Lottery Ticket Hypothesis" (arXiv 1803.03635 v5); going back to a step after the start: Frankle et al., arXiv
 1903.01611. A pruning round is one stack: the ticket of every seed and its controls, each of which changes one thing:
 
-- `reinit`: the ticket's masks on fresh weights of the same distribution;
+- `reinit`: the ticket's masks on fresh weights of the same distribution, never pretrained ones;
 - `random`: the ticket's weights to start from and its number of weights in each layer, at random places;
 - `one_shot`: masks of the same size, found by pruning the dense network once; from round 2 on.
 
@@ -27,7 +27,7 @@ from assay.core.errors import AssayError, again
 from assay.core.runtime import generator, key
 from assay.engine.batches import EpochBatches
 from assay.engine.step_rule import GradientUpdate, Outcome, Parametrisation
-from assay.models import artifact, sparse
+from assay.models import artifact, nets, sparse
 from assay.models.artifact import MASKS, Cost
 
 if TYPE_CHECKING:
@@ -187,14 +187,15 @@ def _parent(context: TrainContext, name: str, prunable: Sequence[str]) -> tuple[
     where = f"models/{block_name(name, run.block)}"
     artifact.check(found, where)
     manifest, variant = found.manifest, next(iter(found.manifest.variants))
+    network, parameters, buffers = context.fresh(run.seeds[:1])
     for what, theirs, ours in (
         ("seeds", tuple(manifest.seeds), run.seeds),
         ("model", (manifest.model.name, manifest.model.arguments), (run.model.name, run.model.arguments)),
+        ("weights", manifest.model.weights_sha256, getattr(nets.source_of(network), "sha256", None)),
         ("data", manifest.data_digest, context.data.digest),
     ):
         if theirs != ours:
             raise AssayError(f"{where}: trained with other {what} ({theirs}) than {run.arm} ({ours}); run `dvc repro`")
-    _, parameters, buffers = context.fresh(run.seeds[:1])
     shapes = {(name, tensor.shape[1:]) for name, tensor in {**parameters, **buffers}.items()}
     if odd := shapes ^ {(name, tensor.shape[2:]) for name, tensor in found.weights[variant].items()}:
         names = ", ".join(sorted({name for name, _ in odd}))
@@ -227,8 +228,8 @@ class Masked(Parametrisation):
 
     def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
         """None for what is pruned."""
-        for name, factor in self.factors.items():
-            gradients[name].mul_(factor)
+        for name in self.factors.keys() & gradients.keys():  # what is frozen has none
+            gradients[name].mul_(self.factors[name])
         return gradients
 
     def variants(self, stored: Weights, buffers: Weights) -> dict[str, Outcome]:
@@ -267,8 +268,8 @@ class Round(GradientUpdate):
 
         starts = dict.fromkeys(masks, early(initial, buffers))
         if "reinit" in masks:
-            others = context.fresh([key(seed, "reinitialisation", options.round) for seed in run.seeds])
-            starts["reinit"] = early(*others[1:])
+            others = [key(seed, "reinitialisation", options.round) for seed in run.seeds]
+            starts["reinit"] = early(*context.fresh(others, scratch=True)[1:])
         parents = (context.parents[name].manifest for name in (options.after, BASELINE))
         before, dense = (next(iter(each.variants.values())).cost for each in parents)
         rewound = Cost(train_samples=rewind * run.train.batch_size, optimizer_steps=rewind)

@@ -19,7 +19,7 @@ from assay.core.errors import AssayError
 from assay.core.runtime import generator
 from assay.engine.batches import Batches, EpochBatches
 from assay.engine.optim import check_warm_up
-from assay.engine.stack import BatchStats, Stack, draws_random_numbers, predict
+from assay.engine.stack import BatchStats, Stack, predict
 from assay.engine.stack.loss import cross_entropy
 from assay.engine.step_rule import KINDS, GradientUpdate
 
@@ -90,7 +90,7 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:
     check_warm_up(run.train.schedule, steps - pretraining, f"{where}.pretrain: {FINE_TUNING}")
     if options.pretrain_with == "lbfgs":
         network = models.blueprint(run.model.name, images, run.model.arguments)
-        if draws_random_numbers(network) or any(True for _ in network.buffers()):
+        if models.draws_random_numbers(network) or any(True for _ in network.buffers()):
             raise AssayError(
                 f"{where}.pretrain_with: lbfgs needs an exact gradient, and {run.model.name} has batch norm or "
                 "dropout; choose another model or pretrain_with: optimizer"
@@ -104,6 +104,11 @@ def check(run: Run, options: Options, images: Images, examples: int) -> None:
             f"subset comes a second time, as in training on everything; {epoch + 1} steps or more are needed: raise "
             "pretrain, steps or k"
         )
+
+
+def takes_rates(options: Options) -> bool:
+    """L-BFGS moves all weights by one step of its own."""
+    return options.pretrain_with == "optimizer"
 
 
 def split(examples: int, k: int, seed: int) -> tuple[Int64[Tensor, " part"], ...]:
@@ -123,7 +128,7 @@ class SubsetBatches(Batches):
         self.pretraining = pretraining
         own = [split(self.examples, k, seed)[-1] for seed in self.seeds]
         self.subset: Int64[Tensor, "copy subset"] = torch.stack(own).to(self.device)
-        self._on_subset = EpochBatches(self.labels(self.subset), seeds, batch_size)
+        self._on_subset = EpochBatches(self.labels(self.subset), seeds, batch_size, positions=self.subset)
         self._on_everything = EpochBatches(labels, seeds, batch_size)
 
     def phase(self, step: int, steps: int) -> tuple[int, int]:
@@ -131,11 +136,15 @@ class SubsetBatches(Batches):
         first = self.pretraining
         return (0, first) if step < first else (first, steps - first)
 
-    def select(self, step: int, score: Score) -> Int64[Tensor, "copy batch"]:
+    def select(self, step: int, score: Score) -> Int64[Tensor, "copy batch"]:  # noqa: ARG002
         """A batch of the phase that the step is in; each phase begins with a new epoch."""
+        return self.ahead(step)[0]
+
+    def ahead(self, step: int) -> tuple[Int64[Tensor, "copy batch"], Int64[Tensor, "copy batch"]]:
+        """Known of every step."""
         if step < self.pretraining:
-            return self.subset.gather(1, self._on_subset.select(step, score))
-        return self._on_everything.select(step - self.pretraining, score)
+            return self._on_subset.ahead(step)
+        return self._on_everything.ahead(step - self.pretraining)
 
 
 class SubsetUpdate(GradientUpdate):

@@ -7,7 +7,7 @@ Endpoints are stacked: a tensor `(copy, endpoint, *shape)` for each parameter. A
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -20,6 +20,7 @@ from assay.core.runtime import generator, key
 from assay.engine import batch_norm
 from assay.engine.step_rule import GradientUpdate, Outcome, Parametrisation, Swept
 from assay.models.artifact import POINTS, Cost, Sweep
+from assay.models.nets import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -57,6 +58,7 @@ class Options(Section):
         layerwise: whether each layer's point is drawn for itself, or one serves the whole network.
         pair: α of the variant `pair`, which combines the networks at α and 1 - α of a line or curve.
         combine: how the networks of an ensemble or pair become one prediction; `mean_logit` is the authors'.
+        noise: on pretrained weights of all endpoints but the first, as a share of a tensor's deviation; default 0.05.
     """
 
     shape: Shape = "line"
@@ -65,6 +67,7 @@ class Options(Section):
     layerwise: bool = False
     pair: float = Field(default=0.2, ge=0, le=1)
     combine: Literal["mean_probability", "mean_logit"] = "mean_probability"
+    noise: float | None = Field(default=None, ge=0, le=1)
 
     @field_validator("endpoints")
     @classmethod
@@ -93,12 +96,19 @@ class Options(Section):
 
 
 def check(run: Run, options: Options, images: Images, examples: int) -> None:  # noqa: ARG001
-    """Refuse to draw layer by layer where there is one layer, with an `AssayError`."""
-    if options.layerwise and len(models.layers(models.blueprint(run.model.name, images, run.model.arguments))) < 2:
-        raise AssayError(
-            f"{PARAMS_FILE}: arms.{run.arm}.layerwise: {run.model.name} has one layer, for which it changes nothing; "
-            "leave it out, or choose another model"
-        )
+    """Refuse, with an `AssayError`, layers drawn apart where there is one, idle noise, and endpoints that coincide."""
+    network, problem = models.blueprint(run.model.name, images, run.model.arguments), None
+    source, weights = source_of(network), {*models.weight_names(network)}
+    if options.layerwise and len(models.layers(network)) < 2:
+        problem = f"layerwise: {run.model.name} has one layer, for which it changes nothing; choose another model"
+    elif options.noise is not None and source is None:
+        problem = f"noise: is for pretrained weights, and {run.model.name} has none; leave it out"
+    elif options.noise == 0 and source and source.state.keys() >= weights:
+        problem = "noise: 0, and the head is pretrained too, so all endpoints coincide; raise it"
+    elif options.noise and source and run.train.backbone_lr == 0 and not source.state.keys() >= weights:
+        problem = "noise: the backbone, which all endpoints share, is frozen, and the head is fresh; leave it out"
+    if problem:
+        raise AssayError(f"{PARAMS_FILE}: arms.{run.arm}.{problem}")
 
 
 def variants(options: Options) -> dict[str, int]:
@@ -110,11 +120,19 @@ def variants(options: Options) -> dict[str, int]:
 def update(context: TrainContext, options: Options) -> GradientUpdate:
     """Gradient training of m networks a seed, drawn independently of each other, through points between them.
 
-    The first endpoint starts where the baseline's network of the same seed does.
+    The first endpoint starts where the baseline's network of the same seed does. With pretrained weights the others
+    start near them, each with noise and a head of its own; what is frozen they share.
     """
     seeds = context.run.seeds
     network, first, buffers = context.fresh(seeds)
     others = [context.fresh([key(seed, "endpoint", n) for seed in seeds])[1] for n in range(1, options.count)]
+    if source := source_of(network):
+        share = 0.05 if options.noise is None else options.noise
+        shared = [name for name in models.weight_names(network) if name in source.state and name not in context.frozen]
+        for (n, parameters), name in product(enumerate(others, start=1), shared):
+            for seed, own in zip(seeds, parameters[name], strict=True):
+                drawn = torch.randn(own.shape, generator=generator(seed, f"endpoint noise {n}/{name}"))
+                own.add_(drawn.to(own), alpha=share * own.std(correction=0).item())
     stored = {name: torch.stack([parameters[name] for parameters in (first, *others)], 1) for name in first}
     endpoints = Endpoints(options, network, buffers, context)
     return GradientUpdate(context, context.batches(), endpoints, start=(network, stored, buffers))
@@ -129,7 +147,8 @@ class Endpoints(Parametrisation):
     def __init__(self, options: Options, network: nn.Module, buffers: Weights, context: TrainContext) -> None:
         self._options, self._network, self._buffers, self._context = options, network, buffers, context
         self._layers = models.layers(network) if options.layerwise else [""]
-        self._weight_names = list(models.weight_names(network))
+        self._frozen = context.frozen
+        self._weight_names = [name for name in models.weight_names(network) if name not in self._frozen]
         self._pairs = list(combinations(range(options.count), 2))
         self._step, self._drawn = -1, (torch.empty(0), torch.empty(0))
 
@@ -141,7 +160,7 @@ class Endpoints(Parametrisation):
     def gradients(self, stored: Weights, weights: Weights, gradients: Weights, step: int) -> Weights:  # noqa: ARG002
         """The chain rule to the endpoints, and the gradient of what holds a pair of them apart."""
         coefficients, pairs = self._draw(step)
-        carried = {name: spread(gradients[name], coefficients[:, self._layer(name)]) for name in stored}
+        carried = {name: spread(own, coefficients[:, self._layer(name)]) for name, own in gradients.items()}
         if self._options.beta:
             inner = products(stored[name] for name in self._weight_names)
             pull = cosine_gradient(inner, pairs, self._options.beta)
@@ -162,7 +181,7 @@ class Endpoints(Parametrisation):
 
     def variants(self, stored: Weights, buffers: Weights) -> dict[str, Outcome]:  # noqa: ARG002
         """`midpoint`, `ensemble` (of the endpoints, but for a curve's bend), and of a line or curve also `pair`."""
-        found, examples = {}, batch_norm.examples_seen(self._network, self._context.data)
+        found, examples = {}, batch_norm.examples_seen(self._network, self._context.data, self._frozen)
         for variant, rows in self._points().items():
             members = [self._network_at(stored, row) for row in rows]
             weights = {name: torch.stack([member[name] for member in members], 1) for name in members[0]}
@@ -222,7 +241,7 @@ class Endpoints(Parametrisation):
         rows = coefficients.to(first).expand(len(first), -1)
         parameters = {name: mix(tensor, rows) for name, tensor in stored.items()}
         train = self._context.run.train
-        settings = (self._context.data, train.batch_size, train.precision, examples)
+        settings = (self._context.data, train.batch_size, train.precision, examples, self._frozen)
         return parameters | batch_norm.recomputed(self._network, parameters, self._buffers, *settings)
 
 

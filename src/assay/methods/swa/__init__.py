@@ -95,6 +95,7 @@ class WeightAveraging(Averaging):
     def __init__(self, context: TrainContext, options: Options) -> None:
         self._train, self._data, self._options = context.run.train, context.data, options
         self._network, _, self._buffers = context.fresh(context.run.seeds)
+        self._frozen = context.frozen
         self._first, self._cycle = options.cycles(self._train, len(self._data.train.labels))
         self._average: Weights = {}
         self._count = 0
@@ -130,9 +131,9 @@ class WeightAveraging(Averaging):
     def variants(self) -> dict[str, Outcome]:
         """`average`, with batch norm's statistics of its own."""
         settings = (self._data, self._train.batch_size, self._train.precision)
-        buffers = batch_norm.recomputed(self._network, self._average, self._buffers, *settings)
+        buffers = batch_norm.recomputed(self._network, self._average, self._buffers, *settings, frozen=self._frozen)
         weights = {name: tensor.unsqueeze(1) for name, tensor in {**self._average, **buffers}.items()}
-        cost = Cost(forward_samples=batch_norm.examples_seen(self._network, self._data))
+        cost = Cost(forward_samples=batch_norm.examples_seen(self._network, self._data, self._frozen))
         return {"average": Outcome(weights, prior_cost=cost)}
 
     def record(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ PAPER = {
     "topic": "Ensembles by trajectory sampling",
     "cited": "Mair, Causer, Garrahan 2023, arXiv 2306.13442",
 }
-TAKES_GRADIENTS = False
+TAKES_GRADIENTS = takes_rates = False
 DECISIONS = ("accepted", "rejected", "accepted_exactly", "rejected_exactly")
 KEYS = (
     *("tau", "parameters", "block", "moves", "burn_in_moves", "forward_samples", "examples", "batch_a_test"),

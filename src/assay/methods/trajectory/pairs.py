@@ -89,7 +89,8 @@ class DenseNetworks:
     ) -> None:
         self._names = [name for name, layer in layers if isinstance(layer, nn.Linear)]
         with torch.no_grad():
-            parts = [prefix(normalise(part, data.mean, data.std)) for part in data.train.images.split(CHUNK)]
+            chunks = (chunk.to(data.device) for chunk in data.train.images.split(CHUNK))
+            parts = [prefix(normalise(chunk, data.mean, data.std)) for chunk in chunks]
         self.inputs: Float[Tensor, "example input"] = torch.cat(parts)
         self.centring = (self._names[0], self.inputs.double().mean(0).float()) if centred else None
         if self.centring:
@@ -124,14 +125,14 @@ class StackedNetworks:
     def logits(self, weights: Weights, indices: Indices) -> Float[Tensor, "unit model class example"]:
         """As `DenseNetworks.logits`."""
         units, models = next(iter(weights.values())).shape[:2]
-        images = self._data.train.images
-        chosen = images[indices] if isinstance(indices, slice) else images.index_select(0, indices.flatten())
+        train, device = self._data.train, self._data.device
+        chosen = train.images[indices].to(device) if isinstance(indices, slice) else train.at(indices)
         inputs = normalise(chosen, self._data.mean, self._data.std)
         if isinstance(indices, slice):
             inputs = inputs.expand(units * models, *inputs.shape)
         else:
             inputs = inputs.view(*indices.shape, *inputs.shape[1:]).repeat_interleave(models, 0)
-        stack = Stack(self._network, units * models, images.device)
+        stack = Stack(self._network, units * models, device)
         logits = stack.forward({name: tensor.flatten(0, 1) for name, tensor in weights.items()}, inputs)
         return logits.view(units, models, *logits.shape[1:]).mT
 

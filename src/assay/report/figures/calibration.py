@@ -9,8 +9,8 @@ from assay.core.config import BASELINE
 from assay.report import numbers
 from assay.report.charts import Axis, Figure, Spec
 from assay.report.lines import Series, lines
-from assay.report.tables import Cell, Table, label, table
-from assay.scoring.metrics import ECE_BINS
+from assay.report.tables import Cell, Table, label, span_cell, table
+from assay.scoring.metrics import ECE_BINS, METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,13 +37,36 @@ def figure(content: Content) -> Figure | None:
                 charts.append(_chart(content, title, shown))
             else:
                 undrawn.append(title)
+    if scaled := _scaled(content, clean):
+        tables["After temperature scaling"] = scaled
     left_out = f" So there is no chart of: {', '.join(undrawn)}." if undrawn else ""
     about = (
         f"Predictions fall into {ECE_BINS} equal bins of confidence, all seeds together; on the dashed line a network "
         "is right as often as it says. Below it, it is too sure. Bins with fewer than "
         f"{FEWEST} examples are left out of the charts.{left_out}"
     )
+    about += (
+        " The last table has the errors after temperature scaling: one temperature a seed, fitted on the validation "
+        "set; above 1, the variant was too sure."
+        if scaled
+        else " No temperature was fitted, for want of a validation set."
+    )
     return Figure("calibration", "Calibration", about, charts, tables) if tables else None
+
+
+def _scaled(content: Content, rows: Sequence[Row]) -> Table | None:
+    """Temperatures, and each metric that has a control, as it is and after scaling; None without a validation set."""
+    rows = [row for row in rows if content.variant(row).temperature]
+    columns = [("Temperature", "mean (seeds)")]
+    cells = [[span_cell(content.variant(row).temperature)] for row in rows]
+    for control, about in METRICS.items():
+        if before := METRICS.get(about.control_of):
+            columns += [(before.label, before.unit), ("scaled", before.unit)]
+            for row, own in zip(rows, cells, strict=True):
+                pair = row.of(about.control_of), row.of(control)
+                own += [Cell(numbers.fixed(one and about.scale * one, about.decimals)) for one in pair]
+    lines = [(label(content.rows, row), own) for row, own in zip(rows, cells, strict=True)]
+    return table("", columns, lines) if lines else None
 
 
 def thinned(rows: Sequence[Row], most: int) -> list[Row]:
