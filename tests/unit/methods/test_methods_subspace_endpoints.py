@@ -11,7 +11,9 @@ from assay import methods, models
 from assay.core.config import PARAMS_FILE, Model
 from assay.core.errors import AssayError
 from assay.data.sets.augment import normalise
+from assay.engine import batch_norm
 from assay.engine.context import TrainContext
+from assay.methods import subspace
 from tests.conftest import make_data
 
 CNN = Model(name="vgg", widths=[[4], [4]], batch_norm=True)
@@ -181,6 +183,18 @@ def test_the_sweep_of_a_line_takes_its_ends_from_the_ensemble_and_a_curve_keeps_
     assert line.buffers["block_1.norm_1.running_var"].shape == (2, 21, 4)
     assert make(shape="simplex").sweeps() == {}
     assert make(MLP).sweeps()["line"].buffers == {}
+
+
+def test_a_sweep_takes_the_statistics_of_a_look_and_a_variant_those_of_the_training_set(make, monkeypatch):
+    """A pass over the training set for each of a sweep's networks would take longer than the training."""
+    monkeypatch.setattr(subspace, "EXAMPLES_FOR_CURVES", 32)
+    update, name = make(CNN), "block_1.norm_1.running_mean"
+    weights = {key: tensor[:, 0] for key, tensor in update.variants()["midpoint"].weights.items()}
+    settings = update.network, weights, update.buffers, update.parametrisation._context.data, 16
+    whole, look = (batch_norm.recomputed(*settings, examples=examples)[name] for examples in (None, 32))
+    assert not torch.allclose(whole, look)
+    assert torch.equal(weights[name], whole)
+    assert torch.equal(update.sweeps()["line"].buffers[name][:, 10], look)
 
 
 def test_the_record_says_how_far_apart_the_endpoints_are(make):

@@ -190,12 +190,16 @@ class Endpoints(Parametrisation):
         return found
 
     def sweeps(self, stored: Weights, buffers: Weights) -> dict[str, Swept]:  # noqa: ARG002
-        """The networks along a line or curve, named after it, at α = 0, 0.05, ..., 1."""
+        """The networks along a line or curve, named after it, at α = 0, 0.05, ..., 1.
+
+        They make a figure, not a claim: batch norm's statistics are from the first `EXAMPLES_FOR_CURVES`, where 21
+        passes over the training set would take longer than the training.
+        """
         shape = self._options.shape
         if shape == "simplex":
             return {}
         rows, bent = self._at(ALPHAS), shape == "curve"
-        networks = [self._network_at(stored, row) for row in rows] if self._buffers else []
+        networks = [self._network_at(stored, row, EXAMPLES_FOR_CURVES) for row in rows] if self._buffers else []
         found = {name: torch.stack([network[name] for network in networks], 1) for name in self._buffers}
         tensors, coefficients = f"{shape}{POINTS}" if bent else "ensemble", rows.tolist()
         combine = self._options.combine
