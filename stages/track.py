@@ -31,6 +31,8 @@ def main() -> None:
             print("make them the current runs, and the best of them the champion")
         elif done.champion:
             print(f"The best by validation is {done.champion}: models:/{done.registered}@{ALIAS}")
+        if done.no_onnx:
+            print(f"The champion is there as PyTorch's pt2 alone: {done.no_onnx}")
         server = store.shown if store.is_server else f"after `make ui` at {address()}"
         print(f"See them {server}{done.page}")
 

@@ -27,6 +27,10 @@ INPUT, OUTPUT = "images", "probabilities"  # what ONNX calls them
 TOLERANCE = 1e-4  # of probabilities, between PyTorch and ONNX Runtime
 
 
+class NoOnnxError(AssayError):
+    """A network has no ONNX that computes what it does; where ONNX is an extra, the rest goes on."""
+
+
 class Predictor(nn.Module):
     """Raw images in, probabilities out.
 
@@ -78,7 +82,8 @@ def write_onnx(network: Predictor, images: Images, path: Path) -> None:
     """Write a predictor as ONNX: uint8 `images` `(n, c, h, w)` to float32 `probabilities` `(n, class)`, any n.
 
     Raises:
-        AssayError: PyTorch cannot export the network, or ONNX Runtime's probabilities differ by more than `TOLERANCE`.
+        NoOnnxError: PyTorch cannot export the network, ONNX Runtime cannot run what it wrote, or the probabilities
+            differ by more than `TOLERANCE`.
     """
     import onnxruntime
 
@@ -96,16 +101,20 @@ def write_onnx(network: Predictor, images: Images, path: Path) -> None:
                 dynamic_shapes={INPUT: {0: torch.export.Dim("n")}},
             )
         except torch.onnx.errors.OnnxExporterError as error:
-            raise AssayError(
+            raise NoOnnxError(
                 f"{path}: PyTorch cannot export this network to ONNX: {str(error).splitlines()[0]}"
             ) from error
         if program is None:
             raise ValueError("without a program there is nothing to save")
         program.save(temporary, external_data=False)
-        session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
-        for batch in (noise, noise[:1]):
-            (found,) = session.run([OUTPUT], {INPUT: batch})
+        try:
+            session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
+            answers = [(batch, session.run([OUTPUT], {INPUT: batch})[0]) for batch in (noise, noise[:1])]
+        except Exception as error:  # its errors have no base of their own
+            said = (str(error).splitlines() or [type(error).__name__])[0]
+            raise NoOnnxError(f"{path}: not written: ONNX Runtime cannot run this network: {said}") from error
+        for batch, found in answers:
             largest = float(np.abs(found - network(torch.from_numpy(batch)).numpy()).max())
             if not largest <= TOLERANCE:
                 said = f"differ from PyTorch's by up to {largest:.2g}, more than {TOLERANCE}"
-                raise AssayError(f"{path}: not written: the probabilities of ONNX Runtime {said}")
+                raise NoOnnxError(f"{path}: not written: the probabilities of ONNX Runtime {said}")

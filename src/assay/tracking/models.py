@@ -26,6 +26,7 @@ MODEL_TYPE = "image classifier"
 CARD, DATA, CODE = "MLmodel", "data", "code"  # of the files that MLflow makes of a model
 ONNX = "model.onnx"  # beside them, of the champion
 PROGRAM = f"{DATA}/{served.PROGRAM}"
+NEEDED = (CARD, PROGRAM, f"{DATA}/{served.ABOUT}", *(f"{CODE}/assay/{name}" for name in served.CODE))
 
 
 class Models:

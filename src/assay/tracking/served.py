@@ -35,7 +35,7 @@ CODE = (
     "tracking/__init__.py",
     "tracking/served.py",
 )
-ROWS = 256  # images in memory at once
+ROWS = 64  # images in memory at once: those of 224 pixels pass through a large network in a few GB
 
 
 def columns(class_names: Sequence[str]) -> list[str]:

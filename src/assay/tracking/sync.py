@@ -12,9 +12,10 @@ from assay.analysis import curves
 from assay.core import files
 from assay.core.config import BASELINE, SEEDS_FILE
 from assay.core.config.blocks import read_blocks, stages_of
+from assay.models.predictor import NoOnnxError
 from assay.pipeline import lockfile
 from assay.tracking import champion, comparison, content, follow, location, runs, tags
-from assay.tracking.models import CARD, ONNX, PROGRAM, Models
+from assay.tracking.models import NEEDED, ONNX, Models
 from assay.tracking.records import read_arm, read_meta
 from assay.tracking.store import SHARE, exclusive
 
@@ -36,6 +37,7 @@ class Synced:
     experiment: str  # its name
     registered: str  # the name of the registered model
     champion: str = ""  # the variant under its alias, as `arm/variant`; empty where nothing was validated
+    no_onnx: str = ""  # why the champion has none, where it has none
     page: str = ""  # the experiment's table of runs in the view `Results`, as MLflow's pages address it
     keys: dict[str, str] = field(default_factory=dict)  # of each run, by name
     made: list[str] = field(default_factory=list)  # the runs that were not there before
@@ -98,7 +100,10 @@ def sync(store: Store, arms: Iterable[str], defaults: Mapping[str, Mapping[str, 
             run = current[best[0].name] if best else ""
             crowned = champion.crown(store, experiment, done.registered, best, run)
             if best and _absent(crowned.artifact_location, [ONNX]):
-                models.write_onnx(*best, crowned.model_id)
+                try:
+                    models.write_onnx(*best, crowned.model_id)
+                except NoOnnxError as error:
+                    done.no_onnx = str(error)
             runs.mark_current(store, experiment, [*current.values(), report_run])
             follow.remove_finished(store, experiment, done.keys)
     record = {
@@ -126,7 +131,7 @@ def _arm_run(
         logged_models = runs.models_of(experiment, run)
         variants = sorted(model.tags.get(tags.VARIANT, "") for model in logged_models)
         if variants == sorted(arm.manifest.variants):
-            lost = [model for model in logged_models if _absent(model.artifact_location, (CARD, PROGRAM))]
+            lost = [model for model in logged_models if _absent(model.artifact_location, NEEDED)]
             for model in lost:
                 models.write(arm, model.tags[tags.VARIANT], model.model_id, run)
             if _restored(store, found, artifacts) or lost:

@@ -176,6 +176,20 @@ def test_onnx_whose_probabilities_differ_is_not_written(folder, monkeypatch, cap
     assert not (root / "line.onnx").exists()
 
 
+def test_onnx_that_its_runtime_cannot_run_is_not_written(folder, monkeypatch, capsys):
+    class Broken:
+        def __init__(self, *_, **__):
+            raise onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented("no kernel for it\nmore of it")
+
+    root, _ = folder()
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Broken)
+    with pytest.raises(SystemExit):
+        run_export(root / "line", "--data", root / "data", "--out", root / "line.onnx")
+    said = "line.onnx: not written: ONNX Runtime cannot run this network: no kernel for it\n"
+    assert capsys.readouterr().err.endswith(said)
+    assert not (root / "line.onnx").exists()
+
+
 def test_onnx_needs_the_data_that_the_arm_was_trained_on(folder, capsys):
     root, data = folder()
     prepared.write(root / "data", replace(data, mean=(1.0,) * len(data.mean)))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tracking_repository import write_repository
 
+from assay.models import predictor
 from assay.tracking.store import opened
 from assay.tracking.sync import sync
 
@@ -13,6 +14,16 @@ from assay.tracking.sync import sync
 @pytest.fixture(autouse=True)
 def no_server(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def without_onnx(patch):
+    """Writing the champion as ONNX takes seconds; `tests/unit/cli/test_cli_export.py` has what is written."""
+    patch.setattr(predictor, "write_onnx", lambda network, images, path: path.write_bytes(b"onnx"))
+
+
+@pytest.fixture(autouse=True)
+def no_onnx(monkeypatch):
+    without_onnx(monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +59,7 @@ def seen(tmp_path_factory, empty_database):
     write_repository(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        without_onnx(patch)
         return first_sync(root)
 
 

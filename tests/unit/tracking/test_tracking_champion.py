@@ -11,7 +11,7 @@ from tracking_repository import IMAGES, SEEDS, write_arm, write_lock
 from assay.core import files
 from assay.data.sets.images import Images
 from assay.data.sets.prepared import Split
-from assay.models import artifact, build
+from assay.models import artifact, build, predictor
 from assay.scoring import predict
 from assay.tracking import champion, tags
 from assay.tracking.records import read_arm, read_meta
@@ -117,6 +117,18 @@ def test_where_nothing_is_validated_the_alias_goes(root):
         registered = store.client.get_registered_model(NAME)
     assert registered.aliases == {}
     assert files.read_json(root / RECORD)["champion"] is None
+
+
+def test_a_champion_that_has_no_onnx_is_tracked_and_the_reason_is_told(root, monkeypatch):
+    def refuse(network, images, path):
+        raise predictor.NoOnnxError(f"{path.name}: PyTorch cannot export this network to ONNX: no such operator")
+
+    monkeypatch.setattr(predictor, "write_onnx", refuse)
+    with opened(root) as store:
+        done = sync(store, ["line"])
+    assert done.champion == "line/ensemble"
+    assert done.no_onnx == "model.onnx: PyTorch cannot export this network to ONNX: no such operator"
+    assert files.read_json(root / RECORD)["champion"] == {"model": NAME, "variant": "line/ensemble"}
 
 
 @pytest.mark.parametrize("how", ["mean_probability", "majority_vote"])
