@@ -138,7 +138,7 @@ def train(update: StepRule, context: TrainContext, scratch: Scratch, title: str 
             curves.see(update.step(step))
             done = step + 1
             if done % budget.evaluate_every == 0 or done == budget.steps:
-                progress.evaluated(done, *_evaluate(update, context, curves, done))
+                progress.evaluated(*_evaluate(update, context, curves, done))
                 files.write_text(scratch.folder / "curves.csv", curves.csv())  # for whoever follows the run
             progress.step(done)
             if done < budget.steps and scratch.is_due():
@@ -190,14 +190,11 @@ class StepProgress:
 
     def step(self, done: int) -> None:
         """Say that `done` steps are done."""
-        if self._is_bar:
-            self._show(done, SECONDS_BETWEEN_FRAMES)
+        self._show(done, SECONDS_BETWEEN_FRAMES if self._is_bar else SECONDS_BETWEEN_LINES)
 
-    def evaluated(self, done: int, split: str, loss: float, accuracy: float) -> None:
-        """Show loss and accuracy, means over copies."""
+    def evaluated(self, split: str, loss: float, accuracy: float) -> None:
+        """Show loss and accuracy, means over copies, from the next step on."""
         self._text = f"{split} loss {loss:.4f}  accuracy {100 * accuracy:.2f} %"
-        if not self._is_bar:
-            self._show(done, SECONDS_BETWEEN_LINES)
 
     def _show(self, done: int, interval: float) -> None:
         now = time.monotonic()
@@ -211,7 +208,7 @@ class StepProgress:
             self._bar.update(self._task, completed=done, text=f"{rates}  {self._text}")
         else:
             place = f"step {done}/{self._steps}  {rates}  {(self._steps - done) / rate:.0f} s left"
-            self._console.print(f"{self._title}: {place}  {self._text}")
+            self._console.print(f"{self._title}: {place}  {self._text}".rstrip())
 
 
 def _digits(rate: float) -> str:

@@ -72,9 +72,9 @@ def show(*, terminal: bool) -> str:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=terminal, width=160, highlight=False)
     with StepProgress("line", 40, iter([0, *[10**6] * 9]).__next__, 0, console) as progress:
-        progress.evaluated(20, "validation", 0.5, 0.9)
+        progress.evaluated("validation", 0.5, 0.9)
         progress.step(20)
-        progress.evaluated(40, "validation", 0.25, 0.95)
+        progress.evaluated("validation", 0.25, 0.95)
         progress.step(40)
     return stream.getvalue()
 
@@ -88,6 +88,17 @@ def test_without_a_terminal_progress_is_plain_lines():
     assert "\x1b" not in lines[0]
 
 
+def test_without_a_terminal_a_line_comes_every_ten_seconds_whether_something_was_evaluated_or_not(monkeypatch):
+    clock = iter(range(0, 400, 4))
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=clock.__next__))
+    stream = io.StringIO()
+    with StepProgress("line", 10, lambda: 0, 0, Console(file=stream, width=160)) as progress:
+        for done in range(1, 11):
+            progress.step(done)
+    assert re.findall(r"step (\d+)/10", stream.getvalue()) == ["3", "6", "9", "10"]
+    assert "  0 s left\n" in stream.getvalue()
+
+
 def test_on_a_terminal_progress_is_a_bar_with_loss_accuracy_rate_and_time_left():
     text = show(terminal=True)
     for part in ("━", "40/40", "steps/s", "images/s", "loss 0.2500", "accuracy 95.00 %", "0:00:00"):
@@ -99,7 +110,8 @@ def test_a_rate_has_two_digits(seconds, said, monkeypatch):
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=iter([0.0, seconds]).__next__))
     stream = io.StringIO()
     with StepProgress("line", 40, iter([50, 50 + 40 * 128]).__next__, 0, Console(file=stream)) as progress:
-        progress.evaluated(40, "validation", 0.25, 0.95)
+        progress.evaluated("validation", 0.25, 0.95)
+        progress.step(40)
     assert f"  {said}  {40 * 128 / seconds:,.0f} images/s  0 s left" in stream.getvalue()
 
 
