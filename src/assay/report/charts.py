@@ -48,6 +48,7 @@ NUMBER = "abs(datum.value) >= 1e4 ? format(datum.value, '.4~s') : format(datum.v
 PERCENT = f"datum.value <= {1.01 * LEAST_ERROR} ? '100' : format(100 * (1 - datum.value), '.6~g')"
 CHARACTER, LEGEND = 6.4, 310  # pixels: a letter's typical width, and the room for a legend
 MOST_TICKS = 6
+alt.data_transformers.consolidate_datasets = False  # a chart is whole on its own
 MEANS = "Lines are means over seeds, bands reach from the least seed to the greatest"
 STRETCHED = " Accuracy is spaced by the logarithm of the error: its axis stretches towards 100 %."
 

@@ -10,7 +10,6 @@ import pkgutil
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-import altair as alt
 from altair.utils.schemapi import debug_mode
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 def make(content: Content) -> list[Figure]:
     """All figures that there is data for, in a reader's order."""
-    alt.data_transformers.consolidate_datasets = False  # a chart is whole on its own
     modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
     modules.sort(key=lambda module: getattr(module, "ORDER", math.inf))
     with debug_mode(False):  # checking each part against Vega-Lite's schema takes most of the time
