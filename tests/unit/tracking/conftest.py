@@ -4,9 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tracking_repository import write_repository
+from tracking_repository import without_onnx, write_repository
 
-from assay.models import predictor
 from assay.tracking.store import opened
 from assay.tracking.sync import sync
 
@@ -14,11 +13,6 @@ from assay.tracking.sync import sync
 @pytest.fixture(autouse=True)
 def no_server(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-def without_onnx(patch):
-    """Writing the champion as ONNX takes seconds; `tests/unit/cli/test_cli_export.py` has what is written."""
-    patch.setattr(predictor, "write_onnx", lambda network, images, path: path.write_bytes(b"onnx"))
 
 
 @pytest.fixture(autouse=True)

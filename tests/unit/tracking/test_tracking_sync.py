@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from tracking_repository import COST, SEEDS, curves, write_arm, write_lock, write_repository
+from tracking_repository import COST, SEEDS, curves, without_onnx, write_arm, write_lock, write_repository
 
 from assay.core import files
 from assay.core.errors import AssayError
@@ -228,7 +228,8 @@ def test_twins_that_two_hosts_made_become_one(synced):
 
 def sync_in_a_process(root: Path) -> list[str]:
     torch.set_num_threads(1)
-    with opened(root) as store:
+    with pytest.MonkeyPatch.context() as patch, opened(root) as store:
+        without_onnx(patch)
         return sync(store, ARMS).made
 
 

@@ -7,7 +7,7 @@ import torch
 
 from assay.core import files
 from assay.data.sets.images import Images
-from assay.models import artifact, build
+from assay.models import artifact, build, predictor
 from assay.models.artifact import Artifact, Manifest
 from assay.pipeline import lockfile
 
@@ -21,6 +21,11 @@ DIGEST = files.content_digest(DATA)
 SCORES = {"nll": [0.5, 0.7], "brier": [0.2, 0.3], "ece": [0.01, 0.03], "best_step": [100, 200]}
 SCORES |= {"balanced_accuracy": [0.6, 0.8], "macro_f1": [0.5, 0.7]}
 COST = {"train_samples": 6000, "forward_samples": 0, "optimizer_steps": 100}
+
+
+def without_onnx(patch) -> None:
+    """Writing the champion as ONNX takes seconds; `tests/unit/cli/test_cli_export.py` has what is written."""
+    patch.setattr(predictor, "write_onnx", lambda network, images, path: path.write_bytes(b"onnx"))
 
 
 def write_repository(root: Path) -> None:
