@@ -11,6 +11,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_TRACKING_URI ?= sqlite:///mlflow.db
 export DVC_NO_ANALYTICS := 1
 MINUTES ?= 60
+ON ?= here
 
 .PHONY: help
 help:  ## This list
@@ -39,8 +40,8 @@ preset: $(STAMP)  ## Rewrite params.yaml by a preset (make preset NAME=...); wit
 	@assay preset "$(NAME)"
 
 .PHONY: repro
-repro: $(STAMP)  ## Run the pipeline: whatever a change touched, and nothing else
-	@assay repro
+repro: $(STAMP)  ## Run the pipeline: whatever a change touched, and nothing else (ON=ray: on a cluster)
+	@assay repro --on "$(ON)"
 
 .PHONY: plan
 plan: $(STAMP)  ## Say which stages a change reruns, why, and how long they take; runs nothing
@@ -52,7 +53,7 @@ archive: $(STAMP)  ## Keep a finished run in results/NAME (NOTE="what was shorte
 
 .PHONY: decide
 decide: $(STAMP)  ## Train more seeds where claims are undecided (MINUTES=60; DRY=1 prints the plan alone)
-	@assay decide --minutes "$(MINUTES)" $(if $(filter-out 0,$(DRY)),--dry)
+	@assay decide --on "$(ON)" --minutes "$(MINUTES)" $(if $(filter-out 0,$(DRY)),--dry)
 
 .PHONY: experiments
 experiments: $(STAMP)  ## Compare what `dvc exp run` made: the numbers and parameters that differ
@@ -77,6 +78,7 @@ lint: $(STAMP)  ## Run the checks that run no code
 	mypy
 	lint-imports
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
 
 .PHONY: report
 report: $(STAMP)  ## Write the report anew from what was evaluated, and open it

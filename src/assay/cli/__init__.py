@@ -42,6 +42,9 @@ def _number(zero_too: bool) -> Callable[[str], float]:
 
 
 FLAG = {"action": "store_true"}
+ON = {
+    "--on": {"choices": ("here", "ray"), "default": "here", "help": "where units run (%(default)s); ray: RAY_ADDRESS"}
+}
 BASE = {"--base": {"default": "main", "help": "branch or commit to compare with (%(default)s)"}}
 
 COMMANDS = {
@@ -55,13 +58,14 @@ COMMANDS = {
             "--json": {**FLAG, "dest": "as_json", "help": "print JSON"},
         },
     ),
-    "repro": Command("assay.cli.repro:main", "run whatever a change touched, arms side by side, and track it"),
+    "repro": Command("assay.cli.repro:main", "run whatever a change touched, arms side by side, and track it", ON),
     "decide": Command(
         "assay.cli.decide:main",
         "train more seeds where claims are undecided, as long as the time lasts; can be stopped and started at will",
         {
             "--minutes": {"type": _number(True), "default": 60.0, "help": "for further seeds (%(default)s)"},
             "--dry": {**FLAG, "help": "print the plan alone"},
+            **ON,
         },
     ),
     "preset": Command(

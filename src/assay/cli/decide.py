@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from assay.analysis import claims
 from assay.analysis.claims import PATH
 from assay.cli.costing import Costing
-from assay.cli.repro import check_changes, costs
+from assay.cli.repro import at_a_time, check_changes, costs, reproduce
 from assay.core import config, files
 from assay.core.config import BASELINE, SEEDS_FILE, round_name, split_variant
 from assay.core.config.blocks import ROUND, TUNED, canonical, read_blocks
 from assay.core.errors import AssayError
-from assay.pipeline import plan, side_by_side
+from assay.pipeline import plan
 from assay.pipeline.plan import duration
 
 if TYPE_CHECKING:
@@ -31,13 +31,14 @@ if TYPE_CHECKING:
 AT_ONCE = 0.5  # of the time left: what is begun together, so that estimates that are half wrong still keep to it
 
 
-def main(minutes: float, dry: bool) -> None:
+def main(minutes: float, dry: bool, on: str) -> None:
     """Run the pipeline, then take looks until each claim is decided or the time is over; `dry` prints the plan."""
     root = Path.cwd()
+    jobs = at_a_time(root, on)
 
     def look() -> tuple[list[Open], Blocks, Deciding]:
         params, blocks = config.load(), read_blocks()
-        deciding = Deciding(params, Costing(root, params).of, side_by_side.jobs())
+        deciding = Deciding(params, Costing(root, params).of, jobs)
         return deciding.open(_records(), blocks), blocks, deciding
 
     if dry:
@@ -47,7 +48,7 @@ def main(minutes: float, dry: bool) -> None:
         print(_plan(*look()[:2]))
         return
     check_changes()
-    side_by_side.reproduce(root, costs)
+    reproduce(root, on)
     end = time.monotonic() + 60 * minutes
     before = {one.id: one.verdict for one in _records()}
     while True:
@@ -61,7 +62,7 @@ def main(minutes: float, dry: bool) -> None:
         print(f"{duration(deciding.seconds(together, blocks))}: {', '.join(one.record.id for one in taken)}")
         print(f"Further seeds: {', '.join(names)}", flush=True)
         files.write_text(SEEDS_FILE, together.text())
-        side_by_side.reproduce(root, costs)
+        reproduce(root, on)
     lines = decided(before, _records())
     print("\n".join([f"\nDecided now: {len(lines)}", *(f"  {line}" for line in lines)]))
     print(_plan(found, blocks))

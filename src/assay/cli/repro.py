@@ -29,11 +29,11 @@ CHECKED, TRACKED = Path(".assay/checked.json"), Path("metrics/mlflow.json")
 CHECKED_FILES = ("params.yaml", "seeds.yaml", "dvc.yaml", "src/assay/**/*.py", "src/assay/**/*.yaml")
 
 
-def main() -> None:
+def main(on: str) -> None:
     """Check params.yaml, run whatever a change touched and nothing else, and bring MLflow up to date."""
     root, begin = Path.cwd(), time.time()
     check_changes()
-    side_by_side.reproduce(root, costs)
+    reproduce(root, on)
     if dvc.is_tracked(root, identity(root)):
         print("MLflow has it all.")
         return
@@ -42,6 +42,25 @@ def main() -> None:
 
         track.main()
     dvc.write_tracked(root, identity(root))
+
+
+def reproduce(root: Path, on: str) -> None:
+    """Bring the pipeline up to date, `here` or on a cluster of `ray`; errors as of either."""
+    if on == "ray":
+        from assay.pipeline import on_ray
+
+        on_ray.reproduce(root, costs)
+    else:
+        side_by_side.reproduce(root, costs)
+
+
+def at_a_time(root: Path, on: str) -> int:
+    """How many units run at a time, `here` or on `ray`."""
+    if on == "ray":
+        from assay.pipeline import on_ray
+
+        return on_ray.slots(root)
+    return side_by_side.jobs()
 
 
 def check_changes() -> None:

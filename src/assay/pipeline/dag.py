@@ -122,10 +122,7 @@ def restorable(
     keyed = stage.cmd and stage.deps and stage.outs and not (stage.is_callback or stage.always_changed)
     if not (cached and keyed and _fill(stage, known)):  # DVC's own conditions for an entry in the run-cache
         return None
-    from dvc.stage.cache import _get_cache_hash
-    from dvc.stage.serialize import to_single_stage_lockfile
-
-    key = _get_cache_hash(to_single_stage_lockfile(stage), key=True)
+    key = run_key(stage)
     newest = max(Path(repo.stage_cache._get_cache_dir(key)).glob("*"), key=os.path.getmtime, default=None)
     entry = _outputs(newest.read_text(encoding="utf-8")) if newest else None  # DVC takes the newest too
     if entry and all(repo.cache.local.exists(digest) for digest in entry.values()):
@@ -139,6 +136,14 @@ def restorable(
         if all(map(remote.exists, candidate.values())):
             return "remote", candidate
     return None
+
+
+def run_key(stage: Any) -> str:
+    """The key in DVC's run-cache: of the command, the parameters and the digests of what a stage depends on."""
+    from dvc.stage.cache import _get_cache_hash
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    return str(_get_cache_hash(to_single_stage_lockfile(stage), key=True))
 
 
 def _fill(stage: Any, known: Mapping[str, str | None]) -> bool:

@@ -70,16 +70,17 @@ def reproduce(root: Path, costs: Callable[[], Mapping[str, Cost]] = dict) -> Non
     beside = at_a_time > 1 and len(parts) > 1
     with warm.started():
         if targets := ["prepare"] * beside + [plan.REGISTER] * (plan.REGISTER in seconds):
-            _repro(root, *targets)
+            repro(root, *targets)
         if beside:
             parts.sort(key=lambda part: -sum(seconds[name] for name in part))
             _run(root, parts, seconds, min(at_a_time, len(parts)), max(1, runtime.threads() // at_a_time))
-        _repro(root)
+        repro(root)
 
 
-def _repro(root: Path, *targets: str) -> None:
-    if code := subprocess.run([*DVC, *targets], cwd=root, check=False).returncode:
-        what = " and ".join(targets) or "the pipeline"
+def repro(root: Path, *arguments: str) -> None:
+    """`dvc repro` with these arguments; an `AssayError` where it fails."""
+    if code := subprocess.run([*DVC, *arguments], cwd=root, check=False).returncode:
+        what = " and ".join(one for one in arguments if not one.startswith("-")) or "the pipeline"
         raise AssayError(f"{what}: dvc repro failed with exit code {code}; its own lines above say why")
 
 

@@ -34,11 +34,15 @@ if TYPE_CHECKING:
 AHEAD = ("torch", "torch.utils.flop_counter", "safetensors.torch", "dvc.cli.parser", "dvc.repo.reproduce")
 LENGTH = 4  # bytes that say how long a request is
 READY, MARK = "ready\n", "ASSAY_WARM"
+NODE = "ASSAY_NODE"  # set by `node` for a unit, which ends with the worker that runs it
 
 # It lives as long as its fork does and hands on what it is told to do; the fork ends when it is gone.
 SCRIPT = """\
 #!{python} -IS
 import json, os, signal, socket, sys
+if "{node}" in os.environ:  # a unit ends with the worker that runs it, however that one ends
+    import ctypes
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 arguments = {prefix} + sys.argv[1:]
 if arguments[:1] not in (["-m"], ["-c"]):
     os.execv("{python}", ["{python}", *arguments])
@@ -67,7 +71,9 @@ def commands(*more: str) -> Iterator[Path]:
 
     folder = Path(tempfile.mkdtemp(prefix="assay-"))  # a socket's path has to be short, and nobody else's to open
     for name, prefix in (("python", []), ("dvc", ["-m", "dvc"]), ("assay", ["-m", "assay.cli"])):
-        script = SCRIPT.format(python=sys.executable, prefix=prefix, address=folder / "server", length=LENGTH)
+        script = SCRIPT.format(
+            python=sys.executable, prefix=prefix, address=folder / "server", length=LENGTH, node=NODE
+        )
         (folder / name).write_text(script, encoding="utf-8")
         (folder / name).chmod(0o755)
     command = [sys.executable, "-P", __file__, str(folder), *AHEAD, *more]
@@ -160,6 +166,12 @@ def _become(connection: socket.socket, executable: Path) -> None:
 def _end_with(connection: socket.socket) -> None:
     with suppress(ConnectionResetError):  # it was killed with something of ours unread
         connection.recv(1)  # the script that stands for this process never sends: this returns when it is gone
+    if NODE in os.environ:
+        import psutil
+
+        for child in psutil.Process().children(recursive=True):  # a shell that runs a stage ends with it too
+            with suppress(psutil.Error):
+                child.kill()
     os._exit(128 + signal.SIGKILL)
 
 

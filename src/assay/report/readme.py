@@ -12,6 +12,7 @@ Text between marks is generated, all else is left as it is:
     <!-- sparsity:begin -->                         what `make bench-sparse` measured
     <!-- step-cost:begin -->                        what `make bench` measured of a line's step
     <!-- edits:begin -->                            what `python -m benchmarks.edits` found to retrain after an edit
+    <!-- scale:begin -->                            what `python -m benchmarks.scale` says of clusters
 
 each closed by its own end, as `<!-- results:end -->`. They come from committed files; results are those of `compare`.
 """
@@ -36,6 +37,7 @@ from assay.report.report import ADVICE, REPORT, SPARSITY, templates
 README, OTHERS = Path("README.md"), ("docs/*.md", "docs/methods/*.md")
 METRICS = summary.PATH.parent
 BENCHMARK, EDITS = Path("benchmarks/results.json"), Path("benchmarks/edits.json")
+SCALE = Path("benchmarks/scale.json")
 TUNING = Path("docs/results/trajectory-tuning.json")
 TUNED = (  # key, heading, unit, factor, format
     ("mean_loss", "Mean loss", "nats", 1, ".3f"),
@@ -131,6 +133,16 @@ def _edits(root: Path) -> str:
     return "\n".join([*rows, ""])
 
 
+def _scale(root: Path) -> str:
+    content = _written(root / SCALE, "python -m benchmarks.scale")
+    first, *_ = content["minutes"]
+    columns = [(name, "min") for name in first if name != "nodes"]
+    lines = [(str(row["nodes"]), [f"{row[name]:g}" for name, _ in columns]) for row in content["minutes"]]
+    longest = ", ".join(f"{one:g} min with {seeds} seeds" for seeds, one in content["longest unit, minutes"].items())
+    note = f"A node runs {content['slots of a node']} units at a time. The longest unit: {longest}."
+    return _table(tables.table("Nodes", columns, lines), note)
+
+
 def _text(path: Path, remedy: str = "") -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -150,6 +162,7 @@ KINDS = {
     "advice": lambda root: _text(root / ADVICE, "; `dvc repro` writes it"),
     "speed": lambda root: templates().get_template("speed.md.j2").render(_written(root / BENCHMARK, "make bench")),
     "tuning": _tuning, "equal-loss": _equal_loss, "sparsity": _sparsity, "step-cost": _step_cost, "edits": _edits,
+    "scale": _scale,
 }  # fmt: skip
 KIND = "|".join(["results", *KINDS])
 OPTIONS = r"(?: folder=(?P<folder>\S+))?(?: arms=(?P<arms>\S+))?"
