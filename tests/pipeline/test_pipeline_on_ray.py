@@ -209,7 +209,7 @@ def test_an_interrupt_ends_units_in_seconds_and_a_second_start_goes_on(team, tmp
     assert not [pid for pid in (tmp_path / "pids").read_text().split() if psutil.pid_exists(int(pid))]
     done = repro(made)
     assert "goes on" in done.stdout
-    assert "up to date" in made.run("dvc", "status").stdout
+    assert "up to date" in made.run("dvc", "status", *UNITS, "compare").stdout
 
 
 def test_two_heads_at_once_end_with_the_same(team):

@@ -60,6 +60,20 @@ def test_what_one_clone_computes_another_restores(team, tmp_path):
     assert set(ran(head.run("dvc", "repro", "--pull").stdout)) == {"train@b", "evaluate@b", "compare", "track"}
 
 
+def test_a_unit_that_is_started_twice_in_a_clone_runs_once(team):
+    made = team()
+    made.change(
+        "dvc.yaml", "mkdir -p models/${key} metrics/timings;", "sleep 2; mkdir -p models/${key} metrics/timings;"
+    )
+    both = [
+        subprocess.Popen([*UNIT, *PART], cwd=made.folder, env=made.environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted(ran(one) for one in said) == [[], [*PART]]
+
+
 def test_what_was_done_before_a_stage_failed_is_shared(team):
     def broken():
         made = team()

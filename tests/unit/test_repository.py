@@ -82,5 +82,7 @@ def test_every_library_that_is_imported_is_declared(tracked):
                 modules = [node.module] if isinstance(node, ast.ImportFrom) else []
                 modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 packages = {module.split(".")[0] for module in modules} - sys.stdlib_module_names - {"stages"}
-                missing |= {one for one in packages if not {name.lower() for name in of_package.get(one, [one])} & names}
+                missing |= {
+                    one for one in packages if not {name.lower() for name in of_package.get(one, [one])} & names
+                }
     assert not missing

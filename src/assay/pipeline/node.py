@@ -65,7 +65,11 @@ def run(job: Job, bundle: Any, unit: Unit, board: Any) -> None:
 
     place = ray.util.get_node_ip_address()
     devices = ", ".join(f"GPU {name}" for name in ray.get_gpu_ids()) or "CPU"
-    board.put((unit.stages[0], place, devices, None))
+
+    def tell(line: str | None) -> None:
+        board.actor.put_nowait.remote((unit.stages[0], place, devices, line))  # to wait would free this task's CPU
+
+    tell(None)
     if problem := _environment_problem(job):  # of a node that joined after the head had looked
         raise RuntimeError(problem)
     clone = lay_out(job, bundle)
@@ -86,7 +90,7 @@ def run(job: Job, bundle: Any, unit: Unit, board: Any) -> None:
         for line in process.stdout or ():
             if line := line.rstrip():
                 lines.append(line)
-                board.put((unit.stages[0], place, devices, line))
+                tell(line)
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()

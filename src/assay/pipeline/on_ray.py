@@ -126,7 +126,9 @@ class Cluster:
         if not fit:
             most = {name: max(each["Resources"].get(name, 0) for each in nodes) for name in ("CPU", "GPU")}
             wanted = f"{CPUS}={self._cpus}, {GPUS}={self._gpus:g}"
-            raise AssayError(f"{wanted}: no node has as much; the most is {most['CPU']:g} CPUs and {most['GPU']:g} GPUs")
+            raise AssayError(
+                f"{wanted}: no node has as much; the most is {most['CPU']:g} CPUs and {most['GPU']:g} GPUs"
+            )
         room = [int(each["Resources"]["CPU"] // self._cpus) for each in fit]
         if self._gpus:
             room = [min(one, int(each["Resources"]["GPU"] // self._gpus)) for one, each in zip(room, fit, strict=True)]

@@ -13,7 +13,7 @@ import shutil
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
 SCRATCH, CHECKPOINTS = Path(".assay/scratch"), "checkpoints"  # the latter in the remote
-LOCK = Path(".assay/unit.lock")
+LOCKS = Path(".assay/units")
 SECONDS = 2.0  # between looks for a new checkpoint
 TIMINGS = "metrics/timings/"  # what differs from run to run
 TOLD = "assay-unit "  # begins the line that tells what was done, for whoever started this
@@ -39,11 +39,16 @@ def main(*names: str) -> None:
         AssayError: the remote does not answer or lacks what a stage reads, or a stage failed; what was done is pushed.
     """
     root, began = Path.cwd(), time.monotonic()
-    side_by_side.recover(root)
+    with _alone(*names):
+        side_by_side.recover(root)
+        _run(root, names, began)
+
+
+def _run(root: Path, names: Collection[str], began: float) -> None:
     with dag.opened(root) as repo, dag.remote_of(repo) as odb:
         remote = Remote(repo, odb)
         stages = [stage for stage in dag.in_order(repo) if stage.addressing in names]
-        with _alone():
+        with _alone("fetch"):  # else DVC would find what another unit has half laid out
             fetch(repo, stages)
             restored = _restore(repo, stages, remote)
         pulled = time.monotonic()
@@ -61,11 +66,12 @@ def main(*names: str) -> None:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """No two units of a clone bring files here at once: DVC would find what another has half laid out."""
-    LOCK.parent.mkdir(exist_ok=True)
-    with LOCK.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def _alone(*names: str) -> Iterator[None]:
+    """Nobody else in this clone is inside with one of these names: a unit that is started twice waits, and restores."""
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        for name in sorted(names):  # in one order, so that no two wait for each other
+            fcntl.flock(stack.enter_context((LOCKS / name).open("w")), fcntl.LOCK_EX)
         yield
 
 
