@@ -2,7 +2,8 @@
 
 A model of the scheduler, fed with the measured times of the default's trainings (`metrics/timings.json`): units start
 longest first on the node that is free first, a chain of pruning rounds is one unit, a unit costs `OVERHEAD` beside its
-training, and the head's own part is serial. It writes benchmarks/scale.json, which docs/scale.md shows.
+training, and the head's own part is serial. What is not training is assumed. Writes benchmarks/scale.json, which
+docs/scale.md shows.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
 RESULTS, TIMINGS = Path("benchmarks/scale.json"), Path("metrics/timings.json")
 NODES, SLOTS = (1, 2, 4, 8, 16, 32, 64), 2  # units that a node runs at a time: the timings are of two side by side
-LOOKS = (10, 20, 40)  # seeds
-OVERHEAD = 3.0  # seconds of a unit's own: pulling, starting, pushing; measured below that (docs/scale.md)
-HEAD_BEFORE, HEAD_AFTER, HEAD_STAGE = 15.0, 45.0, 0.4  # seconds: check and prepare; compare and track; a stage restored
+BLOCKS = {10: (1.0,), 20: (1.0, 1.0), 40: (1.0, 1.0, 2.0)}  # by seeds, the blocks of 10 and 20 that they come in
+OVERHEAD = 3.0  # seconds of a unit's own, assumed: pulling, starting, pushing
+HEAD, HEAD_STAGE = 60.0, 0.4  # the head's own seconds, assumed: in all, and to restore each stage
 
 
 def makespan(units: Sequence[float], slots: int) -> float:
@@ -39,9 +40,9 @@ def units_of(seconds: Mapping[str, float], rounds: Sequence[str], times: float) 
     return [OVERHEAD + times * sum(seconds[arm] for arm in chain), *alone]
 
 
-def head(units: int, stages: int) -> float:
-    """The head's own seconds around so many units; `stages` of them in each on the mean."""
-    return HEAD_BEFORE + HEAD_AFTER + HEAD_STAGE * units * stages
+def minutes(units: Sequence[float], nodes: int) -> float:
+    """How long all these units take with the head's part around them, which restores two stages of each."""
+    return (makespan(units, nodes * SLOTS) + HEAD + HEAD_STAGE * 2 * len(units)) / 60
 
 
 def measure() -> dict[str, Any]:
@@ -51,24 +52,22 @@ def measure() -> dict[str, Any]:
     seconds = {arm: timings[arm]["seconds"] + timings[arm]["start_up_seconds"] for arm in runs}
     rounds = list(params.lottery.names)
     base = len(params.runs()[0].seeds)
-    blocks = {10: [1.0], 20: [1.0, 1.0], 40: [1.0, 1.0, 2.0]}
     table = []
     for nodes in NODES:
         row: dict[str, Any] = {"nodes": nodes}
-        for seeds, parts in blocks.items():
-            units = [one for times in parts for one in units_of(seconds, rounds, times)]
-            row[f"{seeds} seeds"] = round((makespan(units, nodes * SLOTS) + head(len(units), 2)) / 60, 1)
-        looks = [units_of(seconds, rounds, times) for times in blocks[LOOKS[-1]]]
-        row["look by look"] = round(sum(makespan(one, nodes * SLOTS) + head(len(one), 2) for one in looks) / 60, 1)
+        for seeds, parts in BLOCKS.items():
+            looks = [units_of(seconds, rounds, times) for times in parts]
+            row[f"{seeds} seeds"] = round(minutes([one for look in looks for one in look], nodes), 1)
+        row["look by look"] = round(sum(minutes(look, nodes) for look in looks), 1)
         table.append(row)
     chain = sum(seconds[arm] for arm in (BASELINE, *rounds))
     return {
         "seeds of a block": base,
         "units of a block": len(units_of(seconds, rounds, 1)),
         "training, minutes of a processor": {
-            str(seeds): round(sum(parts) * sum(seconds.values()) / 60, 1) for seeds, parts in blocks.items()
+            str(seeds): round(sum(parts) * sum(seconds.values()) / 60, 1) for seeds, parts in BLOCKS.items()
         },
-        "longest unit, minutes": {str(seeds): round(max(parts) * chain / 60, 1) for seeds, parts in blocks.items()},
+        "longest unit, minutes": {str(seeds): round(max(parts) * chain / 60, 1) for seeds, parts in BLOCKS.items()},
         "slots of a node": SLOTS,
         "minutes": table,
     }

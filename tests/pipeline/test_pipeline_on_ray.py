@@ -247,7 +247,7 @@ def lock(tiny, text):
             lambda tiny: tiny.run("dvc", "remote", "modify", "team", "url", "/proc/self/cwd/remote of the head"),
             f"node {WORKERS[0]}: DVC remote: ",
         ),
-        ({}, lambda tiny: tiny.run("dvc", "remote", "default", "--unset"), ".dvc/config: no remote"),
+        ({}, lambda tiny: tiny.run("dvc", "remote", "default", "--unset"), "no remote specified in"),
     ],
     ids=["no cluster", "no address", "no GPU", "too few CPUs", "CPUs", "GPUs", "version", "remote", "none"],
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,11 +35,11 @@ AT_ONCE = 0.5  # of the time left: what is begun together, so that estimates tha
 def main(minutes: float, dry: bool, on: str) -> None:
     """Run the pipeline, then take looks until each claim is decided or the time is over; `dry` prints the plan."""
     root = Path.cwd()
-    jobs = at_a_time(root, on)
+    jobs = cache(partial(at_a_time, root, on))
 
     def look() -> tuple[list[Open], Blocks, Deciding]:
         params, blocks = config.load(), read_blocks()
-        deciding = Deciding(params, Costing(root, params).of, jobs)
+        deciding = Deciding(params, Costing(root, params).of, jobs())
         return deciding.open(_records(), blocks), blocks, deciding
 
     if dry:

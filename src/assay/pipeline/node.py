@@ -19,7 +19,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-NODE = "ASSAY_NODE"  # tells `warm` that a unit ends with the worker that runs it
 POLL = 0.2  # seconds
 
 
@@ -73,7 +72,7 @@ def run(job: Job, bundle: Any, unit: Unit, board: Any) -> None:
     if problem := _environment_problem(job):  # of a node that joined after the head had looked
         raise RuntimeError(problem)
     clone = lay_out(job, bundle)
-    own = {"ASSAY_THREADS": str(unit.cpus), "ASSAY_BESIDE": str(unit.beside), NODE: place}
+    own = {"ASSAY_THREADS": str(unit.cpus), "ASSAY_BESIDE": str(unit.beside)}
     environment = {**_environment(job, clone), **own}
     path = os.pathsep.join([_warm(clone), str(Path(sys.executable).parent), os.environ["PATH"]])
     lines: list[str] = []

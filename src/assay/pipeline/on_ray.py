@@ -52,10 +52,11 @@ def reproduce(root: Path, costs: Callable[[], Mapping[str, Cost]] = dict) -> Non
     """
     side_by_side.recover(root)
     costs = cache(costs)
-    with dag.opened(root) as repo, dag.remote_of(repo) as remote:
+    with dag.opened(root) as repo:
         found = plan.make(repo, ask_remote=True, costs=costs)
         restored = {step.stage: step.restored for step in found.steps}
-        restored |= {name: source or _source(repo, name, remote) for name, source in found.missing.items()}
+        with dag.remote_of(repo) as remote:
+            restored |= {name: source or _source(repo, name, remote) for name, source in found.missing.items()}
         parts = [part for part in side_by_side.units(repo, restored) if any(restored[name] is None for name in part)]
     print(f"{plan.headline(found)}.", flush=True)
     if not restored:
@@ -86,17 +87,14 @@ class Cluster:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root, self._cpus = root, _whole(CPUS)
+        self._root = root
 
     def __enter__(self) -> Cluster:
-        try:
-            import ray
-        except ImportError:
-            raise AssayError("--on ray: Ray is not installed here; pip install 'assay[ray]'") from None
+        ray = _installed()
         self._ray = ray
         _join(ray, self._root)
         try:
-            self._gpus = _share(any(each["Resources"].get("GPU") for each in self._nodes()))
+            self._fit, self._cpus, self._gpus, self._rooms = _fitting(ray)
             self._job, bundle = packed(self._root)
             self._bundle = [ray.put(bundle)]  # in a list a task gets the reference, and fetches it only if it has to
             ray.cloudpickle.register_pickle_by_value(node)
@@ -109,37 +107,18 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self._ray.shutdown()
 
-    def _nodes(self) -> list[dict[str, Any]]:
-        return [each for each in self._ray.nodes() if each["Alive"]]
-
     def _on(self, identity: str) -> Any:
         return self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(identity, soft=False)
 
     def _look(self) -> None:
-        """Refuse a cluster where a unit fits nowhere, and nodes that would compute something else or reach nothing."""
-        nodes = self._nodes()
-        fit = [
-            each
-            for each in nodes
-            if each["Resources"].get("CPU", 0) >= self._cpus and each["Resources"].get("GPU", 0) >= self._gpus
-        ]
-        if not fit:
-            most = {name: max(each["Resources"].get(name, 0) for each in nodes) for name in ("CPU", "GPU")}
-            wanted = f"{CPUS}={self._cpus}, {GPUS}={self._gpus:g}"
-            raise AssayError(
-                f"{wanted}: no node has as much; the most is {most['CPU']:g} CPUs and {most['GPU']:g} GPUs"
-            )
-        room = [int(each["Resources"]["CPU"] // self._cpus) for each in fit]
-        if self._gpus:
-            room = [min(one, int(each["Resources"]["GPU"] // self._gpus)) for one, each in zip(room, fit, strict=True)]
-        self._beside, self.slots = max(room), sum(room)
+        """Refuse nodes that would compute something else or reach nothing."""
         with _token(self._root) as token:
             task = self._ray.remote(num_cpus=0, max_retries=0)(node.check)
             asked = {
                 each["NodeManagerAddress"]: task.options(scheduling_strategy=self._on(each["NodeID"])).remote(
                     self._job, self._bundle, token
                 )
-                for each in fit
+                for each in self._fit
             }
             done, _ = self._ray.wait([*asked.values()], num_returns=len(asked), timeout=TO_ANSWER)
             late = f"it did not answer in {TO_ANSWER:.0f} s; is the remote mounted there?"
@@ -169,7 +148,7 @@ class Cluster:
         )
         running = {}
         for part in parts:
-            asked = node.Unit(tuple(part), self._cpus, self._beside)
+            asked = node.Unit(tuple(part), self._cpus, max(self._rooms))
             running[task.options(name=part[0]).remote(self._job, self._bundle, asked, lines)] = part[0]
         waiting, failed = list(running), dict[str, str]()
         try:
@@ -196,9 +175,39 @@ class Cluster:
 
 
 def slots(root: Path) -> int:
-    """How many units the cluster runs at a time; errors as of `Cluster`."""
-    with Cluster(root) as cluster:
-        return cluster.slots
+    """How many units the cluster runs at a time; errors as of `Cluster`, of nodes their size alone."""
+    ray = _installed()
+    _join(ray, root)
+    try:
+        return sum(_fitting(ray)[3])
+    finally:
+        ray.shutdown()
+
+
+def _fitting(ray: Any) -> tuple[list[dict[str, Any]], int, float, list[int]]:
+    """The nodes on which a unit fits, its processors and GPUs, and how many such units each node runs at a time.
+
+    Raises:
+        AssayError: it fits on none, or what is asked for is no number.
+    """
+    nodes = [each for each in ray.nodes() if each["Alive"]]
+    cpus, gpus = _whole(CPUS), _share(any(each["Resources"].get("GPU") for each in nodes))
+    asked = {"CPU": cpus, **({"GPU": gpus} if gpus else {})}
+    rooms = [int(min(each["Resources"].get(name, 0) // one for name, one in asked.items())) for each in nodes]
+    if not any(rooms):
+        most = {name: max(each["Resources"].get(name, 0) for each in nodes) for name in ("CPU", "GPU")}
+        said = f"no node has as much; the most is {most['CPU']:g} CPUs and {most['GPU']:g} GPUs"
+        raise AssayError(f"{CPUS}={cpus}, {GPUS}={gpus:g}: {said}")
+    fit = [(each, room) for each, room in zip(nodes, rooms, strict=True) if room]
+    return [each for each, _ in fit], cpus, gpus, [room for _, room in fit]
+
+
+def _installed() -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise AssayError("--on ray: Ray is not installed here; pip install 'assay[ray]'") from None
+    return ray
 
 
 def _join(ray: Any, root: Path) -> None:
@@ -283,6 +292,7 @@ def packed(root: Path) -> tuple[node.Job, bytes]:
         for name, value in os.environ.items()
         if name.startswith("ASSAY_") and name not in ("ASSAY_JOBS", "ASSAY_THREADS", CPUS, GPUS, warm.MARK)
     }
+    forwarded[warm.NODE] = "1"
     job = node.Job(commit, _config(root), pins, tuple(needed), platform.python_version(), forwarded)
     return job, content
 

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,9 +112,8 @@ def pull(repo: Any, digests: Collection[str], where: str) -> None:
     Raises:
         AssayError: the remote lacks one of them.
     """
-    folders = {digest for digest in digests if digest.endswith(".dir")}
-    for some in ({*digests}, folders):  # which files a folder has stands in its own object
-        hashes = _with_files(repo, some) if some is folders else _hashes(some)
+    for find in (_hashes, partial(_with_files, repo)):  # which files a folder has stands in its own object
+        hashes = find(digests)
         repo.cloud.pull(hashes)
         if not all(repo.cache.local.exists(one.value) for one in hashes):
             raise AssayError(f"{where}: the remote does not have it; `dvc push` where it was computed")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 AHEAD = ("torch", "torch.utils.flop_counter", "safetensors.torch", "dvc.cli.parser", "dvc.repo.reproduce")
 LENGTH = 4  # bytes that say how long a request is
 READY, MARK = "ready\n", "ASSAY_WARM"
-NODE = "ASSAY_NODE"  # set by `node` for a unit, which ends with the worker that runs it
+NODE = "ASSAY_NODE"  # `on_ray` sets it for units: each ends with the worker that runs it
 
 # It lives as long as its fork does and hands on what it is told to do; the fork ends when it is gone.
 SCRIPT = """\
