@@ -77,6 +77,7 @@ class Workspace:
         settings = ("ASSAY", "GIT", "MLFLOW", "PYTEST")
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith(settings)},
+            "SHELL": "/bin/sh",  # in which DVC runs the stages, whatever a person's own is
             "PATH": os.pathsep.join([str(commands()), str(Path(sys.executable).parent), os.environ["PATH"]]),
             warm.MARK: str(commands()),
             "ASSAY_DEVICE": "cpu",

@@ -93,7 +93,7 @@ def test_what_was_done_before_a_stage_failed_is_shared(team):
 def test_two_results_for_one_key_are_told_and_the_first_counts(team, tmp_path):
     def random():
         made = team()
-        made.change("dvc.yaml", '{ grep " ${key}: "', '{ echo $RANDOM $RANDOM; grep " ${key}: "')
+        made.change("dvc.yaml", '{ grep " ${key}: "', '{ date +%s%N; grep " ${key}: "')
         return made
 
     first, second = random(), random()
@@ -114,7 +114,7 @@ def test_two_results_for_one_key_are_told_and_the_first_counts(team, tmp_path):
 def test_timings_alone_are_no_difference(team):
     def timed():
         made = team()
-        made.change("dvc.yaml", '"seconds":7.5', "\"seconds\":'$RANDOM$RANDOM'")
+        made.change("dvc.yaml", '"seconds":7.5', "\"seconds\":'$(date +%s%N)'")
         return made
 
     first, second = timed(), timed()
