@@ -79,6 +79,7 @@ lint: $(STAMP)  ## Run the checks that run no code
 	lint-imports
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
+	shellcheck deploy/slurm.sh .ci/run
 
 .PHONY: report
 report: $(STAMP)  ## Write the report anew from what was evaluated, and open it
@@ -89,6 +90,14 @@ report: $(STAMP)  ## Write the report anew from what was evaluated, and open it
 .PHONY: test
 test: lint  ## Run all checks and tests
 	pytest --numprocesses $${PYTEST_WORKERS:-2}
+
+.PHONY: test-services
+test-services: $(STAMP)  ## Test a team's MLflow: PostgreSQL, a login, S3, all on loopback (as root it installs PostgreSQL)
+	@compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || [ "$$(id -u)" != 0 ] \
+	  || { apt-get update -qq && apt-get install -y -qq postgresql; } >/dev/null
+	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null \
+	  || { echo "error: PostgreSQL is not installed; as root: apt-get install postgresql" >&2; exit 2; }
+	ASSAY_SERVICES=1 pytest tests/services
 
 .PHONY: test-gpu
 test-gpu: $(STAMP)  ## Run the tests that a GPU can change, on the GPU

@@ -102,8 +102,8 @@ def team(filled, cluster, tmp_path):
     def make(*changes):
         made.append(clone(filled[1], tmp_path / f"clone {len(made)}", RAY_ADDRESS=cluster.address))
         made[-1].run("dvc", "remote", "modify", "team", "url", str(tmp_path / "remote"))
-        (made[-1].folder / "requirements.lock").write_text("")
-        (made[-1].folder / "pyproject.toml").write_text("[project]\ndependencies = []\n")
+        for name in ("requirements.lock", "pyproject.toml"):
+            shutil.copy(ROOT / name, made[-1].folder)
         for change in changes or [("code.txt", "x", "y")]:
             made[-1].change(*change)
         return made[-1]

@@ -22,12 +22,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from assay.core.errors import AssayError
 from assay.pipeline import dag, node, plan, side_by_side, unit, warm
 from assay.pipeline.board import Board
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from assay.pipeline.plan import Cost
 
@@ -283,10 +286,10 @@ def packed(root: Path) -> tuple[node.Job, bytes]:
         finally:
             git("update-ref", "-d", name)
         content = bundle.read_bytes()
-    lock, project = (root / name for name in ("requirements.lock", "pyproject.toml"))
-    pins = {_name(name): one for name, one in re.findall(r"(?m)^(\S+?)==([^\s;]+)", lock.read_text(encoding="utf-8"))}
+    lock, project = ((root / name).read_text(encoding="utf-8") for name in ("requirements.lock", "pyproject.toml"))
+    pins = {one.name: str(one.specifier).removeprefix("==") for one in _required(lock.splitlines())}
     pins |= {name: metadata.version(name) for name in ("ray", "torch")}  # with the build, as in 2.14.1+cpu
-    needed = map(_name, tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"])
+    needed = [one.name for one in _required(tomllib.loads(project)["project"]["dependencies"])]
     forwarded = {
         name: value
         for name, value in os.environ.items()
@@ -297,9 +300,12 @@ def packed(root: Path) -> tuple[node.Job, bytes]:
     return job, content
 
 
-def _name(requirement: str) -> str:
-    """A distribution's name as packages are compared: in lower case, with hyphens."""
-    return re.sub(r"[-_.]+", "-", re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]).lower()
+def _required(lines: Iterable[str]) -> list[Requirement]:
+    """What these lines ask for on this Python and system, names as packages are compared."""
+    asked = [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
+    for one in asked:
+        one.name = canonicalize_name(one.name)
+    return [one for one in asked if one.marker is None or one.marker.evaluate()]
 
 
 def _config(root: Path) -> str:
