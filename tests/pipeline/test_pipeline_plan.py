@@ -32,6 +32,7 @@ def test_in_a_fresh_clone_nothing_reruns_and_the_data_is_elsewhere(fresh):
     text = fresh.run("assay", "plan").stdout
     assert "All 7 stages have results, but the data of 5 is not here" in text
     assert "`dvc pull` fetches them" in text
+    assert set(plan(fresh, "--remote")["missing"].values()) == {"remote"}
 
 
 def test_a_parameter_reruns_its_arm_and_what_follows_and_dvc_does_the_same(fresh):

@@ -105,7 +105,7 @@ def database(tmp_path_factory):
             check=True,
             **options,
         )
-        yield f"postgresql://mlflow@127.0.0.1:{port}/mlflow"
+        yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/mlflow"
     shutil.rmtree(folder)
 
 

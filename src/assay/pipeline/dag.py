@@ -171,11 +171,14 @@ def _outputs(text: str) -> Mapping[str, str] | None:
         return None
 
 
-def missing(repo: Any, stages: Sequence[Any]) -> dict[str, Source | None]:
-    """Of stages that stand: those whose data is not here, and where it is (None: not in the local cache)."""
+def missing(repo: Any, stages: Sequence[Any], remote: Any = None) -> dict[str, Source | None]:
+    """Of stages that stand: those whose data is not here, and where it is; None where none that is asked has it."""
+    places: list[tuple[Source, Any]] = [("cache", repo.cache.local)]
+    if remote is not None:
+        places.append(("remote", remote))
     found: dict[str, Source | None] = {}
     for stage in stages:
-        if absent := [out for out in stage.outs if not out.exists and out.use_cache]:
-            here = all(out.hash_info and repo.cache.local.exists(out.hash_info.value) for out in absent)
-            found[stage.addressing] = "cache" if here else None
+        if absent := [out.hash_info for out in stage.outs if not out.exists and out.use_cache]:
+            has = (name for name, place in places if all(one and place.exists(one.value) for one in absent))
+            found[stage.addressing] = next(has, None)
     return found

@@ -57,9 +57,7 @@ def reproduce(root: Path, costs: Callable[[], Mapping[str, Cost]] = dict) -> Non
     costs = cache(costs)
     with dag.opened(root) as repo:
         found = plan.make(repo, ask_remote=True, costs=costs)
-        restored = {step.stage: step.restored for step in found.steps}
-        with dag.remote_of(repo) as remote:
-            restored |= {name: source or _source(repo, name, remote) for name, source in found.missing.items()}
+        restored = {step.stage: step.restored for step in found.steps} | dict(found.missing)
         parts = [part for part in side_by_side.units(repo, restored) if any(restored[name] is None for name in part)]
     print(f"{plan.headline(found)}.", flush=True)
     if not restored:
@@ -72,13 +70,6 @@ def reproduce(root: Path, costs: Callable[[], Mapping[str, Cost]] = dict) -> Non
                 side_by_side.repro(root, "--pull", "prepare", *[plan.REGISTER] * (plan.REGISTER in seconds))
                 cluster.run(sorted(parts, key=lambda part: -sum(seconds[name] for name in part)), seconds)
         side_by_side.repro(root, "--pull")
-
-
-def _source(repo: Any, name: str, remote: Any) -> dag.Source | None:
-    """Where the data of a stage that stands is, which is not in the local cache."""
-    outs = next(stage for stage in repo.index.stages if stage.addressing == name).outs
-    there = all(out.hash_info and remote.exists(out.hash_info.value) for out in outs if out.use_cache)
-    return "remote" if there else None
 
 
 class Cluster:

@@ -47,10 +47,10 @@ class Plan:
 
     steps: tuple[Step, ...]  # the stages that it would not skip, in the order in which it takes them
     unchanged: tuple[str, ...]  # those that it skips
-    missing: Mapping[str, dag.Source | None]  # of these, those without data here; whether the local cache has it
+    missing: Mapping[str, dag.Source | None]  # of these, those without data here; where it is
     removed: tuple[str, ...]  # stages that dvc.lock knows and dvc.yaml no longer has
-    remote: bool  # whether a default remote is configured
-    anew: float | None = None  # seconds of the trainings whose data is neither here nor in the local cache
+    remote: bool  # whether a default remote is configured that was not asked, so that it may have what is missing
+    anew: float | None = None  # seconds of the trainings whose data is nowhere that was asked
 
 
 def make(
@@ -82,9 +82,9 @@ def make(
         with dag.remote_of(repo) if ask_remote else nullcontext() as remote:
             find = partial(dag.restorable, repo, remote=remote) if since is None else None
             steps = _steps(stages, entries, find)
-        going = {step.stage for step in steps}
-        unchanged = [stage for stage in stages if stage.addressing not in going]
-        missing = dag.missing(repo, unchanged)
+            going = {step.stage for step in steps}
+            unchanged = [stage for stage in stages if stage.addressing not in going]
+            missing = dag.missing(repo, unchanged, remote)
         away = [name for name, source in missing.items() if source is None]
         known = costs() if steps or away else {}
         return Plan(
@@ -92,7 +92,7 @@ def make(
             unchanged=tuple(stage.addressing for stage in unchanged),
             missing=missing,
             removed=tuple(name for name in entries if name not in {stage.addressing for stage in stages}),
-            remote=bool(repo.config["core"].get("remote")),
+            remote=bool(repo.config["core"].get("remote")) and not ask_remote,
             anew=sum(known[name].seconds for name in away if name in known) or None,
         )
 
@@ -192,12 +192,13 @@ def as_text(plan: Plan) -> str:
         many = f"{len(plan.removed)} {'stage is' if len(plan.removed) == 1 else 'stages are'} no longer in dvc.yaml"
         lines += ["", f"{many} ({', '.join([*plan.removed[:4], *['…'][: len(plan.removed) > 4]])})"]
     lines += [""] if plan.missing else []
-    away = sum(source is None for source in plan.missing.values())
-    here = len(plan.missing) - away
-    if here:
+    where = [*plan.missing.values()]
+    if here := where.count("cache"):
         lines.append(f"{here} up-to-date stages lack their files: `dvc checkout` takes them from the cache")
-    if away:
-        way = "`dvc pull` fetches them" if plan.remote else "no remote is configured, so `dvc repro` computes them anew"
+    if there := where.count("remote"):
+        lines.append(f"{there} up-to-date stages have their files in the remote: `dvc pull` fetches them")
+    if away := where.count(None):
+        way = "`dvc pull` fetches them" if plan.remote else "no remote has it, so `dvc repro` computes them anew"
         if plan.anew:
             way += f"; training them anew takes about {duration(plan.anew)}"
         lines.append(f"{away} up-to-date stages have no data here: {way}")

@@ -95,7 +95,8 @@ def test_many_reasons_are_shortened():
     ("missing", "remote", "words"),
     [
         ({"prepare": None}, True, "`dvc pull` fetches them"),
-        ({"prepare": None}, False, "no remote is configured"),
+        ({"prepare": None}, False, "no remote has it, so `dvc repro` computes them anew"),
+        ({"prepare": "remote"}, False, "1 up-to-date stages have their files in the remote: `dvc pull` fetches them"),
         ({"prepare": "cache"}, True, "`dvc checkout` takes them from the cache"),
     ],
 )
