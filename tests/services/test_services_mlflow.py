@@ -26,9 +26,6 @@ pytestmark = [
     pytest.mark.skipif("ASSAY_SERVICES" not in os.environ, reason="needs servers: `make test-services`"),
     pytest.mark.timeout(600),
 ]
-AT_ONCE = pytest.mark.xfail(
-    reason="open: `runs.find` deletes the unfinished run of a clone that tracks at the same time, as one a kill left"
-)
 KEYS = {"AWS_ACCESS_KEY_ID": "team", "AWS_SECRET_ACCESS_KEY": "a secret", "AWS_DEFAULT_REGION": "us-east-1"}
 USER, PASSWORD = "admin", "a long enough password"
 TRACK = """
@@ -195,7 +192,6 @@ def test_nobody_without_a_login_reads_or_writes(server, tmp_path):
     assert "401" in done.stderr or "not authenticated" in done.stderr.lower()
 
 
-@AT_ONCE
 def test_two_clones_that_track_at_once_make_each_run_once_and_artifacts_lie_in_the_store(
     server, bucket, client, tmp_path
 ):
@@ -213,7 +209,6 @@ def test_two_clones_that_track_at_once_make_each_run_once_and_artifacts_lie_in_t
         assert any(name.endswith(f"/{needed}") for name in names), needed
 
 
-@AT_ONCE
 def test_clones_at_two_branches_track_at_once_and_history_keeps_both(server, client, tmp_path):
     with ThreadPoolExecutor(2) as pool:
         both = [

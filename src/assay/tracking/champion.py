@@ -38,8 +38,10 @@ def crown(store: Store, experiment: str, name: str, champion: tuple[ArmRecord, s
     Earlier champions keep their versions. Where there is no champion, the alias is taken away: it would lie.
     `experiment` and `run`, that of the champion's arm, are ids. Gives the logged model that the alias points at.
     """
+    from mlflow.exceptions import MlflowException
+
     client = store.client
-    registered = next(iter(client.search_registered_models(f"name = '{name}'")), None)
+    registered = _registered(client, name)
     if champion is None:
         if registered is not None and ALIAS in registered.aliases:
             client.delete_registered_model_alias(name, ALIAS)
@@ -47,7 +49,12 @@ def crown(store: Store, experiment: str, name: str, champion: tuple[ArmRecord, s
     arm, variant = champion
     about = _about(store, name, arm.manifest.images)
     if registered is None:
-        registered = client.create_registered_model(name, description=about)
+        try:
+            registered = client.create_registered_model(name, description=about)
+        except MlflowException:  # another host was faster, or the name is refused
+            registered = _registered(client, name)
+            if registered is None:
+                raise
     elif registered.description != about:
         client.update_registered_model(name, about)
     model = next(one for one in runs.models_of(experiment, run) if one.tags.get(tags.VARIANT) == variant)
@@ -72,6 +79,10 @@ def crown(store: Store, experiment: str, name: str, champion: tuple[ArmRecord, s
     if str(registered.aliases.get(ALIAS)) != version:
         client.set_registered_model_alias(name, ALIAS, version)
     return model
+
+
+def _registered(client: Any, name: str) -> Any:
+    return next(iter(client.search_registered_models(f"name = '{name}'")), None)
 
 
 def _about(store: Store, name: str, images: dict[str, int]) -> str:

@@ -5,9 +5,14 @@ The key is equal where the stages behind a run are.
 
 from __future__ import annotations
 
+import os
+import platform
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from assay.core import files
 from assay.core.errors import AssayError, again
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
 
     from assay.tracking.store import Store
 
+PATIENCE = 600.0  # seconds after which an unfinished run of another machine counts as left by a kill
 LAYOUT = 3
 """Raised whenever a change of this package logs something else: then every run is made anew, beside the old one."""
 
@@ -48,14 +54,38 @@ def key(root: Path, lock: dict[str, Any], stages: Sequence[str], read: Iterable[
 def find(store: Store, experiment: str, key: str) -> Any:
     """The finished run with this key; None where there is none.
 
-    Unfinished runs with the key (a kill left them) and twins of the first (two hosts made them at once) are deleted.
+    One that another process is writing is waited for. Unfinished runs with the key (a kill left them) and twins of the
+    first (two hosts began them at once) are deleted.
     """
-    found = search(experiment, tags.KEY, key)
+    told = False
+    while any(map(_is_written, found := search(experiment, tags.KEY, key))):
+        if not told:
+            print("another clone is writing the same run; waiting for it", flush=True)
+        told = True
+        time.sleep(1)
     finished = sorted((run for run in found if run.info.status == "FINISHED"), key=lambda run: run.info.start_time)
     for run in found:
         if run not in finished[:1]:
             delete(store, experiment, run.info.run_id)
     return finished[0] if finished else None
+
+
+def _writer() -> str:
+    return f"{platform.node()} {os.getpid()} {psutil.Process().create_time()} {time.time():.0f}"
+
+
+def _is_written(run: Any) -> bool:
+    """Whether another process is at work on an unfinished run, as far as can be told from this machine."""
+    writer = run.data.tags.get(tags.WRITER, "").split()
+    if run.info.status != "RUNNING" or len(writer) < 4:
+        return False
+    machine, process, began, at = writer
+    if machine != platform.node():
+        return time.time() < float(at) + PATIENCE
+    try:
+        return int(process) != os.getpid() and psutil.Process(int(process)).create_time() == float(began)
+    except psutil.Error:
+        return False
 
 
 def search(experiment: str, tag: str, value: str, *, deleted: bool = False) -> list[Any]:
@@ -87,7 +117,7 @@ def drafted(
 
     `about` is its further tags. `start` and `end` are milliseconds since 1970; MLflow's table has the latest on top.
     """
-    own = {tags.KEY: key, tags.CURRENT: store.current}
+    own = {tags.KEY: key, tags.CURRENT: store.current, tags.WRITER: _writer()}
     if store.dvc_experiment:
         own[tags.DVC_EXPERIMENT] = store.dvc_experiment
     run = store.client.create_run(experiment, start_time=start, tags={**about, **own}, run_name=name).info.run_id
@@ -97,6 +127,7 @@ def drafted(
         delete(store, experiment, run)
         raise
     store.client.set_terminated(run, "FINISHED", end_time=end)
+    store.client.delete_tag(run, tags.WRITER)
 
 
 def delete(store: Store, experiment: str, run: str) -> None:

@@ -8,6 +8,7 @@ KIND = "assay.kind"
 CURRENT = "assay.current"
 DVC_EXPERIMENT = "assay.experiment"
 LIVE = "assay.live"
+WRITER = "assay.writer"  # of a run: the machine, the process and its start, and when it began the run
 VARIANT = "assay.variant"
 SEED = "assay.seed"
 ACCURACY = "assay.test_accuracy"

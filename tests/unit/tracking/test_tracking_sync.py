@@ -1,13 +1,17 @@
 import io
 import json
 import multiprocessing
+import platform
 import shutil
 import sqlite3
+import subprocess
+import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import mlflow
 import pandas as pd
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -224,6 +228,38 @@ def test_twins_that_two_hosts_made_become_one(synced):
             pass
         sync(store, ARMS)
     assert current(synced)["line"] == ["true"]
+
+
+@pytest.mark.parametrize("ends", ["it finishes", "it is killed", "another machine is silent"])
+def test_a_run_that_another_process_writes_is_waited_for(synced, monkeypatch, ends):
+    """Its writer is a process that sleeps; at the first look again it ends in one of three ways."""
+    other = subprocess.Popen(["sleep", "60"])
+    now, looks = time.time(), []
+    machine = "elsewhere" if ends == "another machine is silent" else platform.node()
+    with opened(synced) as store:
+        experiment = store.experiment("digits: linear")
+        writer = f"{machine} {other.pid} {psutil.Process(other.pid).create_time()} {now:.0f}"
+        run = store.client.create_run(experiment, tags={tags.KEY: "a key", tags.WRITER: writer}).info.run_id
+
+        def wait(_seconds):
+            looks.append(store.client.get_run(run).info.lifecycle_stage)
+            if ends == "it finishes":
+                store.client.set_terminated(run, "FINISHED")
+            elif ends == "it is killed":
+                other.kill()
+                other.wait()
+            else:
+                patch.setattr(runs.time, "time", lambda: now + runs.PATIENCE + 1)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(runs.time, "sleep", wait)
+            found = runs.find(store, experiment, "a key")
+        assert looks == ["active"]
+        assert (found.info.run_id if found else None) == (run if ends == "it finishes" else None)
+        stage = store.client.get_run(run).info.lifecycle_stage
+        assert stage == ("active" if ends == "it finishes" else "deleted")
+    other.kill()
+    other.wait()
 
 
 def sync_in_a_process(root: Path) -> list[str]:
