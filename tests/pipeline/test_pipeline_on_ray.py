@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -136,7 +137,12 @@ def begun(tiny, tmp_path):
     """Start a head, and wait until the checkpoint of `a` is in the remote."""
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", ON_RAY], cwd=tiny.folder, env=tiny.environment, stdout=log, stderr=subprocess.STDOUT
+            [sys.executable, "-c", ON_RAY],
+            cwd=tiny.folder,
+            env=tiny.environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # whatever the tests were started from
         )
     deadline = time.monotonic() + 90
     while not list((tmp_path / "remote").glob("checkpoints/train@a/*/checkpoint.pt")):

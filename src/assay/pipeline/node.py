@@ -11,6 +11,7 @@ import fcntl
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -68,6 +69,7 @@ def run(job: Job, bundle: Any, unit: Unit, board: Any) -> None:
     def tell(line: str | None) -> None:
         board.actor.put_nowait.remote((unit.stages[0], place, devices, line))  # to wait would free this task's CPU
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a script began Ray in its background
     tell(None)
     if problem := _environment_problem(job):  # of a node that joined after the head had looked
         raise RuntimeError(problem)
