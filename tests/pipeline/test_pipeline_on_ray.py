@@ -167,6 +167,20 @@ def test_units_run_on_nodes_once_each_and_the_head_restores_what_they_wrote(team
     assert sorted(ran(repro(other, RAY_ADDRESS="127.0.0.9:1").stdout)) == ["compare", "track"]  # no node is asked
 
 
+def test_nodes_train_on_what_the_head_has_prepared_since(team):
+    made = team(("raw.txt", "2", "3"))
+    done = repro(made)
+    assert sorted(ran(done.stdout)) == sorted(["prepare", *UNITS, "compare", "track"])
+    assert sorted(ran(done.stdout.rpartition("; 0 of 2 left")[2])) == ["compare", "track"]  # the head trains nothing
+    assert b"3" in made.bytes_of("models/a")["models/a/weights"]
+
+
+def test_nodes_train_where_nothing_was_ever_computed(team):
+    made = team()
+    (made.folder / "dvc.lock").unlink()
+    assert sorted(ran(repro(made).stdout)) == sorted([*UNITS, "compare", "track"])
+
+
 def test_uncommitted_and_untracked_files_go_along(team):
     made = team(
         ("code.txt", "x", "z"), ("dvc.yaml", "data/prepared/sorted.txt code.txt;", "data/prepared/sorted.txt new;")

@@ -89,8 +89,7 @@ class Cluster:
         _join(ray, self._root)
         try:
             self._fit, self._cpus, self._gpus, self._rooms = _fitting(ray)
-            self._job, bundle = packed(self._root)
-            self._bundle = [ray.put(bundle)]  # in a list a task gets the reference, and fetches it only if it has to
+            self._pack()
             ray.cloudpickle.register_pickle_by_value(node)
             self._look()
         except BaseException:
@@ -103,6 +102,10 @@ class Cluster:
 
     def _on(self, identity: str) -> Any:
         return self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(identity, soft=False)
+
+    def _pack(self) -> None:
+        self._job, bundle = packed(self._root)
+        self._bundle = [self._ray.put(bundle)]  # in a list a task gets the reference, and fetches it only if it has to
 
     def _look(self) -> None:
         """Refuse nodes that would compute something else or reach nothing."""
@@ -134,6 +137,7 @@ class Cluster:
             outs = unit.read_by(repo, [stage for stage in dag.in_order(repo) if stage.addressing in names])
             known = [out.hash_info.value for out in outs if out.hash_info and not out.changed_cache()]
             unit.push(repo, known, "what the units read")
+        self._pack()  # with the dvc.lock that has what was prepared since
         here = self._on(ray.get_runtime_context().get_node_id())  # not on a node that may be lost
         lines = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
         board = Board([(part[0], sum(seconds[name] for name in part)) for part in parts])
