@@ -71,8 +71,10 @@ def run(job: Job, bundle: Any, unit: Unit, board: Any) -> None:
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a script began Ray in its background
     tell(None)
-    if problem := _environment_problem(job):  # of a node that joined after the head had looked
-        raise RuntimeError(problem)
+    if job.commit not in _compared:  # once in this process: it takes a quarter of a second
+        if problem := _environment_problem(job):  # of a node that joined after the head had looked
+            raise RuntimeError(problem)
+        _compared.add(job.commit)
     clone = lay_out(job, bundle)
     own = {"ASSAY_THREADS": str(unit.cpus), "ASSAY_BESIDE": str(unit.beside)}
     environment = {**_environment(job, clone), **own}
@@ -162,6 +164,7 @@ def _environment_problem(job: Job) -> str:
     return f"it lacks {', '.join(missing[:3])}, of requirements.lock" if missing else ""
 
 
+_compared: set[str] = set()  # the commits whose packages this process has
 _started: list[tuple[Any, Path]] = []
 
 

@@ -19,6 +19,7 @@ import tomllib
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ ADDRESS, CPUS, GPUS = "RAY_ADDRESS", "ASSAY_UNIT_CPUS", "ASSAY_UNIT_GPUS"
 ENVIRONMENT = "ASSAY_RAY_ENV"  # `pip`: Ray makes the locked environment on each node
 RETRIES = 3  # of a unit whose node was lost
 TO_ANSWER, PATIENCE = 180.0, 20.0  # seconds: for a node to say that it fits, for units to end that were cancelled
+TO_INSTALL = 1800.0  # seconds: for Ray to make the environment on a node
 # of the remote's options those that are no secret: a node has credentials of its own
 OPTIONS = (
     *("url", "endpointurl", "region", "profile", "user", "port", "timeout", "use_ssl", "ssl_verify", "verify"),
@@ -117,9 +119,14 @@ class Cluster:
                 )
                 for each in self._fit
             }
-            done, _ = self._ray.wait([*asked.values()], num_returns=len(asked), timeout=TO_ANSWER)
-            late = f"it did not answer in {TO_ANSWER:.0f} s; is the remote mounted there?"
-            said = {place: self._ray.get(one) if one in done else late for place, one in asked.items()}
+            patience = TO_ANSWER + TO_INSTALL * (ENVIRONMENT in os.environ)
+            done, _ = self._ray.wait([*asked.values()], num_returns=len(asked), timeout=patience)
+            said = dict.fromkeys(asked, f"it did not answer in {patience:.0f} s; is the remote mounted there?")
+            for place in [place for place, one in asked.items() if one in done]:
+                try:
+                    said[place] = self._ray.get(asked[place])
+                except self._ray.exceptions.RayError as error:  # it was lost, or its environment could not be made
+                    said[place] = _reason(error)
         if wrong := [f"node {place}: {problem.removeprefix('error: ')}" for place, problem in said.items() if problem]:
             raise AssayError("\n".join(wrong))
 
@@ -133,9 +140,8 @@ class Cluster:
 
         ray = self._ray
         with dag.opened(self._root) as repo:
-            names = {name for part in parts for name in part}
-            outs = unit.read_by(repo, [stage for stage in dag.in_order(repo) if stage.addressing in names])
-            known = [out.hash_info.value for out in outs if out.hash_info and not out.changed_cache()]
+            outs = unit.read_by(repo, dag.named(repo, chain.from_iterable(parts)))
+            known = [out.hash_info.value for out in outs if not out.changed_cache()]
             unit.push(repo, known, "what the units read")
         self._pack()  # with the dvc.lock that has what was prepared since
         here = self._on(ray.get_runtime_context().get_node_id())  # not on a node that may be lost
@@ -225,7 +231,8 @@ def _join(ray: Any, root: Path) -> None:
         lines = (root / "requirements.lock").read_text(encoding="utf-8").splitlines()
         packages = [line for line in lines if line.strip() and not line.startswith("ray==")]  # it is there
         pip = {"packages": packages, "pip_check": False, "pip_install_options": ["--no-deps"]}
-        own["runtime_env"] = {"pip": pip}
+        own["runtime_env"] = {"pip": pip, "config": {"setup_timeout_seconds": int(TO_INSTALL)}}
+        print("Ray makes the environment of requirements.lock on nodes that lack it: minutes, at first", flush=True)
     elif kind:
         raise AssayError(f"{ENVIRONMENT}={kind}: it should be pip, or not be set where nodes have the environment")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -34,7 +34,7 @@ TOLD = "assay-unit "  # begins the line that tells what was done, for whoever st
 
 
 def main(*names: str) -> None:
-    """Run these stages, in an order in which each finds what it reads; what has a result in the remote is restored.
+    """Run these stages, in this order; what has a result in the remote is restored.
 
     Raises:
         AssayError: the remote does not answer or lacks what a stage reads, or a stage failed; what was done is pushed.
@@ -48,7 +48,7 @@ def main(*names: str) -> None:
 def _run(root: Path, names: Collection[str], began: float) -> None:
     with dag.opened(root) as repo, dag.remote_of(repo) as odb:
         remote = Remote(repo, odb)
-        stages = [stage for stage in dag.in_order(repo) if stage.addressing in names]
+        stages = dag.named(repo, names)
         with _alone("fetch"):  # else DVC would find what another unit has half laid out
             fetch(repo, stages)
             restored = _restore(repo, stages, remote)
@@ -84,10 +84,16 @@ def reach(name: str) -> None:
 
 
 def read_by(repo: Any, stages: Collection[Any]) -> list[Any]:
-    """The outputs, in DVC's cache, that these stages read and others write."""
-    made = dag.made(repo.index.stages)
-    found = {out.fs_path: out for stage in stages for dep in stage.deps for out in made[dep.fs_path]}
-    return [out for out in found.values() if out.use_cache and out.stage not in stages]
+    """The outputs, in DVC's cache, that these stages read and others, by dvc.lock, have written."""
+    own = {stage.addressing for stage in stages}
+    paths = {dep.def_path for stage in stages for dep in stage.deps}
+    others = [
+        name
+        for name, entry in lockfile.read(Path(repo.root_dir)).items()
+        if name not in own and any(dag.touches(out["path"], *paths) for out in entry.get("outs", []))
+    ]
+    outs = [out for stage in dag.named(repo, others) for out in stage.outs]
+    return [out for out in outs if out.use_cache and out.hash_info and dag.touches(out.def_path, *paths)]
 
 
 def fetch(repo: Any, stages: Collection[Any]) -> None:
@@ -97,13 +103,14 @@ def fetch(repo: Any, stages: Collection[Any]) -> None:
         AssayError: a stage before them has not run, or the remote lacks a part of what it wrote.
     """
     for out in read_by(repo, stages):
-        where = f"{out.def_path}, which {out.stage.addressing} writes"
-        if not out.hash_info:
-            raise AssayError(f"{where}: not in {lockfile.NAME}; that stage has to run first")
         if out.changed_cache():
-            pull(repo, [out.hash_info.value], where)
+            pull(repo, [out.hash_info.value], f"{out.def_path}, which {out.stage.addressing} writes")
         if not out.exists or out.changed_checksum():
             out.checkout(force=True)
+    made = [out.def_path for stage in stages for out in stage.outs]
+    for path in [dep.def_path for stage in stages for dep in stage.deps if not dep.exists]:
+        if not dag.touches(path, *made):
+            raise AssayError(f"{path}: not here, and not in {lockfile.NAME}; the stage that writes it has to run first")
 
 
 def pull(repo: Any, digests: Collection[str], where: str) -> None:

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 # `side_by_side` tells a running DVC by this word in the command line, which forks have from here
-AHEAD = ("torch", "torch.utils.flop_counter", "safetensors.torch", "dvc.cli.parser", "dvc.repo.reproduce")
+AHEAD = (
+    *("torch", "torch.utils.flop_counter", "safetensors.torch", "dvc.cli.parser", "dvc.repo.reproduce"),
+    *("dvc.dvcfile", "networkx", "psutil", "ruamel.yaml", "scmrepo.git"),
+)
 LENGTH = 4  # bytes that say how long a request is
 READY, MARK = "ready\n", "ASSAY_WARM"
 NODE = "ASSAY_NODE"  # `on_ray` sets it for units: each ends with the worker that runs it

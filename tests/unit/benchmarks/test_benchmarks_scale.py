@@ -27,5 +27,7 @@ def test_the_time_is_between_its_bounds_and_never_grows_with_more_places(units):
 
 def test_a_chain_is_one_unit_and_every_other_arm_is_its_own():
     seconds = {"baseline": 10.0, "a": 3.0, "b": 4.0, "round-1": 5.0, "round-2": 6.0}
-    found = scale.units_of(seconds, ["round-1", "round-2"], 2.0)
-    assert found == [scale.OVERHEAD + 42.0, scale.OVERHEAD + 6.0, scale.OVERHEAD + 8.0]
+    overhead = scale.Overhead(unit=100.0, evaluation=0.5, stage=0.25, head=60.0)
+    found = scale.units_of(seconds, ["round-1", "round-2"], 2.0, overhead)
+    assert found == [100 + 42 + 3.0, 100 + 6 + 1.0, 100 + 8 + 1.0]
+    assert scale.minutes([120.0, 60.0, 60.0], 8, 1, overhead) == (120 + 60 + 2) / 60
