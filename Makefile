@@ -92,11 +92,14 @@ test: lint  ## Run all checks and tests
 	pytest --numprocesses $${PYTEST_WORKERS:-2}
 
 .PHONY: test-services
-test-services: $(STAMP)  ## Test a team's MLflow: PostgreSQL, a login, S3, all on loopback (as root it installs PostgreSQL)
-	@compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || [ "$$(id -u)" != 0 ] \
-	  || { apt-get update -qq && apt-get install -y -qq postgresql; } >/dev/null
-	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null \
-	  || { echo "error: PostgreSQL is not installed; as root: apt-get install postgresql" >&2; exit 2; }
+test-services: $(STAMP)  ## Test a team's servers, all here: MLflow on PostgreSQL, S3, and as root SLURM (it installs them then)
+	@missing=$$(compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql)
+	if [ "$$(id -u)" = 0 ]; then
+	  command -v slurmctld >/dev/null || missing="$$missing slurm-wlm"
+	  [ -z "$$missing" ] || { apt-get update -qq && apt-get install -y -qq $$missing; } >/dev/null
+	elif [ -n "$$missing" ]; then
+	  echo "error: PostgreSQL is not installed; as root: apt-get install postgresql" >&2; exit 2
+	fi
 	ASSAY_SERVICES=1 pytest tests/services
 
 .PHONY: test-gpu

@@ -339,7 +339,9 @@ def _taken(queue: Any) -> list[Any]:
 
 
 def _reason(error: Exception) -> str:
-    """Why a unit failed: its own lines, or what Ray says of a node that was lost too often."""
+    """Why a unit failed: its own lines, or what Ray says of a node that was lost too often or has no environment."""
     cause = getattr(error, "cause", None) or error
-    lines = [line for line in str(cause).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    if type(error).__name__ == "RuntimeEnvSetupError":  # its message is a traceback of Ray's
+        return f"Ray could not make its environment: {lines[-1]}"
     return "\n".join(line.removeprefix("error: ") for line in lines[:8])
