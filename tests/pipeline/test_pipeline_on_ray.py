@@ -18,7 +18,7 @@ import pytest
 from clone import ROOT, ran
 from shell_pipeline import clone
 
-from assay.pipeline import on_ray
+from assay.pipeline import bundle
 
 pytest.importorskip("ray", reason="Ray is an extra: pip install 'assay[ray]'")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 on loopback")
@@ -28,7 +28,7 @@ ON_RAY = """
 from pathlib import Path
 from assay.core.errors import one_line_errors
 from assay.cli.repro import costs
-from assay.pipeline import on_ray
+from assay.pipeline import bundle
 with one_line_errors():
     on_ray.reproduce(Path.cwd(), costs)
 """
@@ -294,14 +294,14 @@ def test_the_bundle_is_the_tree_and_the_remote_goes_without_its_secrets(team, tm
     made.run("dvc", "remote", "modify", "team", "endpointurl", "http://127.0.0.1:9")
     made.run("dvc", "remote", "modify", "--local", "team", "access_key_id", "secret")
     status = made.run("git", "status", "--porcelain").stdout
-    job, bundle = on_ray.packed(made.folder)
-    assert (job, bundle[:10]) == (on_ray.packed(made.folder)[0], bundle[:10])
+    job, content = bundle.packed(made.folder)
+    assert bundle.packed(made.folder)[0] == job
     assert "secret" not in job.config
     assert "url = s3://bucket/assay" in job.config
     assert "endpointurl = http://127.0.0.1:9" in job.config
     assert made.run("git", "status", "--porcelain").stdout == status
     assert made.run("git", "for-each-ref", "refs/assay").stdout == ""
-    (tmp_path / "bundle").write_bytes(bundle)
+    (tmp_path / "bundle").write_bytes(content)
     other = tmp_path / "other"
     for command in (["init", "-q", "other"], ["-C", "other", "fetch", "-q", str(tmp_path / "bundle"), job.commit]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)

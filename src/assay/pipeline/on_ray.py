@@ -9,42 +9,30 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import re
 import socket
-import subprocess
-import tempfile
 import time
-import tomllib
 from contextlib import contextmanager, suppress
 from functools import cache
-from importlib import metadata
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
 from assay.core.errors import AssayError
-from assay.pipeline import dag, node, plan, side_by_side, unit, warm
+from assay.pipeline import bundle, dag, node, plan, side_by_side, unit, warm
 from assay.pipeline.board import Board
+from assay.pipeline.bundle import CPUS, GPUS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from assay.pipeline.plan import Cost
 
-ADDRESS, CPUS, GPUS = "RAY_ADDRESS", "ASSAY_UNIT_CPUS", "ASSAY_UNIT_GPUS"
+ADDRESS = "RAY_ADDRESS"
 ENVIRONMENT = "ASSAY_RAY_ENV"  # `pip`: Ray makes the locked environment on each node
 RETRIES = 3  # of a unit whose node was lost
 TO_ANSWER, PATIENCE = 180.0, 20.0  # seconds: for a node to say that it fits, for units to end that were cancelled
 TO_INSTALL = 1800.0  # seconds: for Ray to make the environment on a node
-# of the remote's options those that are no secret: a node has credentials of its own
-OPTIONS = (
-    *("url", "endpointurl", "region", "profile", "user", "port", "timeout", "use_ssl", "ssl_verify", "verify"),
-    *("projectname", "account_name", "acl", "sse", "listobjects"),
-)
 
 
 def reproduce(root: Path, costs: Callable[[], Mapping[str, Cost]] = dict) -> None:
@@ -106,8 +94,8 @@ class Cluster:
         return self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(identity, soft=False)
 
     def _pack(self) -> None:
-        self._job, bundle = packed(self._root)
-        self._bundle = [self._ray.put(bundle)]  # in a list a task gets the reference, and fetches it only if it has to
+        self._job, content = bundle.packed(self._root)
+        self._bundle = [self._ray.put(content)]  # in a list a task gets the reference, and fetches it only if it has to
 
     def _look(self) -> None:
         """Refuse nodes that would compute something else or reach nothing."""
@@ -260,63 +248,6 @@ def _share(has_gpus: bool) -> float:
         if 0 <= share <= 1 or (share.is_integer() and 0 <= share <= 64):
             return share
     raise AssayError(f"{GPUS}={value}: it should be a share of a GPU, as 0.25, or a whole number of them")
-
-
-def packed(root: Path) -> tuple[node.Job, bytes]:
-    """What every node is asked, and the tree as it is as a git bundle of one commit; weights of the user's own too."""
-    with tempfile.TemporaryDirectory(prefix="assay-bundle-") as folder:
-        moment = "2000-01-01T00:00:00Z"  # the same tree is the same commit
-        who = {f"GIT_{one}_{what}": "assay" for one in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        when = {f"GIT_{one}_DATE": moment for one in ("AUTHOR", "COMMITTER")}
-        environment = {**os.environ, **who, **when, "GIT_INDEX_FILE": f"{folder}/index"}
-
-        def git(*arguments: str) -> str:
-            done = subprocess.run(["git", *arguments], cwd=root, env=environment, capture_output=True, text=True)
-            if done.returncode:
-                raise AssayError(f"git {arguments[0]}: {' '.join(done.stderr.split())}")
-            return done.stdout.strip()
-
-        git("read-tree", "HEAD")
-        git("add", "--all")
-        if (root / "weights").is_dir():
-            git("add", "--force", "weights")
-        commit = git("commit-tree", git("write-tree"), "-m", "assay")
-        name, bundle = f"refs/assay/{commit}", Path(folder, "bundle")
-        git("update-ref", name, commit)
-        try:
-            git("bundle", "create", "--quiet", str(bundle), name)
-        finally:
-            git("update-ref", "-d", name)
-        content = bundle.read_bytes()
-    lock, project = ((root / name).read_text(encoding="utf-8") for name in ("requirements.lock", "pyproject.toml"))
-    pins = {one.name: str(one.specifier).removeprefix("==") for one in _required(lock.splitlines())}
-    pins |= {name: metadata.version(name) for name in ("ray", "torch")}  # with the build, as in 2.14.1+cpu
-    needed = [one.name for one in _required(tomllib.loads(project)["project"]["dependencies"])]
-    forwarded = {
-        name: value
-        for name, value in os.environ.items()
-        if name.startswith("ASSAY_") and name not in ("ASSAY_JOBS", "ASSAY_THREADS", CPUS, GPUS, warm.MARK)
-    }
-    forwarded[warm.NODE] = "1"
-    job = node.Job(commit, _config(root), pins, tuple(needed), platform.python_version(), forwarded)
-    return job, content
-
-
-def _required(lines: Iterable[str]) -> list[Requirement]:
-    """What these lines ask for on this Python and system, names as packages are compared."""
-    asked = [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
-    for one in asked:
-        one.name = canonicalize_name(one.name)
-    return [one for one in asked if one.marker is None or one.marker.evaluate()]
-
-
-def _config(root: Path) -> str:
-    """DVC's settings for the remote as they are here, without secrets."""
-    with dag.opened(root) as repo:
-        name = repo.config["core"]["remote"]
-        options = repo.config["remote"][name]
-        given = [f"    {key} = {options[key]}\n" for key in OPTIONS if options.get(key) is not None]
-    return f"[core]\n    remote = {name}\n    analytics = false\n['remote \"{name}\"']\n{''.join(given)}"
 
 
 @contextmanager

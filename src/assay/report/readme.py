@@ -139,7 +139,13 @@ def _scale(root: Path) -> str:
     columns = [(name, "min") for name in first if name != "nodes"]
     lines = [(str(row["nodes"]), [f"{row[name]:g}" for name, _ in columns]) for row in content["minutes"]]
     longest = ", ".join(f"{one:g} min with {seeds} seeds" for seeds, one in content["longest unit, minutes"].items())
-    note = f"A node runs {content['slots of a node']} units at a time. The longest unit: {longest}."
+    beside = content["overhead, seconds"]
+    note = (
+        f"A node runs {content['slots of a node']} units at a time. The longest unit: {longest}. "
+        f"Measured beside the trainings: {beside['unit']:g} s of each unit for pulling, starting and pushing, "
+        f"{beside['evaluation']:g} s for each evaluation, and of the head {beside['head']:g} s in all and "
+        f"{beside['stage']:g} s for each stage that it restores."
+    )
     return _table(tables.table("Nodes", columns, lines), note)
 
 
