@@ -28,7 +28,7 @@ ON_RAY = """
 from pathlib import Path
 from assay.core.errors import one_line_errors
 from assay.cli.repro import costs
-from assay.pipeline import bundle
+from assay.pipeline import on_ray
 with one_line_errors():
     on_ray.reproduce(Path.cwd(), costs)
 """
@@ -176,7 +176,7 @@ def test_nodes_train_on_what_the_head_has_prepared_since(team):
 
 
 def test_nodes_train_where_nothing_was_ever_computed(team):
-    made = team()
+    made = team(("code.txt", "x", "of this test alone"))  # nodes keep what others had them compute
     (made.folder / "dvc.lock").unlink()
     assert sorted(ran(repro(made).stdout)) == sorted([*UNITS, "compare", "track"])
 
