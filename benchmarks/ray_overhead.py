@@ -73,7 +73,8 @@ def timed(folder: Path, *command: str, **environment: str) -> Iterator[tuple[flo
             lines.append(line)
             yield time.monotonic() - began, line
     if process.returncode:
-        raise AssayError(f"{' '.join(command[:3])}: exit code {process.returncode}: {''.join(lines[-5:])}")
+        said = next((line.strip() for line in reversed(lines) if line.strip()), "nothing was said")
+        raise AssayError(f"{' '.join(command[:3])}: exit code {process.returncode}: {said}")
 
 
 def run(folder: Path, *command: str) -> None:

@@ -18,7 +18,7 @@ import pytest
 from clone import ROOT, ran
 from shell_pipeline import clone
 
-from assay.pipeline import bundle
+from assay.pipeline import bundle, on_ray
 
 pytest.importorskip("ray", reason="Ray is an extra: pip install 'assay[ray]'")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 on loopback")
@@ -246,6 +246,14 @@ def test_two_heads_at_once_end_with_the_same(team):
         assert one.returncode == 0
     assert first.bytes_of("models") == second.bytes_of("models")
     assert first.bytes_of("dvc.lock") == second.bytes_of("dvc.lock")
+
+
+def test_why_ray_made_no_environment_is_a_line():
+    from ray.exceptions import RuntimeEnvSetupError
+
+    said = "[Node 10.0.0.2] Traceback:\n  File 'pip.py'\nERROR: No matching distribution: x==9\n"
+    reason = "Ray could not make its environment: ERROR: No matching distribution: x==9"
+    assert on_ray._reason(RuntimeEnvSetupError(said)) == reason
 
 
 def lock(tiny, text):

@@ -64,6 +64,7 @@ with one_line_errors():
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
     """The environment in which SLURM's commands reach the cluster."""
+    assert not left(), "Ray runs on this machine already, and the script would stop it"
     folder = Path("/tmp") / f"assay-slurm-{os.getpid()}"  # the path of a socket has 107 characters at most
     for name in ("munge", "state", "spool"):
         (folder / name).mkdir(parents=True)

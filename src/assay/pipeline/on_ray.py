@@ -218,7 +218,11 @@ def _join(ray: Any, root: Path) -> None:
     if (kind := os.environ.get(ENVIRONMENT)) == "pip":
         lines = (root / "requirements.lock").read_text(encoding="utf-8").splitlines()
         packages = [line for line in lines if line.strip() and not line.startswith("ray==")]  # it is there
-        pip = {"packages": packages, "pip_check": False, "pip_install_options": ["--no-deps"]}
+        pip = {
+            "packages": packages,
+            "pip_check": False,
+            "pip_install_options": ["--no-deps", "--disable-pip-version-check"],
+        }
         own["runtime_env"] = {"pip": pip, "config": {"setup_timeout_seconds": int(TO_INSTALL)}}
         print("Ray makes the environment of requirements.lock on nodes that lack it: minutes, at first", flush=True)
     elif kind:
@@ -271,8 +275,10 @@ def _taken(queue: Any) -> list[Any]:
 
 def _reason(error: Exception) -> str:
     """Why a unit failed: its own lines, or what Ray says of a node that was lost too often or has no environment."""
+    from ray.exceptions import RuntimeEnvSetupError
+
     cause = getattr(error, "cause", None) or error
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    if type(error).__name__ == "RuntimeEnvSetupError":  # its message is a traceback of Ray's
+    if isinstance(error, RuntimeEnvSetupError):  # its message is a traceback of Ray's
         return f"Ray could not make its environment: {lines[-1]}"
     return "\n".join(line.removeprefix("error: ") for line in lines[:8])
